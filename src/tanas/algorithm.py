@@ -1,0 +1,91 @@
+"""Algorithm 1: task-aware neural architecture search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tanas.checkpoints import Stopwatch
+from tanas.dictionary.atom import Atom
+from tanas.dictionary.learn import prepare, space_of
+from tanas.dictionary.measure import nearest
+from tanas.dictionary.store import Dictionary
+from tanas.distances.representative import Representative
+from tanas.networks.classifier import Classifier
+from tanas.phases import Workplace, find, greet, measure, related_space, remember, represent_target, train
+from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.results import Result
+from tanas.seeds import Seed
+from tanas.summary import summarise
+from tanas.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search gives."""
+
+    result: Result
+    classifier: Classifier
+    """The trained network."""
+    memory: tuple[Atom, Representative] | None
+    """What a dictionary can remember of it; None if no representative was made."""
+
+
+def search(
+    task: Task,
+    dictionary: Dictionary,
+    config: SearchConfig,
+    *,
+    seed: Seed,
+    place: Workplace,
+    known: Sequence[Atom] | None = None,
+    learns: bool = True,
+    reuse: bool = False,
+) -> Found:
+    """Finds, trains and tests an architecture for a task, with the help of the tasks that are known.
+
+    Args:
+        task: as its source gives it. Its test split is touched once, at the end.
+        dictionary: what is known. It is read; the caller adds `Found.memory`.
+        config: how.
+        seed: of every draw.
+        place: where it is computed, who is told, and where it can go on after it was killed.
+        known: the atoms to use, where a resumed run must not see later ones; all if left out.
+        learns: whether an atom is made even if no distance has to be measured.
+        reuse: whether a task that is known takes its atom's best architecture without a search.
+
+    Raises:
+        SettingError: more neighbours are asked for than there are.
+        SearchError: every candidate failed.
+
+    Source: Algorithm 1; sections 3.1 (distance), 3.2 (space), 3.3 (FUSE).
+    """
+    watch = Stopwatch(place.checkpoint)
+    available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
+    blind = task.without_test()
+    others, own = greet(task, dictionary, config, known=known, available=available, reuse=reuse, place=place)
+
+    # for b in B: calculate the distance d_(b,t) to find the related tasks
+    with watch.phase("represent"):
+        representative = represent_target(blind, config, seed, place) if others or learns else None
+    with watch.phase("distance"):
+        related = measure(dictionary, others, representative, blind, config, seed, place)
+    neighbours = nearest(related, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
+
+    # define the search space by combining operations, cells, skeleton from related tasks
+    standard = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+    inherited = related_space(neighbours, standard, blind, config, place)
+
+    # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
+    with watch.phase("search"):
+        outcome = find(inherited, blind, config, seed, place, known=own if reuse else None)
+    with watch.phase("train"):
+        trained = train(outcome.best, task, config, seed, place)  # touches the test split
+
+    # if desired, add the trained architecture to B
+    result = summarise(
+        task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
+        known=[*others, *([own] if own else [])],
+    )  # fmt: skip
+    atom = remember(task, representative, outcome, config, seed, watch)
+    return Found(result, trained.classifier, atom)

@@ -1,0 +1,142 @@
+"""Makes dictionaries: atoms learnt side by side, each resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tanas.devices import choose_device
+from tanas.dictionary.atom import Atom, atom_key
+from tanas.dictionary.learn import LearnConfig, learn_atom, prepare
+from tanas.dictionary.store import Dictionary
+from tanas.engines.local import LocalEngine
+from tanas.errors import DataError
+from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.records import digest
+from tanas.seeds import Seed
+from tanas.tasks.library import Library
+from tanas.tasks.source import Reading
+from tanas.workshop import Resources
+
+DIGITS_STARTER = (*(f"digits:is={digit}" for digit in range(5)), "digits:groups=0+2+4+6+8/1+3+5+7+9")
+PAPER_STARTER = (
+    *(f"mnist:is={digit}" for digit in range(5)),
+    *(f"fashion-mnist:is={name}" for name in ("t-shirt-top", "trouser", "pullover", "dress", "coat")),
+)
+"""The paper's ten base tasks (section 4 and the authors' code)."""
+
+
+def starter(library: Library) -> tuple[str, ...]:
+    """The tasks of a first dictionary: digits, and the paper's ten where the data root holds them."""
+    here = replace(library.reading, download=False)
+    try:
+        for name in ("mnist", "fashion-mnist"):
+            _library(here).open(name)
+    except DataError:
+        return DIGITS_STARTER
+    return (*DIGITS_STARTER, *PAPER_STARTER)
+
+
+def build_dictionary(
+    dictionary: Dictionary,
+    names: Sequence[str],
+    library: Library,
+    config: LearnConfig,
+    *,
+    seed: int,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+) -> tuple[Atom, ...]:
+    """Makes or completes a dictionary: an atom a task; tasks that are there already are left as they are.
+
+    Args:
+        dictionary: to complete.
+        names: of tasks.
+        library: opens them.
+        config: how atoms are made.
+        seed: of every draw; an atom's draws are children of it by the task's data.
+        resources: the device.
+        engine: learns atoms side by side.
+        listener: is told what happens.
+
+    Returns:
+        the atoms of the tasks, in their order.
+
+    Raises:
+        TanasError: a task can't be opened, or an atom failed.
+    """
+    device = choose_device(resources.device)
+    tasks = [library.open(name) for name in dict.fromkeys(names)]
+    keys = {}
+    for task in tasks:
+        prepared = prepare(task, performance=config.performance, limit=config.limit)
+        keys[task.name] = atom_key(prepared.fingerprint, config.representative, config.performance)
+        if len(prepared.train) < len(task.train):
+            listener(
+                Told(
+                    message=f"{task.name} has {len(task.train)} training images; {len(prepared.train)} are used. "
+                    "`--limit N` takes more, `--limit all` all."
+                )
+            )
+    there = {atom.key for atom in dictionary.atoms()}
+    todo = [task for task in tasks if keys[task.name] not in there]
+    step = f"dictionary {dictionary.folder.name}"
+    listener(StepStarted(step=step, total=len(todo), unit="atoms"))
+    futures = [
+        engine.submit_heard(
+            listener, learn_into, dictionary.folder, t.name, library.reading, config, seed, device
+        )
+        for t in todo
+    ]
+    for done, future in enumerate(futures, 1):
+        name = future.result()
+        listener(StepAdvanced(step=step, done=done, note=name))
+    listener(StepFinished(step=step))
+    atoms = {atom.key: atom for atom in dictionary.atoms()}
+    return tuple(atoms[keys[task.name]] for task in tasks)
+
+
+def learn_into(
+    folder: Path,
+    name: str,
+    reading: Reading,
+    config: LearnConfig,
+    seed: int,
+    device: str,
+    *,
+    listener: Listener,
+) -> str:
+    """A worker's job: learns one atom and adds it to the dictionary; gives the task's name."""
+    task = _library(reading).open(name)
+    dictionary = Dictionary(folder)
+    prepared = prepare(task, performance=config.performance, limit=config.limit)
+    key = atom_key(prepared.fingerprint, config.representative, config.performance)
+    checkpoint = dictionary.unfinished(f"{key}-{_settings_key(config, seed)}")
+    atom, representative = learn_atom(
+        task,
+        config,
+        seed=Seed(seed).child("atom", prepared.fingerprint),
+        device=device,
+        listener=listener,
+        checkpoint=checkpoint,
+    )
+    dictionary.add(atom, representative)
+    checkpoint.clear()
+    return name
+
+
+def _settings_key(config: LearnConfig, seed: int) -> str:
+    """Names the state of an unfinished atom, so that other settings never go on from it."""
+    return digest(config, seed)[:8]
+
+
+def _library(reading: Reading) -> Library:
+    return Library(
+        reading.data,
+        split_seed=reading.split_seed,
+        skip_bad=reading.skip_bad,
+        size=reading.size,
+        download=reading.download,
+    )

@@ -1,0 +1,108 @@
+"""Where a long computation keeps its state, so that it can go on after it was killed.
+
+The algorithms are handed a `Checkpoint` and know nothing of folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from tanas.errors import StoreError
+from tanas.records import write_bytes
+
+
+class Checkpoint(Protocol):
+    """Values by name: tensors, numbers, strings, and dicts, lists and tuples of them."""
+
+    def load(self, key: str) -> Any | None:
+        """What was saved last under the key; None if nothing was."""
+
+    def save(self, key: str, value: Any) -> None:
+        """Keeps a value, whole or not at all."""
+
+    def child(self, name: str) -> Checkpoint:
+        """A part whose keys are its own."""
+
+    def clear(self) -> None:
+        """Forgets all values of this part."""
+
+
+class NoCheckpoint:
+    """Keeps nothing."""
+
+    def load(self, key: str) -> Any | None:
+        return None
+
+    def save(self, key: str, value: Any) -> None:
+        return None
+
+    def child(self, name: str) -> Checkpoint:
+        return self
+
+    def clear(self) -> None:
+        return None
+
+
+class FolderCheckpoint:
+    """Keeps each value as a file (torch's format, read without running code) with a checksum in front."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def load(self, key: str) -> Any | None:
+        path = self._folder / f"{key}.pt"
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            raise StoreError(f"{path} is damaged. Remove it: the step that it belongs to is then done again.")
+        return torch.load(io.BytesIO(content[32:]), weights_only=True)
+
+    def save(self, key: str, value: Any) -> None:
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        content = buffer.getvalue()
+        write_bytes(self._folder / f"{key}.pt", hashlib.sha256(content).digest() + content)
+
+    def child(self, name: str) -> Checkpoint:
+        return FolderCheckpoint(self._folder / name)
+
+    def clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Stopwatch:
+    """Wall-clock seconds of named phases, the finished parts of interrupted sessions included."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._before: dict[str, float] = dict(checkpoint.load("seconds") or {})
+        self._seconds = dict(self._before)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds what the block takes to the phase, also when the block fails."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
+            self._checkpoint.save("seconds", self._seconds)
+
+    def seconds(self, name: str) -> float:
+        """Seconds of a phase so far; 0 if it never ran."""
+        return self._seconds.get(name, 0.0)
+
+    @property
+    def before(self) -> float:
+        """Seconds of all phases in the sessions before this one."""
+        return sum(self._before.values())

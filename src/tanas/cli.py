@@ -1,0 +1,598 @@
+"""The command line: one function a command, and nothing but wiring. torch is imported inside commands only."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from tanas import __version__
+from tanas.errors import SettingError, TanasError
+
+if TYPE_CHECKING:
+    from tanas.dictionary.store import Dictionary
+    from tanas.presets import SearchConfig
+    from tanas.tasks.library import Library
+    from tanas.workshop import Resources
+
+app = App(
+    name="tanas",
+    help="Task-aware neural architecture search: a memory of tasks that makes the next search cheaper.",
+    version=__version__,
+    suppress_keyboard_interrupt=False,
+)
+dictionary_app = App(name="dictionary", help="The memory of tasks: a folder of readable folders.")
+app.command(dictionary_app)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every command."""
+
+    data: Path | None = None
+    """Folder of the data sets; else $TANAS_DATA, else a folder in the user's cache."""
+    split_seed: int = 0
+    """Of the split of sources that have no official one."""
+    skip_bad: Annotated[bool, Parameter(negative=())] = False
+    """Leave out pictures that can't be read, and count them."""
+    size: int | None = None
+    """Height and width to which pictures of different sizes are brought."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where networks are trained."""
+    threads: int | None = None
+    """Of training; one a processor if left out."""
+    workers: int | None = None
+    """Processes that work side by side; one a processor if left out."""
+    seed: int = 0
+    """Of every random draw."""
+    json: Annotated[bool, Parameter(negative=())] = False
+    """Print one JSON document instead of text."""
+    quiet: Annotated[bool, Parameter(negative=())] = False
+    """Show no progress."""
+    debug: Annotated[bool, Parameter(negative=())] = False
+    """Show the traceback of an error."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options that decide a search."""
+
+    preset: str = "laptop"
+    """Where the settings start: smoke, laptop or paper."""
+    config: Path | None = None
+    """TOML file of settings, on top of the preset."""
+    limit: str | None = None
+    """Most training images of a task, stratified, or all."""
+    performance: Literal["balanced", "accuracy"] | None = None
+    """What l is: balanced accuracy corrected for chance, or accuracy."""
+    epsilon: float | None = None
+    """A representative reaches l of at least 1 - epsilon."""
+    representative: Literal["laptop", "paper", "small"] | None = None
+    """Network of the representatives."""
+    space: str | None = None
+    """Base space: standard or paper."""
+    candidates: int | None = None
+    """Candidates of a round of FUSE."""
+    rounds: int | None = None
+    """Most rounds of FUSE."""
+    max_parameters: int | None = None
+    """Most parameters of an architecture."""
+    max_macs: int | None = None
+    """Most multiply-adds of an architecture for one image."""
+    epochs: int | None = None
+    """Of the final training."""
+
+
+COMMON, SETTINGS = Common(), Settings()
+
+
+@app.command
+def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
+    """The main job on real handwritten digits, offline: learn some tasks, search for a new one, report.
+
+    Args:
+        out: folder for the dictionary and the run.
+        common: options of every command.
+    """
+    from tanas.demo import run_demo
+
+    with _listening(common) as listener:
+        run_demo(out, resources=_resources(common), seed=common.seed, listener=listener, say=_say(common))
+
+
+@dictionary_app.command
+def build(
+    folder: Path,
+    *tasks: str,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+) -> None:
+    """Make or complete a dictionary: a representative and best architectures for each task.
+
+    Args:
+        folder: of the dictionary; made if it is not there.
+        tasks: such as mnist:is=3; without any, a starter is made: the digits tasks and, where the data
+            folder holds them, the paper's ten.
+        strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
+        settings: options that decide a search.
+        common: options of every command.
+    """
+    from tanas.building import build_dictionary, starter
+    from tanas.dictionary.store import Dictionary
+    from tanas.runs import check_writable
+    from tanas.workshop import workshop
+
+    library = _library(common)
+    config = _config(settings).learning(strict=strict)
+    names = tasks or starter(library)
+    for name in names:
+        library.open(name)  # a wrong name is refused before anything is made
+    check_writable(folder)
+    dictionary = Dictionary.create(folder)
+    with _listening(common) as listener, workshop(_resources(common)) as engine:
+        build_dictionary(
+            dictionary,
+            names,
+            library,
+            config,
+            seed=common.seed,
+            resources=_resources(common),
+            engine=engine,
+            listener=listener,
+        )
+    _list(dictionary, common)
+
+
+@dictionary_app.command
+def add(
+    folder: Path,
+    *tasks: str,
+    strict: Annotated[bool, Parameter(negative=())] = False,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+) -> None:
+    """Add tasks to a dictionary that is there.
+
+    Args:
+        folder: of the dictionary.
+        tasks: such as mnist:is=3.
+        strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
+        settings: options that decide a search.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+
+    Dictionary(folder)
+    if not tasks:
+        raise SettingError("Name at least one task to add, such as digits:is=0.")
+    build(folder, *tasks, strict=strict, settings=settings, common=common)
+
+
+@dictionary_app.command(name="list")
+def list_atoms(folder: Path | None = None, *, common: Common = COMMON) -> None:
+    """List the atoms of a dictionary.
+
+    Args:
+        folder: of the dictionary; your own if left out.
+        common: options of every command.
+    """
+    from tanas.api import open_memory
+
+    _list(open_memory(folder), common)
+
+
+@dictionary_app.command
+def show(folder: Path, atom: str, *, common: Common = COMMON) -> None:
+    """Show an atom: its task, its representative, its best architectures, where it comes from.
+
+    Args:
+        folder: of the dictionary.
+        atom: its name, that of its task.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+    from tanas.records import to_plain
+    from tanas.views import atom_view
+
+    found = Dictionary(folder).find(atom)
+    _print(common, to_plain(found), atom_view(found))
+
+
+@dictionary_app.command
+def remove(folder: Path, atom: str, *, common: Common = COMMON) -> None:
+    """Remove an atom from a dictionary.
+
+    Args:
+        folder: of the dictionary.
+        atom: its name, that of its task.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+
+    Dictionary(folder).remove(atom)
+    _print(common, {"removed": atom}, f"Removed {atom} from {folder}.")
+
+
+@dictionary_app.command
+def verify(folder: Path, *, common: Common = COMMON) -> None:
+    """Read everything in a dictionary and say what is damaged.
+
+    Args:
+        folder: of the dictionary.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+    from tanas.errors import StoreError
+
+    dictionary = Dictionary(folder)
+    problems = dictionary.verify()
+    if problems:
+        if common.json:
+            _print(common, {"problems": problems}, "")
+        raise StoreError("\n".join(problems))
+    atoms = len(dictionary.atoms())
+    _print(common, {"problems": [], "atoms": atoms}, f"{folder}: {atoms} atoms, all whole.")
+
+
+@app.command
+def distance(
+    folder: Path,
+    *tasks: str,
+    method: Literal["transform"] = "transform",
+    csv: Path | None = None,
+    plot: Path | None = None,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+) -> None:
+    """Print the distance matrix of a dictionary, or the distances from it to tasks.
+
+    Args:
+        folder: of the dictionary.
+        tasks: targets; without any, every atom is one.
+        method: of measuring a distance; transform is the paper's.
+        csv: file to write the matrix to.
+        plot: file to draw a heat map to: .png, .svg or .html.
+        settings: options that decide a search.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+    from tanas.measuring import distance_matrix
+    from tanas.records import to_plain, write_bytes
+    from tanas.reports import charts
+    from tanas.runs import check_writable
+    from tanas.views import matrix_view
+    from tanas.workshop import workshop
+
+    dictionary, library, config = Dictionary(folder), _library(common), _config(settings)
+    for file in (csv, plot):
+        if file is not None:
+            check_writable(file.parent)
+    if plot is not None:
+        charts.check_suffix(plot)
+    with _listening(common) as listener, workshop(_resources(common)) as engine:
+        matrix = distance_matrix(
+            dictionary,
+            tasks,
+            library,
+            config,
+            seed=common.seed,
+            resources=_resources(common),
+            engine=engine,
+            listener=listener,
+        )
+    if csv is not None:
+        write_bytes(csv, matrix.csv().encode())
+    if plot is not None:
+        values = [[matrix.value(source, target) for target in matrix.targets] for source in matrix.sources]
+        charts.save(charts.heat_map(matrix.sources, matrix.targets, values), plot)
+    _print(common, to_plain(matrix), matrix_view(matrix))
+
+
+@app.command
+def nearest(
+    folder: Path,
+    task: str,
+    *,
+    neighbours: int | None = None,
+    threshold: float | None = None,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+) -> None:
+    """The atoms of a dictionary that are nearest to a task.
+
+    Args:
+        folder: of the dictionary.
+        task: such as mnist:is=3 or folder:./photos.
+        neighbours: how many; three, or all that are known if fewer.
+        threshold: instead, all that are at most so far away.
+        settings: options that decide a search.
+        common: options of every command.
+    """
+    from tanas.dictionary.store import Dictionary
+    from tanas.measuring import nearest_atoms
+    from tanas.records import to_plain
+    from tanas.views import related_view
+    from tanas.workshop import workshop
+
+    dictionary, library = Dictionary(folder), _library(common)
+    config = _config(settings, neighbours=neighbours, threshold=threshold)
+    with _listening(common) as listener, workshop(_resources(common)) as engine:
+        related = nearest_atoms(
+            dictionary,
+            task,
+            library,
+            config,
+            seed=common.seed,
+            resources=_resources(common),
+            engine=engine,
+            listener=listener,
+        )
+    plain = [{"atom": r.name, "measurement": to_plain(r.measurement)} for r in related]
+    _print(common, plain, related_view(task, related))
+
+
+@app.command
+def search(
+    *tasks: str,
+    out: Path,
+    dictionary: Path | None = None,
+    remember: Annotated[bool | None, Parameter(negative="--forget")] = None,
+    reuse: Annotated[bool, Parameter(negative=())] = False,
+    strategy: Literal["fuse"] = "fuse",
+    inherit: str | None = None,
+    inherit_seed: bool | None = None,
+    neighbours: int | None = None,
+    threshold: float | None = None,
+    time_limit: str | None = None,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+) -> None:
+    """Find, train and test an architecture for a task: Algorithm 1.
+
+    Args:
+        tasks: such as mnist:is=3 or folder:./photos; several arrive one after the other, and each finds the
+            ones before it.
+        out: folder of the run; of several tasks, folder of the runs. An unfinished run goes on.
+        dictionary: folder of a dictionary; $TANAS_DICTIONARY or your own if left out.
+        remember: whether the dictionary learns the task; only your own does if left out.
+        reuse: take the best architecture of a task that is known, without a search.
+        strategy: of the search.
+        inherit: what of the nearest atoms shapes the space: union, or none.
+        inherit_seed: whether the nearest atom's best architecture is the first seed.
+        neighbours: how many atoms are inherited from; three, or all that are known if fewer.
+        threshold: instead, all atoms that are at most so far away.
+        time_limit: of the search, such as 10m; then its best so far is trained.
+        settings: options that decide a search.
+        common: options of every command.
+    """
+    from tanas.api import open_memory, run_search, slug, stream_memory
+    from tanas.settings import seconds
+    from tanas.views import run_view
+    from tanas.workshop import workshop
+
+    if not tasks:
+        raise SettingError("Name a task to search for, such as digits:is=8 or folder:./photos.")
+    limit_s = None if time_limit is None else seconds(time_limit)
+    config = _config(
+        settings, neighbours=neighbours, threshold=threshold, inherit=inherit, inherit_seed=inherit_seed
+    )
+    library = _library(common)
+    opened = [library.open(name) for name in tasks]
+    memory = open_memory(dictionary)
+    remembers = dictionary is None if remember is None else remember
+    if len(opened) > 1 and not remembers:
+        memory = stream_memory(
+            out, memory
+        )  # each finds the ones before it; the named dictionary stays as it is
+    runs = []
+    with _listening(common) as listener, workshop(_resources(common)) as engine:
+        for task in opened:
+            runs.append(
+                run_search(
+                    task,
+                    out if len(opened) == 1 else out / slug(task.name),
+                    memory,
+                    remember=remembers or len(opened) > 1,
+                    config=config,
+                    seed=common.seed,
+                    resources=_resources(common),
+                    engine=engine,
+                    listener=listener,
+                    reuse=reuse,
+                    time_limit=limit_s,
+                    command=_command(),
+                )
+            )
+    documents = [json.loads((run.folder / "result.json").read_bytes()) for run in runs]
+    text = "\n\n".join(run_view(run.result(), run.folder) for run in runs)
+    _print(common, documents[0] if len(documents) == 1 else documents, text)
+
+
+@app.command
+def evaluate(run: Path, task: str | None = None, *, common: Common = COMMON) -> None:
+    """Test the network of a run on a task's test split.
+
+    Args:
+        run: folder of a finished run.
+        task: with the same classes and image size; the run's own if left out.
+        common: options of every command.
+    """
+    from tanas.api import evaluate_run
+    from tanas.views import evaluation_view
+
+    document = evaluate_run(run, task, _library(common))
+    _print(common, document, evaluation_view(document))
+
+
+@app.command
+def predict(run: Path, *files: Path, common: Common = COMMON) -> None:
+    """Say what a run's network sees in pictures.
+
+    Args:
+        run: folder of a finished run, or of an export to safetensors.
+        files: pictures; other sizes are brought to the task's own.
+        common: options of every command.
+    """
+    from tanas.api import load
+    from tanas.tasks.pictures import read_pictures
+
+    if not files:
+        raise SettingError("Name at least one picture to predict.")
+    classifier = load(run)
+    probabilities = classifier.probabilities(read_pictures(files, classifier.shape))  # (files, classes)
+    best = probabilities.argmax(dim=1).tolist()
+    rows, lines = [], []
+    for file, answer, row in zip(files, best, probabilities.tolist(), strict=True):
+        name = classifier.classes[answer]
+        rows.append(
+            {
+                "file": str(file),
+                "answer": name,
+                "probabilities": dict(zip(classifier.classes, row, strict=True)),
+            }
+        )
+        lines.append(f"{file}: {name} ({max(row):.1%})")
+    _print(common, rows, "\n".join(lines))
+
+
+@app.command
+def report(run: Path, *, out: Path | None = None, common: Common = COMMON) -> None:
+    """Write the report of a run: one HTML file that needs nothing else.
+
+    Args:
+        run: folder of a finished run.
+        out: file to write; RUN/report.html if left out.
+        common: options of every command.
+    """
+    from tanas.records import write_bytes
+    from tanas.reports.page import render
+    from tanas.runs import Run
+
+    path = out or run / "report.html"
+    write_bytes(path, render(Run.open(run).result()).encode())
+    _print(common, {"report": str(path)}, f"Report: {path}")
+
+
+@app.command
+def export(
+    run: Path,
+    *,
+    to: Literal["onnx", "pt2", "safetensors"],
+    out: Path,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    common: Common = COMMON,
+) -> None:
+    """Take the network of a run away; what was written is loaded again and compared before it is kept.
+
+    Args:
+        run: folder of a finished run.
+        to: onnx, pt2 (torch.export) or safetensors (with architecture.json).
+        out: file, or for safetensors a folder.
+        overwrite: replace what is there.
+        common: options of every command.
+    """
+    from tanas.api import load
+    from tanas.export import export as export_classifier
+    from tanas.records import to_plain
+
+    done = export_classifier(load(run), to=to, out=out, overwrite=overwrite)
+    _print(common, to_plain(done), f"Wrote {out}. Its answers are the network's own.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Go on with: {_command(tokens)}", file=sys.stderr)
+        return 130
+    except CycloptsError as error:
+        return _failed(error, 2, tokens, hint=True)
+    except TanasError as error:
+        return _failed(error, error.exit_status, tokens)
+    except BrokenPipeError:
+        return 1
+    return 0
+
+
+def _failed(error: Exception, status: int, tokens: Sequence[str], *, hint: bool = False) -> int:
+    if "--debug" in tokens:
+        traceback.print_exception(error)
+    else:
+        print(f"tanas: {error}" + (" See: tanas --help" if hint else ""), file=sys.stderr)
+    return status
+
+
+def _command(tokens: Sequence[str] | None = None) -> str:
+    return "tanas " + shlex.join(sys.argv[1:] if tokens is None else tokens)
+
+
+def _library(common: Common) -> Library:
+    from tanas.tasks.library import Library
+
+    return Library(data=common.data, split_seed=common.split_seed, skip_bad=common.skip_bad, size=common.size)
+
+
+def _resources(common: Common) -> Resources:
+    from tanas.workshop import Resources
+
+    return Resources(device=common.device, threads=common.threads, workers=common.workers)
+
+
+def _config(settings: Settings, **options: Any) -> SearchConfig:
+    from dataclasses import replace
+
+    from tanas.settings import configure, count
+
+    limit = count(settings.limit, "limit")
+    config = configure(
+        settings.preset,
+        settings.config,
+        options
+        | {
+            "limit": None if limit == "all" else limit,
+            "performance": settings.performance,
+            "representative.epsilon": settings.epsilon,
+            "representative.architecture": settings.representative,
+            "space": settings.space,
+            "fuse.candidates": settings.candidates,
+            "fuse.rounds": settings.rounds,
+            "max_parameters": settings.max_parameters,
+            "max_macs": settings.max_macs,
+            "training.epochs": settings.epochs,
+        },
+    )
+    return replace(config, limit=None) if limit == "all" else config
+
+
+def _listening(common: Common) -> Any:
+    from tanas.listeners import listener_for
+
+    return listener_for(sys.stderr, quiet=common.quiet)
+
+
+def _say(common: Common) -> Callable[[Any, str], None]:
+    return lambda plain, text: _print(common, plain, text)
+
+
+def _print(common: Common, plain: Any, text: str) -> None:
+    """Prints a document as text, or whole as JSON."""
+    print(json.dumps(plain, indent=1, ensure_ascii=False) if common.json else text)
+
+
+def _list(dictionary: Dictionary, common: Common) -> None:
+    from tanas.views import dictionary_rows, dictionary_view
+
+    rows = dictionary_rows(dictionary)
+    _print(common, rows, dictionary_view(dictionary, rows))

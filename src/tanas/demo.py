@@ -1,0 +1,71 @@
+"""The main job in a minute: scikit-learn's handwritten digits, offline, from an empty dictionary to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tanas.api import run_search
+from tanas.building import DIGITS_STARTER, build_dictionary
+from tanas.dictionary.store import Dictionary
+from tanas.events import Listener
+from tanas.presets import smoke
+from tanas.records import read_json
+from tanas.runs import check_writable
+from tanas.tasks.library import Library
+from tanas.views import run_view
+from tanas.workshop import Resources, workshop
+
+TARGET = "digits:is=8"
+"""A task that the demo's dictionary does not know."""
+
+
+def run_demo(
+    out: Path, *, resources: Resources, seed: int, listener: Listener, say: Callable[[Any, str], None]
+) -> None:
+    """Builds a small dictionary, searches for a new task, trains, reports.
+
+    Args:
+        out: folder for `dictionary` and `run`; what is there already is not done again.
+        resources: devices, threads and workers.
+        seed: of every draw.
+        listener: is told what happens.
+        say: is given the result, as JSON's types and as text.
+    """
+    check_writable(out)
+    library, config = Library(), smoke()
+    dictionary = Dictionary.create(out / "dictionary")
+    task = library.open(TARGET)
+    with workshop(resources) as engine:
+        build_dictionary(
+            dictionary,
+            DIGITS_STARTER,
+            library,
+            config.learning(),
+            seed=seed,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+        )
+        run = run_search(
+            task,
+            out / "run",
+            dictionary,
+            remember=False,
+            config=config,
+            seed=seed,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+            reuse=False,
+            time_limit=None,
+            command=f"tanas search {TARGET} --dictionary {dictionary.folder} --preset smoke --seed {seed} "
+            f"--out {out / 'run'}",
+        )
+    text = (
+        f"{len(dictionary.atoms())} tasks were known; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"
+        "with your own pictures, a folder a class: "
+        f"tanas search folder:PICTURES --dictionary {dictionary.folder} --out my-run"
+    )
+    say(read_json(run.folder / "result.json"), text)

@@ -1,0 +1,1 @@
+"""The dictionary: the memory of tasks, as folders on disk."""

@@ -1,0 +1,202 @@
+"""Makes an atom of a task: a representative, and architectures with scores, so there is something to inherit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tanas.checkpoints import Checkpoint, Stopwatch
+from tanas.dictionary.atom import Atom, AtomTask, Provenance, best_first
+from tanas.distances.representative import Representative, RepresentativeConfig, represent, state_of
+from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
+from tanas.events import Listener, Warned
+from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score
+from tanas.records import from_plain, to_plain
+from tanas.seeds import Seed
+from tanas.spaces.named import named_space
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Outcome
+from tanas.strategies.fuse import Fuse, FuseConfig
+from tanas.tasks.performance import PERFORMANCES
+from tanas.tasks.task import Task
+from tanas.versions import versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnConfig:
+    """How an atom is made."""
+
+    performance: str = "balanced"
+    """What l is: 'balanced' or 'accuracy'."""
+    limit: int | None = 12_000
+    """Most training images of a task, stratified; None: all."""
+    representative: RepresentativeConfig = field(default_factory=RepresentativeConfig)
+    space: str = "standard"
+    """Name of the space that is searched."""
+    max_parameters: int | None = None
+    """Most parameters of an architecture; None: the space's own limit."""
+    max_macs: int | None = None
+    """Most multiply-adds for one image; None: the space's own limit."""
+    fuse: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=3))
+    """A short search: something to inherit, not the last word."""
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    strict: bool = False
+    """Whether a representative that misses 1 - epsilon is refused instead of kept and marked weak."""
+
+    def __post_init__(self) -> None:
+        check_choice(self.performance, "performance", "LearnConfig", PERFORMANCES)
+        if self.limit is not None:
+            check_range(self.limit, "limit", "LearnConfig", low=2)
+
+
+def prepare(task: Task, *, performance: str, limit: int | None) -> Task:
+    """The task as tanas works on it: its measure of performance set, a large source capped."""
+    return task.measured_by(performance).limited(limit)
+
+
+def space_of(name: str, task: Task, *, max_parameters: int | None, max_macs: int | None) -> SearchSpace:
+    """A named space with its limits for images of the task's size.
+
+    Args:
+        name: of the space.
+        task: gives the shape.
+        max_parameters: instead of the space's own limit.
+        max_macs: instead of the space's own limit.
+    """
+    space = named_space(name, shape=task.shape)
+    return space.limited(
+        max_parameters=space.max_parameters if max_parameters is None else max_parameters,
+        max_macs=space.max_macs if max_macs is None else max_macs,
+    )
+
+
+def learn_atom(
+    task: Task,
+    config: LearnConfig,
+    *,
+    seed: Seed,
+    device: str,
+    listener: Listener,
+    checkpoint: Checkpoint,
+) -> tuple[Atom, Representative]:
+    """Trains the representative of a task and searches its architecture.
+
+    Args:
+        task: as its source gives it.
+        config: how.
+        seed: of every draw.
+        device: where networks are trained.
+        listener: is told what happens.
+        checkpoint: keeps what is done; the same call goes on from there.
+
+    Raises:
+        TaskError: `strict` is set and the representative misses 1 - epsilon.
+    """
+    task = prepare(task, performance=config.performance, limit=config.limit)
+    representative = represent(
+        task.without_test(),
+        config.representative,
+        seed=seed.child("represent"),
+        device=device,
+        listener=listener,
+        checkpoint=checkpoint.child("represent"),
+    )
+    warn_if_weak(representative, listener, strict=config.strict)
+    watch = Stopwatch(checkpoint)
+    with watch.phase("search"):
+        outcome = Fuse(config.fuse).search(
+            space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs),
+            task.without_test(),
+            seed_architecture=None,
+            seed=seed.child("search"),
+            device=device,
+            deadline=lambda: float("inf"),
+            listener=listener,
+            checkpoint=checkpoint.child("search"),
+        )
+        scored = score_winners(
+            outcome, task, config.scoring, seed=seed, device=device, listener=listener, checkpoint=checkpoint
+        )
+    provenance = Provenance(
+        made_by="build",
+        seed=seed.root,
+        versions=versions(),
+        settings=to_plain(config),
+        represent_s=representative.took_s,
+        search_s=watch.seconds("search"),
+    )
+    return atom_of(task, config.limit, representative, scored, outcome, provenance), representative
+
+
+def atom_of(
+    task: Task,
+    limit: int | None,
+    representative: Representative,
+    scored: tuple[ScoredArchitecture, ...],
+    outcome: Outcome,
+    provenance: Provenance,
+) -> Atom:
+    """Puts an atom together from what was learnt of a task."""
+    return Atom(
+        task=AtomTask.of(task, limit=limit),
+        representative=state_of(representative)[0],
+        architectures=best_first(scored),
+        rounds=outcome.rounds,
+        provenance=provenance,
+    )
+
+
+def score_winners(
+    outcome: Outcome,
+    task: Task,
+    config: ScoringConfig,
+    *,
+    seed: Seed,
+    device: str,
+    listener: Listener,
+    checkpoint: Checkpoint,
+) -> tuple[ScoredArchitecture, ...]:
+    """Scores the best architecture and the winner of every round; the other candidates stay unscored.
+
+    Returns:
+        every candidate that the search saw, in the order seen.
+    """
+    winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in outcome.rounds)])
+    done: dict[str, ScoredArchitecture] = {}
+    for architecture in winners:
+        part = checkpoint.child("score").child(architecture.key)
+        if (state := part.load("scored")) is not None:
+            done[architecture.key] = from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
+            continue
+        try:
+            scored = score(
+                architecture,
+                task,
+                config,
+                seed=seed.child("score", architecture.key),
+                device=device,
+                listener=listener,
+                checkpoint=part,
+            )
+        except NonFiniteError as error:
+            listener(Warned(message=f"{error} The architecture stays unscored."))
+            continue
+        done[architecture.key] = scored
+        part.save("scored", to_plain(scored))
+    return tuple(done.get(a.architecture.key, a) for a in outcome.seen)
+
+
+def warn_if_weak(representative: Representative, listener: Listener, *, strict: bool) -> None:
+    """Says that a representative misses 1 - epsilon.
+
+    Raises:
+        TaskError: `strict` is set.
+    """
+    if not representative.weak:
+        return
+    message = (
+        f"The representative of {representative.task} reaches l = {representative.performance:.3f}, "
+        f"less than 1 - epsilon = {1 - representative.epsilon:.3f}"
+    )
+    if strict:
+        raise TaskError(f"{message}. Raise --epsilon, give it more epochs, or leave --strict out.")
+    listener(Warned(message=f"{message}; it is kept and marked weak."))

@@ -1,0 +1,256 @@
+"""A dictionary on disk: a folder of readable folders, one an atom."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from tanas.checkpoints import FolderCheckpoint
+from tanas.dictionary.atom import Atom
+from tanas.distances.base import Measurement
+from tanas.distances.representative import Representative, representative_from, state_of
+from tanas.errors import StoreError, UnknownNameError, nearest_names
+from tanas.records import SCHEMA, from_plain, new_folder, read_json, read_record, write_json
+
+KIND = "tanas dictionary"
+LOCK_SECONDS = 30
+"""An atom is written in well under a second; who waits longer waits for a dead lock."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryRecord:
+    """dictionary.json: says what the folder is."""
+
+    kind: str
+    schema: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtomFile:
+    """atom.json: the atom and the hash of its weights."""
+
+    weights_sha256: str
+    atom: Atom
+
+
+class Dictionary:
+    """The memory of tasks.
+
+    `FOLDER/dictionary.json` says what it is, `FOLDER/atoms/NAME-KEY/` holds an atom (atom.json,
+    representative.safetensors), `FOLDER/distances/` measured distances and `FOLDER/unfinished/` the state of
+    atoms that are being made; the last two can be deleted at any time.
+    """
+
+    def __init__(self, folder: Path, *, base: Dictionary | None = None) -> None:
+        """Opens an existing dictionary.
+
+        Args:
+            folder: that `create` made.
+            base: another dictionary whose atoms are seen too; what is added goes to this one.
+
+        Raises:
+            StoreError: the folder is no dictionary, or of another version.
+        """
+        self.folder = folder
+        self.base = base
+        self._known: dict[str, tuple[int, Atom]] = {}
+        marker = folder / "dictionary.json"
+        if not marker.exists():
+            raise StoreError(
+                f"{folder} is no dictionary: it holds no dictionary.json. Make one: tanas dictionary build {folder}"
+            )
+        plain = read_json(marker)
+        if not isinstance(plain, dict) or plain.get("kind") != KIND:
+            raise StoreError(f"{folder} is no dictionary: its dictionary.json is of another kind.")
+        if plain.get("schema") != SCHEMA:
+            raise StoreError(
+                f"The dictionary {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
+                "Use the version of tanas that wrote it, or build a new one."
+            )
+
+    @classmethod
+    def create(cls, folder: Path, *, base: Dictionary | None = None) -> Dictionary:
+        """Opens the dictionary in a folder, made if it is missing or empty.
+
+        Raises:
+            StoreError: the folder holds something else, or can't be written.
+        """
+        if not (folder / "dictionary.json").exists():
+            try:
+                foreign = folder.exists() and any(
+                    not entry.name.startswith(".") for entry in folder.iterdir()
+                )
+            except OSError as error:
+                raise StoreError(
+                    f"{folder} can't be a dictionary: {error.strerror}. Name a folder."
+                ) from error
+            if foreign:
+                raise StoreError(
+                    f"{folder} is not empty and no dictionary. Name an empty or a new folder for a dictionary."
+                )
+            write_json(folder / "dictionary.json", DictionaryRecord(kind=KIND, schema=SCHEMA))
+        return cls(folder, base=base)
+
+    def atoms(self) -> tuple[Atom, ...]:
+        """All atoms, by name and key.
+
+        Raises:
+            StoreError: an atom is damaged; the message names it.
+        """
+        own = {atom.key: atom for atom in map(self._read, self._folders())}
+        if self.base is not None:
+            own = {atom.key: atom for atom in self.base.atoms()} | own
+        return tuple(sorted(own.values(), key=lambda atom: (atom.task.name, atom.key)))
+
+    def names(self) -> dict[str, Atom]:
+        """Every atom by the name that stands for it alone: its task's, with '~' and a short key if several share it."""
+        atoms = self.atoms()
+        shared = [atom.task.name for atom in atoms]
+        return {
+            atom.task.name if shared.count(atom.task.name) == 1 else f"{atom.task.name}~{atom.key[:4]}": atom
+            for atom in atoms
+        }
+
+    def find(self, name: str) -> Atom:
+        """The atom of a name.
+
+        Raises:
+            UnknownNameError: there is none, or the name stands for several.
+        """
+        names = self.names()
+        if name in names:
+            return names[name]
+        several = [known for known in names if known.startswith(f"{name}~")]
+        if several:
+            raise UnknownNameError(f"'{name}' stands for several atoms. Name one: {', '.join(several)}.")
+        raise UnknownNameError(f"'{name}' is no atom of {self.folder}. {nearest_names(name, names)}")
+
+    def get(self, key: str) -> Atom | None:
+        """The atom of a key, if it is there."""
+        return next((atom for atom in self.atoms() if atom.key == key), None)
+
+    def representative(self, atom: Atom) -> Representative:
+        """The trained representative of an atom.
+
+        Raises:
+            StoreError: its weights are missing or damaged.
+        """
+        folder = self._folder_of(atom)
+        if not folder.exists() and self.base is not None:
+            return self.base.representative(atom)
+        return representative_from(atom.representative, self._weights(folder))
+
+    def add(self, atom: Atom, representative: Representative) -> None:
+        """Adds an atom, or replaces the one with the same key; whole or not at all."""
+        record, tensors = state_of(representative)
+        if record != atom.representative:
+            raise StoreError(f"The representative is not the one that the atom {atom.task.name} describes.")
+        content = safetensors.torch.save(tensors)
+        with self._locked(), new_folder(self._folder_of(atom)) as folder:
+            (folder / "representative.safetensors").write_bytes(content)
+            sha = hashlib.sha256(content).hexdigest()
+            write_json(folder / "atom.json", AtomFile(weights_sha256=sha, atom=atom))
+
+    def remove(self, name: str) -> None:
+        """Removes an atom.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
+        folder = self._folder_of(self.find(name))
+        if not folder.exists():
+            raise UnknownNameError(
+                f"'{name}' belongs to the dictionary below {self.folder}. Remove it there."
+            )
+        with self._locked():
+            shutil.rmtree(folder)
+
+    def verify(self) -> tuple[str, ...]:
+        """Reads everything and rebuilds every representative; a sentence for each thing that is wrong."""
+        problems = []
+        for folder in self._folders():
+            try:
+                atom = self._read(folder)
+                representative_from(atom.representative, self._weights(folder))
+                if folder != self._folder_of(atom):
+                    problems.append(
+                        f"{folder} holds the atom {atom.task.name}, whose folder has another name."
+                    )
+            except (StoreError, RuntimeError) as error:
+                problems.append(str(error))
+        return tuple(problems)
+
+    def unfinished(self, key: str) -> FolderCheckpoint:
+        """Where the state of an atom in the making is kept."""
+        return FolderCheckpoint(self.folder / "unfinished" / key)
+
+    def measured(self, key: str) -> Measurement | None:
+        """A distance that was measured before under the same key; None if none was, or if it can't be read."""
+        path = self.folder / "distances" / f"{key}.json"
+        return read_record(Measurement, path) if path.exists() else None
+
+    def remember_distance(self, key: str, measurement: Measurement) -> None:
+        """Keeps a measured distance."""
+        write_json(self.folder / "distances" / f"{key}.json", measurement)
+
+    def _folders(self) -> tuple[Path, ...]:
+        atoms = self.folder / "atoms"
+        if not atoms.exists():
+            return ()
+        return tuple(sorted(entry for entry in atoms.iterdir() if not entry.name.startswith(".")))
+
+    def _folder_of(self, atom: Atom) -> Path:
+        slug = re.sub(r"[^A-Za-z0-9]+", "-", atom.task.name).strip("-")[:60]
+        return self.folder / "atoms" / f"{slug}-{atom.key[:8]}"
+
+    def _read(self, folder: Path) -> Atom:
+        path = folder / "atom.json"
+        if not path.exists():
+            raise StoreError(f"The atom folder {folder} is damaged: it has no atom.json. Delete the folder.")
+        stamp = path.stat().st_mtime_ns
+        known = self._known.get(folder.name)
+        if known is None or known[0] != stamp:
+            plain = read_json(path)
+            known = (stamp, from_plain(AtomFile, plain, where=str(path)).atom)
+            self._known[folder.name] = known
+        return known[1]
+
+    def _weights(self, folder: Path) -> dict[str, Tensor]:
+        path = folder / "representative.safetensors"
+        expected = read_record(AtomFile, folder / "atom.json").weights_sha256
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise StoreError(
+                f"{path} can't be read: {error.strerror}. Remove the atom and build it again."
+            ) from error
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise StoreError(f"{path} is damaged: its hash differs. Remove the atom and build it again.")
+        try:
+            return safetensors.torch.load(content)
+        except SafetensorError as error:
+            raise StoreError(f"{path} is damaged: {error}. Remove the atom and build it again.") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with filelock.FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
+                yield
+        except filelock.Timeout as error:
+            raise StoreError(
+                f"The dictionary {self.folder} is being written by another process. Try again."
+            ) from error
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"The dictionary {self.folder} can't be written: {error.strerror}.") from error

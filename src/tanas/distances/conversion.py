@@ -1,0 +1,49 @@
+"""The one rule by which images of a task become the input of another task's representative."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tanas.errors import SettingError
+from tanas.networks.architecture import Shape
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a grey value. Source: ITU-R BT.601."""
+
+
+def converted(pixels: Tensor, shape: Shape) -> Tensor:
+    """Images in the channels and size that a representative was trained on.
+
+    Grey becomes colour by repeating it, colour becomes grey by its luma (ITU-R BT.601); then the image is
+    stretched to the height and width by bilinear interpolation, with antialiasing where it shrinks.
+    Images that fit already are given back as they are.
+
+    Args:
+        pixels: float32 in [0, 1], (samples, channels, height, width) with 1 or 3 channels.
+        shape: (channels, height, width) to be had.
+
+    Returns:
+        float32 in [0, 1], (samples, *shape).
+
+    Raises:
+        SettingError: the channels can't be converted.
+    """
+    channels, height, width = shape
+    if pixels.shape[1] != channels:
+        if pixels.shape[1] == 1:
+            pixels = pixels.expand(-1, channels, -1, -1)  # (samples, channels, h, w)
+        elif pixels.shape[1] == 3 and channels == 1:
+            luma = torch.tensor(LUMA, dtype=pixels.dtype, device=pixels.device)
+            pixels = (pixels * luma[:, None, None]).sum(dim=1, keepdim=True)  # (samples, 1, h, w)
+        else:
+            raise SettingError(
+                f"Images of {pixels.shape[1]} channels can't become images of {channels}: "
+                "expected grey (1) or colour (3) on both sides."
+            )
+    if pixels.shape[2:] != (height, width):
+        pixels = functional.interpolate(
+            pixels, size=(height, width), mode="bilinear", align_corners=False, antialias=True
+        )  # (samples, channels, height, width)
+    return pixels

@@ -1,0 +1,128 @@
+"""The transform network N_t: from the features of one task's representative to those of another's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tanas.errors import NonFiniteError
+from tanas.networks.training import batches
+from tanas.seeds import Seed
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Shifts features to mean zero and divides them all by one number, to mean square one."""
+
+    mean: Tensor
+    """(features,)."""
+    deviation: Tensor
+    """()."""
+
+    @classmethod
+    def of(cls, features: Tensor) -> Scale:
+        """The scale of features (samples, features)."""
+        mean = features.mean(dim=0)
+        deviation = (features - mean).square().mean().sqrt()
+        return cls(mean, deviation.clamp_min(1e-6))  # features that never change are left as they are
+
+    def done(self, features: Tensor) -> Tensor:
+        """Scaled features."""
+        return (features - self.mean) / self.deviation
+
+    def undone(self, scaled: Tensor) -> Tensor:
+        """Features as they were."""
+        return scaled * self.deviation + self.mean
+
+
+class TransformNetwork(nn.Module):
+    """N_t: features of A, (samples, F_A), to features of B, (samples, F_B); dense layers with ReLU between.
+
+    Features of A are shifted by the fit rows' mean and divided by their deviation, one number for all
+    features, before the first layer, and features of B likewise after the last: neither is a weight, neither
+    mixes features, and Adam's steps then suit features of any size.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor, widths: Sequence[int]) -> None:
+        super().__init__()
+        sizes = (source.shape[1], *widths, target.shape[1])
+        self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in pairwise(sizes))
+        self.source_scale = Scale.of(source)
+        self.target_scale = Scale.of(target)
+
+    @property
+    def matrices(self) -> list[Tensor]:
+        """The weights that are pruned and counted: all but the biases."""
+        return [layer.weight for layer in self.layers]  # type: ignore[misc]
+
+    @property
+    def weights(self) -> int:
+        """How many there are."""
+        return sum(matrix.numel() for matrix in self.matrices)
+
+    def mapped(self, scaled: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        """Scaled features of A to scaled features of B, by the weights that the masks leave."""
+        hidden = scaled
+        for depth, (layer, matrix) in enumerate(zip(self.layers, self.matrices, strict=True)):
+            weight = matrix if masks is None else matrix * masks[depth]
+            hidden = functional.linear(torch.relu(hidden) if depth else hidden, weight, layer.bias)  # type: ignore[arg-type]
+        return hidden  # (samples, F_B)
+
+    def forward(self, source: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
+        return self.target_scale.undone(self.mapped(self.source_scale.done(source), masks))
+
+
+def regress(
+    network: TransformNetwork,
+    source: Tensor,
+    target: Tensor,
+    optimizer: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    batch: int,
+    seed: Seed,
+    name: str,
+    masks: Sequence[Tensor] | None = None,
+) -> None:
+    """Fits a transform network in place, by mean squared error of scaled features.
+
+    Args:
+        network: N_t.
+        source: features of A, (samples, F_A).
+        target: features of B for the same images, (samples, F_B).
+        optimizer: of its parameters.
+        epochs: passes over the samples.
+        batch: samples a step.
+        seed: of their order.
+        name: of the pair, for an error.
+        masks: weights outside them are set to zero and stay so; None: all are fitted.
+
+    Raises:
+        NonFiniteError: the loss is not finite.
+    """
+    inputs, wanted = network.source_scale.done(source), network.target_scale.done(target)
+    _mask(network, masks)
+    for epoch in range(epochs):
+        for which in batches(len(inputs), batch, seed.child("epoch", epoch)):
+            loss = functional.mse_loss(network.mapped(inputs[which]), wanted[which])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            _mask(network, masks)
+        if not math.isfinite(loss.item()):
+            raise NonFiniteError(
+                f"The loss of the transform network {name} is {loss.item()} in epoch {epoch + 1}. "
+                "Lower its learning rate."
+            )
+
+
+@torch.no_grad()
+def _mask(network: TransformNetwork, masks: Sequence[Tensor] | None) -> None:
+    for matrix, mask in zip(network.matrices, masks or [], strict=False):
+        matrix.mul_(mask)

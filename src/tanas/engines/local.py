@@ -1,0 +1,355 @@
+"""Engines of this machine: jobs side by side in worker processes, or one after the other in this one.
+
+Whichever is taken, and however many workers there are, a job runs with the same number of threads: sums are
+then added in the same order and the results are the same to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+from tanas.errors import SettingError, TanasError, check_range
+from tanas.events import Event, Listener
+from tanas.executors import Answer, Parameters
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What torch and the numeric libraries read when they start."""
+
+EXIT_GRACE_S = 5.0
+"""How long a worker that was told to end may take before it is killed: it only has to notice."""
+
+
+class WorkerError(TanasError, RuntimeError):
+    """A worker process ended in the middle of a job, or could not take or answer one."""
+
+    exit_status = 1
+
+
+class InlineEngine:
+    """Runs each job at once, in the calling process: for small jobs, and where a debugger should follow."""
+
+    def __init__(self, *, threads: int = 1) -> None:
+        """Makes the engine.
+
+        Args:
+            threads: of torch and the numeric libraries while a job runs; afterwards they are as before.
+
+        Raises:
+            SettingError: `threads` is less than 1.
+        """
+        check_range(threads, "threads", "InlineEngine", low=1)
+        self._threads = threads
+
+    def submit(
+        self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Future[Answer]:
+        """Runs the job; the future is done. Its error is raised by `result()`; an interrupt at once."""
+        future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            with limited_threads(self._threads):
+                future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+
+class LocalEngine:
+    """Runs jobs in worker processes of this machine.
+
+    A worker is a fresh Python that imports only what a job names. It never imports the program that was
+    started, so scripts need no `if __name__ == "__main__"`, and notebooks and `python -c` work too; in turn
+    a job's function and arguments must come from importable modules. Workers start when there is a job for
+    them (importing torch takes seconds) and stay for the next. Ctrl-C does not reach them: the calling
+    process decides. If that process dies, they end at once.
+
+    Use it in a `with` block: at its end all jobs are waited for; if it ends by an error or an interrupt,
+    waiting jobs are cancelled and workers ended at once.
+    """
+
+    def __init__(self, workers: int, *, threads: int = 1) -> None:
+        """Makes the engine; no process starts yet.
+
+        Args:
+            workers: most processes at a time.
+            threads: of torch and the numeric libraries, in each worker.
+
+        Raises:
+            SettingError: a number is less than 1.
+        """
+        check_range(workers, "workers", "LocalEngine", low=1)
+        check_range(threads, "threads", "LocalEngine", low=1)
+        self._threads = threads
+        # A thread feeds one process: it hands over a job, waits for the answer, and sees the process die.
+        self._feeders = ThreadPoolExecutor(workers, thread_name_prefix="tanas-feeder")
+        self._own = threading.local()
+        self._workers: list[_Worker] = []
+        self._lock = threading.Lock()
+        self._telling = threading.Lock()
+        self._closed = False
+
+    def submit(
+        self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Future[Answer]:
+        """Queues a job.
+
+        The future raises what the job raised, or `WorkerError` if its worker died; the jobs after it get a
+        new worker. Arguments are copied to the worker when it takes the job.
+
+        Raises:
+            SettingError: the function is the started program's own, or has no name of its own.
+        """
+        name = getattr(function, "__qualname__", "")
+        if getattr(function, "__module__", None) == "__main__" or "<" in name:
+            raise SettingError(
+                f"The 'function' of a job must be a module's own: workers import it. Got {name} instead. "
+                "Put it into a module, or use InlineEngine."
+            )
+        return self._feeders.submit(self._run, None, function, args, kwargs)
+
+    def submit_heard(
+        self, listener: Listener, function: Callable[..., Answer], /, *args: object
+    ) -> Future[Answer]:
+        """Queues a job that tells what happens: it is called with a `listener` of its own.
+
+        Args:
+            listener: is given, in this process, each event that the job tells its own; one at a time.
+            function: as in `submit`; takes a keyword `listener`.
+            args: its other arguments.
+        """
+        return self._feeders.submit(self._run, listener, function, args, {})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown(at_once=kind is not None)
+
+    def shutdown(self, *, at_once: bool = False) -> None:
+        """Ends the workers.
+
+        Args:
+            at_once: whether waiting jobs are cancelled and running ones cut off, rather than waited for.
+        """
+        try:
+            self._feeders.shutdown(wait=not at_once, cancel_futures=at_once)
+        except BaseException:  # an interrupt while waiting: the workers must not outlive it
+            at_once = True
+            raise
+        finally:
+            with self._lock:
+                self._closed = True
+                workers = tuple(self._workers)
+            for worker in workers:
+                worker.end(at_once=at_once)
+            self._feeders.shutdown(wait=True, cancel_futures=True)
+
+    def _run(
+        self,
+        listener: Listener | None,
+        function: Callable[..., Answer],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> Answer:
+        """Runs a job in this thread's worker."""
+        try:
+            job = pickle.dumps(
+                (function, args, kwargs, listener is not None), protocol=pickle.HIGHEST_PROTOCOL
+            )
+        except Exception as error:
+            raise WorkerError(f"The job {_name(function)} can't be sent to a worker: {error}.") from error
+        worker: _Worker | None = getattr(self._own, "worker", None)
+        if worker is None or not worker.alive():
+            worker = self._own.worker = self._start()
+        good, answer = worker.ask(job, _name(function), self._one_at_a_time(listener))
+        if good:
+            return cast(Answer, answer)
+        raise cast(Exception, answer)
+
+    def _one_at_a_time(self, listener: Listener | None) -> Listener:
+        def told(event: Event) -> None:
+            if listener is not None:
+                with self._telling:
+                    listener(event)
+
+        return told
+
+    def _start(self) -> _Worker:
+        with self._lock:
+            if self._closed:
+                raise WorkerError("The engine was shut down before the job began.")
+            worker = _Worker(self._threads)
+            self._workers.append(worker)
+        return worker
+
+
+class _Worker:
+    """One process and the pipes to it. Pickled bytes go both ways."""
+
+    def __init__(self, threads: int) -> None:
+        code = f"import sys; sys.path[:] = {sys.path!r}; from tanas.engines.local import serve; serve()"
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+            start_new_session=True,  # Ctrl-C in the terminal goes to the calling process only
+        )
+        self._jobs = cast(BinaryIO, self._process.stdin)
+        self._answers = cast(BinaryIO, self._process.stdout)
+        self._cut_off = False
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, job: bytes, name: str, listener: Listener) -> tuple[bool, object]:
+        """Whether the job went well, and its answer or its error; events on the way go to the listener.
+
+        Raises:
+            WorkerError: the process died, or was ended.
+        """
+        try:
+            pickle.dump(job, self._jobs)
+            self._jobs.flush()
+            while isinstance(answer := pickle.load(self._answers), Event):
+                listener(answer)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            if self._cut_off:
+                raise WorkerError(f"The job {name} was cut off: the engine was shut down.") from error
+            raise WorkerError(f"The job {name} did not end: {self._cause_of_death()}") from error
+        good, content, trace = cast(tuple[bool, bytes, str], answer)
+        value: object = pickle.loads(content)
+        if isinstance(value, BaseException) and trace:
+            value.add_note(f"In a worker process:\n{trace}")
+        return good, value
+
+    def end(self, *, at_once: bool) -> None:
+        self._cut_off = True
+        if at_once:
+            self._process.kill()
+        try:
+            self._jobs.close()  # the worker notices and ends
+        except OSError:  # what was still to be written has no reader any more
+            self._process.kill()
+        try:
+            self._process.wait(EXIT_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._answers.close()
+
+    def _cause_of_death(self) -> str:
+        try:
+            status = self._process.wait(EXIT_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return "its worker process sent something that is no answer, and was ended."
+        if status == -9:
+            return "its worker process was killed (signal 9): most often memory ran out. Take fewer workers."
+        if status < 0:
+            return f"its worker process died of signal {-status}."
+        return f"its worker process ended with status {status}; what it printed stands above."
+
+
+def serve() -> None:
+    """Body of a worker process: does jobs from stdin until it closes."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a job prints must not get between the answers
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_read_jobs, args=(sys.stdin.buffer, jobs), daemon=True).start()
+
+    def tell(event: Event) -> None:
+        pickle.dump(event, answers)
+        answers.flush()
+
+    while True:
+        pickle.dump(_answer(jobs.get(), tell), answers)
+        answers.flush()
+
+
+def _read_jobs(pipe: BinaryIO, jobs: queue.SimpleQueue[bytes]) -> None:
+    """Passes jobs on; ends the process when the pipe closes, even in the middle of a job.
+
+    The pipe closes when the calling process ends the engine, and when it dies, however it dies.
+    """
+    try:
+        while True:
+            jobs.put(pickle.load(pipe))
+    except (EOFError, OSError, pickle.UnpicklingError):
+        os._exit(0)
+
+
+def _answer(job: bytes, listener: Listener) -> tuple[bool, bytes, str]:
+    """(went well, pickled answer or error, traceback) of a job."""
+    try:
+        function, args, kwargs, heard = pickle.loads(job)
+    except Exception as error:
+        failure = WorkerError(
+            f"A worker can't read its job: {error}. What a job is made of must come from importable modules, "
+            "not from the program that was started."
+        )
+        return False, pickle.dumps(failure), ""
+    try:
+        value = function(*args, **kwargs, **({"listener": listener} if heard else {}))
+    except BaseException as error:
+        return False, _pickled_error(error, function), traceback.format_exc()
+    try:
+        return True, pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), ""
+    except Exception as error:
+        failure = WorkerError(f"The answer of the job {_name(function)} can't be sent back: {error}.")
+        return False, pickle.dumps(failure), ""
+
+
+def _pickled_error(error: BaseException, function: Callable[..., object]) -> bytes:
+    """The error as it is if it survives pickling, else a `WorkerError` that says the same."""
+    try:
+        content = pickle.dumps(error)
+        if isinstance(pickle.loads(content), Exception):
+            return content
+    except Exception as reason:
+        # Errors with constructors of their own often do not come back from a pickle: the text does.
+        text = f"{type(error).__name__}: {error} (not passed on as it is: {reason})"
+        return pickle.dumps(WorkerError(f"The job {_name(function)} failed: {text}"))
+    return pickle.dumps(WorkerError(f"The job {_name(function)} was left by {error!r}."))
+
+
+@contextmanager
+def limited_threads(threads: int) -> Iterator[None]:
+    """While it lasts, torch and the numeric libraries use so many threads; then as many as before.
+
+    Args:
+        threads: at least 1.
+    """
+    import torch  # imported here: an engine of workers needs no torch in the calling process
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with threadpool_limits(limits=threads):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _name(function: object) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))

@@ -1,0 +1,118 @@
+"""Errors of tanas: each also a builtin, all with one message form.
+
+A message says what is wrong, where, what was expected, and what to do. Wrong input ends a command
+with exit status 2; something that failed while running ends it with 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class TanasError(Exception):
+    """Base of every error that tanas raises on purpose."""
+
+    exit_status: ClassVar[int] = 2
+    """2: the call or its input is wrong. 1: it failed while running."""
+
+
+class SettingError(TanasError, ValueError):
+    """A setting is outside its range, or two settings contradict each other."""
+
+
+class TaskError(TanasError, ValueError):
+    """A task can't be made: its name, its labelling or its classes are wrong."""
+
+
+class DataError(TaskError):
+    """Images or labels that can't be used: corrupt, of another shape, outside their range."""
+
+
+class UnknownNameError(TanasError, LookupError):
+    """A name that is not known: a source, class, operation, space, atom, preset."""
+
+
+class StoreError(TanasError, OSError):
+    """A dictionary or run folder that is none, is another version, is damaged or can't be written."""
+
+
+class MissingExtraError(TanasError, ImportError):
+    """An optional library is needed and not installed."""
+
+
+class NonFiniteError(TanasError, ArithmeticError):
+    """A loss, logits or features are not finite."""
+
+    exit_status = 1
+
+
+class SearchError(TanasError, RuntimeError):
+    """A search can't go on: all its candidates failed."""
+
+    exit_status = 1
+
+
+class ExportError(TanasError, RuntimeError):
+    """An exported network does not answer as the original does."""
+
+    exit_status = 1
+
+
+def check_range(
+    value: float, name: str, owner: str, *, low: float, high: float = math.inf, open_ends: bool = False
+) -> None:
+    """Refuses a number outside its range.
+
+    Args:
+        value: the number.
+        name: of the field.
+        owner: name of the class that has the field.
+        low: least value.
+        high: greatest value.
+        open_ends: the ends themselves are outside.
+
+    Raises:
+        SettingError: it is outside, or not a number at all.
+    """
+    inside = low < value < high if open_ends else low <= value <= high
+    if not inside:
+        if math.isinf(high):
+            expected = f"{'greater than' if open_ends else 'at least'} {low:g}"
+        elif open_ends:
+            expected = f"in ({low:g}, {high:g})"
+        else:
+            expected = f"in [{low:g}, {high:g}]"
+        raise SettingError(f"The '{name}' of {owner} must be {expected}. Got {value!r} instead.")
+
+
+def check_choice(value: str, name: str, owner: str, choices: Iterable[str]) -> None:
+    """Refuses a word that is not among the choices; the message lists them.
+
+    Raises:
+        SettingError: it is not among them.
+    """
+    known = tuple(choices)
+    if value not in known:
+        raise SettingError(
+            f"The '{name}' of {owner} must be one of {', '.join(known)}. Got {value!r} instead."
+        )
+
+
+def nearest_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Ends a message about an unknown name: 'Did you mean x?' or 'Known are: x, y'.
+
+    Args:
+        name: the unknown one.
+        known: what there is.
+        most: how many near ones are listed.
+    """
+    names = list(known)
+    lowered = {known_name.lower(): known_name for known_name in names}
+    near = difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)
+    if near:
+        return f"Did you mean {' or '.join(repr(lowered[n]) for n in near)}?"
+    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return f"Known are: {listed}." if names else "None is known."

@@ -1,0 +1,1 @@
+"""Networks: operations, cells, skeletons, architectures, and the one loop that trains them."""

@@ -1,0 +1,170 @@
+"""An architecture: a skeleton and its cell, which together say all that is needed to build the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from tanas.networks.cell import Cell, CellNetwork
+from tanas.networks.skeleton import Skeleton
+from tanas.records import digest
+from tanas.seeds import Seed
+
+Shape = tuple[int, int, int]
+"""(channels, height, width) of an image."""
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Architecture:
+    """What a search looks for. Readable as JSON, and enough to build the network."""
+
+    skeleton: Skeleton
+    cell: Cell
+    """Repeated in every stage."""
+
+    def canonical(self) -> Architecture:
+        """The same with its cell in canonical form: equal for architectures that compute the same."""
+        return replace(self, cell=self.cell.canonical())
+
+    @property
+    def key(self) -> str:
+        """A short hash of the canonical form, stable over versions of all libraries."""
+        return digest(self.canonical())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network costs to hold and to run."""
+
+    parameters: int
+    """Weights and biases that are trained."""
+    macs: int
+    """Multiply-adds of convolutions and linear layers for one image."""
+
+
+class PixelNorm(nn.Module):
+    """Shifts and scales pixels by the training split's mean and deviation, one pair a channel."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
+
+    def fit(self, pixels: Tensor) -> None:
+        """Takes mean and deviation from pixels in [0, 1], (samples, channels, height, width)."""
+        self.mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True))
+        deviation = pixels.std(dim=(0, 2, 3), keepdim=True)
+        self.deviation.copy_(deviation.clamp_min(1e-3))  # a channel that never changes is left as it is
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels - self.mean) / self.deviation
+
+
+class Transition(nn.Module):
+    """Begins a stage: (batch, before, h, w) -> (batch, width, h or half of it, w or half of it)."""
+
+    def __init__(self, before: int, width: int, reduces: bool) -> None:
+        super().__init__()
+        # ceil_mode: one pixel stays one pixel, so any skeleton fits any image
+        self.pool = nn.MaxPool2d(2, ceil_mode=True) if reduces else nn.Identity()
+        changes = width != before
+        self.widen = (
+            nn.Sequential(nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width))
+            if changes
+            else nn.Identity()
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.widen(self.pool(images))  # type: ignore[no-any-return]
+
+
+class Network(nn.Module):
+    """The network of an architecture: float32 pixels in [0, 1] -> logits, (batch, classes)."""
+
+    def __init__(self, architecture: Architecture, shape: Shape, classes: int) -> None:
+        super().__init__()
+        skeleton = architecture.skeleton
+        width = skeleton.widths[0]
+        self.norm = PixelNorm(shape[0])
+        self.stem = nn.Sequential(
+            nn.Conv2d(shape[0], width, 3, stride=2 if skeleton.stem == "half" else 1, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        stages: list[nn.Module] = []
+        cell = architecture.cell.canonical()
+        for stage_width, cells, reduces in zip(
+            skeleton.widths, skeleton.cells, skeleton.reductions, strict=True
+        ):
+            body = [CellNetwork(cell, stage_width) for _ in range(cells)]
+            stages.append(nn.Sequential(Transition(width, stage_width, reduces), *body))
+            width = stage_width
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        images = self.stem(self.norm(pixels))  # (batch, width, h, w)
+        images = self.stages(images)
+        return self.head(torch.relu(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]  # (batch, classes)
+
+
+def build(architecture: Architecture, shape: Shape, classes: int, seed: Seed) -> Network:
+    """The network of an architecture, its weights drawn from the seed.
+
+    Args:
+        architecture: what to build.
+        shape: (channels, height, width) of the task's images.
+        classes: number of logits.
+        seed: of the initial weights.
+    """
+    with seed.initialising():
+        network = Network(architecture, shape, classes)
+    # NHWC in memory: depthwise and pointwise convolutions run two to three times faster on a CPU
+    return network.to(memory_format=torch.channels_last)
+
+
+@lru_cache(maxsize=65536)
+def cost_of(architecture: Architecture, shape: Shape, classes: int) -> Cost:
+    """Parameters and multiply-adds, counted on a network without storage.
+
+    Args:
+        architecture: what to count.
+        shape: (channels, height, width) of the task's images.
+        classes: number of logits.
+    """
+    with torch.device("meta"):
+        network = Network(architecture, shape, classes)
+        return count_cost(network, torch.empty(1, *shape))
+
+
+def count_cost(network: nn.Module, pixels: Tensor) -> Cost:
+    """Parameters and multiply-adds of any network on one image, (1, channels, height, width)."""
+    macs = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs
+        if isinstance(module, nn.Conv2d):
+            high, wide = module.kernel_size
+            macs += output.numel() * (module.in_channels // module.groups) * high * wide
+        elif isinstance(module, nn.Linear):
+            macs += output.numel() * module.in_features
+
+    hooks = [
+        module.register_forward_hook(count)
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(pixels)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return Cost(parameters=sum(p.numel() for p in network.parameters()), macs=macs)

@@ -1,0 +1,245 @@
+"""A trained network with all that is needed to use it, and the folder it is kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from tanas.errors import NonFiniteError, SettingError, StoreError, UnknownNameError, check_choice
+from tanas.networks.architecture import Architecture, Shape, build, count_cost
+from tanas.networks.pixels import Images, as_pixels
+from tanas.networks.training import EVALUATION_BATCH
+from tanas.records import SCHEMA, from_plain, read_json, write_bytes, write_json
+from tanas.seeds import Seed
+from tanas.tasks.performance import PERFORMANCES
+
+ARCHITECTURE_FILE = "architecture.json"
+WEIGHTS_FILE = "weights.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where the weights are."""
+
+    file: str
+    """Name of a safetensors file in the same folder."""
+    sha256: str
+    """Of the file, as `sha256sum` prints it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecord:
+    """What architecture.json holds: a classifier but for its weights."""
+
+    schema: int
+    task: str
+    """Name of the task it was trained on."""
+    shape: Shape
+    """(channels, height, width) of an image."""
+    classes: tuple[str, ...]
+    """Names, in the order of the logits."""
+    performance: str
+    """'balanced' or 'accuracy': what l is."""
+    reads: str
+    """What the network takes, in words."""
+    answers: str
+    """What it gives, in words."""
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-adds for one image."""
+    weights: Weights | None
+    """None: they are in the same file as this record."""
+
+    def __post_init__(self) -> None:
+        check_choice(self.performance, "performance", "ClassifierRecord", PERFORMANCES)
+        if min(self.shape) < 1 or len(self.classes) < 1:
+            raise SettingError(
+                "The 'shape' and 'classes' of ClassifierRecord must hold at least 1 each. "
+                f"Got {self.shape} and {self.classes} instead."
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classifier:
+    """A trained network: images in, logits, probabilities or names of classes out."""
+
+    architecture: Architecture
+    shape: Shape
+    """(channels, height, width) of an image."""
+    classes: tuple[str, ...]
+    """Names, in the order of the logits."""
+    performance: str
+    """'balanced' or 'accuracy': what l is."""
+    task: str
+    """Name of the task it was trained on."""
+    network: nn.Module = field(repr=False)
+    """float32 pixels in [0, 1], (batch, channels, h, w) -> logits (batch, classes).
+
+    It is moved to the CPU and set to eval.
+    """
+
+    def __post_init__(self) -> None:
+        self.network.to("cpu").eval()
+
+    @torch.no_grad()
+    def __call__(self, images: Images) -> Tensor:
+        """The logits of images.
+
+        Args:
+            images: uint8 or floats in [0, 1], numpy or torch, of the task's size: (n, h, w) for grey ones,
+                (n, c, h, w) or (n, h, w, c), or one image without n.
+
+        Returns:
+            logits, (n, classes); n is 1 for one image.
+
+        Raises:
+            DataError: the images have another shape, type or range.
+            NonFiniteError: a logit is not finite.
+        """
+        pixels = as_pixels(images, self.shape)
+        parts = [
+            self.network(
+                pixels[start : start + EVALUATION_BATCH].contiguous(memory_format=torch.channels_last)
+            )
+            for start in range(0, max(len(pixels), 1), EVALUATION_BATCH)
+        ]
+        logits = torch.cat(parts)  # (n, classes)
+        if not torch.isfinite(logits).all():
+            raise NonFiniteError(f"The logits of the network of {self.task} are not finite. Train it anew.")
+        return logits
+
+    def probabilities(self, images: Images) -> Tensor:
+        """The softmax of the logits, (n, classes); images as in a call."""
+        return self(images).softmax(dim=1)
+
+    def predict(self, images: Images) -> list[str]:
+        """The names of the likeliest classes, n of them; images as in a call."""
+        return [self.classes[answer] for answer in self(images).argmax(dim=1).tolist()]
+
+    def record(self, weights: Weights | None = None) -> ClassifierRecord:
+        """All but the weights, as it is written.
+
+        Args:
+            weights: where they are; None if they are in the same file.
+        """
+        channels, height, width = self.shape
+        cost = count_cost(self.network, torch.zeros(1, *self.shape))
+        return ClassifierRecord(
+            schema=SCHEMA,
+            task=self.task,
+            shape=self.shape,
+            classes=self.classes,
+            performance=self.performance,
+            reads=f"float32 pixels in [0, 1], (batch, {channels}, {height}, {width}), not normalised",
+            answers=f"logits, (batch, {len(self.classes)}), in the order of the classes",
+            architecture=self.architecture,
+            parameters=cost.parameters,
+            macs=cost.macs,
+            weights=weights,
+        )
+
+    def save(self, folder: Path, *, weights_file: str = WEIGHTS_FILE) -> None:
+        """Writes architecture.json and the weights into a folder, each whole or not at all.
+
+        Equal classifiers give equal bytes. The weights come first: with architecture.json all is there.
+
+        Args:
+            folder: made if it is not there; other files in it stay.
+            weights_file: name of the file of the weights.
+
+        Raises:
+            StoreError: the folder can't be written to.
+        """
+        state = {name: value.detach().contiguous() for name, value in self.network.state_dict().items()}
+        # one entry only: safetensors writes several in an order that changes from run to run
+        content = safetensors.torch.save(state, {"classes": json.dumps(self.classes, ensure_ascii=False)})
+        write_bytes(folder / weights_file, content)
+        weights = Weights(file=weights_file, sha256=hashlib.sha256(content).hexdigest())
+        write_json(folder / ARCHITECTURE_FILE, self.record(weights))
+
+    @classmethod
+    def load(cls, folder: Path) -> Classifier:
+        """Rebuilds what `save` wrote.
+
+        Raises:
+            StoreError: a file is missing, of another schema version, damaged, or the two don't fit together.
+        """
+        path = folder / ARCHITECTURE_FILE
+        if not path.is_file():
+            raise StoreError(
+                f"{folder} holds no network: it has no {ARCHITECTURE_FILE}. "
+                "Name the folder of a finished run or of an export to safetensors."
+            )
+        record = from_plain(ClassifierRecord, _this_schema(read_json(path), path), where=str(path))
+        state = _read_weights(folder, record)
+        try:
+            network = build(record.architecture, record.shape, len(record.classes), Seed())
+        except UnknownNameError as error:
+            raise StoreError(
+                f"The network of {path} can't be built: {error} "
+                "If it is an operation of your own, call register_operation before you load it."
+            ) from error
+        _check_fit(network.state_dict(), state, path)
+        network.load_state_dict(state)
+        return cls(
+            architecture=record.architecture,
+            shape=record.shape,
+            classes=record.classes,
+            performance=record.performance,
+            task=record.task,
+            network=network,
+        )
+
+
+def _this_schema(plain: Any, path: Path) -> Any:
+    """The same, if it is of the schema version that this tanas reads."""
+    schema = plain.get("schema") if isinstance(plain, dict) else None
+    if schema != SCHEMA:
+        raise StoreError(
+            f"{path} is of schema version {schema!r}; this tanas reads version {SCHEMA}. "
+            "Read it with the tanas that wrote it, or write it anew."
+        )
+    return plain
+
+
+def _read_weights(folder: Path, record: ClassifierRecord) -> dict[str, Tensor]:
+    """The tensors of the file that the record names, if it is the very file that was written with it."""
+    if record.weights is None or Path(record.weights.file).name != record.weights.file:
+        raise StoreError(f"{folder / ARCHITECTURE_FILE} names no file of weights beside it. Write it anew.")
+    path = folder / record.weights.file
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} has no weights: there is no file {path}.") from error
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror or error}.") from error
+    if hashlib.sha256(content).hexdigest() != record.weights.sha256:
+        raise StoreError(
+            f"{path} is damaged, or belongs to another network: its sha256 is not the one "
+            f"in {ARCHITECTURE_FILE}. Write both anew."
+        )
+    try:
+        return safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise StoreError(f"{path} is no safetensors file ({error}).") from error
+
+
+def _check_fit(expected: dict[str, Tensor], state: dict[str, Tensor], path: Path) -> None:
+    """Refuses weights that are not those of the architecture; the message names the first that differs."""
+    for name in sorted(expected.keys() | state.keys()):
+        wanted = tuple(expected[name].shape) if name in expected else "nothing"
+        found = tuple(state[name].shape) if name in state else "nothing"
+        if wanted != found:
+            raise StoreError(
+                f"The weights beside {path} don't fit its architecture: expected {wanted} for '{name}', "
+                f"found {found}. Write both anew."
+            )

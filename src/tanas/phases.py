@@ -1,0 +1,367 @@
+"""The phases of Algorithm 1, each a function; `tanas.algorithm` reads as the algorithm itself."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tanas.checkpoints import Checkpoint, Stopwatch
+from tanas.dictionary.atom import Atom, Provenance
+from tanas.dictionary.learn import atom_of, score_winners, warn_if_weak
+from tanas.dictionary.measure import Related, distances_to
+from tanas.dictionary.store import Dictionary
+from tanas.distances.representative import Representative, represent
+from tanas.distances.transform import TransformDistance
+from tanas.errors import SettingError
+from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
+from tanas.executors import Executor
+from tanas.networks.architecture import Architecture, build
+from tanas.networks.baseline import pixel_baseline
+from tanas.networks.classifier import Classifier
+from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
+from tanas.presets import SearchConfig
+from tanas.records import to_plain
+from tanas.results import Mistake
+from tanas.seeds import Seed
+from tanas.spaces.inherit import Inheritance, Inherited, inherit
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.fuse import Fuse
+from tanas.tasks.performance import Evaluation
+from tanas.tasks.task import Split, Task
+from tanas.versions import versions
+
+MISTAKES = 24
+"""Wrong answers that are kept as pictures: as many as one looks at."""
+
+
+@dataclass
+class Workplace:
+    """Where a search is computed: what the edges hand to the algorithm."""
+
+    device: str
+    """'cpu', 'cuda' or 'mps'."""
+    executor: Executor
+    """Runs measurements of distances side by side."""
+    deadline: Deadline
+    """Seconds left for the search."""
+    listener: Listener
+    checkpoint: Checkpoint
+    environment: dict[str, Any]
+    """Versions, processor, threads: for the record."""
+    command: str
+    """What repeats this run: for the record."""
+    warnings: list[str] = field(default_factory=list)
+    """Heard so far: for the record."""
+
+    def tell(self, event: Event) -> None:
+        """The listener that also keeps warnings."""
+        if isinstance(event, Warned) and event.message not in self.warnings:
+            self.warnings.append(event.message)
+            self.checkpoint.save("warnings", self.warnings)
+        self.listener(event)
+
+    def __post_init__(self) -> None:
+        self.warnings = list(self.checkpoint.load("warnings") or self.warnings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceDefined(Event):
+    """The search space of a task stands."""
+
+    task: str
+    note: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best architecture after its final training, and how it does."""
+
+    classifier: Classifier
+    fitted: Fitted
+    validation: Evaluation
+    test: Evaluation
+    baseline: Evaluation
+    """Of logistic regression on the pixels, on the test split."""
+    mistakes: tuple[Mistake, ...]
+
+
+def greet(
+    task: Task,
+    dictionary: Dictionary,
+    config: SearchConfig,
+    *,
+    known: Sequence[Atom] | None,
+    available: int,
+    reuse: bool,
+    place: Workplace,
+) -> tuple[tuple[tuple[str, Atom], ...], tuple[str, Atom] | None]:
+    """Says what is known before any long work, and refuses what can't be done.
+
+    Returns:
+        (name, atom) of every atom that can be a neighbour; and the task's own atom if it has one.
+
+    Raises:
+        SettingError: more neighbours are asked for than there are, or nothing is there to be reused.
+    """
+    others, own = relatives(dictionary, task, config, known=known, reuse=reuse)
+    for note in task.notes:
+        place.tell(Told(message=note))
+    if available > len(task.train):
+        place.tell(
+            Told(
+                message=f"{task.name} has {available} training images; {len(task.train)} are used. "
+                "`--limit N` takes more, `--limit all` all."
+            )
+        )
+    if own and not reuse:
+        place.tell(
+            Told(
+                message=f"{task.name} is known already ({own[0]}): it is no neighbour of itself. "
+                "`--reuse` trains its best architecture without a new search."
+            )
+        )
+    if not others:
+        place.tell(
+            Told(
+                message=f"The dictionary {dictionary.folder} knows no other task: the space '{config.space}' is "
+                f"searched. `tanas dictionary build {dictionary.folder}` makes a starter."
+            )
+        )
+    return others, own
+
+
+def relatives(
+    dictionary: Dictionary, task: Task, config: SearchConfig, *, known: Sequence[Atom] | None, reuse: bool
+) -> tuple[tuple[tuple[str, Atom], ...], tuple[str, Atom] | None]:
+    """The atoms that can be neighbours of a task, and the task's own.
+
+    Args:
+        dictionary: what is known.
+        task: as it is worked on.
+        config: says how many neighbours are wanted.
+        known: the atoms to use; None: all.
+        reuse: whether the own atom is to be reused.
+
+    Returns:
+        (name, atom) of each; and the own one, the best first if several share its data, or None.
+
+    Raises:
+        SettingError: more neighbours are asked for than there are, or nothing is there to be reused.
+    """
+    keys = None if known is None else {atom.key for atom in known}
+    named = [(n, a) for n, a in dictionary.names().items() if keys is None or a.key in keys]
+    others = tuple((n, a) for n, a in named if a.task.fingerprint != task.fingerprint)
+    own = sorted(
+        ((n, a) for n, a in named if a.task.fingerprint == task.fingerprint), key=lambda e: e[1].best is None
+    )
+    if config.neighbours is not None and config.neighbours > len(others):
+        raise SettingError(
+            f"The 'neighbours' of SearchConfig must be at most the {len(others)} atoms of {dictionary.folder} "
+            f"that are not the task itself. Got {config.neighbours} instead. Name fewer, or leave it out."
+        )
+    if reuse and not (own and own[0][1].best):
+        raise SettingError(
+            f"There is nothing to reuse: {dictionary.folder} holds no scored architecture of {task.name}. "
+            "Leave --reuse out to search."
+        )
+    return others, own[0] if own else None
+
+
+def represent_target(task: Task, config: SearchConfig, seed: Seed, place: Workplace) -> Representative:
+    """The target's own representative; a weak one never stops a search."""
+    representative = represent(
+        task,
+        config.representative,
+        seed=seed.child("represent"),
+        device=place.device,
+        listener=place.tell,
+        checkpoint=place.checkpoint.child("represent"),
+    )
+    warn_if_weak(representative, place.tell, strict=False)
+    return representative
+
+
+def measure(
+    dictionary: Dictionary,
+    others: Sequence[tuple[str, Atom]],
+    representative: Representative | None,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    place: Workplace,
+) -> tuple[Related, ...]:
+    """d(b -> t) for every atom b, nearest first."""
+    if not others or representative is None:
+        return ()
+    return distances_to(
+        dictionary,
+        others,
+        representative,
+        task,
+        TransformDistance(config=config.distance),
+        config.pair,
+        seed=seed.child("distance"),
+        executor=place.executor,
+        listener=place.tell,
+    )
+
+
+def related_space(
+    neighbours: Sequence[Related], base: SearchSpace, task: Task, config: SearchConfig, place: Workplace
+) -> Inherited:
+    """The search space that the nearest tasks give, or the base space."""
+    inherited = inherit(
+        [
+            Inheritance(name=r.name, distance=r.measurement.value, architectures=r.atom.architectures)
+            for r in neighbours
+        ],
+        base,
+        mode=config.inherit,
+        per_atom=config.per_atom,
+        shape=task.shape,
+        classes=len(task.classes),
+    )
+    place.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
+    place.tell(Told(message=inherited.note))
+    return inherited
+
+
+def find(
+    inherited: Inherited,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    place: Workplace,
+    *,
+    known: tuple[str, Atom] | None,
+) -> Outcome:
+    """The best architecture of the space, and a score for the winner of every round.
+
+    Args:
+        inherited: space and first seed.
+        task: without its test split.
+        config: how.
+        seed: of every draw.
+        place: where.
+        known: the task's own atom, whose best architecture is taken without a search.
+    """
+    if known is not None and (best := known[1].best) is not None:
+        return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
+    outcome = Fuse(config.fuse).search(
+        inherited.space,
+        task,
+        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+        seed=seed.child("search"),
+        device=place.device,
+        deadline=place.deadline,
+        listener=place.tell,
+        checkpoint=place.checkpoint.child("search"),
+    )
+    if outcome.stopped == "time":
+        return outcome
+    scored = score_winners(
+        outcome,
+        task,
+        config.scoring,
+        seed=seed,
+        device=place.device,
+        listener=place.tell,
+        checkpoint=place.checkpoint,
+    )
+    return replace(outcome, seen=scored)
+
+
+def train(
+    architecture: Architecture, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+) -> Trained:
+    """Trains the best architecture from scratch, then touches the test split, once."""
+    classes = len(task.classes)
+    network = build(architecture, task.shape, classes, seed.child("final", "weights"))
+    fitted = fit(
+        network,
+        task.train,
+        config.training,
+        classes=classes,
+        seed=seed.child("final", "order"),
+        step=f"train {architecture.key} on {task.name}",
+        device=place.device,
+        listener=place.tell,
+        checkpoint=place.checkpoint.child("final"),
+    )
+    validation = evaluate(network, task.validation, classes=classes, device=place.device)
+    step = f"test on {task.name}"
+    place.tell(StepStarted(step=step, total=2, unit="networks"))
+    test = task.test
+    logits = logits_of(network, test, device=place.device)
+    answers = pixel_baseline(task.train, test, classes=classes, seed=seed.child("baseline"))
+    place.tell(StepFinished(step=step))
+    classifier = Classifier(
+        task=task.name,
+        architecture=architecture,
+        shape=task.shape,
+        classes=task.classes,
+        performance=task.performance,
+        network=network.cpu(),
+    )
+    return Trained(
+        classifier=classifier,
+        fitted=fitted,
+        validation=validation,
+        test=evaluation_of(logits, test, classes=classes),
+        baseline=Evaluation.of(test.labels.numpy(), answers, classes),
+        mistakes=_mistakes(logits, test, task.classes),
+    )
+
+
+def remember(
+    task: Task,
+    representative: Representative | None,
+    outcome: Outcome,
+    config: SearchConfig,
+    seed: Seed,
+    watch: Stopwatch,
+) -> tuple[Atom, Representative] | None:
+    """What a dictionary keeps of a search."""
+    if representative is None:
+        return None
+    provenance = Provenance(
+        made_by="search",
+        seed=seed.root,
+        versions=versions(),
+        settings=to_plain(config),
+        represent_s=watch.seconds("represent"),
+        search_s=watch.seconds("search"),
+    )
+    return atom_of(task, config.limit, representative, outcome.seen, outcome, provenance), representative
+
+
+def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
+    """The most confident wrong answers, most confident first."""
+    confidence, answers = logits.softmax(dim=1).max(dim=1)  # (samples,)
+    wrong = torch.nonzero(answers != test.labels).flatten()
+    wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    return tuple(
+        Mistake(
+            truth=classes[int(test.labels[i])],
+            answer=classes[int(answers[i])],
+            confidence=round(float(confidence[i]), 6),
+            png=_png(test.images[test.rows[i]]),
+        )
+        for i in wrong.tolist()
+    )
+
+
+def _png(image: Tensor) -> str:
+    pixels = image.permute(1, 2, 0).numpy()  # (height, width, channels)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,142 @@
+"""The configuration of a search, and presets: functions that return one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from tanas.dictionary.learn import LearnConfig
+from tanas.distances.pairs import PairConfig
+from tanas.distances.representative import RepresentativeConfig
+from tanas.distances.transform import TransformConfig, paper_transform
+from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
+from tanas.networks.scoring import ScoringConfig
+from tanas.networks.training import TrainingConfig
+from tanas.spaces.inherit import INHERIT_MODES
+from tanas.strategies.fuse import FuseConfig
+from tanas.strategies.schedules import Alternating, EqualWeights
+from tanas.tasks.performance import PERFORMANCES
+
+DEFAULT_NEIGHBOURS = 3
+"""The paper takes the three most similar tasks (section 4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Everything that decides a search but its task, its dictionary and its seed."""
+
+    performance: str = "balanced"
+    """What l is: 'balanced' (balanced accuracy corrected for chance) or 'accuracy' (the paper's experiment)."""
+    limit: int | None = 12_000
+    """Most training images, stratified, so that an evening suffices; None: all."""
+    representative: RepresentativeConfig = field(default_factory=RepresentativeConfig)
+    pair: PairConfig = field(default_factory=PairConfig)
+    """The images on which a distance is measured."""
+    distance: TransformConfig = field(default_factory=TransformConfig)
+    neighbours: int | None = None
+    """How many atoms are inherited from; None: the nearest three, or all if there are fewer."""
+    threshold: float | None = None
+    """tau: only atoms at most so far away are inherited from; None: no threshold."""
+    space: str = "standard"
+    """Name of the base space."""
+    inherit: str = "union"
+    """What of the nearest atoms shapes the space: 'union' or 'none'."""
+    inherit_seed: bool = True
+    """Whether the nearest atom's best architecture is the first seed."""
+    per_atom: int = 3
+    """How many of an atom's best architectures are inherited from."""
+    max_parameters: int | None = None
+    """Most parameters of an architecture; None: the space's own limit."""
+    max_macs: int | None = None
+    """Most multiply-adds for one image; None: the space's own limit."""
+    fuse: FuseConfig = field(default_factory=FuseConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    """The final training."""
+    learn: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=3))
+    """The short search by which a dictionary learns a base task's architectures."""
+
+    def __post_init__(self) -> None:
+        check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)
+        check_choice(self.inherit, "inherit", "SearchConfig", INHERIT_MODES)
+        check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
+        for name, low in (("limit", 2), ("neighbours", 1), ("max_parameters", 1), ("max_macs", 1)):
+            if (value := getattr(self, name)) is not None:
+                check_range(value, name, "SearchConfig", low=low)
+        if self.threshold is not None:
+            check_range(self.threshold, "threshold", "SearchConfig", low=0, high=1)
+        if self.neighbours is not None and self.threshold is not None:
+            raise SettingError(
+                "The 'neighbours' and 'threshold' of SearchConfig can't both be set: "
+                "k takes the nearest, tau all that are near. Leave one out."
+            )
+
+    def learning(self, *, strict: bool = False) -> LearnConfig:
+        """How a dictionary is built so that this search can inherit from it."""
+        return LearnConfig(
+            performance=self.performance,
+            limit=self.limit,
+            representative=self.representative,
+            space=self.space,
+            max_parameters=self.max_parameters,
+            max_macs=self.max_macs,
+            fuse=self.learn,
+            scoring=self.scoring,
+            strict=strict,
+        )
+
+
+def laptop() -> SearchConfig:
+    """The default: minutes on two cores."""
+    return SearchConfig()
+
+
+def smoke() -> SearchConfig:
+    """Small images in a minute, everything in its smallest form: for trying tanas out and for its tests."""
+    quick = EqualWeights(training=TrainingConfig(epochs=2, batch=64))
+    return SearchConfig(
+        limit=2_000,
+        representative=RepresentativeConfig(architecture="small", features=256),
+        pair=PairConfig(fit_images=600, gate_images=400),
+        distance=TransformConfig(widths=(512, 128)),
+        fuse=FuseConfig(rounds=3, patience=2, images=1_000, validation_images=400, schedule=quick),
+        scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64)),
+        training=TrainingConfig(epochs=20, batch=64),
+        learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),
+    )
+
+
+def paper() -> SearchConfig:
+    """The paper's experiment to the letter, as far as it is stated; hours without a GPU."""
+    letter = FuseConfig(rounds=10, images=None, validation_images=None, schedule=Alternating())
+    return SearchConfig(
+        performance="accuracy",
+        limit=None,
+        representative=RepresentativeConfig(
+            architecture="paper",
+            training=TrainingConfig(
+                epochs=1, batch=64, learning_rate=1e-3, weight_decay=0, schedule="constant"
+            ),
+        ),
+        distance=paper_transform(),
+        neighbours=3,
+        space="paper",
+        inherit_seed=False,
+        fuse=letter,
+        training=TrainingConfig(epochs=50),
+        learn=replace(letter, rounds=3),
+    )
+
+
+PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}
+"""Presets by the name that `--preset` takes."""
+
+
+def preset(name: str) -> SearchConfig:
+    """A preset by its name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in PRESETS:
+        raise UnknownNameError(f"'{name}' is no preset. {nearest_names(name, PRESETS)}")
+    return PRESETS[name]()

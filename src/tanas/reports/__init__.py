@@ -1,0 +1,1 @@
+"""Reports: a result as charts and as one self-contained page."""

@@ -1,0 +1,518 @@
+"""Charts: rows of plain values -> an Altair chart -> SVG, without network or browser."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from tanas.errors import SettingError
+from tanas.records import write_bytes
+from tanas.reports.rows import AlphaRow, CandidateRow, CostRow, DistanceRow, ErrorRow
+from tanas.reports.words import duration, percent, shorten
+
+INK, MUTED, LINE, PAPER = "#1b2430", "#566273", "#d8dee6", "#fffffe"
+BLUE, ORANGE = "#0072b2", "#c85200"
+"""Of Okabe and Ito's palette (orange is darkened for contrast), which the colour-blind tell apart."""
+
+THEME = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "card", BLUE: "blue", ORANGE: "orange"}
+"""Colours that a page replaces by its own, light or dark: `var(--ink)` and so on."""
+
+WIDTH = 480
+"""Pixels of a chart that stands in a column; text stays readable on a phone, where it shrinks to 3/4."""
+
+FULL = 1000
+"""Pixels of a chart that stands alone."""
+
+MOST_WIDTH = 4000
+"""Pixels of a chart that grows with its number of rounds."""
+
+SUFFIXES = (".svg", ".png", ".html")
+
+MOST_ATOMS = 30
+"""Atoms in the chart of distances; a page lists all in a table."""
+
+HATCHES = "M-1,0L0,-1M-1,1L1,-1M0,1L1,0"
+"""Three slanted strokes in the square from -1 to 1."""
+
+Chart = alt.Chart | alt.LayerChart
+"""What every function here returns, and `to_svg` and `save` take."""
+
+
+def error_chart(rows: Sequence[ErrorRow], images: int) -> Chart:
+    """Errors of the network and of those it must beat, as bars: dark the error, pale the balanced error.
+
+    Args:
+        rows: the first is the network.
+        images: number of test images; says how many decimals are printed.
+    """
+    values: list[dict[str, Any]] = [
+        {
+            "row": place,
+            "measure": measure,
+            "error": error,
+            "label": percent(error, images),
+            "low": row.interval[0] if row.interval and measure == 0 else None,
+            "high": row.interval[1] if row.interval and measure == 0 else None,
+            "labelled": max(error, row.interval[1]) if row.interval and measure == 0 else error,
+            "colour": BLUE if place == 0 else MUTED,
+            "strength": 1.0 if measure == 0 else 0.45,
+        }
+        for place, row in enumerate(rows)
+        for measure, error in enumerate((row.error, row.balanced_error))
+    ]
+    top = max((value["labelled"] for value in values), default=0.0) or 0.01
+    base = _chart(values).encode(
+        y=alt.Y("row:O", axis=_names([row.who for row in rows])).scale(paddingInner=0.35, paddingOuter=0.15),
+        yOffset=alt.YOffset("measure:O"),
+    )
+    # ticks end where shares do, though there is room for labels beyond
+    axis = _percent_axis("share of the test images", values=_ticks(min(top, 1.0)))
+    x = alt.X("error:Q", axis=axis).scale(domain=[0, top * 1.22], nice=False)
+    bars = base.mark_bar().encode(
+        x=x,
+        color=alt.Color("colour:N", scale=None),
+        fillOpacity=alt.FillOpacity("strength:Q", scale=None),
+    )
+    whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
+    labels = base.mark_text(align="left", dx=5, color=INK).encode(x="labelled:Q", text="label:N")
+    return _styled(alt.layer(bars, whiskers, labels), height=46 * len(rows))
+
+
+def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
+    """Distances from the atoms to the task, nearest on top; blue those inherited from, hollow the weak."""
+    shown = rows[:MOST_ATOMS]
+    values: list[dict[str, Any]] = [
+        {
+            "row": place,
+            "zero": 0,
+            "d": row.distance,
+            "label": f"{row.distance:.3f}"
+            + (f"  short by {row.shortfall:.3f}" if row.shortfall > 0 else "")
+            + ("  weak" if row.weak else ""),
+            "colour": BLUE if row.inherited else MUTED,
+            "fill": PAPER if row.weak else (BLUE if row.inherited else MUTED),
+        }
+        for place, row in enumerate(shown)
+    ]
+    base = _chart(values).encode(y=alt.Y("row:O", axis=_names([shorten(row.atom, 30) for row in shown])))
+    colour = alt.Color("colour:N", scale=None)
+    # beside the scale from 0 to 1 there is room for a column of labels
+    room = 0.25 + 0.03 * max((len(value["label"]) - 5 for value in values), default=0)
+    x = alt.X(
+        "d:Q",
+        title="distance d",
+        axis=alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], titleAnchor="start", domain=False),
+    ).scale(domain=[0, 1 + room], nice=False)
+    stems = base.mark_rule(strokeWidth=2, strokeOpacity=0.35).encode(x=x, x2="zero:Q", color=colour)
+    dots = base.mark_point(size=90, strokeWidth=2.5, opacity=1).encode(
+        x=x, color=colour, fill=alt.Fill("fill:N", scale=None)
+    )
+    labels = base.mark_text(align="left", color=INK).encode(x=alt.datum(1.07), text="label:N")
+    return _styled(alt.layer(stems, labels, dots), height=(28 if len(shown) <= 12 else 21) * len(shown) + 8)
+
+
+def alpha_chart(rows: Sequence[AlphaRow], *, width: int = WIDTH) -> Chart:
+    """Shares of the candidates over the stages of each round: blue the winner, a square the kept seed."""
+    rows = [row for row in rows if row.weights]
+    rounds = max((row.round for row in rows), default=1)
+    few = rounds <= 8
+    values: list[dict[str, Any]] = [
+        {
+            "line": f"{row.round} {number}",
+            "x": row.round - 0.92 + 0.46 * stage / (len(row.weights) - 1),
+            "share": share,
+            "last": stage == len(row.weights) - 1,
+            "won": row.won,
+            "dropped": row.dropped,
+            "shape": "cross" if row.dropped else "square" if row.kept else "circle",
+            "label": row.key[:6],
+        }
+        for number, row in enumerate(rows)
+        for stage, share in enumerate(row.weights)
+    ]
+    base = _chart(values)
+    middles = [number - 0.5 for number in range(1, rounds + 1)]
+    x = alt.X(
+        "x:Q",
+        title=None if few else "round",
+        axis=alt.Axis(
+            values=middles,
+            labelExpr="'round ' + ceil(datum.value)" if few else "'' + ceil(datum.value)",
+            grid=False,
+            ticks=False,
+            labelOverlap=True,
+        ),
+    ).scale(domain=[0, rounds], nice=False)
+    greatest = max((value["share"] for value in values), default=1.0)
+    y = alt.Y("share:Q", axis=_percent_axis("share in the mixture")).scale(
+        domain=[0, min(1.0, greatest * 1.12)], nice=False
+    )
+    colour = alt.condition("datum.won", alt.value(BLUE), alt.value(MUTED))
+    fences = _chart([{"x": number} for number in range(1, rounds)]).mark_rule(color=LINE).encode(x="x:Q")
+    lines = base.mark_line(strokeWidth=2).encode(
+        x=x,
+        y=y,
+        detail="line:N",
+        color=colour,
+        opacity=alt.condition("datum.won", alt.value(1), alt.value(0.55)),
+    )
+    ends = (
+        base.transform_filter("datum.last")
+        .mark_point(filled=True, opacity=1, size=64)
+        .encode(x=x, y=y, color=colour, shape=alt.Shape("shape:N", scale=None))
+    )
+    layers = [fences, lines, ends]
+    if few:
+        names = base.transform_filter("datum.last && datum.won")
+        layers.append(
+            names.mark_text(align="left", dx=7, color=INK, font="monospace", fontSize=11).encode(
+                x=x, y=y, text="label:N"
+            )
+        )
+    return _styled(alt.layer(*layers), height=230, width=max(width, min(40 * rounds, MOST_WIDTH)))
+
+
+def candidate_chart(rows: Sequence[CandidateRow], *, width: int = WIDTH) -> Chart:
+    """Scores of the candidates over their parameters; the one found is blue."""
+    values: list[dict[str, Any]] = [
+        {"parameters": row.parameters, "score": row.score, "found": row.found, "label": row.key[:6]}
+        for row in rows
+        if row.score is not None
+    ]
+    base = _chart(values).encode(
+        x=alt.X(
+            "parameters:Q",
+            title="parameters",
+            axis=alt.Axis(format="~s", tickCount=5, grid=False, labelBound=True),
+        ).scale(type="log", nice=False, padding=28),
+        y=alt.Y("score:Q", title="score", axis=alt.Axis(format="~g", tickCount=5)).scale(
+            zero=False, nice=False, padding=18
+        ),
+    )
+    colour = alt.condition("datum.found", alt.value(BLUE), alt.value(MUTED))
+    dots = base.mark_point(filled=True, size=70).encode(
+        color=colour, opacity=alt.condition("datum.found", alt.value(1), alt.value(0.6))
+    )
+    names = base.transform_filter("datum.found").mark_text(
+        align="left", dx=8, color=INK, font="monospace", fontSize=11
+    )
+    return _styled(alt.layer(dots, names.encode(text="label:N")), height=230, width=width)
+
+
+def loss_chart(losses: Sequence[float]) -> Chart:
+    """The training loss of each epoch."""
+    values = [{"epoch": number, "loss": loss} for number, loss in enumerate(losses, start=1)]
+    step = max(1, math.ceil(len(losses) / 10))
+    ticks = list(range(step, len(losses) + 1, step))
+    x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(values=ticks, format="d", grid=False))
+    y = alt.Y("loss:Q", title="training loss in nats", axis=alt.Axis(format="~g", tickCount=5))
+    mark = _chart(values).mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(color=BLUE, size=36))
+    return _styled(
+        mark.encode(
+            x=x.scale(domain=[min(1, len(losses)), max(len(losses), 2)], padding=6), y=y.scale(zero=True)
+        ),
+        height=200,
+    )
+
+
+def cost_chart(rows: Sequence[CostRow]) -> Chart:
+    """Seconds of each phase, as bars."""
+    values: list[dict[str, Any]] = [
+        {"row": place, "seconds": row.seconds, "label": duration(row.seconds)}
+        for place, row in enumerate(rows)
+    ]
+    top = max((row.seconds for row in rows), default=0.0) or 1.0
+    base = _chart(values).encode(
+        y=alt.Y("row:O", axis=_names([row.phase for row in rows])),
+        x=alt.X("seconds:Q", axis=None).scale(domain=[0, top * 1.25], nice=False),
+    )
+    bars = base.mark_bar(color=BLUE, height=14)
+    labels = base.mark_text(align="left", dx=5, color=INK).encode(text="label:N")
+    return _styled(alt.layer(bars, labels), height=26 * len(rows))
+
+
+def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Chart:
+    """Answers by true class: blue the right ones, orange the wrong ones, each as a share of its row.
+
+    Numbers are printed for at most 15 classes. Wrong answers are coloured by the square root of their
+    share, else the few that matter would be too pale to see.
+    """
+    count = len(classes)
+    cell = 92 if count <= 2 else 64 if count <= 4 else 46 if count <= 7 else 36 if count <= 15 else 0
+    numbered = cell > 0
+    cell = cell or max(5, min(22, 860 // count))
+    values: list[dict[str, Any]] = []
+    for truth, row in enumerate(confusion):
+        for given, number in enumerate(row):
+            if not number and not numbered:
+                continue  # thousands of blank tiles would only make the page heavy
+            share = number / sum(row) if sum(row) else 0.0
+            strength = share if truth == given else math.sqrt(share)
+            strength = 0.85 * strength if numbered else 0.2 + 0.65 * strength
+            values.append(
+                {
+                    "truth": truth,
+                    "answer": given,
+                    "label": f"{number:,}",
+                    "colour": BLUE if truth == given else ORANGE,
+                    "strength": strength,
+                    "ink": PAPER if strength > 0.75 else INK if number else MUTED,
+                }
+            )
+    names = [shorten(name, 24 if numbered else 16) for name in classes]
+    places = list(range(count))
+    size = 12 if numbered else max(8, min(11, cell))
+    base = _chart(values).encode(
+        y=alt.Y("truth:O", axis=_names(names, title="true class", size=size)).scale(
+            domain=places, paddingInner=0.04
+        ),
+        x=alt.X("answer:O", axis=_top_names(names, cell, title="answer", size=size)).scale(
+            domain=places, paddingInner=0.04
+        ),
+    )
+    tiles = base.mark_rect(stroke=LINE, strokeWidth=0.5).encode(
+        color=alt.Color("colour:N", scale=None),
+        fillOpacity=alt.FillOpacity("strength:Q", scale=None),
+    )
+    layers = [tiles]
+    if numbered:
+        layers.append(
+            base.mark_text(fontSize=13 if cell > 40 else 11).encode(
+                text="label:N", color=alt.Color("ink:N", scale=None)
+            )
+        )
+    return _styled(alt.layer(*layers), width=None, height=cell * count, plot_width=cell * count)
+
+
+def heat_map(
+    sources: Sequence[str],
+    targets: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    *,
+    title: str = "",
+    limit: float | None = 1.0,
+) -> Chart:
+    """Distances laid out as in the paper's Figure 2: a row a source, its value in each cell.
+
+    Args:
+        sources: names of the rows' tasks.
+        targets: names of the columns' tasks.
+        values: (sources, targets); None or not a number where none was measured: the cell is hatched.
+        title: stands above the chart.
+        limit: the distance whose cell is blank, the nearest is darkest; None: the greatest there is.
+
+    Raises:
+        SettingError: the values have another shape than the names.
+    """
+    if len(values) != len(sources) or any(len(row) != len(targets) for row in values):
+        lengths = ", ".join(str(len(row)) for row in values) or "none"
+        raise SettingError(
+            f"The 'values' of heat_map must have a row for each of the {len(sources)} sources, with an entry "
+            f"for each of the {len(targets)} targets. Got rows of these lengths instead: {lengths}."
+        )
+    largest = max(len(sources), len(targets))
+    cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28
+    measured = [value for row in values for value in row if value is not None and math.isfinite(value)]
+    top = (max(measured, default=0.0) if limit is None else limit) or 1.0
+    cells: list[dict[str, Any]] = []
+    for source, row in enumerate(values):
+        for target, value in enumerate(row):
+            known = value is not None and math.isfinite(value)
+            near = 1 - min(max(value / top, 0.0), 1.0) if known and value is not None else 0.0
+            cells.append(
+                {
+                    "source": source,
+                    "target": target,
+                    "known": known,
+                    "label": _brief(value) if known and value is not None else "",
+                    "strength": 0.92 * near,
+                    "ink": PAPER if near > 0.8 else INK,
+                }
+            )
+    base = _chart(cells).encode(
+        y=alt.Y("source:O", axis=_names([shorten(n, 44) for n in sources], title="source")).scale(
+            paddingInner=0.04
+        ),
+        x=alt.X("target:O", axis=_top_names([shorten(n, 44) for n in targets], cell, title="target")).scale(
+            paddingInner=0.04
+        ),
+    )
+    tiles = base.mark_rect(color=BLUE, stroke=LINE, strokeWidth=1).encode(
+        fillOpacity=alt.FillOpacity("strength:Q", scale=None)
+    )
+    hatches = base.transform_filter("!datum.known").mark_point(
+        shape=HATCHES, size=(0.72 * cell) ** 2, stroke=MUTED, strokeWidth=0.8, opacity=0.7, filled=False
+    )
+    numbers = base.transform_filter("datum.known").mark_text(
+        fontSize=13 if cell > 36 else 11 if cell > 30 else 9.5
+    )
+    chart = alt.layer(tiles, hatches, numbers.encode(text="label:N", color=alt.Color("ink:N", scale=None)))
+    if title:
+        chart = chart.properties(
+            title=alt.TitleParams(title, anchor="start", color=INK, fontSize=15, offset=12)
+        )
+    return _styled(chart, width=None, height=cell * len(sources), plot_width=cell * len(targets))
+
+
+def to_svg(chart: Chart) -> str:
+    """A chart as an SVG document on white; equal charts give equal text."""
+    return _convert(chart, "white")
+
+
+def inline_svg(chart: Chart, label: str, *, shrinks: bool = True) -> str:
+    """A chart as an SVG element for a page: without ground, in the page's own colours and font.
+
+    Args:
+        chart: what to draw.
+        label: what it shows, for those who can't see it.
+        shrinks: whether it gets smaller with its column; else the column scrolls.
+    """
+    svg = _convert(chart, "transparent")
+    for colour, name in THEME.items():
+        svg = svg.replace(f'"{colour}"', f'"var(--{name})"')
+    size = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"[^>]*>', svg)
+    assert size is not None  # vl-convert always states both
+    width, height = size.groups()
+    opening = (
+        f'<svg class="chart{" shrinks" if shrinks else ""}" role="img" aria-label="{html.escape(label)}" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
+    )
+    return opening + svg[size.end() :]
+
+
+def save(chart: Chart, path: Path) -> None:
+    """Writes a chart; the suffix of the path says how: .svg, .png or .html (offline, without scripts).
+
+    Raises:
+        SettingError: another suffix.
+        StoreError: the file can't be written.
+    """
+    suffix = check_suffix(path)
+    if suffix == ".png":
+        content = vl_convert.vegalite_to_png(_specification(chart, "white"), scale=2, allowed_base_urls=[])
+    elif suffix == ".svg":
+        content = to_svg(chart).encode()
+    else:
+        content = (
+            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+            f"<title>{html.escape(path.stem)}</title>\n<body>\n{to_svg(chart)}\n</body>\n</html>\n"
+        ).encode()
+    write_bytes(path, content)
+
+
+def check_suffix(path: Path) -> str:
+    """The suffix of a path that a chart can be written to, in lower case.
+
+    Raises:
+        SettingError: it is another.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise SettingError(
+            f"A chart can be written as {', '.join(SUFFIXES)}. Got {path.name!r} instead: change its suffix."
+        )
+    return suffix
+
+
+def _convert(chart: Chart, ground: str) -> str:
+    return str(vl_convert.vegalite_to_svg(_specification(chart, ground), allowed_base_urls=[]))
+
+
+def _specification(chart: Chart, ground: str) -> dict[str, Any]:
+    # the parts were checked when they were made; to check thousands of values again takes seconds
+    return chart.properties(background=ground).to_dict(validate=False)
+
+
+def _brief(value: float) -> str:
+    if value == 0:
+        return "0"
+    return f"{value:.2f}" if value < 10 else f"{value:.3g}"
+
+
+def _names(names: Sequence[str], *, title: str | None = None, size: float = 13) -> alt.Axis:
+    """An axis of positions that shows names: two names may be alike, positions can't."""
+    return alt.Axis(
+        labelExpr=f"{json.dumps(list(names))}[datum.value]",
+        title=title,
+        labelLimit=600,
+        maxExtent=600,
+        labelFontSize=size,
+        labelColor=INK,
+        labelPadding=6,
+        ticks=False,
+        domain=False,
+        grid=False,
+        labelOverlap=len(names) > 110,
+    )
+
+
+def _top_names(names: Sequence[str], cell: float, *, title: str, size: float = 13) -> alt.Axis:
+    """The same above a chart, slanted unless all fit over their cells, which are `cell` pixels wide."""
+    axis = _names(names, title=title, size=size)
+    axis["orient"] = "top"
+    fits = max((len(name) for name in names), default=0) * 0.65 * size <= cell
+    axis["labelAngle"] = 0 if fits else -50
+    axis["labelAlign"] = "center" if axis["labelAngle"] == 0 else "left"
+    return axis
+
+
+def _percent_axis(title: str, values: Sequence[float] | None = None) -> alt.Axis:
+    axis = alt.Axis(title=title, labelExpr="format(datum.value * 100, '.3~g') + ' %'", tickCount=5)
+    if values is not None:
+        axis["values"] = list(values)
+    return axis
+
+
+def _ticks(top: float) -> list[float]:
+    """Four to ten round numbers from 0 to `top`."""
+    power = 10.0 ** math.floor(math.log10(top))
+    step = next(step * power for step in (0.2, 0.5, 1.0, 2.0) if top / (step * power) < 8)
+    return [round(number * step, 9) for number in range(int(top / step + 1e-9) + 1)]
+
+
+def _chart(values: list[dict[str, Any]]) -> alt.Chart:
+    return alt.Chart(alt.InlineData(values=values))
+
+
+def _styled(
+    chart: Any, *, height: float, width: float | None = WIDTH, plot_width: float | None = None
+) -> Chart:
+    """The looks that all charts share.
+
+    Args:
+        chart: what to style.
+        height: of the plot, in pixels.
+        width: of the whole, names included; None: `plot_width` rules.
+        plot_width: of the plot alone.
+    """
+    if width is None:
+        sized = chart.properties(width=plot_width, height=height)
+    else:
+        fit = alt.AutoSizeParams(type="fit-x", contains="padding")
+        sized = chart.properties(width=width, height=height, autosize=fit)
+    styled: Chart = (
+        sized.properties(padding=4)
+        .configure(aria=False, font="Arial, Helvetica, sans-serif")
+        .configure_text(fontSize=12.5)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=INK,
+            labelFontSize=12.5,
+            titleColor=MUTED,
+            titleFontSize=12.5,
+            titleFontWeight="normal",
+            titlePadding=8,
+            gridColor=LINE,
+            domainColor=LINE,
+            tickColor=LINE,
+        )
+    )
+    return styled

@@ -1,0 +1,126 @@
+"""Numbers and findings in words: the answer of a search in one sentence, and what to hold against it."""
+
+from __future__ import annotations
+
+from tanas.reports.rows import constant_answer, wilson, wrong_answers
+from tanas.results import Result
+
+SPACE = "\N{NO-BREAK SPACE}"
+"""Between a number and its unit: they stay on one line."""
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def answer(result: Result) -> str:
+    """What was found, in one sentence with its numbers."""
+    metrics, images = result.metrics, result.task.test
+    return (
+        f"A network of {result.parameters:,} parameters tells {_what(result)} "
+        f"with {percent(metrics.test_error, images)} test error "
+        f"(balanced {percent(metrics.test_balanced_error, images)}); "
+        f"always answering ‘{shorten(constant_answer(result))}’ "
+        f"errs {percent(metrics.constant_error, images)}, "
+        f"logistic regression on the pixels {percent(metrics.baseline_error, images)}."
+    )
+
+
+def verdict(result: Result) -> str:
+    """Whether the network beats those that it must beat, without kindness."""
+    metrics, images = result.metrics, result.task.test
+    _, high = wilson(wrong_answers(result), images)
+    if metrics.test_balanced_error >= metrics.constant_balanced_error:
+        return "Its balanced error is no better than a constant answer's: it has learnt nothing of use."
+    if metrics.test_error > metrics.baseline_error:
+        if metrics.test_balanced_error < metrics.baseline_balanced_error:
+            return "Logistic regression errs less often here, though its balanced error is higher."
+        return "Logistic regression errs less often here: prefer it, or search further."
+    if metrics.test_error == metrics.baseline_error:
+        return "Logistic regression errs as often here: the network gains nothing over it."
+    if metrics.baseline_error <= high:
+        beaten = "but that lies inside the network's 95 % interval: the gain may be chance"
+    else:
+        beaten = "and that lies outside the network's 95 % interval"
+    gain = percent(metrics.baseline_error - metrics.test_error, images).replace(f"{SPACE}%", "")
+    sentence = f"It errs {gain} points less than logistic regression, {beaten}."
+    if metrics.constant_error <= high:
+        inside = "is as low" if metrics.test_error >= metrics.constant_error else "lies inside it, too"
+        sentence += f" The constant answer's error {inside}: judge by the balanced error."
+    return sentence.replace(" %", f"{SPACE}%")
+
+
+def caveat(result: Result) -> str:
+    """What the numbers do not say: the spread over seeds, and the size of the test split."""
+    images, wrong = result.task.test, wrong_answers(result)
+    low, high = wilson(wrong, images)
+    return (
+        f"One run with one seed ({result.seed}): how far these numbers move from seed to seed is unknown; "
+        f"repeat the command with other values of --seed to see it. {wrong:,} of {images:,} test images were "
+        f"answered wrongly; from so many images, the 95{SPACE}% interval (Wilson) of the test error is "
+        f"{percent(low, images)} to {percent(high, images)}."
+    )
+
+
+def inheritance(result: Result) -> str:
+    """What was known and what of it was taken, in one sentence."""
+    known, taken = len(result.distances), len(result.neighbours)
+    if not known:
+        return "Nothing was known: the dictionary held no other task, so the standard space was searched."
+    tasks = "1 known task" if known == 1 else f"{known} known tasks"
+    if not taken:
+        return f"The distances to {tasks} were measured; none was inherited from."
+    names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
+    return f"Of {tasks}, the search inherited from the nearest {taken}: {listed(names)}."
+
+
+def percent(share: float, images: int) -> str:
+    """A share as per cent, with the decimals that so many images can tell apart."""
+    decimals = 1 if images <= 1000 else 2
+    return f"{100 * share:.{decimals}f}{SPACE}%"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: '0.4 s', '12 s', '3 min 20 s', '2 h 5 min'."""
+    if seconds < 9.95:
+        return f"{seconds:.1f}{SPACE}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{SPACE}s"
+    if whole < 3600:
+        return f"{whole // 60}{SPACE}min {whole % 60}{SPACE}s" if whole % 60 else f"{whole // 60}{SPACE}min"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours}{SPACE}h {minutes}{SPACE}min" if minutes else f"{hours}{SPACE}h"
+
+
+def amount(number: int) -> str:
+    """A count: all its digits, or three of them and a power of ten from a billion on."""
+    if number < 10**9:
+        return f"{number:,}"
+    # digits, not floats: spaces can be larger than any float
+    digits = str(number)
+    power = str(len(digits) - 1).translate(SUPERSCRIPTS)
+    return f"{digits[0]}.{digits[1:3]} × 10{power}"
+
+
+def shorten(text: str, most: int = 40) -> str:
+    """A name on one line; a long one loses its middle, as names differ at their ends."""
+    line = " ".join(text.split())
+    if len(line) <= most:
+        return line
+    end = (most - 1) * 3 // 5
+    return f"{line[: most - 1 - end]}…{line[-end:]}"
+
+
+def listed(names: list[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _what(result: Result) -> str:
+    names = [shorten(name) for name in result.task.classes]
+    if len(names) == 2:
+        first, second = names
+        others = ("rest", "the rest", "others", f"not {second}".lower())
+        return f"{second} from {'the rest' if first.lower() in others else first}"
+    if len(names) <= 5:
+        return f"{listed(names)} apart"
+    return f"the {len(names)} classes of {shorten(result.task.name, 60)} apart"

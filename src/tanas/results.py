@@ -1,0 +1,167 @@
+"""The record of a search: what RUN/result.json holds. All values but those ending in `_s` repeat exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tanas.networks.architecture import Architecture
+from tanas.networks.scoring import ScoredArchitecture
+from tanas.strategies.base import Round
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Shares in [0, 1]."""
+
+    test_error: float
+    test_balanced_error: float
+    test_performance: float
+    """l on the test split, by the task's measure."""
+    validation_error: float
+    validation_balanced_error: float
+    validation_performance: float
+    constant_error: float
+    """Of the best constant answer on the test split."""
+    constant_balanced_error: float
+    baseline_error: float
+    """Of logistic regression on the pixels, trained on the same images, on the test split."""
+    baseline_balanced_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """An atom and its distance to the task."""
+
+    atom: str
+    """Its name, that of its task."""
+    distance: float
+    """d(atom -> task), share of the transform network's weights that is needed, in [0, 1]."""
+    shortfall: float
+    """How far even the full transform network stays below the gate (0 if it passes): the tie-break at 1."""
+    weak: bool
+    """The atom's representative misses 1 - epsilon."""
+    fingerprint: str
+    """Hash of the atom's training and validation data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceRecord:
+    """Where the search looked."""
+
+    base: str
+    """Name of the base space."""
+    inherit: str
+    """How the nearest atoms shaped it; 'none' if they did not."""
+    operations: tuple[str, ...]
+    nodes: int
+    """Nodes of a cell."""
+    skeletons: int
+    """Number of skeletons."""
+    size: int
+    """Number of architectures that differ, before limits of parameters and MACs."""
+    max_parameters: int | None
+    max_macs: int | None
+    note: str
+    """Why it is as it is, a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepresentativeRecord:
+    """The target's own epsilon-representative."""
+
+    performance: float
+    """l that it reached on the validation split."""
+    epsilon: float
+    weak: bool
+    """It misses 1 - epsilon."""
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """The task that was searched for."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """(channels, height, width)."""
+    performance: str
+    """'balanced' or 'accuracy': what l is."""
+    train: int
+    """Number of images."""
+    validation: int
+    test: int
+    available: int
+    """Training images before the cap (`limit`)."""
+    fingerprint: str
+    test_fingerprint: str
+    split_seed: int
+    notes: tuple[str, ...]
+    """What was left out or changed when the images were read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Wall-clock seconds a phase."""
+
+    represent_s: float
+    distance_s: float
+    search_s: float
+    train_s: float
+    total_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test image that the network got wrong."""
+
+    truth: str
+    """Name of its class."""
+    answer: str
+    confidence: float
+    """Probability that the network gave its answer."""
+    png: str
+    """The image as PNG, base64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """All that a search leaves behind, beside the weights."""
+
+    schema: int
+    task: TaskRecord
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-adds for one image."""
+    layers: tuple[tuple[str, str, int, int], ...]
+    """(name, shape of the output as text, parameters, multiply-adds) of each layer of the network."""
+    metrics: Metrics
+    confusion: tuple[tuple[int, ...], ...]
+    """On the test split; rows are true classes, columns are answers."""
+    mistakes: tuple[Mistake, ...]
+    """The most confident wrong answers on the test split, most confident first."""
+    representative: RepresentativeRecord | None
+    """None: nothing was known, so no distance was measured."""
+    neighbours: tuple[Neighbour, ...]
+    """Those inherited from, nearest first."""
+    distances: tuple[Neighbour, ...]
+    """All atoms of the dictionary, nearest first."""
+    space: SpaceRecord
+    strategy: str
+    rounds: tuple[Round, ...]
+    seen: tuple[ScoredArchitecture, ...]
+    stopped: str
+    training_losses: tuple[float, ...]
+    """Mean training loss of each epoch of the final training, in nats."""
+    costs: Costs
+    dictionary: tuple[tuple[str, str], ...]
+    """(name, fingerprint) of each atom when the run began."""
+    warnings: tuple[str, ...]
+    seed: int
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    """Versions, processor, threads."""
+    command: str
+    """What repeats this run."""

@@ -1,0 +1,210 @@
+"""The folder of a run: what was asked, what it has come to, and what it found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from tanas.checkpoints import FolderCheckpoint
+from tanas.errors import SettingError, StoreError
+from tanas.networks.classifier import Classifier
+from tanas.records import SCHEMA, from_plain, read_json, to_plain, write_json
+from tanas.results import Result
+
+KIND = "tanas run"
+RUN_FILE = "run.json"
+RESULT_FILE = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What decides the result of a run: the same request on the same folder goes on, another is refused."""
+
+    task: str
+    fingerprint: str
+    """Of the task's training and validation data."""
+    dictionary: str
+    """Its folder."""
+    seed: int
+    reuse: bool
+    time_limit_s: float | None
+    device: str
+    threads: int
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """run.json."""
+
+    kind: str
+    schema: int
+    request: Request
+    known: tuple[str, ...]
+    """Keys of the dictionary's atoms when the run began."""
+    command: str
+
+
+class Run:
+    """A run's folder.
+
+    `run.json` says what was asked, `events.jsonl` what happened, `unfinished/` keeps the state of a run that
+    is not done. At the end come `architecture.json` and `weights.safetensors`, `report.html`, and last of
+    all `result.json`.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder = folder
+        self.record = record
+        self.checkpoint = FolderCheckpoint(folder / "unfinished")
+
+    @classmethod
+    def begin(cls, folder: Path, request: Request, *, known: tuple[str, ...], command: str) -> Run:
+        """Makes the folder, or opens it to go on with the same request.
+
+        Args:
+            folder: of the run.
+            request: what is asked.
+            known: keys of the dictionary's atoms now; a run that goes on keeps those it began with.
+            command: what repeats it.
+
+        Raises:
+            StoreError: the folder is something else's, or can't be written.
+            SettingError: it holds a run with other settings; the message names the first.
+        """
+        path = folder / RUN_FILE
+        if path.exists():
+            run = cls.open(folder)
+            _refuse_other(folder, run.record.request, request)
+            return run
+        try:
+            foreign = folder.exists() and any(entry.name != ".lock" for entry in folder.iterdir())
+        except OSError as error:
+            raise StoreError(f"{folder} can't hold a run: {error.strerror}. Name a folder.") from error
+        if foreign:
+            raise StoreError(
+                f"{folder} is not empty and holds no run. Name an empty or a new folder with --out."
+            )
+        record = RunRecord(kind=KIND, schema=SCHEMA, request=request, known=known, command=command)
+        write_json(path, record)
+        return cls(folder, record)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Opens the folder of a run, finished or not.
+
+        Raises:
+            StoreError: it is none, of another version, or damaged.
+        """
+        path = folder / RUN_FILE
+        if not path.exists():
+            raise StoreError(
+                f"{folder} is no run: it holds no {RUN_FILE}. Make one: tanas search TASK --out {folder}"
+            )
+        plain = read_json(path)
+        if not isinstance(plain, dict) or plain.get("kind") != KIND:
+            raise StoreError(f"{folder} is no run: its {RUN_FILE} is of another kind.")
+        if plain.get("schema") != SCHEMA:
+            raise StoreError(
+                f"The run {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
+                "Use the version of tanas that wrote it."
+            )
+        return cls(folder, from_plain(RunRecord, plain, where=str(path)))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the result is there."""
+        return (self.folder / RESULT_FILE).exists()
+
+    def result(self) -> Result:
+        """The result of a finished run.
+
+        Raises:
+            StoreError: it is not finished, or damaged.
+        """
+        if not self.finished:
+            raise StoreError(
+                f"The run {self.folder} is not finished: it has no {RESULT_FILE}. Go on with: {self.record.command}"
+            )
+        path = self.folder / RESULT_FILE
+        plain = read_json(path)
+        if isinstance(plain, dict) and plain.get("schema") != SCHEMA:
+            raise StoreError(f"{path} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}.")
+        return from_plain(Result, plain, where=str(path))
+
+    def classifier(self) -> Classifier:
+        """The trained network of a finished run.
+
+        Raises:
+            StoreError: it is not finished, or damaged.
+        """
+        self.result()
+        return Classifier.load(self.folder)
+
+    def finish(self, result: Result, classifier: Classifier) -> None:
+        """Writes weights and result, the result last, and drops the state that is no longer needed."""
+        classifier.save(self.folder)
+        write_json(self.folder / RESULT_FILE, result)
+        self.checkpoint.clear()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While it lasts no other process can work on this run.
+
+        Raises:
+            StoreError: another one does.
+        """
+        path = self.folder / ".lock"
+        try:
+            with filelock.FileLock(path, timeout=0):
+                yield
+        except filelock.Timeout as error:
+            raise StoreError(
+                f"Another process works on the run {self.folder}. Wait for it, or name another --out."
+            ) from error
+
+
+def check_writable(folder: Path) -> None:
+    """Refuses a folder that can't be made or written, before any long work.
+
+    Raises:
+        StoreError: it can't.
+    """
+    present = folder
+    while not present.exists() and present != present.parent:
+        present = present.parent
+    if not present.is_dir():
+        raise StoreError(f"{folder} can't be made: {present} is a file. Name another place.")
+    if not os.access(present, os.W_OK | os.X_OK):
+        raise StoreError(
+            f"{folder} can't be written: no permission to write to {present}. Name another place."
+        )
+    if shutil.disk_usage(present).free < 50 * 2**20:  # a run with its checkpoints takes some 30 MB
+        raise StoreError(f"{folder} can't be written: less than 50 MB are free on its disk. Make room.")
+
+
+def _refuse_other(folder: Path, old: Request, new: Request) -> None:
+    difference = _first_difference(to_plain(old), to_plain(new), "")
+    if difference:
+        name, before, now = difference
+        raise SettingError(
+            f"The run {folder} was begun with {name} = {before!r}; now it is {now!r}. "
+            "Repeat the first command to go on, or name another --out."
+        )
+
+
+def _first_difference(old: Any, new: Any, name: str) -> tuple[str, Any, Any] | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            found = _first_difference(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return None
+    return None if old == new else (name, old, new)

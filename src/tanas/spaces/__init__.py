@@ -1,0 +1,1 @@
+"""Search spaces: where architectures are looked for, and how related tasks shape it."""

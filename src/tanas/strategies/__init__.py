@@ -1,0 +1,1 @@
+"""Search strategies: a space and a task in, the best architecture out."""

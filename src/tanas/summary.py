@@ -1,0 +1,139 @@
+"""Puts the record of a search together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tanas.checkpoints import Stopwatch
+from tanas.dictionary.atom import Atom
+from tanas.dictionary.measure import Related
+from tanas.distances.representative import Representative
+from tanas.networks.architecture import cost_of
+from tanas.networks.layers import layer_table
+from tanas.phases import Trained, Workplace
+from tanas.presets import SearchConfig
+from tanas.records import SCHEMA, to_plain
+from tanas.results import (
+    Costs,
+    Metrics,
+    Neighbour,
+    RepresentativeRecord,
+    Result,
+    SpaceRecord,
+    TaskRecord,
+)
+from tanas.seeds import Seed
+from tanas.spaces.inherit import Inherited
+from tanas.strategies.base import Outcome
+from tanas.tasks.task import Task
+
+
+def summarise(
+    task: Task,
+    available: int,
+    related: Sequence[Related],
+    neighbours: Sequence[Related],
+    inherited: Inherited,
+    representative: Representative | None,
+    outcome: Outcome,
+    trained: Trained,
+    config: SearchConfig,
+    seed: Seed,
+    watch: Stopwatch,
+    place: Workplace,
+    *,
+    known: Sequence[tuple[str, Atom]],
+) -> Result:
+    """The record of a search from the values of its phases."""
+    cost = cost_of(outcome.best, task.shape, len(task.classes))
+    return Result(
+        schema=SCHEMA,
+        task=TaskRecord(
+            name=task.name,
+            classes=task.classes,
+            shape=task.shape,
+            performance=task.performance,
+            train=len(task.train),
+            validation=len(task.validation),
+            test=len(task.test),
+            available=available,
+            fingerprint=task.fingerprint,
+            test_fingerprint=task.test_fingerprint,
+            split_seed=task.split_seed,
+            notes=task.notes,
+        ),
+        architecture=outcome.best,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        layers=layer_table(trained.classifier.network, task.shape),
+        metrics=_metrics(task, trained),
+        confusion=trained.test.confusion,
+        mistakes=trained.mistakes,
+        representative=None if representative is None else _representative(representative),
+        neighbours=tuple(_neighbour(r) for r in neighbours),
+        distances=tuple(_neighbour(r) for r in related),
+        space=SpaceRecord(
+            base=config.space,
+            inherit=inherited.mode,
+            operations=inherited.space.operations,
+            nodes=inherited.space.nodes,
+            skeletons=len(inherited.space.skeletons),
+            size=inherited.space.size,
+            max_parameters=inherited.space.max_parameters,
+            max_macs=inherited.space.max_macs,
+            note=inherited.note,
+        ),
+        strategy="fuse",
+        rounds=outcome.rounds,
+        seen=outcome.seen,
+        stopped=outcome.stopped,
+        training_losses=trained.fitted.losses,
+        costs=_costs(watch),
+        dictionary=tuple(sorted((name, atom.task.fingerprint) for name, atom in known)),
+        warnings=tuple(place.warnings),
+        seed=seed.root,
+        config=to_plain(config),
+        environment=place.environment,
+        command=place.command,
+    )
+
+
+def _metrics(task: Task, trained: Trained) -> Metrics:
+    present = sum(sum(row) > 0 for row in trained.test.confusion)
+    return Metrics(
+        test_error=trained.test.error,
+        test_balanced_error=trained.test.balanced_error,
+        test_performance=trained.test.performance(task.performance),
+        validation_error=trained.validation.error,
+        validation_balanced_error=trained.validation.balanced_error,
+        validation_performance=trained.validation.performance(task.performance),
+        constant_error=trained.test.constant_error,
+        constant_balanced_error=1
+        - 1 / present,  # a constant answer is right in one of the classes that occur
+        baseline_error=trained.baseline.error,
+        baseline_balanced_error=trained.baseline.balanced_error,
+    )
+
+
+def _neighbour(related: Related) -> Neighbour:
+    return Neighbour(
+        atom=related.name,
+        distance=related.measurement.value,
+        shortfall=related.measurement.shortfall,
+        weak=related.atom.representative.weak,
+        fingerprint=related.atom.task.fingerprint,
+    )
+
+
+def _representative(representative: Representative) -> RepresentativeRecord:
+    return RepresentativeRecord(
+        performance=representative.performance,
+        epsilon=representative.epsilon,
+        weak=representative.weak,
+        parameters=representative.parameters,
+    )
+
+
+def _costs(watch: Stopwatch) -> Costs:
+    phases = {f"{name}_s": watch.seconds(name) for name in ("represent", "distance", "search", "train")}
+    return Costs(**phases, total_s=sum(phases.values()))

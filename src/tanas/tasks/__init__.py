@@ -1,0 +1,1 @@
+"""Tasks: images in three splits, their names, sources and labellings."""

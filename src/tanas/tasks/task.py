@@ -1,0 +1,168 @@
+"""A task: images in three splits, their classes, and how performance on it is measured."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tanas.errors import TaskError, check_choice
+from tanas.seeds import Seed
+from tanas.tasks.performance import PERFORMANCES
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some rows of an image store, with labels. The store is shared, never copied."""
+
+    images: Tensor
+    """uint8, (stored, channels, height, width): all of the store, of which `rows` belong to this split."""
+    rows: Tensor
+    """int64, (samples,): which images, in content order."""
+    labels: Tensor
+    """int64, (samples,): class indices of the task."""
+    strata: Tensor
+    """int64, (samples,): class indices of the source, by which subsets stay stratified."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def pixels(self, which: Tensor | slice = slice(None)) -> Tensor:
+        """Images as float32 in [0, 1], (samples, channels, height, width).
+
+        Args:
+            which: positions within the split, (samples,) int64 or a slice; all if left out.
+        """
+        return self.images[self.rows[which]].float().div_(255)
+
+    def subset(self, which: Tensor) -> Split:
+        """The split at some positions, (samples,) int64; the store stays shared."""
+        return Split(self.images, self.rows[which], self.labels[which], self.strata[which])
+
+    def stratified(self, most: int, seed: Seed) -> Split:
+        """At most so many samples, each stratum in proportion (largest remainders) and none left out.
+
+        Args:
+            most: number of samples; all are kept if there are no more.
+            seed: of the draw within each stratum.
+
+        Raises:
+            TaskError: `most` is less than the number of strata.
+        """
+        if most >= len(self):
+            return self
+        _, cells = torch.unique(torch.stack([self.labels, self.strata]), dim=1, return_inverse=True)
+        members = [torch.nonzero(cells == cell).flatten() for cell in range(int(cells.max()) + 1)]
+        if most < len(members):
+            raise TaskError(
+                f"A subset of {most} images can't hold one of each of the {len(members)} groups "
+                "(a class of the task and one of its source). "
+                f"Take at least {len(members)}."
+            )
+        sizes = np.array([len(m) for m in members])
+        shares = 1 + (most - len(members)) * (sizes - 1) / max(int((sizes - 1).sum()), 1)
+        counts = np.floor(shares).astype(int)
+        for cell in np.argsort(-(shares - counts), kind="stable")[: most - int(counts.sum())]:
+            counts[cell] += 1
+        generator = seed.torch()
+        kept = [
+            m[torch.randperm(len(m), generator=generator)[:n]] for m, n in zip(members, counts, strict=True)
+        ]
+        return self.subset(torch.cat(kept).sort().values)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """An image-classification task (T, X): what a search is given, and what an atom remembers.
+
+    `tanas.tasks.library.Library.open` makes one from a name, `tanas.tasks.arrays.task_from_arrays` from arrays.
+    """
+
+    name: str
+    """As a person types it, in its canonical form: 'mnist:is=3'."""
+    classes: tuple[str, ...]
+    """Names, in the order of the labels."""
+    train: Split
+    validation: Split
+    _test: Split | None = field(repr=False)
+    """None after `without_test`; reached through `test`."""
+    performance: str = "balanced"
+    """'balanced' (balanced accuracy corrected for chance) or 'accuracy' (the paper's experiment): what l is."""
+    split_seed: int = 0
+    """Of the split of the source."""
+    notes: tuple[str, ...] = ()
+    """What was left out or changed when the images were read, a sentence each."""
+
+    def __post_init__(self) -> None:
+        check_choice(self.performance, "performance", "Task", PERFORMANCES)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of an image."""
+        channels, height, width = self.train.images.shape[1:]
+        return channels, height, width
+
+    @property
+    def test(self) -> Split:
+        """The test split, to be touched once, at the end.
+
+        Raises:
+            TaskError: this is the task as a search sees it, without its test split.
+        """
+        if self._test is None:
+            raise TaskError(f"The test split of {self.name} can't be reached from a search or a distance.")
+        return self._test
+
+    @property
+    def has_test(self) -> bool:
+        """Whether the test split can be reached."""
+        return self._test is not None
+
+    def without_test(self) -> Task:
+        """The same task, its test split out of reach: what distances and strategies are given."""
+        return replace(self, _test=None)
+
+    def measured_by(self, performance: str) -> Task:
+        """The same task under another measure of performance."""
+        return replace(self, performance=performance)
+
+    def limited(self, most: int | None) -> Task:
+        """At most so many training images, the validation images in the same proportion; the test split whole.
+
+        The draw belongs to the task (its split seed), not to a run.
+        """
+        if most is None or most >= len(self.train):
+            return self
+        seed = Seed(self.split_seed).child("limited")
+        strata = len(torch.unique(torch.stack([self.validation.labels, self.validation.strata]), dim=1)[0])
+        share = max(round(len(self.validation) * most / len(self.train)), strata)
+        return replace(
+            self,
+            train=self.train.stratified(most, seed.child("train")),
+            validation=self.validation.stratified(share, seed.child("validation")),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash over training and validation data: pixels, labels, class order; no path, no test data."""
+        return _fingerprint(self.classes, self.train, self.validation)
+
+    @cached_property
+    def test_fingerprint(self) -> str:
+        """Hash over the test split, kept for the record."""
+        return _fingerprint(self.classes, self.test)
+
+
+def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:
+    total = hashlib.sha256()
+    total.update(repr(classes).encode())
+    for split in splits:
+        images = split.images[split.rows].contiguous().numpy()
+        total.update(repr(images.shape).encode())
+        total.update(images.data)
+        total.update(split.labels.numpy().astype("<i8").tobytes())
+    return total.hexdigest()

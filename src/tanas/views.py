@@ -1,0 +1,166 @@
+"""Values as text for a terminal: what is printed is a view of a value that `--json` prints whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tanas.dictionary.atom import Atom
+from tanas.dictionary.measure import Related
+from tanas.dictionary.store import Dictionary
+from tanas.distances.base import Measurement
+from tanas.distances.matrix import DistanceMatrix
+from tanas.networks.architecture import Architecture
+from tanas.results import Result
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns under a head; all but the first are flushed right."""
+    every = [list(head), *map(list, rows)]
+    widths = [max(len(row[i]) for row in every) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in every
+    ]
+    return "\n".join(lines)
+
+
+def distance_text(measurement: Measurement) -> str:
+    """A distance; one at which no density passed shows its shortfall."""
+    return shown_distance(measurement.value, measurement.shortfall)
+
+
+def shown_distance(value: float, shortfall: float) -> str:
+    """A distance; one at which no density passed shows its shortfall."""
+    return f"{value:.4f}" if not shortfall else f"{value:.0f} (short by {shortfall:.3f})"
+
+
+def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
+    """An entry an atom."""
+    return [
+        {
+            "atom": name,
+            "classes": len(atom.task.classes),
+            "train": atom.task.train,
+            "performance": atom.representative.performance,
+            "weak": atom.representative.weak,
+            "best_score": None if atom.best is None else atom.best.score,
+            "best_parameters": None if atom.best is None else atom.best.parameters,
+            "made_by": atom.provenance.made_by,
+            "key": atom.key,
+        }
+        for name, atom in dictionary.names().items()
+    ]
+
+
+def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> str:
+    """The atoms as a table."""
+    if not rows:
+        return f"{dictionary.folder}: no atoms yet. A starter: tanas dictionary build {dictionary.folder}"
+    lines = [
+        [
+            row["atom"],
+            str(row["classes"]),
+            str(row["train"]),
+            f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),
+            "-" if row["best_score"] is None else f"{row['best_score']:.3f}",
+            "-" if row["best_parameters"] is None else f"{row['best_parameters']:,}",
+        ]
+        for row in rows
+    ]
+    head = ["atom", "classes", "images", "representative l", "best score", "its parameters"]
+    return f"{dictionary.folder}: {len(rows)} atoms\n{table(head, lines)}"
+
+
+def architecture_text(architecture: Architecture) -> str:
+    """An architecture in two lines."""
+    skeleton = architecture.skeleton
+    stages = " -> ".join(
+        f"{'half, ' if reduces else ''}{cells} x {width}"
+        for width, cells, reduces in zip(skeleton.widths, skeleton.cells, skeleton.reductions, strict=True)
+    )
+    edges = ", ".join(f"{a}->{b} {name}" for a, b, name in architecture.cell.edges)
+    return f"stem {skeleton.stem}; stages (cells x channels) {stages}\ncell of {architecture.cell.nodes} nodes: {edges}"
+
+
+def atom_view(atom: Atom) -> str:
+    """An atom as text."""
+    task, representative = atom.task, atom.representative
+    lines = [
+        f"{task.name}: {', '.join(task.classes[:12])}{' ...' if len(task.classes) > 12 else ''}",
+        f"{task.train} training and {task.validation} validation images of {'x'.join(map(str, task.shape))}; "
+        f"l is {task.performance}",
+        f"representative: {representative.config.architecture}, {representative.parameters:,} parameters, "
+        f"l = {representative.performance:.4f}"
+        + (f" (weak: below {1 - representative.epsilon:.2f})" if representative.weak else ""),
+        f"made by {atom.provenance.made_by} with seed {atom.provenance.seed}, "
+        f"tanas {atom.provenance.versions['tanas']}; "
+        f"represent {atom.provenance.represent_s:.0f} s, search {atom.provenance.search_s:.0f} s",
+        f"train and validation hash {task.fingerprint[:16]}, test hash {task.test_fingerprint[:16]}",
+    ]
+    for scored in atom.architectures:
+        if scored.score is not None:
+            lines.append(
+                f"score {scored.score:.4f}, {scored.parameters:,} parameters, {scored.macs:,} multiply-adds"
+            )
+            lines.extend(f"  {line}" for line in architecture_text(scored.architecture).splitlines())
+    unscored = sum(scored.score is None for scored in atom.architectures)
+    lines.append(f"{unscored} more candidates seen and not scored")
+    return "\n".join(lines)
+
+
+def related_view(task: str, related: Sequence[Related]) -> str:
+    """The nearest atoms as a table."""
+    if not related:
+        return f"No atom is within the threshold of {task}."
+    rows = [
+        [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""] for r in related
+    ]
+    return table([f"nearest to {task}", "d(atom -> task)", ""], rows)
+
+
+def matrix_view(matrix: DistanceMatrix) -> str:
+    """Sources as rows, targets as columns."""
+    rows = [
+        [source, *(f"{matrix.value(source, target):.3f}" for target in matrix.targets)]
+        for source in matrix.sources
+    ]
+    return table(["source \\ target", *matrix.targets], rows)
+
+
+def run_view(result: Result, folder: Path) -> str:
+    """What a search found, and what to do with it."""
+    m = result.metrics
+    rows = [
+        ["found network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
+        ["logistic regression on pixels", f"{m.baseline_error:.2%}", f"{m.baseline_balanced_error:.2%}"],
+        ["always the commonest class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
+    ]
+    lines = [
+        f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds an image",
+        table([f"on {result.task.test} test images", "error", "balanced error"], rows),
+    ]
+    if result.neighbours:
+        near = ", ".join(f"{n.atom} {shown_distance(n.distance, n.shortfall)}" for n in result.neighbours)
+        lines.append(f"nearest: {near}")
+    lines += [
+        f"space: {result.space.note}",
+        architecture_text(result.architecture),
+        f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
+        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}",
+        f"report: {folder / 'report.html'}",
+        f"next: tanas predict {folder} PICTURE | tanas export {folder} --to onnx --out model.onnx",
+    ]
+    return "\n".join(lines)
+
+
+def evaluation_view(document: dict[str, Any]) -> str:
+    """Errors on a test split as text."""
+    return (
+        f"{document['task']}: error {document['error']:.2%}, balanced error {document['balanced_error']:.2%} on "
+        f"{document['images']} test images (always the commonest class: {document['constant_error']:.2%})"
+    )

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.distances.digit_tasks import REPRESENTATIVE, representative_of, task_of
+
+from tanas.checkpoints import FolderCheckpoint
+from tanas.distances.representative import (
+    ARCHITECTURES,
+    Representative,
+    RepresentativeConfig,
+    RepresentativeNetwork,
+    RepresentativeState,
+    represent,
+    representative_from,
+    state_of,
+)
+from tanas.errors import NonFiniteError, SettingError, StoreError
+from tanas.events import Event, StepAdvanced, Told
+from tanas.records import from_plain, to_plain
+from tanas.seeds import Seed
+
+SEED = Seed(2)
+NEVER = replace(REPRESENTATIVE, epsilon=1e-9)
+"""No network is that good: the whole budget is used."""
+
+
+class KilledError(Exception):
+    pass
+
+
+class TestRepresent:
+    def test_learns_its_task_without_the_test_split(self) -> None:
+        representative = represent(task_of(0).without_test(), REPRESENTATIVE, seed=SEED)
+        assert representative.performance > 0.8
+        assert representative.task == "digits:is=0"
+        assert representative.fingerprint == task_of(0).fingerprint
+        assert representative.key == representative_of(0).key
+
+    def test_stops_when_it_is_good_enough(self) -> None:
+        representative = represent(task_of(0), replace(REPRESENTATIVE, epsilon=0.9), seed=SEED)
+        assert not representative.weak
+        assert representative.epochs == REPRESENTATIVE.training.epochs
+
+    def test_trains_on_within_its_budget_and_is_then_marked_weak(self) -> None:
+        told: list[Event] = []
+        representative = represent(task_of(8), replace(NEVER, most_epochs=7), seed=SEED, listener=told.append)
+        assert representative.weak
+        assert representative.epochs == 7
+        messages = [event.message for event in told if isinstance(event, Told)]
+        assert [message.split(": it ")[1] for message in messages] == [
+            "trains 2 epochs more.",
+            "trains 1 epochs more.",
+        ]
+        assert messages[0].startswith("The representative of digits:is=8 reached l = 0.")
+
+    def test_keeps_the_best_of_its_trainings(self) -> None:
+        first = represent(task_of(8), replace(NEVER, most_epochs=4), seed=SEED)
+        longer = represent(task_of(8), NEVER, seed=SEED)
+        assert longer.performance >= first.performance
+
+    @pytest.mark.parametrize("after", [2, 4, 5])
+    def test_that_was_killed_ends_as_if_it_had_not_been(self, tmp_path: Path, after: int) -> None:
+        epochs = 0
+
+        def kill(event: Event) -> None:
+            nonlocal epochs
+            epochs += isinstance(event, StepAdvanced)
+            if epochs == after:
+                raise KilledError
+
+        with pytest.raises(KilledError):
+            represent(task_of(8), NEVER, seed=SEED, listener=kill, checkpoint=FolderCheckpoint(tmp_path))
+        resumed = represent(task_of(8), NEVER, seed=SEED, checkpoint=FolderCheckpoint(tmp_path))
+        undisturbed = represent(task_of(8), NEVER, seed=SEED)
+        assert resumed.key == undisturbed.key
+        assert resumed.epochs == undisturbed.epochs == 6
+
+
+class TestFeatures:
+    def test_are_the_penultimate_layer_after_its_relu(self) -> None:
+        representative, split = representative_of(0), task_of(3).validation
+        features = representative.features(split)
+        assert features.shape == (len(split), 24)
+        assert features.dtype == torch.float32
+        assert features.min() == 0
+        with torch.no_grad():
+            logits = representative.network(split.pixels())
+        torch.testing.assert_close(representative.network.head(features), logits, rtol=1e-4, atol=1e-4)
+
+    def test_of_pixels_are_those_of_the_split(self) -> None:
+        representative, split = representative_of(0), task_of(3).validation
+        assert torch.equal(representative.features(split.pixels()), representative.features(split))
+
+    def test_that_are_not_finite_are_refused_by_name(self) -> None:
+        broken = representative_from(*state_of(representative_of(0)))
+        broken.network.dense.bias.fill_(float("inf"))
+        with pytest.raises(
+            NonFiniteError, match="representative of digits:is=0 are not finite.*make it anew"
+        ):
+            broken.features(task_of(3).validation)
+
+
+class TestNetwork:
+    def test_paper_has_the_weights_of_the_paper(self) -> None:
+        with torch.device("meta"):
+            network = RepresentativeNetwork(RepresentativeConfig(architecture="paper"), (1, 28, 28), 2)
+        assert sum(p.numel() for p in network.parameters()) == 25_694_018
+        assert network.dense.in_features == 25_088
+
+    def test_laptop_has_a_sixteenth_of_them(self) -> None:
+        with torch.device("meta"):
+            network = RepresentativeNetwork(RepresentativeConfig(), (1, 28, 28), 2)
+        assert network.dense.in_features == 25_088 / 16
+        assert network.dense.out_features == 1024
+
+    @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+    @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 64, 64), (3, 5, 31), (1, 1, 1)])
+    def test_takes_images_of_any_size(self, architecture: str, shape: tuple[int, int, int]) -> None:
+        config = RepresentativeConfig(architecture=architecture, features=16)
+        network = RepresentativeNetwork(config, shape, 3)
+        pixels = torch.rand(2, *shape, generator=SEED.torch())
+        assert network.features(pixels).shape == (2, 16)
+        assert network(pixels).shape == (2, 3)
+
+
+class TestStorage:
+    def test_gives_back_the_same_representative(self) -> None:
+        state, tensors = state_of(representative_of(0))
+        read = from_plain(RepresentativeState, to_plain(state), where="here")
+        assert read == state
+        again = representative_from(read, tensors)
+        assert again.key == representative_of(0).key
+        split = task_of(3).validation
+        assert torch.equal(again.features(split), representative_of(0).features(split))
+
+    def test_key_changes_with_the_weights_and_not_with_the_time_taken(self) -> None:
+        state, tensors = state_of(representative_of(0))
+        assert representative_from(replace(state, took_s=99.0), tensors).key == representative_of(0).key
+        tensors["head.bias"][0] += 1
+        assert representative_from(state, tensors).key != representative_of(0).key
+
+    def test_refuses_weights_of_another_network(self) -> None:
+        state, tensors = state_of(representative_of(0))
+        del tensors["head.bias"]
+        with pytest.raises(
+            StoreError, match="representative of digits:is=0 do not fit its record.*head.bias"
+        ):
+            representative_from(state, tensors)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"epsilon": 1.4}, r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 1.4 instead."),
+        ({"epsilon": 0.0}, r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 0.0 instead."),
+        ({"architecture": "big"}, "must be one of paper, laptop, small. Got 'big' instead."),
+        ({"features": 0}, "The 'features' of RepresentativeConfig must be at least 1."),
+    ],
+    ids=["epsilon too large", "epsilon zero", "architecture", "features"],
+)
+def test_config_refuses_what_makes_no_sense(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        RepresentativeConfig(**wrong)
+
+
+def test_representatives_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        Representative.__setattr__(representative_of(0), "task", "other")

@@ -1,0 +1,174 @@
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from tanas.networks.cell import Cell
+from tanas.reports import page
+from tanas.reports.words import answer
+
+RESULTS = ("moon", "alone", "digits", "hundred", "hostile")
+
+
+@pytest.fixture(scope="session")
+def pages(request):
+    """Each result and its page, rendered once."""
+    rendered = {}
+    for name in RESULTS:
+        result = request.getfixturevalue(name)
+        rendered[name] = (result, page.render(result))
+    return rendered
+
+
+class Reader(HTMLParser):
+    """Collects elements, their attributes and the text outside of <style>; checks that elements nest."""
+
+    VOID = ("meta", "img", "br", "link", "hr", "input")
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.open, self.texts = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.mark.parametrize("name", RESULTS)
+class TestEveryPage:
+    def test_is_well_formed(self, pages, name):
+        reader = Reader(pages[name][1])
+        assert reader.open == []
+        identities = [attributes["id"] for _, attributes in reader.elements if "id" in attributes]
+        assert len(identities) == len(set(identities))
+
+    def test_links_lead_to_sections_that_exist(self, pages, name):
+        reader = Reader(pages[name][1])
+        identities = {attributes.get("id") for _, attributes in reader.elements}
+        links = [attributes["href"] for tag, attributes in reader.elements if tag == "a"]
+        assert links
+        assert {link.removeprefix("#") for link in links} <= identities
+
+    def test_loads_nothing_and_runs_nothing(self, pages, name):
+        text = pages[name][1]
+        reader = Reader(text)
+        loading = {"script", "link", "iframe", "object", "embed", "base", "form"}
+        assert {tag for tag, _ in reader.elements} & loading == set()
+        for tag, attributes in reader.elements:
+            assert not [key for key in attributes if key.startswith("on")], (tag, attributes)
+            for key in ("src", "href", "xlink:href", "srcset", "data", "action"):
+                assert re.match(r"#|data:image/png;base64,", attributes.get(key) or "#"), (tag, attributes)
+        style = text[text.index("<style>") : text.index("</style>")]
+        assert "@import" not in style
+        assert "url(" not in style
+        assert set(re.findall(r"url\((.)", text)) <= {"#"}
+
+    def test_states_the_answer_and_its_caveat(self, pages, name):
+        result, text = pages[name]
+        reader = Reader(text)
+        assert " ".join(answer(result).split()) in reader.text
+        assert "One run with one seed" in reader.text
+        assert f"{result.task.test:,} test images" in reader.text
+
+    def test_tells_how_to_repeat_and_to_load(self, pages, name):
+        result, text = pages[name]
+        read = Reader(text).text
+        assert " ".join(result.command.split()) in read
+        assert 'import tanas network = tanas.load("RUN") network.predict(images)' in read
+        assert "tanas predict RUN FILE" in read
+        assert "tanas export RUN --to onnx --out model.onnx" in read
+
+    def test_leaves_no_hole(self, pages, name):
+        read = Reader(pages[name][1]).text
+        for hole in ("None", "nan", "undefined", "NaN", "{{", "{%"):
+            # one hostile name holds braces
+            assert hole not in read or name == "hostile", read[read.index(hole) - 60 : read.index(hole) + 20]
+
+
+def test_equal_results_give_equal_bytes(pages):
+    result, text = pages["moon"]
+    assert page.render(result) == text
+
+
+def test_pictures_of_mistakes_are_the_pngs_of_the_result(pages):
+    result, text = pages["moon"]
+    sources = [attributes["src"] for tag, attributes in Reader(text).elements if tag == "img"]
+    assert sources == [f"data:image/png;base64,{mistake.png}" for mistake in result.mistakes]
+    assert base64.b64decode(sources[0].split(",")[1]).startswith(b"\x89PNG")
+
+
+def test_warnings_stand_before_the_answer(pages):
+    result, text = pages["moon"]
+    assert text.index(result.warnings[0]) < text.index("A network of")
+
+
+def test_an_empty_dictionary_is_said_to_be_one(pages):
+    read = Reader(pages["alone"][1]).text
+    assert "Nothing was known: the dictionary held no other task, so the standard space was searched." in read
+    assert "Distances of the known tasks" not in read
+
+
+def test_hostile_names_are_shown_not_obeyed(pages):
+    result, text = pages["hostile"]
+    reader = Reader(text)
+    assert result.task.classes[0] in reader.text
+    assert result.warnings[0] in reader.text
+    assert "<b>photos" not in text
+    alternatives = {attributes["alt"] for tag, attributes in reader.elements if tag == "img"}
+    assert alternatives <= {f"Test image of class {name}" for name in result.task.classes}
+
+
+def test_all_distances_are_listed_even_if_not_all_are_drawn(pages):
+    result, text = pages["hundred"]
+    read = Reader(text).text
+    assert f"The nearest 30 of {len(result.distances)}" in read
+    assert result.distances[-1].fingerprint in read
+
+
+def test_a_network_that_is_never_wrong_has_no_mistakes(moon):
+    counts = ((1600, 0), (0, 200))
+    metrics = replace(moon.metrics, test_error=0.0, test_balanced_error=0.0)
+    read = Reader(page.render(replace(moon, metrics=metrics, confusion=counts, mistakes=()))).text
+    assert "No test image was answered wrongly." in read
+    assert "0 of 1,800 test images were answered wrongly" in read
+
+
+def test_a_result_with_nothing_but_a_network_renders(alone):
+    architecture = replace(alone.architecture, cell=Cell(2, ()))
+    bare = replace(
+        alone,
+        architecture=architecture,
+        layers=(),
+        mistakes=(),
+        rounds=(),
+        seen=(),
+        training_losses=(),
+        dictionary=(),
+        environment={},
+        config={},
+        task=replace(alone.task, notes=()),
+        space=replace(alone.space, size=3**1000, operations=()),
+    )
+    read = Reader(page.render(bare)).text
+    assert "It passes nothing: whatever the image, the answer is the same." in read
+    assert "1.32 × 10⁴⁷⁷" in read

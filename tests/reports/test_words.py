@@ -1,0 +1,119 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from tanas.reports.rows import wilson
+from tanas.reports.words import amount, answer, caveat, duration, inheritance, shorten, verdict
+
+
+def numbers(text):
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+
+
+def with_errors(result, **errors):
+    return replace(result, metrics=replace(result.metrics, **errors))
+
+
+class TestAnswer:
+    def test_holds_the_numbers_of_the_result(self, moon):
+        metrics = moon.metrics
+        said = numbers(answer(moon))
+        assert said[0] == moon.parameters
+        shares = (
+            metrics.test_error,
+            metrics.test_balanced_error,
+            metrics.constant_error,
+            metrics.baseline_error,
+        )
+        assert said[1:] == [round(100 * share, 2) for share in shares]
+
+    def test_reads_as_a_sentence_for_two_classes(self, moon):
+        assert re.fullmatch(
+            r"A network of [\d,]+ parameters tells moon from the rest with [\d.]+\s% test error "
+            r"\(balanced [\d.]+\s%\); always answering ‘rest’ errs [\d.]+\s%, "
+            r"logistic regression on the pixels [\d.]+\s%\.",
+            answer(moon),
+        )
+
+    def test_names_few_classes_and_counts_many(self, moon, digits):
+        few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
+        assert "tells a, b and c apart with" in answer(few)
+        assert "tells the 10 classes of digits apart with" in answer(digits)
+
+
+class TestVerdict:
+    def test_says_when_nothing_was_learnt(self, moon):
+        useless = with_errors(moon, test_balanced_error=0.5)
+        assert "no better than a constant answer's" in verdict(useless)
+
+    def test_says_when_the_baseline_is_better(self, moon):
+        beaten = with_errors(moon, baseline_error=0.001, baseline_balanced_error=0.001)
+        assert verdict(beaten) == "Logistic regression errs less often here: prefer it, or search further."
+
+    def test_says_when_the_gain_may_be_chance(self, moon):
+        near = with_errors(moon, baseline_error=moon.metrics.test_error + 0.001)
+        assert "the gain may be chance" in verdict(near)
+
+    def test_says_when_the_gain_is_clear(self, moon):
+        assert "lies outside the network's 95" in verdict(with_errors(moon, baseline_error=0.09))
+
+    def test_warns_of_a_constant_answer_that_errs_as_rarely(self, moon):
+        rare = with_errors(moon, baseline_error=0.09, constant_error=moon.metrics.test_error)
+        assert "judge by the balanced error" in verdict(rare)
+
+
+class TestCaveat:
+    def test_counts_the_wrong_answers_and_gives_their_interval(self, moon):
+        wrong = sum(sum(row) for row in moon.confusion) - sum(moon.confusion[i][i] for i in range(2))
+        low, high = wilson(wrong, moon.task.test)
+        said = caveat(moon)
+        assert f"{wrong} of 1,800 test images" in said
+        assert numbers(said)[-2:] == [round(100 * low, 2), round(100 * high, 2)]
+        assert "--seed" in said
+
+
+class TestInheritance:
+    def test_names_those_inherited_from(self, moon):
+        said = inheritance(moon)
+        assert said.startswith("Of 10 known tasks, the search inherited from the nearest 3: ")
+        assert all(neighbour.atom in said for neighbour in moon.neighbours)
+
+    def test_says_when_none_was_inherited_from(self, moon):
+        said = inheritance(replace(moon, neighbours=()))
+        assert said == "The distances to 10 known tasks were measured; none was inherited from."
+
+
+@pytest.mark.parametrize(
+    ("wrong", "images", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),
+        (1, 10, 0.0179, 0.4042),
+        (50, 100, 0.4038, 0.5962),
+        (10, 10, 0.7225, 1.0),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_wilson_gives_the_known_intervals(wrong, images, low, high):
+    assert wilson(wrong, images) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (9.96, "10 s"), (59.7, "1 min"), (80, "1 min 20 s"), (3599.6, "1 h"), (7500, "2 h 5 min")],
+)
+def test_durations_read_as_a_person_says_them(seconds, text):
+    assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_large_amounts_keep_three_digits():
+    assert amount(43210) == "43,210"
+    assert amount(5 * 10**10) == "5.00 × 10¹⁰"
+
+
+def test_long_names_lose_their_middle():
+    short = shorten("npz:../shared/quickdraw/one_style.npz:is=moon", 30)
+    assert len(short) == 30
+    assert short.startswith("npz:")
+    assert short.endswith("one_style.npz:is=moon"[-17:])
+    assert shorten("two\n words") == "two words"

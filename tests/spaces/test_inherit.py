@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tanas.errors import SettingError
+from tanas.networks.architecture import Architecture
+from tanas.networks.cell import Cell
+from tanas.networks.scoring import ScoredArchitecture
+from tanas.networks.skeleton import Skeleton
+from tanas.seeds import Seed
+from tanas.spaces.inherit import Inheritance, inherit
+from tanas.spaces.named import named_space
+
+TASK: dict[str, Any] = {"shape": (1, 28, 28), "classes": 2}
+ASKED: dict[str, Any] = {"mode": "union", "per_atom": 2, **TASK}
+BASE = named_space("standard")
+NARROW = Skeleton(stem="half", widths=(8, 12), cells=(1, 1), reductions=(False, True))
+OTHER = replace(NARROW, widths=(16, 16))
+HUGE = replace(NARROW, widths=(900, 900))
+
+
+def scored(
+    score: float | None, *operations: str, skeleton: Skeleton = NARROW, parameters: int = 1
+) -> ScoredArchitecture:
+    """A chain of operations."""
+    edges = tuple((place, place + 1, name) for place, name in enumerate(operations))
+    architecture = Architecture(skeleton=skeleton, cell=Cell(len(operations) + 1, edges))
+    return ScoredArchitecture(architecture=architecture, score=score, parameters=parameters, macs=1)
+
+
+def atom(name: str, distance: float, *architectures: ScoredArchitecture) -> Inheritance:
+    return Inheritance(name=name, distance=distance, architectures=architectures)
+
+
+ZERO_DIGIT = atom(
+    "mnist:is=0",
+    0.12,
+    scored(None, "conv_7x1_1x7"),
+    scored(0.7, "dil_conv_5x5"),
+    scored(0.9, "sep_conv_3x3", "identity"),
+    scored(0.8, "max_pool_3x3", skeleton=OTHER),
+)
+TROUSERS = atom("fashion-mnist:is=trouser", 0.3, scored(0.95, "conv_3x3"))
+
+
+def test_the_best_are_scored_ones_that_differ_smaller_first_where_equal() -> None:
+    small, large = scored(0.9, "conv_1x1", parameters=5), scored(0.9, "conv_3x3", parameters=9)
+    worse, unscored = scored(0.5, "identity"), scored(None, "sep_conv_3x3")
+    again = scored(0.4, "conv_1x1", "zero")
+    again = replace(again, architecture=small.architecture)
+    assert atom("a", 0.1, again, unscored, worse, large, small).best(9) == (small, large, worse)
+
+
+def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_others() -> None:
+    inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **ASKED)
+    space = inherited.space
+    assert space.operations == ("conv_3x3", "identity", "max_pool_3x3", "sep_conv_3x3", "zero")
+    assert space.skeletons == (NARROW, OTHER)
+    assert (space.nodes, space.name) == (BASE.nodes, "standard+union")
+    assert (space.max_parameters, space.max_macs) == (BASE.max_parameters, BASE.max_macs)
+    assert inherited.mode == "union"
+    assert inherited.note == (
+        "The operations conv_3x3, identity, max_pool_3x3, sep_conv_3x3 and zero and 2 skeletons are those of "
+        "mnist:is=0 (d 0.12: 2 architectures, 2 skeletons, identity, max_pool_3x3 and sep_conv_3x3), "
+        "fashion-mnist:is=trouser (d 0.30: 1 architecture, 1 skeleton, conv_3x3)."
+    )
+
+
+def test_the_seed_is_the_best_of_the_nearest_atom_and_in_the_space() -> None:
+    inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **ASKED)
+    seed = inherited.seed_architecture
+    assert seed == scored(0.9, "sep_conv_3x3", "identity").architecture
+    assert seed is not None
+    assert inherited.space.contains(seed)
+
+
+def test_the_inherited_space_can_be_drawn_from() -> None:
+    space = inherit((TROUSERS,), BASE, **ASKED).space
+    assert len(space.sample(10, seed=Seed(0), **TASK)) == 10
+
+
+def test_larger_cells_are_inherited_whole() -> None:
+    chain = scored(0.9, *["identity", "conv_1x1"] * 2)
+    inherited = inherit((atom("far", 0.5, chain),), BASE, **ASKED)
+    assert inherited.space.nodes == 5
+    assert inherited.space.contains(chain.architecture)
+
+
+def test_edges_may_be_absent_if_the_base_or_an_inherited_cell_has_them_so() -> None:
+    complete = replace(BASE, operations=("identity", "conv_3x3"))
+    assert "zero" in inherit((TROUSERS,), complete, **ASKED).space.operations
+    whole = Architecture(skeleton=NARROW, cell=Cell.complete(4, ("conv_1x1",) * 6))
+    full = atom("full", 0.1, ScoredArchitecture(architecture=whole, score=0.9, parameters=1, macs=1))
+    assert inherit((full,), complete, **ASKED).space.operations == ("conv_1x1",)
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "why"),
+    [
+        ((), "no atom is related"),
+        ((atom("bare", 0.1),), "no related atom has a scored architecture"),
+        ((atom("seen", 0.1, scored(None, "identity")),), "no related atom has a scored architecture"),
+        ((atom("own", 0.1, scored(0.9, "my_conv")),), "has only operations that are known here"),
+    ],
+    ids=["none", "bare", "unscored", "unknown operations"],
+)
+def test_with_nothing_to_inherit_the_base_is_searched_and_the_note_says_so(
+    neighbours: tuple[Inheritance, ...], why: str
+) -> None:
+    inherited = inherit(neighbours, BASE, **ASKED)
+    assert inherited.space == BASE
+    assert inherited.seed_architecture is None
+    assert why in inherited.note
+    assert "the space 'standard' was searched as it is." in inherited.note
+
+
+def test_an_atom_without_scores_is_passed_over() -> None:
+    inherited = inherit((atom("bare", 0.1), TROUSERS), BASE, **ASKED)
+    assert inherited.seed_architecture == TROUSERS.architectures[0].architecture
+    assert "bare" not in inherited.note
+
+
+def test_none_inherits_nothing() -> None:
+    inherited = inherit((ZERO_DIGIT,), BASE, **{**ASKED, "mode": "none"})
+    assert inherited.space == BASE
+    assert inherited.seed_architecture is None
+    assert inherited.note == "Nothing was inherited, as asked: the space 'standard' was searched as it is."
+
+
+def test_skeletons_that_break_the_limits_are_dropped_and_said() -> None:
+    nearest = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE), scored(0.8, "conv_1x1"))
+    inherited = inherit((nearest,), BASE, **ASKED)
+    assert inherited.space.skeletons == (NARROW,)
+    assert inherited.seed_architecture == scored(0.8, "conv_1x1").architecture
+    assert "; 1 skeleton broke the limits for this task's images and went." in inherited.note
+
+
+def test_with_no_skeleton_left_those_of_the_base_are_taken() -> None:
+    inherited = inherit((atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE)),), BASE, **ASKED)
+    assert inherited.space.skeletons == BASE.skeletons
+    assert inherited.space.operations == ("conv_3x3", "zero")
+    assert inherited.seed_architecture is None
+    assert "so the skeletons are those of the space 'standard'" in inherited.note
+
+
+def test_with_nothing_that_fits_the_base_is_taken() -> None:
+    tight = BASE.limited(max_parameters=150)
+    inherited = inherit((TROUSERS,), tight, **ASKED)
+    assert inherited.space == tight
+    assert "breaks the limits for this task's images" in inherited.note
+
+
+def test_an_unknown_mode_is_refused_with_the_choices() -> None:
+    with pytest.raises(
+        SettingError, match="The 'mode' of inherit must be one of union, none. Got 'all' instead."
+    ):
+        inherit((), BASE, **{**ASKED, "mode": "all"})
+    with pytest.raises(SettingError, match="The 'per_atom' of inherit must be at least 1"):
+        inherit((), BASE, **{**ASKED, "per_atom": 0})

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tanas.errors import SettingError, UnknownNameError
+from tanas.seeds import Seed
+from tanas.spaces import named
+from tanas.spaces.named import MAX_MACS, MAX_PARAMETERS, SPACES, named_space, paper, register_space
+
+
+def test_the_papers_space_has_its_operations_and_labelled_cells() -> None:
+    space = named_space("paper")
+    assert set(space.operations) == {"identity", "zero", "dil_conv_3x3", "sep_conv_3x3", "max_pool_2x2"}
+    edges = space.nodes * (space.nodes - 1) // 2
+    assert len(space.operations) ** edges == 15_625
+    assert space.cells == 8764
+
+
+def test_the_standard_skeletons_vary_in_all_they_fix() -> None:
+    skeletons = named_space("standard").skeletons
+    assert {s.stem for s in skeletons} == {"full", "half"}
+    assert {len(s.widths) for s in skeletons} == {2, 3}
+    assert {s.widths[0] for s in skeletons} == {8, 12, 16, 24, 32}
+    assert {count for s in skeletons for count in s.cells} == {1, 2}
+    assert {sum(s.reductions) for s in skeletons} == {0, 1, 2}
+    assert {s.widths[1] / s.widths[0] for s in skeletons} == {1, 1.5, 2}
+
+
+def test_the_standard_limits_stay_fifty_times_below_resnet_18() -> None:
+    space = named_space("standard")
+    assert (space.max_parameters, space.max_macs) == (MAX_PARAMETERS, MAX_MACS)
+    assert MAX_PARAMETERS * 50 < 11_200_000
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 64, 64), (3, 224, 224)], ids=str)
+def test_most_of_the_standard_space_is_allowed_for_images_of_any_size(shape: tuple[int, int, int]) -> None:
+    space = named_space("standard", shape=shape)
+    free = replace(space, max_parameters=None, max_macs=None)
+    drawn = free.sample(100, seed=Seed(0), shape=shape, classes=100)
+    assert np.mean([space.allows(one, shape, 100) for one in drawn]) > 0.9
+
+
+def test_the_limit_of_multiply_adds_grows_with_the_pixels_and_never_falls() -> None:
+    assert named_space("standard", shape=(3, 56, 56)).max_macs == 4 * MAX_MACS
+    assert named_space("standard", shape=(1, 8, 8)).max_macs == MAX_MACS
+    assert named_space("paper", shape=(3, 56, 56)).max_macs is None
+
+
+def test_an_unknown_space_is_refused_with_the_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"'standart' is no search space. Did you mean 'standard'\?"):
+        named_space("standart")
+
+
+def test_an_own_space_is_registered_and_a_taken_name_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "_REGISTRY", dict(SPACES))
+    register_space("mine", paper)
+    register_space("mine", paper)
+    assert named_space("mine") == paper()
+    with pytest.raises(SettingError, match="The search space 'standard' is registered already"):
+        register_space("standard", paper)

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare  # type: ignore[import-untyped]
+
+from tanas.errors import SettingError, UnknownNameError
+from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.cell import Cell
+from tanas.networks.skeleton import Skeleton
+from tanas.seeds import Seed
+from tanas.spaces.changes import nearest_skeletons
+from tanas.spaces.named import named_space
+from tanas.spaces.space import SearchSpace
+
+SHAPE, CLASSES = (1, 8, 8), 2
+TASK: dict[str, Any] = {"shape": SHAPE, "classes": CLASSES}
+NARROW = Skeleton(widths=(4, 4), cells=(1, 1), reductions=(False, True))
+WIDE = replace(NARROW, widths=(8, 8))
+SMALL = SearchSpace(
+    name="small", operations=("zero", "identity", "conv_3x3"), nodes=3, skeletons=(WIDE, NARROW, WIDE)
+)
+CONVOLUTION = Cell(2, ((0, 1, "conv_3x3"),))
+
+
+def everything(space: SearchSpace) -> set[Architecture]:
+    return {
+        Architecture(skeleton=skeleton, cell=cell)
+        for cell in space.enumerate_cells()
+        for skeleton in space.skeletons
+    }
+
+
+def test_operations_and_skeletons_are_sorted_and_without_repeats() -> None:
+    assert SMALL.operations == ("conv_3x3", "identity", "zero")
+    assert SMALL.skeletons == (NARROW, WIDE)
+    assert replace(SMALL, operations=("identity", "conv_3x3", "zero", "zero")) == SMALL
+
+
+def test_size_is_cells_times_skeletons() -> None:
+    assert SMALL.cells == 2 + 2**2 + 2**3
+    assert SMALL.size == 2 * SMALL.cells == len(everything(SMALL))
+
+
+def test_a_space_holds_its_architectures_however_they_are_numbered() -> None:
+    assert all(SMALL.contains(architecture) for architecture in everything(SMALL))
+    dead_edge = Cell(3, ((0, 1, "conv_3x3"), (0, 2, "identity")))
+    assert SMALL.contains(Architecture(skeleton=NARROW, cell=dead_edge))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Architecture(skeleton=replace(NARROW, stem="half"), cell=CONVOLUTION),
+        Architecture(skeleton=NARROW, cell=Cell(2, ((0, 1, "conv_1x1"),))),
+        Architecture(skeleton=NARROW, cell=Cell(2, ())),
+        Architecture(
+            skeleton=NARROW, cell=Cell(4, ((0, 1, "conv_3x3"), (1, 2, "conv_3x3"), (2, 3, "conv_3x3")))
+        ),
+    ],
+    ids=["skeleton", "operation", "unconnected", "nodes"],
+)
+def test_a_space_does_not_hold_others(other: Architecture) -> None:
+    assert not SMALL.contains(other)
+
+
+def test_a_space_without_zero_holds_only_complete_cells() -> None:
+    complete = replace(SMALL, operations=("identity", "conv_3x3"))
+    assert not complete.contains(Architecture(skeleton=NARROW, cell=CONVOLUTION))
+    assert all(len(one.cell.edges) == 3 for one in complete.sample(99, seed=Seed(0), **TASK))
+
+
+def test_samples_all_differ_and_are_the_whole_of_a_small_space() -> None:
+    drawn = SMALL.sample(1000, seed=Seed(0), **TASK)
+    assert len(drawn) == SMALL.size
+    assert set(drawn) == everything(SMALL)
+
+
+def test_what_was_seen_is_not_drawn_again() -> None:
+    first = SMALL.sample(20, seed=Seed(0), **TASK)
+    rest = SMALL.sample(20, seed=Seed(1), without=first, **TASK)
+    assert len(rest) == SMALL.size - 20
+    assert not set(first) & set(rest)
+    assert SMALL.sample(3, seed=Seed(2), without=everything(SMALL), **TASK) == ()
+
+
+@pytest.mark.parametrize("name", ["paper", "standard"])
+def test_samples_are_canonical_allowed_and_inside(name: str) -> None:
+    space = named_space(name)
+    task: dict[str, Any] = {"shape": (1, 28, 28), "classes": 10}
+    seen = space.sample(10, seed=Seed(3), **task)
+    drawn = space.sample(40, seed=Seed(4), without=seen, **task)
+    assert len(set(drawn) | set(seen)) == 50
+    assert all(one == one.canonical() and space.contains(one) for one in drawn)
+    assert all(space.allows(one, (1, 28, 28), 10) for one in drawn)
+
+
+@pytest.mark.parametrize("space", [SMALL, named_space("standard")], ids=["listed", "drawn"])
+def test_a_seed_repeats_and_more_begin_with_the_same(space: SearchSpace) -> None:
+    drawn = space.sample(12, seed=Seed(5), **TASK)
+    assert drawn == space.sample(12, seed=Seed(5), **TASK)
+    assert drawn[:5] == space.sample(5, seed=Seed(5), **TASK)
+    assert drawn != space.sample(12, seed=Seed(6), **TASK)
+
+
+@pytest.mark.parametrize("exhaustive", [0, 10_000], ids=["drawn", "listed"])
+def test_every_allowed_architecture_is_as_likely(exhaustive: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tanas.spaces.space.EXHAUSTIVE", exhaustive)
+    space = SMALL.limited(max_parameters=1000)
+    allowed = [one for one in everything(space) if cost_of(one, SHAPE, CLASSES).parameters <= 1000]
+    assert 1 < len(allowed) < space.size
+    draws = (space.sample(1, seed=Seed(7).child(n), **TASK)[0] for n in range(30 * len(allowed)))
+    counts = Counter(draws)
+    assert set(counts) == set(allowed)
+    assert chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_limits_are_those_of_the_counted_cost() -> None:
+    architecture = Architecture(skeleton=NARROW, cell=CONVOLUTION)
+    cost = cost_of(architecture, SHAPE, CLASSES)
+    assert SMALL.limited(cost.parameters, cost.macs).allows(architecture, SHAPE, CLASSES)
+    assert not SMALL.limited(max_parameters=cost.parameters - 1).allows(architecture, SHAPE, CLASSES)
+    assert not SMALL.limited(max_macs=cost.macs - 1).allows(architecture, SHAPE, CLASSES)
+
+
+def test_a_limit_left_out_stays() -> None:
+    limited = SMALL.limited(max_parameters=500).limited(max_macs=9000)
+    assert (limited.max_parameters, limited.max_macs) == (500, 9000)
+
+
+@pytest.mark.parametrize("space", [SMALL, named_space("standard")], ids=["listed", "drawn"])
+def test_limits_that_admit_nothing_are_refused_with_the_smallest(space: SearchSpace) -> None:
+    message = (
+        r"The 'max_parameters' of 3 .* of the search space '\w+' admit nothing: for images of 1x8x8 and 2 "
+        r"classes its smallest architecture has [\d,]+ parameters and [\d,]+ multiply-adds"
+    )
+    with pytest.raises(SettingError, match=message):
+        space.limited(max_parameters=3, max_macs=10**9).sample(2, seed=Seed(0), **TASK)
+
+
+def test_the_refusals_figures_are_limits_that_admit_one() -> None:
+    smallest = Architecture(skeleton=NARROW, cell=Cell(2, ((0, 1, "identity"),)))
+    cost = cost_of(smallest, SHAPE, CLASSES)
+    with pytest.raises(SettingError, match=f"{cost.parameters} parameters and {cost.macs:,} multiply-adds"):
+        SMALL.limited(max_parameters=1).sample(1, seed=Seed(0), **TASK)
+    assert smallest in SMALL.limited(cost.parameters, cost.macs).sample(9, seed=Seed(0), **TASK)
+
+
+def test_a_large_space_under_tight_limits_gives_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tanas.spaces.space.DRAWS_AT_LEAST", 50)
+    monkeypatch.setattr("tanas.spaces.space.DRAWS_EACH", 1)
+    space = named_space("standard").limited(max_parameters=170)  # below any cell with a weight
+    drawn = space.sample(2, seed=Seed(0), **TASK)
+    assert drawn
+    assert all(space.allows(one, SHAPE, CLASSES) for one in drawn)
+
+
+def edge_changes(one: Cell, other: Cell) -> bool:
+    """Whether some numbering makes them differ by one edge, or by one node and its two edges."""
+    first, second = Counter(n for _, _, n in one.edges), Counter(n for _, _, n in other.edges)
+    return one != other and (sum((second - first).values()) <= 2 or other.nodes < one.nodes)
+
+
+def test_a_mutation_is_another_architecture_inside_by_one_change() -> None:
+    space = named_space("standard")
+    kinds = set()
+    for number, parent in enumerate(space.sample(60, seed=Seed(8), **TASK)):
+        child = space.mutate(parent, seed=Seed(9).child(number), **TASK)
+        assert child != parent
+        assert child == child.canonical()
+        assert space.contains(child) and space.allows(child, SHAPE, CLASSES)
+        if child.skeleton == parent.skeleton:
+            assert edge_changes(parent.cell, child.cell)
+            kinds.add("edge" if child.cell.nodes <= parent.cell.nodes else "node")
+        else:
+            assert child.cell == parent.cell
+            assert child.skeleton in nearest_skeletons(parent.skeleton, space.skeletons)
+            kinds.add("skeleton")
+        assert child == space.mutate(parent, seed=Seed(9).child(number), **TASK)
+    assert {"edge", "skeleton"} <= kinds
+
+
+def test_mutations_reach_the_whole_of_a_small_space() -> None:
+    reached = todo = {Architecture(skeleton=NARROW, cell=CONVOLUTION)}
+    for step in range(30):
+        todo = {SMALL.mutate(one, seed=Seed(step).child(one.key), **TASK) for one in reached}
+        reached = reached | todo
+    assert reached == everything(SMALL)
+
+
+def test_a_mutation_of_an_outsider_comes_inside() -> None:
+    outsider = Architecture(skeleton=replace(NARROW, widths=(5, 7)), cell=Cell(2, ((0, 1, "conv_1x1"),)))
+    assert SMALL.contains(SMALL.mutate(outsider, seed=Seed(0), **TASK))
+
+
+def test_the_only_architecture_of_a_space_cannot_be_mutated() -> None:
+    space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(NARROW,))
+    only = space.sample(1, seed=Seed(0), **TASK)[0]
+    with pytest.raises(SettingError, match="'one' has no architecture within its limits other than"):
+        space.mutate(only, seed=Seed(0), **TASK)
+
+
+def test_every_skeleton_of_the_standard_space_can_be_reached_from_every_other() -> None:
+    skeletons = named_space("standard").skeletons
+    place = {skeleton: index for index, skeleton in enumerate(skeletons)}
+    steps = np.zeros((len(skeletons), len(skeletons)), dtype=bool)
+    for skeleton in skeletons:
+        steps[place[skeleton], [place[near] for near in nearest_skeletons(skeleton, skeletons)]] = True
+    for links in (steps, steps.T):
+        reached = np.zeros(len(skeletons), dtype=bool)
+        reached[0] = True
+        for _ in range(len(skeletons)):
+            reached |= links[reached].any(axis=0)
+        assert reached.all()
+
+
+def test_nearest_skeletons_differ_in_one_field_where_there_are_such() -> None:
+    start = Skeleton(widths=(8, 16), cells=(1, 1), reductions=(False, True))
+    near = replace(start, widths=(12, 24))
+    longer = Skeleton(widths=(8, 16, 32), cells=(1, 1, 2), reductions=(False, True, True))
+    half = replace(start, stem="half")
+    far, both = replace(start, widths=(32, 64)), replace(half, widths=(12, 24))
+    found = nearest_skeletons(start, (start, near, longer, half, far, both))
+    assert set(found) == {near, longer, half}
+
+
+def test_a_union_contains_both() -> None:
+    other = SearchSpace(
+        name="other",
+        operations=("conv_1x1",),
+        nodes=4,
+        skeletons=(replace(NARROW, stem="half"),),
+        max_parameters=700,
+    )
+    union = SMALL.limited(500, 600).union(other)
+    assert union.name == "small+other"
+    assert union.operations == ("conv_1x1", "conv_3x3", "identity", "zero")
+    assert union.nodes == 4
+    assert set(union.skeletons) == {*SMALL.skeletons, *other.skeletons}
+    assert (union.max_parameters, union.max_macs) == (700, None)
+    assert all(union.contains(one) for space in (SMALL, other) for one in everything(space))
+
+
+def test_a_union_of_complete_dags_of_different_nodes_contains_both() -> None:
+    three = replace(SMALL, operations=("identity",))
+    four = replace(three, nodes=4)
+    union = three.union(four)
+    assert all(union.contains(one) for space in (three, four) for one in everything(space))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"operations": ("sep_conv_3",)},
+            UnknownNameError,
+            "'sep_conv_3' in the 'operations' of SearchSpace",
+        ),
+        ({"operations": ("zero",)}, SettingError, "must hold at least one other than 'zero'"),
+        ({"skeletons": ()}, SettingError, "The 'skeletons' of SearchSpace must be at least one"),
+        ({"nodes": 7}, SettingError, r"The 'nodes' of SearchSpace must be in \[2, 6\]. Got 7 instead."),
+        ({"max_macs": 0}, SettingError, "The 'max_macs' of SearchSpace must be at least 1. Got 0 instead."),
+    ],
+    ids=["operation", "only zero", "skeletons", "nodes", "limit"],
+)
+def test_settings_that_make_no_space_are_refused(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        replace(SMALL, **change)

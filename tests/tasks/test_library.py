@@ -1,0 +1,99 @@
+"""A library of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+
+from tanas.errors import SettingError, TaskError, UnknownNameError
+from tanas.tasks.library import Library, data_root
+
+
+def test_tasks_over_a_source_share_its_images(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    tasks = [library.open(name) for name in ("digits", "digits:is=0", "Digits:groups=0+1/2:take=50")]
+    assert len({task.train.images.data_ptr() for task in tasks}) == 1
+    assert len({task.validation.images.data_ptr() for task in tasks}) == 1
+    assert len({task.test.images.data_ptr() for task in tasks}) == 1
+    assert tasks[0].train.images.data_ptr() != tasks[0].test.images.data_ptr()
+
+
+def test_two_libraries_share_nothing(tmp_path: Path) -> None:
+    one, other = Library(tmp_path).open("digits"), Library(tmp_path).open("digits")
+    assert one.train.images.data_ptr() != other.train.images.data_ptr()
+    assert one.fingerprint == other.fingerprint
+
+
+def test_no_task_trains_on_the_test_images_of_another(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    names = ("digits", "digits:is=3", "digits:only=3,5", "digits:groups=0+3/1+5")
+    tasks = [library.open(name) for name in names]
+    tests = [{task.test.images[row].numpy().tobytes() for row in task.test.rows} for task in tasks]
+    for task in tasks:
+        trained = {task.train.images[row].numpy().tobytes() for row in task.train.rows}
+        assert not any(trained & test for test in tests)
+
+
+@pytest.mark.parametrize(
+    ("typed", "canonical"),
+    [
+        ("DIGITS", "digits"),
+        ("digits:only=5,3", "digits:only=3,5"),
+        ("digits:groups=3+1/0:is='1+3'", "digits:groups=1+3/0:is='1+3'"),
+        ("digits:groups=3+1/0:is=0", "digits:groups=1+3/0:is=0"),
+        ("digits:take=0100", "digits:take=100"),
+    ],
+)
+def test_names_become_canonical_and_open_the_same_task(typed: str, canonical: str, tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    task = library.open(typed)
+    assert task.name == canonical
+    assert library.open(canonical).fingerprint == task.fingerprint
+
+
+def test_settings_reach_the_task(tmp_path: Path) -> None:
+    task = Library(tmp_path, performance="accuracy", split_seed=3).open("digits")
+    assert (task.performance, task.split_seed) == ("accuracy", 3)
+    assert task.fingerprint != Library(tmp_path).open("digits").fingerprint
+
+
+def test_settings_outside_their_range_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match="The 'performance' of Library must be one of balanced, accuracy. Got 'f1'"
+    ):
+        Library(tmp_path, performance="f1")
+    with pytest.raises(SettingError, match="The 'size' of Library must be at least 1. Got 0 instead"):
+        Library(tmp_path, size=0)
+
+
+def test_the_data_root_is_the_given_one_or_the_environments_or_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANAS_DATA", str(tmp_path))
+    assert data_root(Path("here")) == Path("here")
+    assert data_root() == tmp_path
+    monkeypatch.delenv("TANAS_DATA")
+    assert data_root() == platformdirs.user_cache_path("tanas")
+
+
+def test_a_relative_path_is_read_where_it_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, opened = Library(tmp_path), []
+    for seed, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        x = np.random.default_rng(seed).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+        np.savez(tmp_path / name / "x.npz", x=x, y=np.arange(20) % 2)
+        monkeypatch.chdir(tmp_path / name)
+        opened.append(library.open("npz:x.npz"))
+    assert opened[0].name == opened[1].name == "npz:x.npz"
+    assert opened[0].fingerprint != opened[1].fingerprint
+
+
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    with pytest.raises(UnknownNameError, match="'digit' is no source of tasks. Did you mean 'digits'"):
+        library.open("digit")
+    with pytest.raises(TaskError, match="'eleven' is no class of digits. Its classes are 0, 1"):
+        library.open("digits:is=eleven")

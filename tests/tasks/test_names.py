@@ -1,0 +1,119 @@
+"""Names of tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tanas.errors import TaskError, UnknownNameError
+from tanas.tasks.labelling import Groups, Is, Only, Take
+from tanas.tasks.names import SOURCES, misspelt_labelling, parse_name
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "labellings"),
+    [
+        ("digits", "digits", ()),
+        ("digits:is=0", "digits", (Is("0"),)),
+        ("Fashion-MNIST:is=Trouser", "fashion-mnist", (Is("Trouser"),)),
+        ("FashionMNIST", "fashion-mnist", ()),
+        ("fashion_mnist:take=40", "fashion-mnist", (Take(40),)),
+        ("mnist:groups=0+2/1+3", "mnist", (Groups((("0", "2"), ("1", "3"))),)),
+        ("quickdraw:only=moon,apple:is=moon", "quickdraw", (Only(("moon", "apple")), Is("moon"))),
+        ("quickdraw:per-class=100:is=moon", "quickdraw:per-class=100", (Is("moon"),)),
+        ("quickdraw:per-class=6000", "quickdraw", ()),
+        ("digits:IS=0", "digits", (Is("0"),)),
+        ("digits:only='a,b',c", "digits", (Only(("a,b", "c")),)),
+        ("folder:./photos", "folder:./photos", ()),
+        ("folder:my photos, old:is=cat", "folder:my photos, old", (Is("cat"),)),
+        ("folder:C:\\photos:new:is=cat", "folder:C:\\photos:new", (Is("cat"),)),
+        ("folder:bob's photos:is=cat", "folder:bob's photos", (Is("cat"),)),
+        ("folder:bob's photos:is='big cat'", "folder:bob's photos", (Is("big cat"),)),
+        ("folder:a:is=b:c:is=cat", "folder:a:is=b:c", (Is("cat"),)),
+        ("folder:'a:is=b':is=cat", "folder:'a:is=b'", (Is("cat"),)),
+        ("folder:'my photos':take=5", "folder:my photos", (Take(5),)),
+        ("folder:photos:iz=3", "folder:photos:iz=3", ()),
+        ("npz:../x.npz:only=a,b:is=a", "npz:../x.npz", (Only(("a", "b")), Is("a"))),
+        ("NPZ:x.npz", "npz:x.npz", ()),
+    ],
+)
+def test_names_are_read_from_left_to_right(name: str, source: str, labellings: tuple[object, ...]) -> None:
+    assert parse_name(name) == (source, labellings)
+    assert parse_name(source) == (source, ())  # the canonical form stands for itself
+
+
+@pytest.mark.parametrize(
+    "path", ["a b", "a:b", "a,b", "it's", "'q'", '"q', "a:is=b", "a:take=3:x", "'a:is=b", "a'b:is=c'd"]
+)
+def test_any_path_survives_its_canonical_form(path: str) -> None:
+    quoted = "folder:'" + path.replace("'", "'\"'\"'") + "'"
+    source, _ = parse_name(quoted)
+    assert parse_name(source + ":is=a") == (source, (Is("a"),))
+    assert parse_name(source) == parse_name(quoted)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mnits", r"'mnits' is no source of tasks\. Did you mean 'mnist'"),
+        (
+            "zzz:is=3",
+            r"'zzz' is no source of tasks\. Known are: digits, quickdraw, folder:PATH, npz:PATH, mnist, ",
+        ),
+        ("hf:cats", "'hf' is no source of tasks. Hugging Face data sets can't be read yet"),
+        (
+            "digits:iz=3",
+            r"'iz=3' is no labelling\. Did you mean 'is='\? A labelling is one of only=A,B,C, groups=",
+        ),
+        ("digits:gruops=1/2", "'gruops=1/2' is no labelling. Did you mean 'groups='"),
+        ("digits:3", r"'3' is no labelling\. A labelling is one of"),
+        ("digits:", "'' is no labelling"),
+    ],
+)
+def test_unknown_words_are_refused_with_the_near_ones(name: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        parse_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("folder:", r"A path is missing in 'folder:'\. Write folder:PATH, such as folder:\./photos"),
+        ("npz", r"A path is missing in 'npz'\. Write npz:PATH, such as npz:\./images\.npz"),
+        ("digits:take=0", "take= must be a number of training images, at least 1. Got '0' instead."),
+        ("digits:take=many", "take= must be a number of training images, at least 1. Got 'many' instead."),
+        ("digits:is=", "A class is missing in 'is='"),
+        ("digits:only=1,,2", "A class is missing in 'only=1,,2'"),
+        (
+            "digits:groups=1+2",
+            r"groups= needs at least two groups, such as groups=A\+B/C\+D. Got 'groups=1\+2' instead",
+        ),
+        ("digits:groups=1+/2", r"A class is missing in 'groups=1\+/2'"),
+        ("digits:is='3", "A quote in .* is opened and not closed"),
+        ("digits:per-class=3", "per-class= stands right behind quickdraw"),
+        ("quickdraw:is=moon:per-class=3", "per-class= stands right behind quickdraw"),
+        ("quickdraw:per-class=x", "per-class= must be a number of drawings, at least 1. Got 'x' instead."),
+        ("folder:p:take=x", "take= must be a number of training images"),
+    ],
+)
+def test_what_can_not_be_read_is_refused(name: str, message: str) -> None:
+    with pytest.raises(TaskError, match=message):
+        parse_name(name)
+
+
+def test_a_bare_path_is_shown_its_source(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="For a folder of pictures write folder:"):
+        parse_name(str(tmp_path))
+    (tmp_path / "x.npz").touch()
+    with pytest.raises(UnknownNameError, match="For an .npz file write npz:"):
+        parse_name(str(tmp_path / "x.npz"))
+
+
+def test_a_misspelt_labelling_is_told_from_a_path() -> None:
+    assert "'iz=cat' is no labelling. Did you mean 'is='?" in misspelt_labelling("photos:iz=cat")
+    assert misspelt_labelling("photos:new") == ""
+
+
+def test_every_source_reads_as_itself() -> None:
+    assert all(parse_name(source) == (source, ()) for source in SOURCES)
