@@ -157,7 +157,7 @@ def run_search(
         check_range(time_limit, "time_limit", "search", low=0, open_ends=True)
     check_range(seed, "seed", "search", low=0)
     device = choose_device(resources.device)
-    threads = resources.threads or processors()
+    threads = resources.threads
     prepared = prepare(task, performance=config.performance, limit=config.limit)
     relatives(dictionary, prepared, config, known=None, reuse=reuse)  # refused before anything is written
     check_writable(folder)
@@ -180,6 +180,7 @@ def run_search(
         with JsonLinesListener(folder / "events.jsonl") as journal:
             place = Workplace(
                 device=device,
+                workers=resources.workers or processors(),
                 executor=engine,
                 deadline=_deadline(run, time_limit),
                 listener=broadcast(listener, journal),

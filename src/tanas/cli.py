@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from tanas import __version__
 from tanas.errors import SettingError, TanasError
@@ -32,6 +34,21 @@ dictionary_app = App(name="dictionary", help="The memory of tasks: a folder of r
 app.command(dictionary_app)
 
 
+
+
+def _whole(kind: Any, tokens: Sequence[Token]) -> int:
+    """Reads a whole number; 1.5 is refused rather than rounded."""
+    try:
+        return int(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f"expected a whole number, got {tokens[0].value!r}.") from error
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
+CommandLine = Annotated[str, Parameter(parse=False)]
+"""What was typed, for the record of a run; `main` gives it."""
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Common:
@@ -39,19 +56,19 @@ class Common:
 
     data: Path | None = None
     """Folder of the data sets; else $TANAS_DATA, else a folder in the user's cache."""
-    split_seed: int = 0
+    split_seed: Whole = 0
     """Of the split of sources that have no official one."""
     skip_bad: Annotated[bool, Parameter(negative=())] = False
     """Leave out pictures that can't be read, and count them."""
-    size: int | None = None
+    size: Whole | None = None
     """Height and width to which pictures of different sizes are brought."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where networks are trained."""
-    threads: int | None = None
-    """Of training; one a processor if left out."""
-    workers: int | None = None
-    """Processes that work side by side; one a processor if left out."""
-    seed: int = 0
+    threads: Whole = 1
+    """Within the training of one network."""
+    workers: Whole | None = None
+    """Candidates, distances and atoms that are computed side by side; one a processor if left out."""
+    seed: Whole = 0
     """Of every random draw."""
     json: Annotated[bool, Parameter(negative=())] = False
     """Print one JSON document instead of text."""
@@ -80,15 +97,15 @@ class Settings:
     """Network of the representatives."""
     space: str | None = None
     """Base space: standard or paper."""
-    candidates: int | None = None
+    candidates: Whole | None = None
     """Candidates of a round of FUSE."""
-    rounds: int | None = None
+    rounds: Whole | None = None
     """Most rounds of FUSE."""
-    max_parameters: int | None = None
+    max_parameters: Whole | None = None
     """Most parameters of an architecture."""
-    max_macs: int | None = None
+    max_macs: Whole | None = None
     """Most multiply-adds of an architecture for one image."""
-    epochs: int | None = None
+    epochs: Whole | None = None
     """Of the final training."""
 
 
@@ -112,6 +129,7 @@ def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
 @dictionary_app.command
 def build(
     folder: Path,
+    /,
     *tasks: str,
     strict: Annotated[bool, Parameter(negative=())] = False,
     settings: Settings = SETTINGS,
@@ -156,6 +174,7 @@ def build(
 @dictionary_app.command
 def add(
     folder: Path,
+    /,
     *tasks: str,
     strict: Annotated[bool, Parameter(negative=())] = False,
     settings: Settings = SETTINGS,
@@ -179,7 +198,7 @@ def add(
 
 
 @dictionary_app.command(name="list")
-def list_atoms(folder: Path | None = None, *, common: Common = COMMON) -> None:
+def list_atoms(folder: Path | None = None, /, *, common: Common = COMMON) -> None:
     """List the atoms of a dictionary.
 
     Args:
@@ -192,7 +211,7 @@ def list_atoms(folder: Path | None = None, *, common: Common = COMMON) -> None:
 
 
 @dictionary_app.command
-def show(folder: Path, atom: str, *, common: Common = COMMON) -> None:
+def show(folder: Path, atom: str, /, *, common: Common = COMMON) -> None:
     """Show an atom: its task, its representative, its best architectures, where it comes from.
 
     Args:
@@ -209,7 +228,7 @@ def show(folder: Path, atom: str, *, common: Common = COMMON) -> None:
 
 
 @dictionary_app.command
-def remove(folder: Path, atom: str, *, common: Common = COMMON) -> None:
+def remove(folder: Path, atom: str, /, *, common: Common = COMMON) -> None:
     """Remove an atom from a dictionary.
 
     Args:
@@ -224,7 +243,7 @@ def remove(folder: Path, atom: str, *, common: Common = COMMON) -> None:
 
 
 @dictionary_app.command
-def verify(folder: Path, *, common: Common = COMMON) -> None:
+def verify(folder: Path, /, *, common: Common = COMMON) -> None:
     """Read everything in a dictionary and say what is damaged.
 
     Args:
@@ -247,6 +266,7 @@ def verify(folder: Path, *, common: Common = COMMON) -> None:
 @app.command
 def distance(
     folder: Path,
+    /,
     *tasks: str,
     method: Literal["transform"] = "transform",
     csv: Path | None = None,
@@ -302,8 +322,9 @@ def distance(
 def nearest(
     folder: Path,
     task: str,
+    /,
     *,
-    neighbours: int | None = None,
+    neighbours: Whole | None = None,
     threshold: float | None = None,
     settings: Settings = SETTINGS,
     common: Common = COMMON,
@@ -351,7 +372,7 @@ def search(
     strategy: Literal["fuse"] = "fuse",
     inherit: str | None = None,
     inherit_seed: bool | None = None,
-    neighbours: int | None = None,
+    neighbours: Whole | None = None,
     threshold: float | None = None,
     time_limit: str | None = None,
     settings: Settings = SETTINGS,
@@ -419,7 +440,7 @@ def search(
 
 
 @app.command
-def evaluate(run: Path, task: str | None = None, *, common: Common = COMMON) -> None:
+def evaluate(run: Path, task: str | None = None, /, *, common: Common = COMMON) -> None:
     """Test the network of a run on a task's test split.
 
     Args:
@@ -435,7 +456,7 @@ def evaluate(run: Path, task: str | None = None, *, common: Common = COMMON) -> 
 
 
 @app.command
-def predict(run: Path, *files: Path, common: Common = COMMON) -> None:
+def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
     """Say what a run's network sees in pictures.
 
     Args:
@@ -466,7 +487,7 @@ def predict(run: Path, *files: Path, common: Common = COMMON) -> None:
 
 
 @app.command
-def report(run: Path, *, out: Path | None = None, common: Common = COMMON) -> None:
+def report(run: Path, /, *, out: Path | None = None, common: Common = COMMON) -> None:
     """Write the report of a run: one HTML file that needs nothing else.
 
     Args:
@@ -486,6 +507,7 @@ def report(run: Path, *, out: Path | None = None, common: Common = COMMON) -> No
 @app.command
 def export(
     run: Path,
+    /,
     *,
     to: Literal["onnx", "pt2", "safetensors"],
     out: Path,

@@ -48,6 +48,8 @@ class Workplace:
 
     device: str
     """'cpu', 'cuda' or 'mps'."""
+    workers: int
+    """How many networks are trained side by side."""
     executor: Executor
     """Runs measurements of distances side by side."""
     deadline: Deadline
@@ -262,6 +264,7 @@ def find(
         seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
         seed=seed.child("search"),
         device=place.device,
+        workers=place.workers,
         deadline=place.deadline,
         listener=place.tell,
         checkpoint=place.checkpoint.child("search"),

@@ -43,9 +43,11 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
         raise SettingError(f"The configuration {file} is no TOML: {error}.") from error
     merged = _merged(to_plain(config), content, str(file), "")
     try:
-        return from_plain(SearchConfig, merged, where=str(file))
+        result = from_plain(SearchConfig, merged, where=str(file))
     except StoreError as error:
         raise SettingError(str(error)) from error
+    _merged(to_plain(result), content, str(file), "")  # refuses keys that another kind of schedule has not
+    return result
 
 
 def _merged(base: dict[str, Any], changes: Mapping[str, Any], where: str, path: str) -> dict[str, Any]:
@@ -97,6 +99,6 @@ def count(text: str | None, name: str) -> int | str | None:
     """
     if text is None or text == "all":
         return text
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise SettingError(f"The '--{name}' must be a number of images, or all. Got {text!r} instead.")
     return int(text)

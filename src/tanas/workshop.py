@@ -17,11 +17,13 @@ class Resources:
 
     device: str = "auto"
     """'auto', 'cpu', 'cuda' or 'mps'."""
-    threads: int | None = None
-    """Of training in this process; None: one a processor. Sums are added in another order with another number,
-    so results repeat to the bit only with the same."""
+    threads: int = 1
+    """Within the training of one network. Sums are added in another order with another number, so results
+    repeat to the bit only with the same. More than one helps large networks on an idle machine; on a busy
+    one threads that wait for each other cost many times what they gain."""
     workers: int | None = None
-    """Processes that measure distances and learn atoms side by side, one thread each; None: one a processor."""
+    """Candidates, distances and atoms that are computed side by side, one thread each; None: one a processor.
+    Results do not depend on it."""
 
     def __post_init__(self) -> None:
         for name in ("threads", "workers"):
@@ -33,7 +35,7 @@ class Resources:
 def workshop(resources: Resources) -> Iterator[LocalEngine]:
     """The engine that a command runs its jobs on, and this process's threads, as the resources say."""
     with (
-        limited_threads(resources.threads or processors()),
+        limited_threads(resources.threads),
         LocalEngine(resources.workers or processors(), threads=1) as engine,
     ):
         yield engine

@@ -17,7 +17,7 @@ SEED = Seed(5)
 
 
 def farthest(rows: torch.Tensor, others: torch.Tensor) -> float:
-    """Greatest distance of a row to the nearest of the others; batches of other images move the last digits."""
+    """Greatest distance of a row to the nearest other: another batch may move the last digits."""
     exact = torch.cdist(rows, others, compute_mode="donot_use_mm_for_euclid_dist")
     return float(exact.min(dim=1).values.max())
 

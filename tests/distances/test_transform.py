@@ -118,6 +118,12 @@ class TestFit:
         for mask, as_mask in zip(masks_at(one, 0.1), masks_at(same, 0.1), strict=True):
             assert torch.equal(mask, as_mask)
 
+    def test_of_map_and_head_knows_nothing_of_the_gate_labels(self, alike: Pair) -> None:
+        order = torch.randperm(len(alike.labels_gate), generator=SEED.torch())
+        lying = replace(alike, labels_gate=alike.labels_gate[order])
+        assert TransformDistance(TRANSFORM)(lying, SEED).dense < 0.25
+        assert TransformDistance(TRANSFORM)(alike, SEED).dense > 0.75
+
     def test_comes_near_the_features_of_b(self, alike: Pair) -> None:
         network = fit_transform(alike, TRANSFORM, SEED)
         with torch.no_grad():

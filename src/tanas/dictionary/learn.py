@@ -109,6 +109,7 @@ def learn_atom(
             seed_architecture=None,
             seed=seed.child("search"),
             device=device,
+            workers=1,  # atoms are learnt side by side, not their candidates
             deadline=lambda: float("inf"),
             listener=listener,
             checkpoint=checkpoint.child("search"),

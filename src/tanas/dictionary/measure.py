@@ -30,6 +30,12 @@ class DistanceMeasured(Event):
     task: str
     measurement: Measurement
 
+    def __str__(self) -> str:
+        short = self.measurement.shortfall
+        return f"d({self.atom} -> {self.task}) = {self.measurement.value:.4f}" + (
+            f", short by {short:.3f}" if short else ""
+        )
+
 
 @dataclass(frozen=True)
 class Related:

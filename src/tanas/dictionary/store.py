@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -156,10 +157,15 @@ class Dictionary:
         if record != atom.representative:
             raise StoreError(f"The representative is not the one that the atom {atom.task.name} describes.")
         content = safetensors.torch.save(tensors)
-        with self._locked(), new_folder(self._folder_of(atom)) as folder:
-            (folder / "representative.safetensors").write_bytes(content)
-            sha = hashlib.sha256(content).hexdigest()
-            write_json(folder / "atom.json", AtomFile(weights_sha256=sha, atom=atom))
+        place = self._folder_of(atom)
+        with self._locked():
+            with new_folder(place) as folder:
+                (folder / "representative.safetensors").write_bytes(content)
+                sha = hashlib.sha256(content).hexdigest()
+                write_json(folder / "atom.json", AtomFile(weights_sha256=sha, atom=atom))
+            for other in self._folders():  # the same data under another name
+                if other != place and other.name.endswith(place.name[-9:]) and self._read(other).key == atom.key:
+                    self._discard(other)
 
     def remove(self, name: str) -> None:
         """Removes an atom.
@@ -173,7 +179,7 @@ class Dictionary:
                 f"'{name}' belongs to the dictionary below {self.folder}. Remove it there."
             )
         with self._locked():
-            shutil.rmtree(folder)
+            self._discard(folder)
 
     def verify(self) -> tuple[str, ...]:
         """Reads everything and rebuilds every representative; a sentence for each thing that is wrong."""
@@ -197,7 +203,10 @@ class Dictionary:
     def measured(self, key: str) -> Measurement | None:
         """A distance that was measured before under the same key; None if none was, or if it can't be read."""
         path = self.folder / "distances" / f"{key}.json"
-        return read_record(Measurement, path) if path.exists() else None
+        try:
+            return read_record(Measurement, path)
+        except StoreError:  # it is measured again
+            return None
 
     def remember_distance(self, key: str, measurement: Measurement) -> None:
         """Keeps a measured distance."""
@@ -208,6 +217,21 @@ class Dictionary:
         if not atoms.exists():
             return ()
         return tuple(sorted(entry for entry in atoms.iterdir() if not entry.name.startswith(".")))
+
+    def _discard(self, folder: Path) -> None:
+        """Removes an atom's folder, at once as its readers see it."""
+        hidden = folder.with_name(f".{folder.name}.removed")
+        os.replace(folder, hidden)
+        shutil.rmtree(hidden)
+
+    def _sweep(self) -> None:
+        """Ends what a killed process began; under the lock nobody else is at it."""
+        for left in (self.folder / "atoms").glob(".*"):
+            place = left.with_name(left.name.split(".")[1])
+            if left.suffix == ".old" and not place.exists():
+                os.replace(left, place)  # it was killed before the new one took its place
+            elif left.suffix in (".old", ".part", ".removed"):
+                shutil.rmtree(left)
 
     def _folder_of(self, atom: Atom) -> Path:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", atom.task.name).strip("-")[:60]
@@ -245,6 +269,7 @@ class Dictionary:
     def _locked(self) -> Iterator[None]:
         try:
             with filelock.FileLock(self.folder / ".lock", timeout=LOCK_SECONDS):
+                self._sweep()
                 yield
         except filelock.Timeout as error:
             raise StoreError(

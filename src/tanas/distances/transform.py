@@ -49,8 +49,8 @@ class TransformConfig:
     density bisected. 'iterative': it is pruned in steps with fine-tuning in between, as section 4 says."""
     least_density: float = 1e-3
     """No lower density is tried: d is at least this, but for a task to itself."""
-    tolerance: float = 0.1
-    """Of ln d where the density is bisected: a tenth of d."""
+    tolerance: float = 0.2
+    """Of ln d where the density is bisected: a fifth of d, less than lies between two seeds."""
     shrink: float = 0.7
     """Iterative: each density is so many times the one before."""
     patience: int = 2

@@ -32,7 +32,7 @@ class TrainingConfig:
     """Passes over the training images."""
     batch: int = 128
     """Images a step."""
-    learning_rate: float = 8e-3
+    learning_rate: float = 1e-2
     """Highest learning rate; it is reached after a tenth of the steps."""
     weight_decay: float = 0.05
     """AdamW's, on weights of convolutions and linear layers only."""
@@ -115,17 +115,18 @@ def fit(
     for epoch in range(len(losses), config.epochs):
         network.train()
         total = torch.zeros((), device=device)
-        for which in batches(len(split), config.batch, seed.child("epoch", epoch)):
-            pixels = split.pixels(which).to(device, memory_format=torch.channels_last)
-            if config.shift:
-                pixels = shifted(pixels, config.shift, seed.child("shift", epoch, int(which[0])))
-            labels = split.labels[which].to(device)
-            loss = functional.cross_entropy(network(pixels), labels, weight=weights)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            scheduler.step()
-            total += loss.detach() * len(which)
+        with seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
+            for which in batches(len(split), config.batch, seed.child("epoch", epoch)):
+                pixels = split.pixels(which).to(device, memory_format=torch.channels_last)
+                if config.shift:
+                    pixels = shifted(pixels, config.shift, seed.child("shift", epoch, int(which[0])))
+                labels = split.labels[which].to(device)
+                loss = functional.cross_entropy(network(pixels), labels, weight=weights)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                scheduler.step()
+                total += loss.detach() * len(which)
         mean = float(total) / len(split)
         if not math.isfinite(mean):
             raise NonFiniteError(
@@ -202,6 +203,7 @@ def make_optimizer(network: nn.Module, config: TrainingConfig) -> torch.optim.Ad
             {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
         ],
         lr=config.learning_rate,
+        fused=True,  # a third of the time on a CPU
     )
 
 

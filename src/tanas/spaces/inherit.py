@@ -127,7 +127,7 @@ def _union(
     seed = next((one for one in nearest if one in allowed), None)
 
     parts = [
-        f"The operations {_listed(space.operations)} and {_skeletons(len(fitting))} are those of "
+        f"{_skeletons(len(fitting))} and the operations {_listed(space.operations)} are those of the best of "
         + ", ".join(_gift(neighbour, architectures) for neighbour, architectures in gifts)
     ]
     if dropped:
@@ -160,10 +160,8 @@ def _usable(architecture: Architecture) -> bool:
 
 
 def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:
-    names = {name for one in architectures for _, _, name in one.cell.edges}
-    skeletons = len({one.skeleton for one in architectures})
     many = f"{len(architectures)} architecture{'s' if len(architectures) > 1 else ''}"
-    return f"{neighbour.name} (d {neighbour.distance:.2f}: {many}, {_skeletons(skeletons)}, {_listed(names)})"
+    return f"{neighbour.name} (d {neighbour.distance:.2f}, {many})"
 
 
 def _skeletons(count: int) -> str:

@@ -25,11 +25,11 @@ MAX_MACS = 12_000_000
 """For one image of 28x28: the arithmetic of 8,000 of them, forward and backward, takes some 10 s on one core
 at the 30 G multiply-adds a second of full convolutions. It keeps out the dearest; `MAX_VALUES` rules time."""
 
-MAX_VALUES = 10_000
+MAX_VALUES = 13_000
 """Values at 28x28 that one edge of every cell passes on, summed over a skeleton's cells. A step's time on a
 CPU follows these (correlation 0.90 to 0.97 over random architectures) more than multiply-adds (0.37 to
-0.44). At 10,000 a step of 128 images, forward and backward, took 0.11 s on average and 0.25 s at worst of 24
-(one x86-64 core, the others busy), so an epoch of 8,000 images 7 s. A cell of 8 channels at full
+0.44). At 13,000 a step of 128 images, forward and backward, took 0.09 s on average and 0.16 s at worst of 24
+(one x86-64 core, the others busy), so an epoch of 8,000 images 6 s. A cell of 16 channels at full
 resolution still fits."""
 
 MakeSpace = Callable[[], SearchSpace]

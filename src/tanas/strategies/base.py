@@ -78,6 +78,7 @@ class Strategy(Protocol):
         seed_architecture: Architecture | None,
         seed: Seed,
         device: str,
+        workers: int,
         deadline: Deadline,
         listener: Listener,
         checkpoint: Checkpoint,
@@ -90,6 +91,7 @@ class Strategy(Protocol):
             seed_architecture: the first kept seed; None: the first candidates are all drawn.
             seed: of every draw.
             device: where networks are trained.
+            workers: how many candidates are computed side by side; the outcome does not depend on it.
             deadline: seconds left; the best so far is returned when they are gone.
             listener: is told what happens.
             checkpoint: keeps finished rounds; a search that begins with them goes on from there.

@@ -31,6 +31,11 @@ class RoundFinished(Event):
     """From 1."""
     round: Round
 
+    def __str__(self) -> str:
+        shares = zip(self.round.keys, self.round.stages[-1].weights, strict=True)
+        shown = ", ".join(f"{key[:6]} {share:.2f}" for key, share in shares)
+        return f"{self.task}, round {self.number}: softmax(alpha) {shown}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class FuseConfig:
@@ -75,6 +80,7 @@ class Fuse:
         seed_architecture: Architecture | None,
         seed: Seed,
         device: str,
+        workers: int,
         deadline: Deadline,
         listener: Listener,
         checkpoint: Checkpoint,
@@ -85,7 +91,7 @@ class Fuse:
         stopped = ""
         step = f"search {task.name}"
         listener(StepStarted(step=step, total=config.rounds, unit="rounds"))
-        while not (stopped := stopped or _ended(rounds, config, kept)):
+        while not (stopped := stopped or _ended(rounds, config, kept, deadline)):
             number = len(rounds)
             began = time.monotonic()
             here = seed.child("round", number)
@@ -102,7 +108,9 @@ class Fuse:
                 break
 
             # while alpha not converged: update C on train, update alpha on validation
-            mixture = Mixture(candidates, task, seed=here, device=device, listener=listener)
+            mixture = Mixture(
+                candidates, task, seed=here, device=device, workers=workers, listener=listener
+            )
             if warm is not None and best is not None:
                 mixture.networks[0].load_state_dict(warm)
             stages = config.schedule.run(
@@ -132,8 +140,6 @@ class Fuse:
             _save(checkpoint, rounds, kept, warm)
             listener(RoundFinished(task=task.name, number=number + 1, round=rounds[-1]))
             listener(StepAdvanced(step=step, done=number + 1, note=f"best {best.key}"))
-            if deadline() <= 0:
-                stopped = "time"
         listener(StepFinished(step=step, note=stopped))
         if best is None:
             raise SearchError(f"The space '{space.name}' holds no architecture that can be tried.")
@@ -158,7 +164,10 @@ def _sized(task: Task, config: FuseConfig) -> Task:
     return replace(task, train=train, validation=validation)
 
 
-def _ended(rounds: tuple[Round, ...], config: FuseConfig, kept: int) -> str:
+def _ended(rounds: tuple[Round, ...], config: FuseConfig, kept: int, deadline: Deadline) -> str:
+    """Why the search ends here; empty if it goes on."""
+    if rounds and deadline() <= 0:  # also when it resumes after the limit
+        return "time"
     if len(rounds) >= config.rounds:
         return "rounds"
     return "converged" if kept >= config.patience else ""

@@ -31,6 +31,7 @@ class Mixture:
         *,
         seed: Seed,
         device: str,
+        workers: int,
         listener: Listener,
     ) -> None:
         """Builds the candidates' networks, all freshly initialised.
@@ -40,6 +41,7 @@ class Mixture:
             task: gives the shape, the classes and the pixels' mean and deviation.
             seed: of the initial weights.
             device: where the networks are.
+            workers: how many candidates are computed side by side.
             listener: is warned of a dropped candidate.
         """
         self.candidates = tuple(candidates)
@@ -53,6 +55,7 @@ class Mixture:
         self.alpha = torch.full((len(candidates),), 1 / len(candidates), dtype=torch.float64)  # section 3.3
         self.dropped: set[int] = set()
         self.device = device
+        self.workers = workers
         self._listener = listener
 
     @property
@@ -75,6 +78,21 @@ class Mixture:
     def parameters(self) -> list[nn.Parameter]:
         """w: the weights of all candidates."""
         return [p for network in self.networks for p in network.parameters()]
+
+    @contextmanager
+    def side_by_side(self) -> Iterator[ThreadPoolExecutor]:
+        """A thread a candidate, `workers` of them at a time; each computes with one thread of torch.
+
+        Small networks gain little from a second thread, and two of them side by side much; and as every
+        candidate is computed with one thread, the sums are the same whatever the number of workers.
+        """
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(self.workers) as pool:
+                yield pool
+        finally:
+            torch.set_num_threads(threads)
 
     def descend(self, pixels: Tensor, labels: Tensor, pool: ThreadPoolExecutor) -> float:
         """Adds the gradients of the mixture's loss to w, candidates side by side; gives the loss, in nats.
@@ -103,7 +121,7 @@ class Mixture:
     def validation_logits(self, task: Task) -> Tensor:
         """Every active candidate's logits on the validation images: (active, samples, classes)."""
         active = self.active
-        with side_by_side() as pool:
+        with self.side_by_side() as pool:
             answers = pool.map(
                 lambda i: logits_of(self.networks[i], task.validation, device=self.device), active
             )
@@ -129,22 +147,6 @@ class Mixture:
         self._listener(
             Warned(message=f"The candidate {name} gave logits that are not finite and was left out.")
         )
-
-
-@contextmanager
-def side_by_side() -> Iterator[ThreadPoolExecutor]:
-    """A thread a candidate, as many at a time as torch has threads; each computes with one.
-
-    Small networks gain little from a second thread, and two of them side by side much; and as every
-    candidate is computed with one thread, the sums are the same whatever the number.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield pool
-    finally:
-        torch.set_num_threads(threads)
 
 
 def mixture_loss(alpha: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

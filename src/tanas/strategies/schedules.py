@@ -15,7 +15,7 @@ from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
 from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
 from tanas.seeds import Seed
 from tanas.strategies.base import Deadline, Stage
-from tanas.strategies.mixture import Mixture, check_finite, mixture_loss, side_by_side
+from tanas.strategies.mixture import Mixture, check_finite, mixture_loss
 from tanas.tasks.task import Task
 
 ALPHA_STEPS = 100
@@ -150,10 +150,10 @@ def descend_weights(
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_at(training, steps))
     seconds = sum(
         seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
-    ) / min(torch.get_num_threads(), len(mixture.active))
+    ) / min(mixture.workers, len(mixture.active))
     listener(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
     losses: list[float] = []
-    with side_by_side() as pool:
+    with mixture.side_by_side() as pool:
         for epoch in range(training.epochs):
             began = time.monotonic()
             for i in mixture.active:

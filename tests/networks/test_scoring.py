@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tanas.checkpoints import FolderCheckpoint
+from tanas.errors import NonFiniteError, SettingError
+from tanas.events import Event, StepAdvanced, StepStarted
+from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.cell import Cell
+from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
+from tanas.networks.skeleton import Skeleton
+from tanas.networks.training import TrainingConfig
+from tanas.seeds import Seed
+from tanas.tasks.library import Library
+from tanas.tasks.task import Task
+
+SEED = Seed(5)
+CONFIG = ScoringConfig(images=300, training=TrainingConfig(epochs=3, batch=64))
+ARCHITECTURE = Architecture(
+    skeleton=Skeleton(widths=(6,), cells=(1,), reductions=(False,)), cell=Cell(2, ((0, 1, "conv_3x3"),))
+)
+
+
+@cache
+def digits() -> Task:
+    return Library().open("digits:is=0")
+
+
+@cache
+def scored() -> ScoredArchitecture:
+    return score(ARCHITECTURE, digits(), CONFIG, seed=SEED)
+
+
+def test_a_score_is_what_the_task_calls_performance() -> None:
+    assert 0.5 < (scored().score or 0) <= 1
+    by_accuracy = score(ARCHITECTURE, digits().measured_by("accuracy"), CONFIG, seed=SEED)
+    assert by_accuracy.score != scored().score
+
+
+def test_a_score_repeats_exactly_and_depends_on_the_seed() -> None:
+    assert score(ARCHITECTURE, digits(), CONFIG, seed=SEED) == scored()
+    scores = {score(ARCHITECTURE, digits(), CONFIG, seed=SEED.child(i)).score for i in range(3)}
+    assert len(scores) > 1
+
+
+def test_a_score_comes_with_the_cost_on_the_tasks_images() -> None:
+    cost = cost_of(ARCHITECTURE, digits().shape, 2)
+    assert (scored().parameters, scored().macs) == (cost.parameters, cost.macs)
+    bare = unscored(ARCHITECTURE, digits())
+    assert bare == replace(scored(), score=None)
+
+
+def test_scoring_never_reaches_the_test_split() -> None:
+    assert score(ARCHITECTURE, digits().without_test(), CONFIG, seed=SEED) == scored()
+    lying = replace(digits(), _test=replace(digits().test, labels=1 - digits().test.labels))
+    assert score(ARCHITECTURE, lying, CONFIG, seed=SEED) == scored()
+
+
+def test_scoring_takes_no_more_images_than_it_says() -> None:
+    told: list[Event] = []
+    score(ARCHITECTURE, digits().limited(300), CONFIG, seed=SEED, listener=told.append)
+    assert score(ARCHITECTURE, digits().limited(300), CONFIG, seed=SEED) == scored()
+    (started,) = (event for event in told if isinstance(event, StepStarted))
+    assert started.step == f"score {ARCHITECTURE.key} on digits:is=0"
+
+
+def test_a_score_resumes_to_the_same_value(tmp_path: Path) -> None:
+    def killed(event: Event) -> None:
+        if isinstance(event, StepAdvanced) and event.done == 2:
+            raise KeyboardInterrupt
+
+    checkpoint = FolderCheckpoint(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        score(ARCHITECTURE, digits(), CONFIG, seed=SEED, listener=killed, checkpoint=checkpoint)
+    assert score(ARCHITECTURE, digits(), CONFIG, seed=SEED, checkpoint=checkpoint) == scored()
+
+
+def test_a_training_that_diverges_names_architecture_and_task() -> None:
+    wild = replace(CONFIG, training=replace(CONFIG.training, learning_rate=1e30))
+    with pytest.raises(NonFiniteError, match=f"'score {ARCHITECTURE.key} on digits:is=0' is nan in epoch 1"):
+        score(ARCHITECTURE, digits(), wild, seed=SEED)
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(SettingError, match="The 'images' of ScoringConfig must be at least 2. Got 1 instead."):
+        ScoringConfig(images=1)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tanas.errors import SettingError, UnknownNameError
+from tanas.presets import PRESETS, SearchConfig, paper, preset
+from tanas.records import from_plain, to_json, to_plain
+from tanas.spaces.named import SPACES
+from tanas.strategies.schedules import Alternating
+
+
+@pytest.mark.parametrize("make", PRESETS.values(), ids=PRESETS)
+class TestEveryPreset:
+    def test_is_a_fresh_equal_value_each_time(self, make: Callable[[], SearchConfig]) -> None:
+        assert make() == make()
+
+    def test_survives_json(self, make: Callable[[], SearchConfig]) -> None:
+        read = from_plain(SearchConfig, to_plain(make()), where="here")
+        assert read == make()
+        assert to_json(read) == to_json(make())
+
+    def test_names_a_space_that_there_is(self, make: Callable[[], SearchConfig]) -> None:
+        assert make().space in SPACES
+
+    def test_builds_dictionaries_that_its_search_can_inherit_from(
+        self, make: Callable[[], SearchConfig]
+    ) -> None:
+        config = make()
+        learning = config.learning(strict=True)
+        for name in ("performance", "limit", "representative", "space", "scoring"):
+            assert getattr(learning, name) == getattr(config, name), name
+        assert learning.fuse == config.learn
+        assert learning.strict
+        assert not config.learning().strict
+
+    def test_gives_the_kept_seed_no_trained_head_start(self, make: Callable[[], SearchConfig]) -> None:
+        assert not make().fuse.warm_seed
+        assert not make().learn.warm_seed
+
+
+def test_paper_is_the_papers_experiment() -> None:
+    config = paper()
+    assert config.performance == "accuracy"
+    assert config.limit is None
+    assert config.neighbours == 3
+    assert config.space == "paper"
+    assert not config.inherit_seed
+    assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
+    assert isinstance(config.fuse.schedule, Alternating)
+    assert config.representative.architecture == "paper"
+    assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
+
+
+def test_unknown_preset_is_told_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match="'labtop' is no preset. Did you mean 'laptop'?"):
+        preset("labtop")
+    assert preset("smoke") == PRESETS["smoke"]()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"performance": "f1"}, "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'"),
+        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of union, none"),
+        ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
+        ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
+        ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),
+        ({"max_macs": 0}, "The 'max_macs' of SearchConfig must be at least 1"),
+        ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
+        ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
+        ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        SearchConfig(**wrong)
