@@ -7,9 +7,7 @@ import pytest
 from tanas import errors
 from tanas.errors import SettingError, TanasError, check_choice, check_range, nearest_names
 
-ALL_ERRORS = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TanasError)
-]
+ALL_ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, TanasError)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL_ERRORS if kind is not TanasError])
@@ -54,9 +52,7 @@ class TestCheckRange:
             (float("nan"), {"low": 0}, "must be at least 0. Got nan"),
         ],
     )
-    def test_says_what_was_expected(
-        self, value: float, limits: dict[str, float], expected: str
-    ) -> None:
+    def test_says_what_was_expected(self, value: float, limits: dict[str, float], expected: str) -> None:
         with pytest.raises(SettingError, match=f"The 'size' of Owner {expected} instead."):
             check_range(value, "size", "Owner", **limits)  # type: ignore[arg-type]
 

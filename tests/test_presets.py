@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tanas.errors import SettingError, UnknownNameError
-from tanas.presets import PRESETS, SearchConfig, paper, preset
+from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, paper, preset
 from tanas.records import from_plain, to_json, to_plain
 from tanas.spaces.named import SPACES
 from tanas.strategies.schedules import Alternating
@@ -45,7 +45,7 @@ def test_paper_is_the_papers_experiment() -> None:
     config = paper()
     assert config.performance == "accuracy"
     assert config.limit is None
-    assert config.neighbours == 3
+    assert (config.neighbours or DEFAULT_NEIGHBOURS) == 3
     assert config.space == "paper"
     assert not config.inherit_seed
     assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
@@ -63,7 +63,10 @@ def test_unknown_preset_is_told_near_ones() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"performance": "f1"}, "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'"),
+        (
+            {"performance": "f1"},
+            "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
+        ),
         ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of union, none"),
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),

@@ -29,7 +29,9 @@ class TestConfigure:
         assert config.learn == smoke().learn
 
     def test_options_win_over_the_file_and_the_file_over_the_preset(self, toml: Path) -> None:
-        toml.write_text("limit = 500\n[fuse]\nrounds = 9\npatience = 2\n[fuse.schedule.training]\nepochs = 4\n")
+        toml.write_text(
+            "limit = 500\n[fuse]\nrounds = 9\npatience = 2\n[fuse.schedule.training]\nepochs = 4\n"
+        )
         config = configure("laptop", toml, {"fuse.rounds": 1})
         assert (config.limit, config.fuse.rounds, config.fuse.patience) == (500, 1, 2)
         assert isinstance(config.fuse.schedule, EqualWeights)
@@ -54,9 +56,7 @@ class TestConfigure:
         ],
         ids=["top", "nested", "of another kind", "within another kind"],
     )
-    def test_a_misspelt_key_is_refused_with_near_ones(
-        self, toml: Path, content: str, message: str
-    ) -> None:
+    def test_a_misspelt_key_is_refused_with_near_ones(self, toml: Path, content: str, message: str) -> None:
         toml.write_text(content)
         with pytest.raises(UnknownNameError, match=message):
             configure("laptop", toml, {})
@@ -105,7 +105,8 @@ class TestConfigure:
 
 class TestSeconds:
     @pytest.mark.parametrize(
-        ("text", "expected"), [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("0.5H", 1800), ("1.5", 1.5)]
+        ("text", "expected"),
+        [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7200), ("0.5H", 1800), ("1.5", 1.5)],
     )
     def test_reads_a_duration(self, text: str, expected: float) -> None:
         assert seconds(text) == expected
@@ -115,7 +116,7 @@ class TestSeconds:
         with pytest.raises(SettingError, match=f"must be a duration such as 90s, 10m or 2h. Got {text!r}"):
             seconds(text)
 
-    @pytest.mark.parametrize("text", ["0", "-5m", "nan"])
+    @pytest.mark.parametrize("text", ["0", "-5m", "nan", "inf"])
     def test_refuses_what_leaves_no_time(self, text: str) -> None:
         with pytest.raises(SettingError, match=f"must be more than 0 seconds. Got {text!r}"):
             seconds(text)
@@ -128,5 +129,7 @@ class TestCount:
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "²"])
     def test_refuses_what_is_neither(self, text: str) -> None:
-        with pytest.raises(SettingError, match=f"The '--limit' must be a number of images, or all. Got '{text}'"):
+        with pytest.raises(
+            SettingError, match=f"The '--limit' must be a number of images, or all. Got '{text}'"
+        ):
             count(text, "limit")

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-import re
-import time
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from tanas.algorithm import search as search_task
-from tanas.checkpoints import Stopwatch
 from tanas.devices import choose_device, processors
-from tanas.dictionary.atom import Atom
+from tanas.dictionary.atom import Atom, best_first
 from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -24,13 +23,12 @@ from tanas.events import Listener, Told, ignore
 from tanas.listeners import JsonLinesListener, broadcast
 from tanas.networks.classifier import Classifier
 from tanas.networks.training import evaluate
-from tanas.phases import Workplace, relatives
+from tanas.phases import Workplace, check_space, relatives
 from tanas.presets import SearchConfig
-from tanas.records import to_plain, write_bytes
+from tanas.records import digest, to_plain, write_bytes
 from tanas.reports.page import render
-from tanas.runs import Request, Run, check_writable
+from tanas.runs import RUN_FILE, Request, Run, UsedTime, check_writable, slug
 from tanas.seeds import Seed
-from tanas.strategies.base import Deadline
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -78,7 +76,7 @@ def search(
         x: uint8 images or floats in [0, 1], (n, h, w), (n, h, w, c) or (n, c, h, w); or a torch Dataset of
             (image, label) pairs, then without `y`; or a `Task`.
         y: labels, (n,), integers or strings.
-        out: folder of the run; None: `tanas-runs/NAME-HASH` here.
+        out: folder of the run; None: `tanas-runs/NAME-HASH` here, another one for other data or settings.
         dictionary: folder of a dictionary; None: the user's own, which remembers each search.
         remember: whether the dictionary learns the task; None: only the user's own does.
         name: of the task, for people.
@@ -99,10 +97,12 @@ def search(
         TanasError: the input or a setting is wrong.
     """
     task = _task_of(x, y, x_test, y_test, classes, name)
+    config = config or SearchConfig()
     memory = open_memory(Path(dictionary) if dictionary is not None else None)
-    folder = (
-        Path(out) if out is not None else Path("tanas-runs") / f"{slug(task.name)}-{task.fingerprint[:8]}"
-    )
+    if out is None:
+        asked = (task.fingerprint, to_plain(config), seed, reuse, time_limit, str(memory.folder.resolve()))
+        out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"
+    folder = Path(out)
     resources = resources or Resources()
     with workshop(resources) as engine:
         return run_search(
@@ -110,14 +110,14 @@ def search(
             folder,
             memory,
             remember=dictionary is None if remember is None else remember,
-            config=config or SearchConfig(),
+            config=config,
             seed=seed,
             resources=resources,
             engine=engine,
             listener=listener,
             reuse=reuse,
             time_limit=time_limit,
-            command=f"tanas.search(...) from Python, into {folder}",
+            command=f"tanas.search(..., out={str(folder)!r}) from Python",
         )
 
 
@@ -130,7 +130,8 @@ def load(run: Path | str) -> Classifier:
     Raises:
         StoreError: it is no finished run.
     """
-    return Classifier.load(Path(run))
+    folder = Path(run)
+    return Run.open(folder).classifier() if (folder / RUN_FILE).exists() else Classifier.load(folder)
 
 
 def run_search(
@@ -150,6 +151,20 @@ def run_search(
 ) -> Run:
     """One search into a run's folder: begins it, goes on with it, or finds it finished.
 
+    Args:
+        task: as its source gives it.
+        folder: of the run.
+        dictionary: what is known.
+        remember: whether the dictionary learns the task.
+        config: how.
+        seed: of every draw.
+        resources: devices, threads and workers.
+        engine: measures distances side by side.
+        listener: is told what happens.
+        reuse: whether a task that is known takes its best architecture without a search.
+        time_limit: seconds after which the search takes its best so far.
+        command: what repeats this search; its folder is left out of the result.
+
     Raises:
         TanasError: the input or a setting is wrong, or the search failed.
     """
@@ -159,12 +174,17 @@ def run_search(
     device = choose_device(resources.device)
     threads = resources.threads
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    relatives(dictionary, prepared, config, known=None, reuse=reuse)  # refused before anything is written
-    check_writable(folder)
+    if not (folder / RUN_FILE).exists():
+        # what can't go well is refused before anything is written
+        others, _ = relatives(dictionary, prepared, config, known=None, reuse=reuse)
+        for _, atom in others:
+            dictionary.representative(atom)
+        check_space(prepared, config)
+        check_writable(folder)
     request = Request(
         task=task.name,
         fingerprint=prepared.fingerprint,
-        dictionary=str(dictionary.folder),
+        dictionary=str(dictionary.folder.resolve()),
         seed=seed,
         reuse=reuse,
         time_limit_s=time_limit,
@@ -177,13 +197,16 @@ def run_search(
         if run.finished:
             listener(Told(message=f"The run {folder} is finished already; nothing was changed."))
             return run
+        used = UsedTime(run.checkpoint)
         with JsonLinesListener(folder / "events.jsonl") as journal:
             place = Workplace(
                 device=device,
                 workers=resources.workers or processors(),
                 executor=engine,
-                deadline=_deadline(run, time_limit),
-                listener=broadcast(listener, journal),
+                deadline=lambda: math.inf if time_limit is None else time_limit - used.seconds,
+                listener=broadcast(listener, journal)
+                if time_limit is None
+                else broadcast(listener, journal, used),
                 checkpoint=run.checkpoint,
                 environment={
                     "versions": versions(),
@@ -191,7 +214,7 @@ def run_search(
                     "device": device,
                     "threads": threads,
                 },
-                command=command.replace(str(folder), "RUN"),  # the same wherever it is kept
+                command=_anywhere(command, folder),
             )
             found = search_task(
                 task,
@@ -203,16 +226,12 @@ def run_search(
                 learns=remember,
                 reuse=reuse,
             )
-        if remember and found.memory is not None:
-            dictionary.add(*found.memory)
+        if remember and found.memory is not None and found.result.stopped != "reused":
+            atom, representative = found.memory
+            dictionary.add(_keeping(atom, dictionary.get(atom.key)), representative)
         write_bytes(folder / "report.html", render(found.result).encode())
         run.finish(found.result, found.classifier)
     return run
-
-
-def slug(name: str) -> str:
-    """A task's name as a folder's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "task"
 
 
 def stream_memory(out: Path, base: Dictionary) -> Dictionary:
@@ -263,13 +282,31 @@ def _size(shape: tuple[int, int, int]) -> str:
     return "x".join(map(str, shape))
 
 
-def _deadline(run: Run, limit: float | None) -> Deadline:
-    """Seconds left of the time limit; the phases of earlier sessions count."""
-    if limit is None:
-        return lambda: math.inf
-    used = Stopwatch(run.checkpoint).before
-    end = time.monotonic() + limit - used
-    return lambda: end - time.monotonic()
+def _keeping(atom: Atom, before: Atom | None) -> Atom:
+    """An atom that takes another's place without forgetting the architectures that this one had seen.
+
+    Scores of another fixed short training do not compare, so such architectures count as not scored.
+    """
+    if before is None:
+        return atom
+    fresh = {seen.architecture for seen in atom.architectures}
+    old = [seen for seen in before.architectures if seen.architecture not in fresh]
+    if before.provenance.settings.get("scoring") != atom.provenance.settings.get("scoring"):
+        old = [replace(seen, score=None) for seen in old]
+    return replace(atom, architectures=best_first((*atom.architectures, *old)))
+
+
+def _anywhere(command: str, folder: Path) -> str:
+    """The command with RUN for the folder, so that a result is the same wherever it is kept."""
+    if not command.startswith("tanas "):
+        return command.replace(repr(str(folder)), "RUN")
+    tokens = shlex.split(command)
+    for i, token in enumerate(tokens):
+        if i and tokens[i - 1] == "--out":
+            tokens[i] = "RUN"
+        elif token.startswith("--out="):
+            tokens[i] = "--out=RUN"
+    return shlex.join(tokens)
 
 
 def _atoms_then(dictionary: Dictionary, run: Run) -> tuple[Atom, ...]:

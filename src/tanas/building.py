@@ -11,12 +11,14 @@ from tanas.dictionary.atom import Atom, atom_key
 from tanas.dictionary.learn import LearnConfig, learn_atom, prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import DataError
+from tanas.errors import DataError, TaskError, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.phases import check_space
 from tanas.records import digest
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.source import Reading
+from tanas.tasks.task import Task
 from tanas.workshop import Resources
 
 DIGITS_STARTER = (*(f"digits:is={digit}" for digit in range(5)), "digits:groups=0+2+4+6+8/1+3+5+7+9")
@@ -38,9 +40,21 @@ def starter(library: Library) -> tuple[str, ...]:
     return (*DIGITS_STARTER, *PAPER_STARTER)
 
 
+def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resources) -> None:
+    """Refuses what can't go well before anything is made.
+
+    Raises:
+        SettingError: the device is not there, or the space's limits admit no architecture for a task.
+        UnknownNameError: the space is unknown.
+    """
+    choose_device(resources.device)
+    for task in tasks:
+        check_space(task, config)
+
+
 def build_dictionary(
     dictionary: Dictionary,
-    names: Sequence[str],
+    tasks: Sequence[Task],
     library: Library,
     config: LearnConfig,
     *,
@@ -53,8 +67,8 @@ def build_dictionary(
 
     Args:
         dictionary: to complete.
-        names: of tasks.
-        library: opens them.
+        tasks: that `library` opened.
+        library: says how workers open the tasks again.
         config: how atoms are made.
         seed: of every draw; an atom's draws are children of it by the task's data.
         resources: the device.
@@ -65,10 +79,10 @@ def build_dictionary(
         the atoms of the tasks, in their order.
 
     Raises:
-        TanasError: a task can't be opened, or an atom failed.
+        TanasError: an atom failed, or is weak where that is refused.
     """
+    check_range(seed, "seed", "build_dictionary", low=0)
     device = choose_device(resources.device)
-    tasks = [library.open(name) for name in dict.fromkeys(names)]
     keys = {}
     for task in tasks:
         prepared = prepare(task, performance=config.performance, limit=config.limit)
@@ -80,22 +94,37 @@ def build_dictionary(
                     "`--limit N` takes more, `--limit all` all."
                 )
             )
-    there = {atom.key for atom in dictionary.atoms()}
-    todo = [task for task in tasks if keys[task.name] not in there]
-    step = f"dictionary {dictionary.folder.name}"
-    listener(StepStarted(step=step, total=len(todo), unit="atoms"))
-    futures = [
-        engine.submit_heard(
-            listener, learn_into, dictionary.folder, t.name, library.reading, config, seed, device
-        )
-        for t in todo
-    ]
-    for done, future in enumerate(futures, 1):
-        name = future.result()
-        listener(StepAdvanced(step=step, done=done, note=name))
-    listener(StepFinished(step=step))
+    there = {atom.key: name for name, atom in dictionary.names().items()}
+    todo: dict[str, Task] = {}
+    for task in tasks:
+        key = keys[task.name]
+        if key in there:
+            listener(Told(message=f"{task.name} is there already ({there[key]}): it is left as it is."))
+        elif key not in todo:
+            todo[key] = task
+        elif todo[key].name != task.name:
+            listener(Told(message=f"{task.name} is the same task as {todo[key].name}: it is learnt once."))
+    if todo:
+        step = f"dictionary {dictionary.folder.name}"
+        listener(StepStarted(step=step, total=len(todo), unit="atoms"))
+        futures = [
+            engine.submit_heard(
+                listener, learn_into, dictionary.folder, t.name, library.reading, config, seed, device
+            )
+            for t in todo.values()
+        ]
+        for done, future in enumerate(futures, 1):
+            name = future.result()
+            listener(StepAdvanced(step=step, done=done, note=name))
+        listener(StepFinished(step=step))
     atoms = {atom.key: atom for atom in dictionary.atoms()}
-    return tuple(atoms[keys[task.name]] for task in tasks)
+    made = tuple(atoms[keys[task.name]] for task in tasks)
+    if config.strict and (weak := [atom.task.name for atom in made if atom.representative.weak]):
+        raise TaskError(
+            f"{dictionary.folder} holds a weak representative of {', '.join(weak)}, from before. "
+            "Remove the atom and build it with other settings, or leave --strict out."
+        )
+    return made
 
 
 def learn_into(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -9,6 +10,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,6 +22,7 @@ from tanas.errors import SettingError, TanasError
 
 if TYPE_CHECKING:
     from tanas.dictionary.store import Dictionary
+    from tanas.listeners import Display
     from tanas.presets import SearchConfig
     from tanas.tasks.library import Library
     from tanas.workshop import Resources
@@ -32,8 +35,6 @@ app = App(
 )
 dictionary_app = App(name="dictionary", help="The memory of tasks: a folder of readable folders.")
 app.command(dictionary_app)
-
-
 
 
 def _whole(kind: Any, tokens: Sequence[Token]) -> int:
@@ -145,26 +146,26 @@ def build(
         settings: options that decide a search.
         common: options of every command.
     """
-    from tanas.building import build_dictionary, starter
+    from tanas.building import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
     from tanas.runs import check_writable
     from tanas.workshop import workshop
 
     library = _library(common)
     config = _config(settings).learning(strict=strict)
-    names = tasks or starter(library)
-    for name in names:
-        library.open(name)  # a wrong name is refused before anything is made
+    resources = _resources(common)
+    opened = [library.open(name) for name in tasks or starter(library)]  # refused before anything is made
+    check_learnable(opened, config, resources)
     check_writable(folder)
     dictionary = Dictionary.create(folder)
-    with _listening(common) as listener, workshop(_resources(common)) as engine:
+    with _listening(common, folder / "events.jsonl") as listener, workshop(resources) as engine:
         build_dictionary(
             dictionary,
-            names,
+            opened,
             library,
             config,
             seed=common.seed,
-            resources=_resources(common),
+            resources=resources,
             engine=engine,
             listener=listener,
         )
@@ -252,6 +253,7 @@ def verify(folder: Path, /, *, common: Common = COMMON) -> None:
     """
     from tanas.dictionary.store import Dictionary
     from tanas.errors import StoreError
+    from tanas.views import counted
 
     dictionary = Dictionary(folder)
     problems = dictionary.verify()
@@ -260,7 +262,7 @@ def verify(folder: Path, /, *, common: Common = COMMON) -> None:
             _print(common, {"problems": problems}, "")
         raise StoreError("\n".join(problems))
     atoms = len(dictionary.atoms())
-    _print(common, {"problems": [], "atoms": atoms}, f"{folder}: {atoms} atoms, all whole.")
+    _print(common, {"problems": [], "atoms": atoms}, f"{folder}: {counted(atoms, 'atom')}, all whole.")
 
 
 @app.command
@@ -289,16 +291,16 @@ def distance(
     from tanas.measuring import distance_matrix
     from tanas.records import to_plain, write_bytes
     from tanas.reports import charts
-    from tanas.runs import check_writable
+    from tanas.runs import check_file
     from tanas.views import matrix_view
     from tanas.workshop import workshop
 
     dictionary, library, config = Dictionary(folder), _library(common), _config(settings)
-    for file in (csv, plot):
-        if file is not None:
-            check_writable(file.parent)
     if plot is not None:
         charts.check_suffix(plot)
+    for file in (csv, plot):
+        if file is not None:
+            check_file(file)
     with _listening(common) as listener, workshop(_resources(common)) as engine:
         matrix = distance_matrix(
             dictionary,
@@ -377,6 +379,7 @@ def search(
     time_limit: str | None = None,
     settings: Settings = SETTINGS,
     common: Common = COMMON,
+    command_line: CommandLine = "tanas search",
 ) -> None:
     """Find, train and test an architecture for a task: Algorithm 1.
 
@@ -395,8 +398,11 @@ def search(
         time_limit: of the search, such as 10m; then its best so far is trained.
         settings: options that decide a search.
         common: options of every command.
+        command_line: what was typed.
     """
-    from tanas.api import open_memory, run_search, slug, stream_memory
+    from tanas.api import open_memory, run_search, stream_memory
+    from tanas.records import read_json
+    from tanas.runs import run_folders
     from tanas.settings import seconds
     from tanas.views import run_view
     from tanas.workshop import workshop
@@ -407,35 +413,35 @@ def search(
     config = _config(
         settings, neighbours=neighbours, threshold=threshold, inherit=inherit, inherit_seed=inherit_seed
     )
-    library = _library(common)
-    opened = [library.open(name) for name in tasks]
+    library, resources = _library(common), _resources(common)
+    opened = list({task.name: task for task in map(library.open, tasks)}.values())
+    folders = run_folders(out, [task.name for task in opened])
     memory = open_memory(dictionary)
     remembers = dictionary is None if remember is None else remember
     if len(opened) > 1 and not remembers:
-        memory = stream_memory(
-            out, memory
-        )  # each finds the ones before it; the named dictionary stays as it is
+        # each finds the ones before it; the named dictionary stays as it is
+        memory = stream_memory(out, memory)
     runs = []
-    with _listening(common) as listener, workshop(_resources(common)) as engine:
-        for task in opened:
+    with _listening(common) as listener, workshop(resources) as engine:
+        for task, folder in zip(opened, folders, strict=True):
             runs.append(
                 run_search(
                     task,
-                    out if len(opened) == 1 else out / slug(task.name),
+                    folder,
                     memory,
                     remember=remembers or len(opened) > 1,
                     config=config,
                     seed=common.seed,
-                    resources=_resources(common),
+                    resources=resources,
                     engine=engine,
                     listener=listener,
                     reuse=reuse,
                     time_limit=limit_s,
-                    command=_command(),
+                    command=command_line,
                 )
             )
-    documents = [json.loads((run.folder / "result.json").read_bytes()) for run in runs]
     text = "\n\n".join(run_view(run.result(), run.folder) for run in runs)
+    documents = [read_json(run.folder / "result.json") for run in runs]
     _print(common, documents[0] if len(documents) == 1 else documents, text)
 
 
@@ -534,30 +540,54 @@ def export(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a class's name
     try:
-        app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        command, bound, given = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        if "command_line" in given:
+            bound.arguments["command_line"] = shlex.join(["tanas", *tokens])
+        command(*bound.args, **bound.kwargs)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print(f"\nInterrupted. Go on with: {_command(tokens)}", file=sys.stderr)
+        print(f"\nInterrupted. Go on with: {_program()} {shlex.join(tokens)}", file=sys.stderr)
         return 130
     except CycloptsError as error:
-        return _failed(error, 2, tokens, hint=True)
+        help_page = " ".join(["tanas", *(error.command_chain or ()), "--help"])
+        return _failed(f"{error} See: {help_page}", error, 2, tokens)
     except TanasError as error:
-        return _failed(error, error.exit_status, tokens)
+        return _failed(str(error), error, error.exit_status, tokens)
     except BrokenPipeError:
+        with suppress(OSError, ValueError):  # what is left unread is dropped, or Python complains at its end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        where = "" if error.filename is None else f": {error.filename}"
+        return _failed(f"{error.strerror or error}{where}.", error, 1, tokens)
+    except Exception as error:
+        text = f"This should not have happened: {type(error).__name__}: {error} (--debug shows where)"
+        return _failed(text, error, 1, tokens)
     return 0
 
 
-def _failed(error: Exception, status: int, tokens: Sequence[str], *, hint: bool = False) -> int:
+def _failed(text: str, error: Exception, status: int, tokens: Sequence[str]) -> int:
     if "--debug" in tokens:
         traceback.print_exception(error)
     else:
-        print(f"tanas: {error}" + (" See: tanas --help" if hint else ""), file=sys.stderr)
+        print(f"tanas: {text}", file=sys.stderr)
     return status
 
 
-def _command(tokens: Sequence[str] | None = None) -> str:
-    return "tanas " + shlex.join(sys.argv[1:] if tokens is None else tokens)
+def _program() -> str:
+    """How tanas was called, so that a command that is printed can be pasted."""
+    typed = sys.orig_argv
+    if "-m" in typed and typed[typed.index("-m") + 1 :][:1] == ["tanas"]:
+        return shlex.join(typed[: typed.index("-m") + 2])
+    script = Path(sys.argv[0])
+    found = shutil.which("tanas")
+    if script.name == "tanas" and script.is_file() and not (found and script.samefile(found)):
+        return shlex.quote(str(script))
+    return "tanas"
 
 
 def _library(common: Common) -> Library:
@@ -598,10 +628,11 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
     return replace(config, limit=None) if limit == "all" else config
 
 
-def _listening(common: Common) -> Any:
-    from tanas.listeners import listener_for
+def _listening(common: Common, journal: Path | None = None) -> Display:
+    from tanas.listeners import JsonLinesListener, broadcast, listener_for
 
-    return listener_for(sys.stderr, quiet=common.quiet)
+    shown = listener_for(sys.stderr, quiet=common.quiet)
+    return shown if journal is None else broadcast(shown, JsonLinesListener(journal))
 
 
 def _say(common: Common) -> Callable[[Any, str], None]:
@@ -609,8 +640,9 @@ def _say(common: Common) -> Callable[[Any, str], None]:
 
 
 def _print(common: Common, plain: Any, text: str) -> None:
-    """Prints a document as text, or whole as JSON."""
-    print(json.dumps(plain, indent=1, ensure_ascii=False) if common.json else text)
+    """Prints a document as text, or whole as JSON, which stays JSON in every encoding."""
+    ascii_only = "utf" not in str(sys.stdout.encoding).lower()
+    print(json.dumps(plain, indent=1, ensure_ascii=ascii_only) if common.json else text)
 
 
 def _list(dictionary: Dictionary, common: Common) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def run_demo(
     with workshop(resources) as engine:
         build_dictionary(
             dictionary,
-            DIGITS_STARTER,
+            [library.open(name) for name in DIGITS_STARTER],
             library,
             config.learning(),
             seed=seed,
@@ -60,12 +61,16 @@ def run_demo(
             listener=listener,
             reuse=False,
             time_limit=None,
-            command=f"tanas search {TARGET} --dictionary {dictionary.folder} --preset smoke --seed {seed} "
-            f"--out {out / 'run'}",
+            command=shlex.join(
+                [
+                    *("tanas", "search", TARGET, "--dictionary", str(dictionary.folder)),
+                    *("--preset", "smoke", "--seed", str(seed), "--out", str(out / "run")),
+                ]
+            ),
         )
     text = (
         f"{len(dictionary.atoms())} tasks were known; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"
         "with your own pictures, a folder a class: "
-        f"tanas search folder:PICTURES --dictionary {dictionary.folder} --out my-run"
+        f"tanas search folder:PICTURES --dictionary {shlex.quote(str(dictionary.folder))} --out my-run"
     )
     say(read_json(run.folder / "result.json"), text)

@@ -193,8 +193,11 @@ class PlainListener:
                 case StepStarted():
                     self._steps[event.step] = (event, _Pace(event.total, event.estimate_s, now))
                     self._shown[event.step] = now
-                    about = "" if event.estimate_s is None else f"about {spoken(event.estimate_s)}"
-                    self._print(f"{event.step}: ", f"{event.total} {event.unit}", about)
+                    # below a second there is nothing to wait for
+                    estimate = event.estimate_s or 0.0
+                    about = f"about {spoken(estimate)}" if estimate >= BRIEF_S else ""
+                    unit = event.unit.removesuffix("s") if event.total == 1 else event.unit
+                    self._print(f"{event.step}: ", f"{event.total} {unit}", about)
                 case StepAdvanced():
                     if event.step in self._steps:
                         started, pace = self._steps[event.step]

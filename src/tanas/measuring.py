@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from tanas.devices import choose_device
@@ -55,7 +56,8 @@ def distance_matrix(
     atoms = dictionary.names()
     if not atoms:
         raise SettingError(
-            f"{dictionary.folder} holds no atom to measure from. Make some: tanas dictionary build {dictionary.folder}"
+            f"{dictionary.folder} holds no atom to measure from. "
+            f"Make some: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
         )
     device = choose_device(resources.device)
     targets = list(tasks or atoms)
@@ -99,7 +101,8 @@ def nearest_atoms(
     others, _ = relatives(dictionary, task, config, known=None, reuse=False)
     if not others:
         raise SettingError(
-            f"{dictionary.folder} knows no task other than {name}. Add some: tanas dictionary add"
+            f"{dictionary.folder} knows no task other than {name}. "
+            f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
     device = choose_device(resources.device)
     related = distances_to(

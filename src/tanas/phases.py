@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance
-from tanas.dictionary.learn import atom_of, score_winners, warn_if_weak
+from tanas.dictionary.learn import LearnConfig, atom_of, score_winners, space_of, warn_if_weak
 from tanas.dictionary.measure import Related, distances_to
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
@@ -135,7 +136,7 @@ def greet(
         place.tell(
             Told(
                 message=f"The dictionary {dictionary.folder} knows no other task: the space '{config.space}' is "
-                f"searched. `tanas dictionary build {dictionary.folder}` makes a starter."
+                f"searched. A starter: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
             )
         )
     return others, own
@@ -176,6 +177,17 @@ def relatives(
             "Leave --reuse out to search."
         )
     return others, own[0] if own else None
+
+
+def check_space(task: Task, config: SearchConfig | LearnConfig) -> None:
+    """Refuses a base space that is unknown, or whose limits admit no architecture for a task.
+
+    Raises:
+        UnknownNameError: there is no such space.
+        SettingError: the limits admit nothing.
+    """
+    base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+    base.sample(1, seed=Seed(), shape=task.shape, classes=len(task.classes))
 
 
 def represent_target(task: Task, config: SearchConfig, seed: Seed, place: Workplace) -> Representative:
@@ -269,8 +281,6 @@ def find(
         listener=place.tell,
         checkpoint=place.checkpoint.child("search"),
     )
-    if outcome.stopped == "time":
-        return outcome
     scored = score_winners(
         outcome,
         task,

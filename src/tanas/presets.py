@@ -118,7 +118,6 @@ def paper() -> SearchConfig:
             ),
         ),
         distance=paper_transform(),
-        neighbours=3,
         space="paper",
         inherit_seed=False,
         fuse=letter,

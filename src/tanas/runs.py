@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import re
+import shlex
 import shutil
-from collections.abc import Iterator
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +17,20 @@ from typing import Any
 
 import filelock
 
-from tanas.checkpoints import FolderCheckpoint
+from tanas.checkpoints import Checkpoint, FolderCheckpoint
 from tanas.errors import SettingError, StoreError
+from tanas.events import Event
 from tanas.networks.classifier import Classifier
-from tanas.records import SCHEMA, from_plain, read_json, to_plain, write_json
+from tanas.records import SCHEMA, digest, from_plain, read_json, to_plain, write_json
 from tanas.results import Result
 
 KIND = "tanas run"
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
+LEAST_FREE = 50 * 2**20
+"""A run with its checkpoints takes some 30 MB."""
+SAVED_EVERY_S = 1.0
+"""Of a time limit, a process that is killed forgets at most so much and what lies between two events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +41,7 @@ class Request:
     fingerprint: str
     """Of the task's training and validation data."""
     dictionary: str
-    """Its folder."""
+    """Its folder, from the root."""
     seed: int
     reuse: bool
     time_limit_s: float | None
@@ -85,7 +95,7 @@ class Run:
             _refuse_other(folder, run.record.request, request)
             return run
         try:
-            foreign = folder.exists() and any(entry.name != ".lock" for entry in folder.iterdir())
+            foreign = folder.exists() and any(not _is_leftover(entry) for entry in folder.iterdir())
         except OSError as error:
             raise StoreError(f"{folder} can't hold a run: {error.strerror}. Name a folder.") from error
         if foreign:
@@ -106,7 +116,8 @@ class Run:
         path = folder / RUN_FILE
         if not path.exists():
             raise StoreError(
-                f"{folder} is no run: it holds no {RUN_FILE}. Make one: tanas search TASK --out {folder}"
+                f"{folder} is no run: it holds no {RUN_FILE}. "
+                f"Make one: tanas search TASK --out {shlex.quote(str(folder))}"
             )
         plain = read_json(path)
         if not isinstance(plain, dict) or plain.get("kind") != KIND:
@@ -171,29 +182,122 @@ class Run:
             ) from error
 
 
+class UsedTime:
+    """Seconds that a run has worked, over all its sessions: a listener, so that even a kill loses little."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._lock = threading.Lock()
+        self._before = float(checkpoint.load("used") or 0.0)
+        self._began = self._saved = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Of this session and those before it."""
+        return self._before + time.monotonic() - self._began
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            if time.monotonic() - self._saved >= SAVED_EVERY_S:
+                self._saved = time.monotonic()
+                self._checkpoint.save("used", self.seconds)
+
+
+def run_folders(out: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """The folder of each task's run.
+
+    Args:
+        out: the run's folder; of several tasks, the folder that holds their runs.
+        names: of the tasks, all different.
+
+    Raises:
+        StoreError: several runs are to come into a folder that holds something else.
+    """
+    if len(names) == 1:
+        return (out,)
+    try:
+        foreign = [
+            entry.name
+            for entry in (out.iterdir() if out.exists() else ())
+            if not (_is_leftover(entry) or (entry.is_dir() and _holds_ours(entry)))
+        ]
+    except OSError as error:
+        raise StoreError(f"{out} can't hold runs: {error.strerror}. Name a folder.") from error
+    if foreign:
+        raise StoreError(
+            f"{out} holds {min(foreign)!r}, which is no run. Name an empty or a new folder with --out."
+        )
+    slugs = [slug(name) for name in names]
+    count = Counter(slugs)
+    return tuple(
+        out / (one if count[one] == 1 else f"{one}-{digest(name)[:6]}")
+        for one, name in zip(slugs, names, strict=True)
+    )
+
+
+def slug(name: str) -> str:
+    """A task's name as a folder's name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:60] or "task"
+
+
+def _holds_ours(folder: Path) -> bool:
+    """Whether a folder is a run's, a dictionary's, or one of them that has not come to its first file."""
+    if (folder / RUN_FILE).exists() or (folder / "dictionary.json").exists():
+        return True
+    return all(_is_leftover(entry) for entry in folder.iterdir())
+
+
+def _is_leftover(entry: Path) -> bool:
+    """Whether it is what a process that was killed leaves behind before the first file is whole."""
+    return entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(".part"))
+
+
 def check_writable(folder: Path) -> None:
     """Refuses a folder that can't be made or written, before any long work.
 
     Raises:
         StoreError: it can't.
     """
-    present = folder
-    while not present.exists() and present != present.parent:
-        present = present.parent
-    if not present.is_dir():
-        raise StoreError(f"{folder} can't be made: {present} is a file. Name another place.")
-    if not os.access(present, os.W_OK | os.X_OK):
+    try:
+        present = folder
+        while not present.exists() and present != present.parent:
+            present = present.parent
+        if not present.is_dir():
+            raise StoreError(f"{folder} can't be made: {present} is a file. Name another place.")
+        # rights are tried, not read: the root user has all of them, and still can't write everywhere
+        Path(tempfile.mkdtemp(prefix=".tanas.", suffix=".part", dir=present)).rmdir()
+        free = shutil.disk_usage(present).free
+    except StoreError:
+        raise
+    except OSError as error:
         raise StoreError(
-            f"{folder} can't be written: no permission to write to {present}. Name another place."
-        )
-    if shutil.disk_usage(present).free < 50 * 2**20:  # a run with its checkpoints takes some 30 MB
+            f"{folder} can't be written: {error.strerror or error}. Name another place."
+        ) from error
+    if free < LEAST_FREE:
         raise StoreError(f"{folder} can't be written: less than 50 MB are free on its disk. Make room.")
+
+
+def check_file(path: Path) -> None:
+    """Refuses a file that can't be written, before any long work.
+
+    Raises:
+        StoreError: it can't.
+    """
+    if path.is_dir():
+        raise StoreError(f"{path} can't be written: it is a folder. Name a file.")
+    check_writable(path.parent)
 
 
 def _refuse_other(folder: Path, old: Request, new: Request) -> None:
     difference = _first_difference(to_plain(old), to_plain(new), "")
     if difference:
         name, before, now = difference
+        if name == "fingerprint":
+            raise SettingError(
+                f"The run {folder} was begun with other data under the name {new.task}: files, --data, "
+                "--split-seed, --size, --skip-bad or --limit differ. Repeat the first command to go on, or name "
+                "another --out."
+            )
         raise SettingError(
             f"The run {folder} was begun with {name} = {before!r}; now it is {now!r}. "
             "Repeat the first command to go on, or name another --out."

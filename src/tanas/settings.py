@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
@@ -86,7 +87,7 @@ def seconds(text: str) -> float:
         raise SettingError(
             f"The '--time-limit' must be a duration such as 90s, 10m or 2h. Got {text!r} instead."
         ) from error
-    if not value > 0:
+    if not 0 < value < math.inf:
         raise SettingError(f"The '--time-limit' must be more than 0 seconds. Got {text!r} instead.")
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
 def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> str:
     """The atoms as a table."""
     if not rows:
-        return f"{dictionary.folder}: no atoms yet. A starter: tanas dictionary build {dictionary.folder}"
+        return f"{dictionary.folder}: no atoms yet. A starter: tanas dictionary build {_typed(dictionary.folder)}"
     lines = [
         [
             row["atom"],
@@ -73,7 +74,7 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
         for row in rows
     ]
     head = ["atom", "classes", "images", "representative l", "best score", "its parameters"]
-    return f"{dictionary.folder}: {len(rows)} atoms\n{table(head, lines)}"
+    return f"{dictionary.folder}: {counted(len(rows), 'atom')}\n{table(head, lines)}"
 
 
 def architecture_text(architecture: Architecture) -> str:
@@ -109,7 +110,7 @@ def atom_view(atom: Atom) -> str:
             )
             lines.extend(f"  {line}" for line in architecture_text(scored.architecture).splitlines())
     unscored = sum(scored.score is None for scored in atom.architectures)
-    lines.append(f"{unscored} more candidates seen and not scored")
+    lines.append(f"{counted(unscored, 'more candidate')} seen and not scored")
     return "\n".join(lines)
 
 
@@ -153,7 +154,7 @@ def run_view(result: Result, folder: Path) -> str:
         f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
         f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}",
         f"report: {folder / 'report.html'}",
-        f"next: tanas predict {folder} PICTURE | tanas export {folder} --to onnx --out model.onnx",
+        f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} --to onnx --out model.onnx",
     ]
     return "\n".join(lines)
 
@@ -164,3 +165,13 @@ def evaluation_view(document: dict[str, Any]) -> str:
         f"{document['task']}: error {document['error']:.2%}, balanced error {document['balanced_error']:.2%} on "
         f"{document['images']} test images (always the commonest class: {document['constant_error']:.2%})"
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: '1 atom', '2 atoms'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _typed(path: Path) -> str:
+    """A path as one types it in a shell."""
+    return shlex.quote(str(path))

@@ -313,7 +313,9 @@ class TestAsking:
     def test_refuses_answers_that_are_no_numbers(self, value: float) -> None:
         network = network_of()
         network.head.bias.data[0] = value
-        with pytest.raises(NonFiniteError, match="The network's logits are not finite. Train it with a lower"):
+        with pytest.raises(
+            NonFiniteError, match="The network's logits are not finite. Train it with a lower"
+        ):
             evaluate(network, digits().validation, classes=2)
 
 
@@ -350,7 +352,10 @@ class TestOptimizer:
         ({"learning_rate": 0.0}, "The 'learning_rate' of TrainingConfig must be greater than 0. Got 0.0"),
         ({"weight_decay": -1.0}, "The 'weight_decay' of TrainingConfig must be at least 0"),
         ({"shift": -1}, "The 'shift' of TrainingConfig must be at least 0"),
-        ({"schedule": "step"}, "The 'schedule' of TrainingConfig must be one of cosine, constant. Got 'step'"),
+        (
+            {"schedule": "step"},
+            "The 'schedule' of TrainingConfig must be one of cosine, constant. Got 'step'",
+        ),
     ],
 )
 def test_a_recipe_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
@@ -362,5 +367,3 @@ def test_pixels_of_a_split_are_made_anew_and_can_be_changed() -> None:
     split: Split = digits().train
     split.pixels().zero_()
     assert split.pixels().max() == 1
-
-

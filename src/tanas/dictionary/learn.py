@@ -158,10 +158,14 @@ def score_winners(
 ) -> tuple[ScoredArchitecture, ...]:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
+    When time has run out only the best one is scored, so that there is something to inherit.
+
     Returns:
         every candidate that the search saw, in the order seen.
     """
     winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in outcome.rounds)])
+    if outcome.stopped == "time":
+        winners = {outcome.best: None}
     done: dict[str, ScoredArchitecture] = {}
     for architecture in winners:
         part = checkpoint.child("score").child(architecture.key)
@@ -200,4 +204,6 @@ def warn_if_weak(representative: Representative, listener: Listener, *, strict: 
     )
     if strict:
         raise TaskError(f"{message}. Raise --epsilon, give it more epochs, or leave --strict out.")
-    listener(Warned(message=f"{message}; it is kept and marked weak."))
+    listener(
+        Warned(message=f"{message}; it is kept and marked weak. Distances to it ask for what it reaches.")
+    )

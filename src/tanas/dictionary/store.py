@@ -164,7 +164,11 @@ class Dictionary:
                 sha = hashlib.sha256(content).hexdigest()
                 write_json(folder / "atom.json", AtomFile(weights_sha256=sha, atom=atom))
             for other in self._folders():  # the same data under another name
-                if other != place and other.name.endswith(place.name[-9:]) and self._read(other).key == atom.key:
+                if (
+                    other != place
+                    and other.name.endswith(place.name[-9:])
+                    and self._read(other).key == atom.key
+                ):
                     self._discard(other)
 
     def remove(self, name: str) -> None:

@@ -230,17 +230,30 @@ class _Worker:
         try:
             pickle.dump(job, self._jobs)
             self._jobs.flush()
-            while isinstance(answer := pickle.load(self._answers), Event):
+        except (OSError, ValueError) as error:
+            raise self._died(name) from error
+        while isinstance(answer := self._next(name), Event):
+            try:
                 listener(answer)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            if self._cut_off:
-                raise WorkerError(f"The job {name} was cut off: the engine was shut down.") from error
-            raise WorkerError(f"The job {name} did not end: {self._cause_of_death()}") from error
+            except BaseException:
+                self._process.kill()  # in the middle of a job, it can take no other
+                raise
         good, content, trace = cast(tuple[bool, bytes, str], answer)
         value: object = pickle.loads(content)
         if isinstance(value, BaseException) and trace:
             value.add_note(f"In a worker process:\n{trace}")
         return good, value
+
+    def _next(self, name: str) -> object:
+        try:
+            return pickle.load(self._answers)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise self._died(name) from error
+
+    def _died(self, name: str) -> WorkerError:
+        if self._cut_off:
+            return WorkerError(f"The job {name} was cut off: the engine was shut down.")
+        return WorkerError(f"The job {name} did not end: {self._cause_of_death()}")
 
     def end(self, *, at_once: bool) -> None:
         self._cut_off = True

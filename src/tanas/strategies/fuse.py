@@ -108,9 +108,7 @@ class Fuse:
                 break
 
             # while alpha not converged: update C on train, update alpha on validation
-            mixture = Mixture(
-                candidates, task, seed=here, device=device, workers=workers, listener=listener
-            )
+            mixture = Mixture(candidates, task, seed=here, device=device, workers=workers, listener=listener)
             if warm is not None and best is not None:
                 mixture.networks[0].load_state_dict(warm)
             stages = config.schedule.run(

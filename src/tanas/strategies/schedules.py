@@ -148,12 +148,12 @@ def descend_weights(
     if optimizer is None:
         optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), training)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_at(training, steps))
-    seconds = sum(
-        seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
-    ) / min(mixture.workers, len(mixture.active))
-    listener(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
     losses: list[float] = []
     with mixture.side_by_side() as pool:
+        seconds = sum(
+            seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
+        ) / min(mixture.workers, len(mixture.active))
+        listener(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
         for epoch in range(training.epochs):
             began = time.monotonic()
             for i in mixture.active:

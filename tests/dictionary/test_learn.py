@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.dictionary.small_atoms import LEARN, SEED, learn, representative_of, task_of, untimed
+
+from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.dictionary.atom import Atom
+from tanas.dictionary.learn import LearnConfig, prepare, score_winners, space_of, warn_if_weak
+from tanas.dictionary.store import Dictionary
+from tanas.distances.representative import Representative, state_of
+from tanas.errors import NonFiniteError, SettingError, TaskError
+from tanas.events import Event, StepAdvanced, StepStarted, Warned, ignore
+from tanas.networks.scoring import unscored
+from tanas.records import to_plain
+from tanas.strategies.base import Outcome
+from tanas.strategies.fuse import RoundFinished
+from tanas.tasks.library import Library
+from tanas.tasks.task import Task
+
+
+def whole() -> Task:
+    return Library().open("digits:is=3")
+
+
+@cache
+def learnt() -> tuple[Atom, Representative]:
+    return learn(whole())
+
+
+class TestLearnAtom:
+    def test_gives_an_atom_that_a_dictionary_takes(self, tmp_path: Path) -> None:
+        atom, representative = learnt()
+        dictionary = Dictionary.create(tmp_path)
+        dictionary.add(atom, representative)
+        assert dictionary.atoms() == (atom,)
+        assert dictionary.verify() == ()
+
+    def test_describes_the_task_as_it_was_worked_on(self) -> None:
+        task = learnt()[0].task
+        assert task.limit == 150
+        assert task.train == 150
+        assert task.fingerprint == whole().limited(150).fingerprint
+        assert task.test_fingerprint == whole().test_fingerprint
+        assert task.performance == "balanced"
+
+    def test_scores_the_winners_and_keeps_the_others_unscored(self) -> None:
+        atom, _ = learnt()
+        (only,) = atom.rounds
+        scored = {one.architecture for one in atom.architectures if one.score is not None}
+        assert scored == {only.candidates[only.winner]}
+        assert {one.architecture for one in atom.architectures} == set(only.candidates)
+        assert atom.best == atom.architectures[0]
+
+    def test_keeps_the_limits_of_its_settings(self) -> None:
+        assert all(one.parameters <= 4_000 for one in learnt()[0].architectures)
+
+    def test_writes_down_how_it_was_made(self) -> None:
+        provenance = learnt()[0].provenance
+        assert provenance.made_by == "build"
+        assert provenance.seed == SEED.root
+        assert provenance.settings == to_plain(LEARN)
+        assert torch.__version__.startswith(provenance.versions["torch"])
+        assert provenance.represent_s > 0
+        assert provenance.search_s > 0
+
+    def test_repeats_exactly_and_never_reaches_the_test_split(self) -> None:
+        lying = replace(whole(), _test=replace(whole().test, labels=1 - whole().test.labels))
+        atom, representative = learn(lying)
+        theirs = replace(atom.task, test_fingerprint=learnt()[0].task.test_fingerprint)
+        assert untimed(replace(atom, task=theirs)) == untimed(learnt()[0])
+        assert representative.key == learnt()[1].key
+
+    @pytest.mark.parametrize("after", ["representative", "round", "score"])
+    def test_resumes_to_the_same_atom(self, after: str, tmp_path: Path) -> None:
+        def killed(event: Event) -> None:
+            begins = isinstance(event, StepStarted) and event.step.startswith(("search", "score"))
+            scores = isinstance(event, StepAdvanced) and event.step.startswith("score")
+            if {
+                "representative": begins,
+                "round": isinstance(event, RoundFinished),
+                "score": scores,
+            }[after]:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            learn(whole(), listener=killed, checkpoint=FolderCheckpoint(tmp_path))
+        told: list[Event] = []
+        atom, representative = learn(whole(), listener=told.append, checkpoint=FolderCheckpoint(tmp_path))
+        assert untimed(atom) == untimed(learnt()[0])
+        assert representative.key == learnt()[1].key
+        epochs = [e for e in told if isinstance(e, StepAdvanced) and e.step.startswith("represent")]
+        assert epochs == [], "what was done is not done again"
+
+    def test_keeps_a_weak_representative_with_a_warning_and_refuses_it_if_strict(self) -> None:
+        hard = replace(LEARN, representative=replace(LEARN.representative, epsilon=1e-6))
+        told: list[Event] = []
+        atom, representative = learn(whole(), hard, listener=told.append)
+        assert representative.weak
+        assert atom.representative.weak
+        warnings = [event.message for event in told if isinstance(event, Warned)]
+        assert len(warnings) == 1
+        assert warnings[0].startswith("The representative of digits:is=3 reaches l = ")
+        assert "less than 1 - epsilon = 1.000; it is kept and marked weak." in warnings[0]
+        with pytest.raises(
+            TaskError, match="less than 1 - epsilon = 1.000. Raise --epsilon, give it more ep"
+        ):
+            learn(whole(), replace(hard, strict=True))
+
+
+class TestScoreWinners:
+    def outcome(self) -> Outcome:
+        atom, _ = learnt()
+        seen = tuple(unscored(c, task_of()) for past in atom.rounds for c in past.candidates)
+        return Outcome(best=seen[0].architecture, rounds=atom.rounds, seen=seen, stopped="rounds")
+
+    def score(self, **changes: Any) -> Any:
+        arguments: dict[str, Any] = {
+            "seed": SEED,
+            "device": "cpu",
+            "listener": ignore,
+            "checkpoint": NoCheckpoint(),
+        }
+        return score_winners(self.outcome(), task_of(), LEARN.scoring, **(arguments | changes))
+
+    def test_gives_every_candidate_in_the_order_seen(self) -> None:
+        scored = self.score()
+        assert [one.architecture for one in scored] == [one.architecture for one in self.outcome().seen]
+        winners = {self.outcome().best, *(p.candidates[p.winner] for p in self.outcome().rounds)}
+        assert {one.architecture for one in scored if one.score is not None} == winners
+
+    def test_reads_what_was_scored_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        scored = self.score(checkpoint=FolderCheckpoint(tmp_path))
+        monkeypatch.setattr("tanas.dictionary.learn.score", None)  # can't be called
+        assert self.score(checkpoint=FolderCheckpoint(tmp_path)) == scored
+
+    def test_leaves_one_that_diverges_unscored_with_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def diverges(*_: object, **__: object) -> None:
+            raise NonFiniteError("The loss is nan. Lower the learning rate.")
+
+        monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
+        told: list[Event] = []
+        assert self.score(listener=told.append) == self.outcome().seen
+        assert (
+            Warned(message="The loss is nan. Lower the learning rate. The architecture stays unscored.")
+            in told
+        )
+
+
+class TestPreparing:
+    def test_caps_a_large_source_and_sets_the_measure(self) -> None:
+        prepared = prepare(whole(), performance="accuracy", limit=100)
+        assert len(prepared.train) == 100
+        assert prepared.performance == "accuracy"
+        assert torch.equal(prepared.test.rows, whole().test.rows), "the test split stays whole"
+        assert len(prepare(whole(), performance="balanced", limit=None).train) == len(whole().train)
+
+    def test_limits_given_by_hand_stand_before_the_spaces_own(self) -> None:
+        own = space_of("standard", task_of(), max_parameters=None, max_macs=None)
+        given = space_of("standard", task_of(), max_parameters=5_000, max_macs=None)
+        assert own.max_parameters != 5_000
+        assert (given.max_parameters, given.max_macs) == (5_000, own.max_macs)
+        assert space_of("paper", task_of(), max_parameters=None, max_macs=None).max_parameters is None
+
+
+def test_a_representative_that_is_good_enough_is_not_warned_of() -> None:
+    made = replace(representative_of(), weak=False)
+    warn_if_weak(made, pytest.fail, strict=True)
+    assert state_of(made)[0].weak is False
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"performance": "f1"}, "The 'performance' of LearnConfig must be one of balanced, accuracy"),
+        ({"limit": 1}, "The 'limit' of LearnConfig must be at least 2"),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        LearnConfig(**wrong)

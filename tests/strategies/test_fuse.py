@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.strategies.small_search import (
+    CONFIG,
+    SEED,
+    SPACE,
+    all_strategies,
+    digits,
+    every_architecture,
+    one_edge,
+    run,
+    untimed,
+)
+from torch import Tensor
+
+from tanas.checkpoints import FolderCheckpoint
+from tanas.errors import SearchError, SettingError
+from tanas.events import Event, Listener, StepStarted, Told, Warned
+from tanas.networks.architecture import Architecture, build
+from tanas.seeds import Seed
+from tanas.strategies.base import Deadline, Outcome, Stage
+from tanas.strategies.fuse import Fuse, FuseConfig, RoundFinished
+from tanas.strategies.mixture import Mixture
+from tanas.tasks.task import Task
+
+
+@dataclass
+class Fixed:
+    """A schedule that trains nothing, marks the weights, and lets chosen places win, one a round."""
+
+    winners: Sequence[int]
+    starts: list[list[dict[str, Tensor]]] = field(default_factory=list)
+    """State of each candidate as each round began."""
+    tasks: list[Task] = field(default_factory=list)
+
+    def run(
+        self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener
+    ) -> tuple[Stage, ...]:
+        assert mixture.alpha.tolist() == [1 / len(mixture.candidates)] * len(mixture.candidates)
+        self.starts.append(
+            [{k: v.clone() for k, v in network.state_dict().items()} for network in mixture.networks]
+        )
+        self.tasks.append(task)
+        for network in mixture.networks:
+            network.head.weight.data += 100  # what training would change
+        alpha = torch.zeros(len(mixture.candidates), dtype=torch.float64)
+        alpha[self.winners[len(self.starts) - 1]] = 1
+        mixture.alpha = alpha
+        return (
+            Stage(
+                alphas=tuple(alpha.tolist()),
+                weights=tuple(mixture.weights.tolist()),
+                train_loss=1.0,
+                validation_loss=1.0,
+            ),
+        )
+
+
+def fixed(winners: Sequence[int], **changes: Any) -> tuple[Fixed, Fuse]:
+    schedule = Fixed(winners)
+    return schedule, Fuse(replace(CONFIG, schedule=schedule, rounds=len(winners), **changes))  # type: ignore[arg-type]
+
+
+def fresh(candidate: Architecture, number: int, place: int) -> dict[str, Tensor]:
+    """The state of a candidate that nothing has trained."""
+    return build(candidate, digits().shape, 2, SEED.child("round", number, "weights", place)).state_dict()
+
+
+@cache
+def outcome_of(name: str) -> Outcome:
+    return untimed(run(all_strategies()[name]))
+
+
+class TestRounds:
+    def test_the_first_draws_all_candidates_and_the_next_keep_the_seed_first(self) -> None:
+        _, fuse = fixed([2, 1, 0])
+        first, second, third = run(fuse).rounds
+        assert [len(past.candidates) for past in (first, second, third)] == [3, 3, 3]
+        assert second.candidates[0] == first.candidates[2]
+        assert third.candidates[0] == second.candidates[1]
+
+    @pytest.mark.parametrize("name", all_strategies())
+    def test_the_seed_is_arg_max_alpha_of_the_round_before(self, name: str) -> None:
+        outcome = outcome_of(name)
+        for before, after in zip(outcome.rounds, outcome.rounds[1:], strict=False):
+            alphas = before.stages[-1].alphas
+            assert before.winner == alphas.index(max(alphas))
+            assert after.candidates[0] == before.candidates[before.winner]
+        last = outcome.rounds[-1]
+        assert outcome.best == last.candidates[last.winner]
+
+    @pytest.mark.parametrize("name", all_strategies())
+    def test_never_draw_a_candidate_twice(self, name: str) -> None:
+        outcome = outcome_of(name)
+        drawn = [*outcome.rounds[0].candidates]
+        for later in outcome.rounds[1:]:
+            assert later.candidates[0] in drawn
+            drawn += later.candidates[1:]
+        assert len(set(drawn)) == len(drawn)
+        assert outcome.rounds[0].keys == tuple(c.key for c in outcome.rounds[0].candidates)
+
+    def test_begin_with_a_given_seed_architecture_and_draw_one_less(self) -> None:
+        given = one_edge("sep_conv_3x3")
+        _, fuse = fixed([0])
+        (only,) = run(fuse, seed_architecture=given).rounds
+        assert only.candidates[0] == given
+        assert len(only.candidates) == 3
+
+    def test_take_a_seed_architecture_from_outside_the_space(self) -> None:
+        given = one_edge("conv_7x1_1x7")
+        assert not SPACE.contains(given)
+        _, fuse = fixed([1, 0])
+        outcome = run(fuse, seed_architecture=given)
+        assert outcome.seen[0].architecture == given
+        assert SPACE.contains(outcome.best)
+
+    def test_have_as_many_candidates_as_asked_for(self) -> None:
+        _, fuse = fixed([4, 0], candidates=5)
+        assert [len(past.candidates) for past in run(fuse).rounds] == [5, 5]
+
+
+class TestFairStart:
+    def test_the_kept_seed_begins_with_fresh_weights_as_all_do(self) -> None:
+        schedule, fuse = fixed([1, 0, 0])
+        rounds = run(fuse).rounds
+        for number, past in enumerate(rounds):
+            for place, candidate in enumerate(past.candidates):
+                state = schedule.starts[number][place]
+                for name, value in fresh(candidate, number, place).items():
+                    if not name.startswith("norm."):
+                        assert torch.equal(state[name], value), f"round {number}, place {place}, {name}"
+
+    def test_a_warm_seed_goes_on_from_its_own_weights_head_included(self) -> None:
+        schedule, fuse = fixed([1, 0], warm_seed=True)
+        rounds = run(fuse).rounds
+        kept, others = schedule.starts[1][0], schedule.starts[1][1:]
+        for name, value in schedule.starts[0][1].items():
+            trained = value + 100 if name == "head.weight" else value
+            assert torch.equal(kept[name], trained), name
+        for place, state in enumerate(others, start=1):
+            expected = fresh(rounds[1].candidates[place], 1, place)
+            assert torch.equal(state["head.weight"], expected["head.weight"])
+
+    def test_a_warm_seed_goes_on_from_its_own_weights_after_a_resume(self, tmp_path: Path) -> None:
+        def killed(event: Event) -> None:
+            if isinstance(event, RoundFinished) and event.number == 1:
+                raise KeyboardInterrupt
+
+        schedule, fuse = fixed([1, 0], warm_seed=True)
+        run(fuse)
+        resumed, again = fixed([0, 0], warm_seed=True)
+        first, fuse = fixed([1, 0], warm_seed=True)
+        with pytest.raises(KeyboardInterrupt):
+            run(fuse, checkpoint=FolderCheckpoint(tmp_path), listener=killed)
+        run(again, checkpoint=FolderCheckpoint(tmp_path))
+        assert (len(first.starts), len(resumed.starts)) == (1, 1)
+        for one, two in zip(schedule.starts[1], resumed.starts[0], strict=True):
+            assert one.keys() == two.keys()
+            assert all(torch.equal(one[name], two[name]) for name in one)
+
+    def test_the_checkpoint_of_a_fair_search_holds_no_weights(self, tmp_path: Path) -> None:
+        _, fuse = fixed([1])
+        run(fuse, checkpoint=FolderCheckpoint(tmp_path))
+        assert FolderCheckpoint(tmp_path).load("fuse")["warm"] is None
+
+
+class TestStops:
+    def test_after_its_rounds(self) -> None:
+        _, fuse = fixed([1, 1, 1, 1])
+        outcome = run(fuse)
+        assert (outcome.stopped, len(outcome.rounds)) == ("rounds", 4)
+
+    def test_when_the_seed_has_stayed_for_as_many_rounds_as_patience_says(self) -> None:
+        _, fuse = fixed([0, 0, 1, 0, 0, 0], patience=2)
+        outcome = run(fuse)
+        assert (outcome.stopped, len(outcome.rounds)) == ("converged", 5)
+
+    def test_a_first_winner_that_was_no_seed_has_not_stayed(self) -> None:
+        _, fuse = fixed([0, 0, 0], patience=1)
+        assert len(run(fuse).rounds) == 2
+        _, fuse = fixed([0, 0, 0], patience=1)
+        assert len(run(fuse, seed_architecture=one_edge("identity")).rounds) == 1
+
+    def test_patience_counts_on_after_a_resume(self, tmp_path: Path) -> None:
+        def killed(event: Event) -> None:
+            if isinstance(event, RoundFinished) and event.number == 2:
+                raise KeyboardInterrupt
+
+        _, fuse = fixed([1, 0, 0, 0, 0], patience=2)
+        with pytest.raises(KeyboardInterrupt):
+            run(fuse, checkpoint=FolderCheckpoint(tmp_path), listener=killed)
+        _, fuse = fixed([0, 0, 0, 0, 0], patience=2)
+        outcome = run(fuse, checkpoint=FolderCheckpoint(tmp_path))
+        assert (outcome.stopped, len(outcome.rounds)) == ("converged", 3)
+
+    def test_when_nothing_new_is_left_the_last_round_being_smaller(self) -> None:
+        space = replace(SPACE, nodes=2)  # six architectures: 3, then 2, then 1
+        _, fuse = fixed([0, 0, 0, 0, 0, 0], patience=6)
+        outcome = run(fuse, space)
+        assert outcome.stopped == "exhausted"
+        assert [len(past.candidates) for past in outcome.rounds] == [3, 3, 2]
+        assert {one.architecture for one in outcome.seen} == set(every_architecture(space))
+
+    def test_when_the_time_is_up_after_the_round_under_way(self) -> None:
+        left = iter([1.0, -1.0, -1.0, -1.0])
+        _, fuse = fixed([1, 1, 1, 1])
+        outcome = run(fuse, deadline=lambda: next(left))
+        assert outcome.stopped == "time"
+        assert 1 <= len(outcome.rounds) < 4
+        assert outcome.best == outcome.rounds[-1].candidates[1]
+
+    def test_and_says_so_if_there_was_nothing_to_search(self) -> None:
+        told: list[Event] = []
+        only = replace(SPACE, nodes=2, operations=("identity",), skeletons=SPACE.skeletons[:1])
+        given = every_architecture(only)[0]
+        _, fuse = fixed([0])
+        assert run(fuse, only, seed_architecture=given, listener=told.append).best == given
+        messages = [event.message for event in told if isinstance(event, Told)]
+        assert messages == [f"The space holds one architecture only: {given.key} is taken without a search."]
+
+
+class TestImages:
+    def test_are_as_many_as_asked_for_stratified_and_the_same_in_every_round(self) -> None:
+        schedule, fuse = fixed([0, 0], images=60, validation_images=40)
+        run(fuse)
+        first, second = schedule.tasks
+        assert (len(first.train), len(first.validation)) == (60, 40)
+        assert torch.equal(first.train.rows, second.train.rows)
+        share = digits().train.labels.float().mean().item()
+        assert first.train.labels.float().mean().item() == pytest.approx(share, abs=0.05)
+        assert not first.has_test
+
+    def test_are_all_if_none_is_asked_for(self) -> None:
+        schedule, fuse = fixed([0], images=None, validation_images=None)
+        run(fuse)
+        assert len(schedule.tasks[0].train) == len(digits().train)
+        assert len(schedule.tasks[0].validation) == len(digits().validation)
+
+
+class TestFailures:
+    def wild(self) -> Fuse:
+        training = replace(CONFIG.schedule.training, learning_rate=1e30, epochs=2)
+        return Fuse(replace(CONFIG, schedule=replace(CONFIG.schedule, training=training)))
+
+    def test_all_candidates_that_diverge_end_the_search_with_a_way_out(self) -> None:
+        with pytest.raises(SearchError, match="All 3 candidates .* Lower the learning rate of the search."):
+            run(self.wild())
+
+    def test_a_dropped_candidate_is_named_in_its_round_and_never_wins(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made = Mixture.__init__
+
+        def broken(self: Mixture, *args: Any, **kwargs: Any) -> None:
+            made(self, *args, **kwargs)
+            self.networks[0].head.weight.data.fill_(float("nan"))
+
+        monkeypatch.setattr(Mixture, "__init__", broken)
+        told: list[Event] = []
+        outcome = run(Fuse(CONFIG), listener=told.append)
+        assert all(past.dropped == (past.keys[0],) for past in outcome.rounds)
+        assert all(past.winner != 0 and past.stages[-1].weights[0] == 0 for past in outcome.rounds)
+        assert sum(isinstance(event, Warned) for event in told) == len(outcome.rounds)
+        assert len(outcome.seen) == 3 + 2 + 2
+
+
+def test_tells_each_round_with_its_alphas() -> None:
+    told: list[Event] = []
+    _, fuse = fixed([1, 0])
+    rounds = run(fuse, listener=told.append).rounds
+    finished = [event for event in told if isinstance(event, RoundFinished)]
+    assert [event.number for event in finished] == [1, 2]
+    assert [event.round for event in finished] == list(rounds)
+    first = rounds[0]
+    assert str(finished[0]) == "digits:is=8, round 1: softmax(alpha) " + ", ".join(
+        f"{key[:6]} {share:.2f}" for key, share in zip(first.keys, first.stages[-1].weights, strict=True)
+    )
+
+
+def test_the_steps_of_a_round_carry_its_number() -> None:
+    told: list[Event] = []
+    run(Fuse(replace(CONFIG, rounds=2)), listener=told.append)
+    steps = [event.step for event in told if isinstance(event, StepStarted)]
+    assert steps == ["search digits:is=8", "search digits:is=8, round 1", "search digits:is=8, round 2"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"candidates": 1}, "The 'candidates' of FuseConfig must be at least 2. Got 1 instead."),
+        ({"rounds": 0}, "The 'rounds' of FuseConfig must be at least 1"),
+        ({"patience": 0}, "The 'patience' of FuseConfig must be at least 1"),
+        ({"images": 1}, "The 'images' of FuseConfig must be at least 2"),
+        ({"validation_images": 0}, "The 'validation_images' of FuseConfig must be at least 2"),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(wrong: dict[str, int], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        FuseConfig(**wrong)  # type: ignore[arg-type]

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import Answer, bars
+from tests.sessions import lighten
+from torch.utils.data import TensorDataset
+
+import tanas
+from tanas.api import open_memory
+from tanas.dictionary.store import Dictionary
+from tanas.errors import DataError, SettingError, StoreError
+from tanas.events import Event, Told
+from tanas.phases import SpaceDefined
+from tanas.presets import SearchConfig
+from tanas.settings import configure
+
+SEARCH = ("search", "npz:bars.npz:is=square", "--config", "tiny.toml", "--quiet")
+
+
+@pytest.fixture
+def config(shelf: Path) -> SearchConfig:
+    return configure("laptop", shelf / "tiny.toml", {})
+
+
+@pytest.fixture
+def here(desk: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The desk, as working directory, with a dictionary of one's own in `own`."""
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("TANAS_DICTIONARY", str(desk / "own"))
+    lighten(monkeypatch.setattr)
+    return desk
+
+
+class TestSearch:
+    def test_takes_arrays_and_gives_a_run_that_can_be_used(self, here: Path, config: SearchConfig) -> None:
+        x, y = bars(150, seed=1)
+        run = tanas.search(x, y, name="bars", classes=["across", "upright", "square"], config=config)
+        assert run.finished
+        assert run.folder.parent == Path("tanas-runs")
+        result = run.result()
+        assert result.task.classes == ("across", "upright", "square")
+        assert (run.folder / "report.html").exists()
+
+        network = tanas.load(run.folder)
+        assert network(x[:5]).shape == (5, 3)
+        assert network(x[:5] / 255).shape == (5, 3)
+        assert set(network.predict(x[:5])) <= {"across", "upright", "square"}
+        assert torch.equal(network(x[:5]), run.classifier()(x[:5]))
+        with pytest.raises(DataError, match="12"):
+            network(np.zeros((2, 9, 9), dtype=np.uint8))
+
+    def test_takes_a_dataset(self, here: Path, config: SearchConfig) -> None:
+        x, y = bars(150, seed=1)
+        pairs = TensorDataset(torch.from_numpy(x)[:, None].float() / 255, torch.from_numpy(y))
+        run = tanas.search(pairs, name="pairs", out=here / "run", config=config)
+        assert run.result().task.shape == (1, 12, 12)
+        of_arrays = tanas.search(x, y, name="pairs", out="other", config=config)
+        assert of_arrays.result().task.fingerprint == run.result().task.fingerprint
+        assert of_arrays.result().architecture == run.result().architecture
+
+    def test_an_official_test_split_stays_one(self, here: Path, config: SearchConfig) -> None:
+        x, y = bars(120, seed=1)
+        x_test, y_test = bars(33, seed=2)
+        run = tanas.search(x, y, x_test=x_test, y_test=y_test, config=config)
+        assert run.result().task.test == 33
+
+    def test_other_settings_take_another_folder(self, here: Path, config: SearchConfig) -> None:
+        x, y = bars(90, seed=1)
+        first = tanas.search(x, y, config=config, remember=False)
+        assert tanas.search(x, y, config=config, remember=False).folder == first.folder
+        assert tanas.search(x, y, config=config, remember=False, seed=1).folder != first.folder
+
+    def test_tells_its_listener_what_happens(self, here: Path, config: SearchConfig) -> None:
+        events: list[Event] = []
+        x, y = bars(90, seed=1)
+        run = tanas.search(x, y, config=config, listener=events.append)
+        assert any(isinstance(event, SpaceDefined) for event in events)
+        assert any("knows no other task" in event.message for event in events if isinstance(event, Told))
+        assert len((run.folder / "events.jsonl").read_text().splitlines()) == len(events)
+
+    def test_refuses_what_the_commands_refuse(self, here: Path, config: SearchConfig) -> None:
+        x, y = bars(30, seed=1)
+        with pytest.raises(DataError, match="30 images .* 29 labels"):
+            tanas.search(x, y[:-1], config=config)
+        with pytest.raises(SettingError, match="'time_limit' of search must be greater than 0. Got -3"):
+            tanas.search(x, y, config=config, time_limit=-3)
+        with pytest.raises(StoreError, match="absent is no dictionary"):
+            tanas.search(x, y, config=config, dictionary="absent")
+        assert not (here / "tanas-runs").exists()
+
+
+class TestLoad:
+    def test_refuses_what_is_no_run(self, here: Path) -> None:
+        with pytest.raises(StoreError, match="known holds no network"):
+            tanas.load("known")
+
+
+class TestMemory:
+    def test_ones_own_dictionary_grows_with_every_search(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        assert tanas("search", "npz:bars.npz:is=across", *SEARCH[2:], "--out", "first").status == 0
+        assert [atom.task.name for atom in Dictionary(desk / "own").atoms()] == ["npz:bars.npz:is=across"]
+        answer = tanas("search", "npz:bars.npz:is=square", "--config", "tiny.toml", "--out", "second")
+        assert answer.status == 0
+        assert "d(npz:bars.npz:is=across -> npz:bars.npz:is=square) = " in answer.err
+        second = json.loads((desk / "second" / "result.json").read_text())
+        assert [each["atom"] for each in second["neighbours"]] == ["npz:bars.npz:is=across"]
+        assert len(Dictionary(desk / "own").atoms()) == 2
+
+    def test_ones_own_dictionary_can_be_told_to_forget(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        assert tanas(*SEARCH, "--out", "run", "--forget").status == 0
+        assert Dictionary(desk / "own").atoms() == ()
+
+    def test_an_empty_one_tells_of_the_starter(self, tanas: Callable[..., Answer], desk: Path) -> None:
+        answer = tanas(*SEARCH[:-1], "--out", "run")
+        assert (
+            f"knows no other task: the space 'standard' is searched. A starter: tanas dictionary build {desk / 'own'}"
+            in answer.err
+        )
+
+    def test_a_named_one_stays_as_it_is_unless_it_is_to_remember(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        assert tanas(*SEARCH, "--dictionary", "known", "--out", "run").status == 0
+        assert len(Dictionary(desk / "known").atoms()) == 2
+        assert tanas(*SEARCH, "--dictionary", "known", "--out", "other", "--remember").status == 0
+        names = [atom.task.name for atom in Dictionary(desk / "known").atoms()]
+        assert names == ["npz:bars.npz:is=across", "npz:bars.npz:is=square", "npz:bars.npz:is=upright"]
+        assert not (desk / "own").exists()
+
+    def test_a_known_task_is_no_neighbour_of_itself_and_can_be_reused(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        known = ("search", "npz:bars.npz:is=across", "--dictionary", "known", "--config", "tiny.toml")
+        answer = tanas(*known, "--out", "anew")
+        assert "npz:bars.npz:is=across is known already" in answer.err
+        assert "`--reuse` trains its best architecture without a new search" in answer.err
+        anew = json.loads((desk / "anew" / "result.json").read_text())
+        assert [each["atom"] for each in anew["distances"]] == ["npz:bars.npz:is=upright"]
+
+        before = {atom.key: atom for atom in Dictionary(desk / "known").atoms()}
+        assert tanas(*known, "--out", "again", "--reuse", "--remember").status == 0
+        again = json.loads((desk / "again" / "result.json").read_text())
+        assert again["stopped"] == "reused"
+        assert again["rounds"] == []
+        own = next(a for a in before.values() if a.task.name == "npz:bars.npz:is=across")
+        assert own.best is not None
+        assert again["parameters"] == own.best.parameters
+        after = {atom.key: atom for atom in Dictionary(desk / "known").atoms()}
+        assert after == before, "what was known of it is not forgotten by using it"
+
+    def test_a_task_that_is_searched_again_keeps_what_was_seen_before(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        name = "npz:bars.npz:is=across"
+        before = Dictionary(desk / "known").find(name)
+        again = ("search", name, *SEARCH[2:], "--dictionary", "known", "--remember", "--seed", "7")
+        assert tanas(*again, "--out", "run").status == 0
+        after = Dictionary(desk / "known").find(name)
+        assert after.provenance.made_by == "search"
+        seen = {each.architecture for each in after.architectures}
+        assert {each.architecture for each in before.architectures} < seen
+        assert len(seen) == len(after.architectures)
+
+    def test_a_threshold_that_leaves_none_takes_the_standard_space(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        answer = tanas(*SEARCH, "--dictionary", "known", "--threshold", "0", "--out", "run")
+        assert answer.status == 0
+        result = json.loads((desk / "run" / "result.json").read_text())
+        assert result["neighbours"] == []
+        assert len(result["distances"]) == 2
+        assert "standard" in result["space"]["note"]
+
+    def test_a_time_limit_takes_the_best_so_far(self, tanas: Callable[..., Answer], desk: Path) -> None:
+        answer = tanas(*SEARCH, "--out", "run", "--rounds", "500", "--time-limit", "0.01s")
+        assert answer.status == 0
+        result = json.loads((desk / "run" / "result.json").read_text())
+        assert result["stopped"] == "time"
+        assert len(result["rounds"]) == 1
+
+    def test_the_users_own_is_made_on_first_use(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TANAS_DICTIONARY", str(tmp_path / "a" / "b"))
+        assert open_memory().folder == tmp_path / "a" / "b"
+        monkeypatch.delenv("TANAS_DICTIONARY")
+        monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
+        assert open_memory().folder == tmp_path / "tanas" / "dictionary"

@@ -1,0 +1,242 @@
+"""The command line: help, exit statuses, one document on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import Answer, bars
+from tests.sessions import ENVIRONMENT
+
+import tanas as package
+from tanas import cli
+
+Command = Callable[..., Answer]
+COMMANDS = (
+    ["demo"],
+    ["dictionary"],
+    *(["dictionary", name] for name in ("build", "add", "list", "show", "remove", "verify")),
+    *([name] for name in ("distance", "nearest", "search", "evaluate", "predict", "report", "export")),
+)
+SEARCH = ("search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml")
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> Answer:
+    status = cli.main(list(arguments))
+    out, err = capsys.readouterr()
+    return Answer(status, out, err)
+
+
+class TestHelp:
+    def test_every_command_is_listed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        answer = shown(capsys, "--help")
+        assert answer.status == 0
+        for command in COMMANDS:
+            if len(command) == 1:
+                assert command[0] in answer.out
+
+    @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+    def test_every_command_explains_itself(
+        self, command: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        answer = shown(capsys, *command, "--help")
+        assert answer.status == 0
+        assert answer.err == ""
+        assert f"Usage: tanas {' '.join(command)}" in answer.out
+        if command != ["dictionary"]:
+            assert "--json" in answer.out
+            assert "--quiet" in answer.out
+
+    def test_what_main_gives_itself_is_no_option(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "command" not in shown(capsys, "search", "--help").out.lower()
+
+    def test_positions_have_one_name(self, capsys: pytest.CaptureFixture[str]) -> None:
+        out = shown(capsys, "nearest", "--help").out
+        assert "FOLDER" in out
+        assert "--folder" not in out
+
+    def test_no_argument_shows_the_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "Usage: tanas COMMAND" in shown(capsys).out
+
+    def test_the_version_is_printed(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert shown(capsys, "--version").out.strip() == package.__version__
+
+
+class TestJson:
+    """stdout holds one document and nothing else, whatever happens on the way."""
+
+    def test_search_gives_the_result(self, tanas: Command, desk: Path) -> None:
+        answer = tanas(*SEARCH, "--out", "run", "--json")
+        assert answer.status == 0
+        assert json.loads(answer.out) == json.loads((desk / "run" / "result.json").read_text())
+        assert "search npz:bars.npz:is=square" in answer.err, "progress goes to stderr"
+
+        again = tanas(*SEARCH, "--out", "run", "--json")
+        assert again.out == answer.out
+        assert again.err == "The run run is finished already; nothing was changed.\n"
+
+    def test_every_other_command_gives_one_document(self, tanas: Command, desk: Path) -> None:
+        picture = desk / "bar.png"
+        Image.fromarray(bars(1, seed=5)[0][0]).save(picture)
+        assert tanas(*SEARCH, "--out", "run").status == 0
+        atom = "npz:bars.npz:is=across"
+        tiny = ("--config", "tiny.toml")
+        answers = {
+            ("dictionary", "list", "known"): lambda d: [each["atom"] for each in d][0] == atom,
+            ("dictionary", "show", "known", atom): lambda d: d["task"]["name"] == atom,
+            ("dictionary", "verify", "known"): lambda d: d == {"problems": [], "atoms": 2},
+            ("dictionary", "add", "known", "npz:bars.npz", *tiny): lambda d: len(d) == 3,
+            ("dictionary", "build", "known", "npz:bars.npz", *tiny): lambda d: len(d) == 3,
+            ("dictionary", "remove", "known", "npz:bars.npz"): lambda d: d == {"removed": "npz:bars.npz"},
+            ("distance", "known", *tiny): lambda d: len(d["values"]) == 2 if "values" in d else len(d) > 1,
+            ("nearest", "known", atom, *tiny): lambda d: (
+                [each["atom"] for each in d] == ["npz:bars.npz:is=upright"]
+            ),
+            ("evaluate", "run"): lambda d: d["images"] == 30 and d["same_test_split"],
+            ("predict", "run", "bar.png"): lambda d: d[0]["answer"] in ("not square", "square"),
+            ("report", "run"): lambda d: d == {"report": "run/report.html"},
+            ("export", "run", "--to", "safetensors", "--out", "taken"): lambda d: isinstance(d, dict),
+        }
+        for command, holds in answers.items():
+            answer = tanas(*command, "--json")
+            assert answer.status == 0, (command, answer.err)
+            assert holds(json.loads(answer.out)), (command, answer.out)
+
+    def test_several_tasks_give_a_list(self, tanas: Command) -> None:
+        answer = tanas(
+            "search", "npz:bars.npz:is=square", "npz:bars.npz", *SEARCH[2:], "--out", "runs", "--json"
+        )
+        assert [each["task"]["name"] for each in json.loads(answer.out)] == [
+            "npz:bars.npz:is=square",
+            "npz:bars.npz",
+        ]
+
+    def test_damage_is_a_document_too(self, tanas: Command, desk: Path) -> None:
+        for weights in desk.glob("known/atoms/*/representative.safetensors"):
+            weights.write_bytes(b"")
+        answer = tanas("dictionary", "verify", "known", "--json")
+        assert answer.status == 2
+        assert len(json.loads(answer.out)["problems"]) == 2
+
+    def test_an_error_leaves_stdout_empty(self, tanas: Command) -> None:
+        assert tanas("search", "npz:absent.npz", "--out", "run", "--json").out == ""
+
+    def test_it_stays_json_where_a_terminal_lacks_letters(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        x, y = bars(60, seed=3)
+        np.savez(desk / "words.npz", x=x, y=y, classes=np.array(["Größe", "長い", "🙂"]))
+        build = ("dictionary", "build", "words", "npz:words.npz", "--config", "tiny.toml", "--quiet")
+        assert tanas(*build).status == 0
+        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main(["dictionary", "show", "words", "npz:words.npz", "--json"]) == 0
+        written = stream.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
+        assert json.loads(written)["task"]["classes"] == ["Größe", "長い", "🙂"]
+        assert cli.main(["dictionary", "show", "words", "npz:words.npz"]) == 0
+
+
+class TestProgress:
+    def test_quiet_shows_nothing_but_the_answer(self, tanas: Command) -> None:
+        answer = tanas(*SEARCH, "--out", "run", "--quiet")
+        assert answer.status == 0
+        assert answer.err == ""
+        assert answer.out.startswith("npz:bars.npz:is=square: ")
+
+    def test_alphas_and_distances_are_shown_as_they_come(self, tanas: Command) -> None:
+        err = tanas(*SEARCH, "--out", "run").err
+        assert "d(npz:bars.npz:is=across -> npz:bars.npz:is=square) = " in err
+        assert "npz:bars.npz:is=square, round 1: softmax(alpha) " in err
+
+    def test_the_run_keeps_the_same_events(self, tanas: Command, desk: Path) -> None:
+        assert tanas(*SEARCH, "--out", "run", "--quiet").status == 0
+        events = [json.loads(line) for line in (desk / "run" / "events.jsonl").read_text().splitlines()]
+        kinds = {event["event"] for event in events}
+        assert {"StepStarted", "StepAdvanced", "DistanceMeasured", "SpaceDefined", "RoundFinished"} <= kinds
+
+    def test_a_build_keeps_the_events_of_its_workers(self, tanas: Command, desk: Path) -> None:
+        done = tanas("dictionary", "build", "new", "npz:bars.npz", "--config", "tiny.toml", "--quiet")
+        assert done.status == 0
+        events = [json.loads(line) for line in (desk / "new" / "events.jsonl").read_text().splitlines()]
+        assert any(event.get("step", "").startswith("represent npz:bars.npz") for event in events)
+
+
+class TestStatus:
+    def test_what_failed_while_running_ends_with_1(
+        self, tanas: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from tanas.errors import SearchError
+
+        monkeypatch.setattr("tanas.api.search_task", raising(SearchError("All candidates failed.")))
+        answer = tanas(*SEARCH, "--out", "run")
+        assert (answer.status, answer.err) == (1, "tanas: All candidates failed.\n")
+
+    def test_an_error_that_nobody_foresaw_is_one_message(
+        self, tanas: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.api.search_task", raising(KeyError("alpha")))
+        answer = tanas(*SEARCH, "--out", "run")
+        assert answer.status == 1
+        assert answer.err == "tanas: This should not have happened: KeyError: 'alpha' (--debug shows where)\n"
+        assert "Traceback" in tanas(*SEARCH, "--out", "run", "--debug").err
+
+    def test_a_full_disk_is_one_message(self, tanas: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+        full = OSError(28, "No space left on device", "run/events.jsonl")
+        monkeypatch.setattr("tanas.api.search_task", raising(full))
+        answer = tanas(*SEARCH, "--out", "run")
+        assert (answer.status, answer.err) == (1, "tanas: No space left on device: run/events.jsonl.\n")
+
+    def test_an_interrupt_ends_with_130_and_the_command_that_goes_on(
+        self, tanas: Command, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.api.search_task", raising(KeyboardInterrupt()))
+        answer = tanas(*SEARCH, "--out", "it's mine")
+        assert answer.status == 130
+        assert answer.err.splitlines()[-1] == (
+            "Interrupted. Go on with: tanas search npz:bars.npz:is=square --dictionary known "
+            """--config tiny.toml --out 'it'"'"'s mine'"""
+        )
+
+    def test_a_reader_that_left_is_no_complaint(self, shelf: Path) -> None:
+        listing = f"{sys.executable} -m tanas dictionary list known | true"
+        done = subprocess.run(
+            listing, shell=True, cwd=shelf, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True
+        )
+        assert done.stderr == ""
+
+
+class TestSeveralTasks:
+    def test_each_finds_the_ones_before_it(self, tanas: Command, desk: Path) -> None:
+        answer = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz", *SEARCH[2:], "--out", "runs")
+        assert answer.status == 0, answer.err
+        first = json.loads((desk / "runs" / "npz-bars-npz-is-square" / "result.json").read_text())
+        second = json.loads((desk / "runs" / "npz-bars-npz" / "result.json").read_text())
+        known = ["npz:bars.npz:is=across", "npz:bars.npz:is=upright"]
+        assert [name for name, _ in first["dictionary"]] == known
+        assert [name for name, _ in second["dictionary"]] == sorted([*known, "npz:bars.npz:is=square"])
+        assert len(list((desk / "known" / "atoms").iterdir())) == 2, "the named dictionary stays as it is"
+
+        again = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz", *SEARCH[2:], "--out", "runs")
+        assert again.status == 0
+        assert again.err.count("is finished already; nothing was changed.") == 2
+
+    def test_a_task_that_is_named_twice_is_searched_once(self, tanas: Command, desk: Path) -> None:
+        answer = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz:is=2", *SEARCH[2:], "--out", "run")
+        assert answer.status == 0, answer.err
+        assert (desk / "run" / "result.json").exists()
+        assert answer.out.count("on 30 test images") == 1
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
