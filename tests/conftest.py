@@ -91,8 +91,10 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         lighten(patch.setattr)
         done = main(
-            ["dictionary", "build", "known", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"]
-            + ["--config", "tiny.toml", "--quiet"]
+            [
+                *("dictionary", "build", "known", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"),
+                *("--config", "tiny.toml", "--quiet"),
+            ]
         )
     assert done == 0
     return folder

@@ -50,7 +50,6 @@ def session(
     *,
     killed_at: Moment | None = None,
     light: bool = False,
-    environment: dict[str, str] | None = None,
 ) -> Ended:
     """Runs `tanas ARGUMENTS` in a folder, to its end or to the moment when it is killed.
 
@@ -59,11 +58,8 @@ def session(
         folder: it runs there.
         killed_at: when SIGKILL comes.
         light: whether it is lightened; else jobs run in workers, and a report is drawn, as always.
-        environment: variables to set.
     """
-    process = _context.Process(
-        target=_run, args=(arguments, folder, killed_at, light, {**ENVIRONMENT, **(environment or {})})
-    )
+    process = _context.Process(target=_run, args=(arguments, folder, killed_at, light))
     process.start()
     process.join(240)
     assert process.exitcode is not None, f"{arguments} did not end"
@@ -96,10 +92,9 @@ def _run(
     folder: Path,
     killed_at: Moment | None,
     light: bool,
-    environment: dict[str, str],
 ) -> None:
     os.chdir(folder)
-    os.environ.update(environment)
+    os.environ.update({**ENVIRONMENT, "TANAS_DICTIONARY": str(folder / "own")})
     for name, descriptor in (("out.txt", 1), ("err.txt", 2)):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     if light:

@@ -95,6 +95,51 @@ class TestSearch:
         assert not (here / "tanas-runs").exists()
 
 
+class TestSmallClasses:
+    def test_a_split_without_a_class_is_warned_of(self, here: Path, config: SearchConfig) -> None:
+        x, _ = bars(42, seed=1)
+        y = np.array([0] * 40 + [1] * 2)
+        warnings = tanas.search(x, y, name="rare", config=config).result().warnings
+        assert any("rare has no test image of '1': test figures say nothing" in each for each in warnings), (
+            warnings
+        )
+
+
+class TestBuild:
+    def test_tasks_that_are_known_or_the_same_are_learnt_once(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        names = ("npz:bars.npz:is=across", "npz:bars.npz:is=2", "npz:bars.npz:is=square:take=96")
+        answer = tanas("dictionary", "build", "known", *names, "--config", "tiny.toml")
+        assert answer.status == 0, answer.err
+        assert "Known already and left as they are: npz:bars.npz:is=across." in answer.err
+        assert "npz:bars.npz:is=square:take=96 is the same task as npz:bars.npz:is=square" in answer.err
+        assert len(Dictionary(desk / "known").atoms()) == 3
+
+        again = tanas("dictionary", "build", "known", names[1], "--config", "tiny.toml", "--quiet")
+        assert again.status == 0
+        strict = tanas(
+            "dictionary",
+            "build",
+            "known",
+            "npz:bars.npz",
+            "--config",
+            "tiny.toml",
+            "--strict",
+            "--epsilon",
+            "0.001",
+        )
+        assert strict.status == 2
+        assert "less than 1 - epsilon = 0.999. Raise --epsilon" in strict.err
+
+    def test_without_a_task_a_starter_is_made(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        from tanas.building import DIGITS_STARTER, starter
+        from tanas.tasks.library import Library
+
+        assert starter(Library(tmp_path)) == DIGITS_STARTER
+        assert len(DIGITS_STARTER) >= 6
+
+
 class TestLoad:
     def test_refuses_what_is_no_run(self, here: Path) -> None:
         with pytest.raises(StoreError, match="known holds no network"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import Answer, bars
-from tests.sessions import ENVIRONMENT
 
 import tanas as package
 from tanas import cli
@@ -90,7 +88,7 @@ class TestJson:
         atom = "npz:bars.npz:is=across"
         tiny = ("--config", "tiny.toml")
         answers = {
-            ("dictionary", "list", "known"): lambda d: [each["atom"] for each in d][0] == atom,
+            ("dictionary", "list", "known"): lambda d: d[0]["atom"] == atom,
             ("dictionary", "show", "known", atom): lambda d: d["task"]["name"] == atom,
             ("dictionary", "verify", "known"): lambda d: d == {"problems": [], "atoms": 2},
             ("dictionary", "add", "known", "npz:bars.npz", *tiny): lambda d: len(d) == 3,
@@ -205,11 +203,9 @@ class TestStatus:
             """--config tiny.toml --out 'it'"'"'s mine'"""
         )
 
-    def test_a_reader_that_left_is_no_complaint(self, shelf: Path) -> None:
-        listing = f"{sys.executable} -m tanas dictionary list known | true"
-        done = subprocess.run(
-            listing, shell=True, cwd=shelf, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True
-        )
+    def test_a_reader_that_left_is_no_complaint(self) -> None:
+        piped = f"{sys.executable} -m tanas --help | true"
+        done = subprocess.run(piped, shell=True, capture_output=True, text=True)
         assert done.stderr == ""
 
 

@@ -76,7 +76,6 @@ def test_a_build_that_is_killed_within_each_atom_ends_as_an_undisturbed_one(
 ) -> None:
     moments = [
         Moment("StepAdvanced", {"step": "represent npz:bars.npz:is=square", "done": "2"}),
-        Moment("RoundFinished", {"task": "npz:bars.npz:is=square"}),
         Moment("StepAdvanced", {"step": r"score \w+ on npz:bars.npz$"}),
     ]
     for moment in moments:

@@ -95,12 +95,14 @@ def build_dictionary(
                 )
             )
     there = {atom.key: name for name, atom in dictionary.names().items()}
+    if left := dict.fromkeys(there[keys[task.name]] for task in tasks if keys[task.name] in there):
+        listener(Told(message=f"Known already and left as they are: {', '.join(left)}."))
     todo: dict[str, Task] = {}
     for task in tasks:
         key = keys[task.name]
         if key in there:
-            listener(Told(message=f"{task.name} is there already ({there[key]}): it is left as it is."))
-        elif key not in todo:
+            continue
+        if key not in todo:
             todo[key] = task
         elif todo[key].name != task.name:
             listener(Told(message=f"{task.name} is the same task as {todo[key].name}: it is learnt once."))

@@ -118,6 +118,7 @@ def greet(
     others, own = relatives(dictionary, task, config, known=known, reuse=reuse)
     for note in task.notes:
         place.tell(Told(message=note))
+    _warn_of_gaps(task, "validation", task.validation, place)
     if available > len(task.train):
         place.tell(
             Told(
@@ -177,6 +178,18 @@ def relatives(
             "Leave --reuse out to search."
         )
     return others, own[0] if own else None
+
+
+def _warn_of_gaps(task: Task, name: str, split: Split, place: Workplace) -> None:
+    """Says which classes a split holds no image of: figures on it say nothing about them."""
+    present = set(split.labels.tolist())
+    if missing := [repr(label) for at, label in enumerate(task.classes) if at not in present]:
+        place.tell(
+            Warned(
+                message=f"{task.name} has no {name} image of {', '.join(missing)}: "
+                f"{name} figures say nothing about that. Give each class at least five images."
+            )
+        )
 
 
 def check_space(task: Task, config: SearchConfig | LearnConfig) -> None:
@@ -314,6 +327,7 @@ def train(
     step = f"test on {task.name}"
     place.tell(StepStarted(step=step, total=2, unit="networks"))
     test = task.test
+    _warn_of_gaps(task, "test", test, place)
     logits = logits_of(network, test, device=place.device)
     answers = pixel_baseline(task.train, test, classes=classes, seed=seed.child("baseline"))
     place.tell(StepFinished(step=step))
