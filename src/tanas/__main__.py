@@ -2,7 +2,15 @@
 
 import sys
 
-from tanas.cli import main
+
+def main() -> int:
+    """Runs the command line; an interrupt counts from the first moment, while it is still being imported."""
+    try:
+        from tanas.cli import main as run
+    except KeyboardInterrupt:
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

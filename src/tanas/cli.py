@@ -121,6 +121,7 @@ def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
         out: folder for the dictionary and the run.
         common: options of every command.
     """
+    _starting(common)
     from tanas.demo import run_demo
 
     with _listening(common) as listener:
@@ -146,6 +147,7 @@ def build(
         settings: options that decide a search.
         common: options of every command.
     """
+    _starting(common)
     from tanas.building import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
     from tanas.runs import check_writable
@@ -287,6 +289,7 @@ def distance(
         settings: options that decide a search.
         common: options of every command.
     """
+    _starting(common)
     from tanas.dictionary.store import Dictionary
     from tanas.measuring import distance_matrix
     from tanas.records import to_plain, write_bytes
@@ -341,6 +344,7 @@ def nearest(
         settings: options that decide a search.
         common: options of every command.
     """
+    _starting(common)
     from tanas.dictionary.store import Dictionary
     from tanas.measuring import nearest_atoms
     from tanas.records import to_plain
@@ -400,6 +404,7 @@ def search(
         common: options of every command.
         command_line: what was typed.
     """
+    _starting(common)
     from tanas.api import open_memory, run_search, stream_memory
     from tanas.records import read_json
     from tanas.runs import run_folders
@@ -626,6 +631,12 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
         },
     )
     return replace(config, limit=None) if limit == "all" else config
+
+
+def _starting(common: Common) -> None:
+    """Says at once that something happens: importing torch and reading images take seconds."""
+    if not common.quiet and sys.stderr.isatty():  # in a pipe the first line is the first step's
+        print("Loading torch and the images ...", file=sys.stderr, flush=True)
 
 
 def _listening(common: Common, journal: Path | None = None) -> Display:

@@ -52,8 +52,8 @@ class TestRepresent:
         assert representative.epochs == 7
         messages = [event.message for event in told if isinstance(event, Told)]
         assert [message.split(": it ")[1] for message in messages] == [
-            "trains 2 epochs more.",
-            "trains 1 epochs more.",
+            "trains 2 more epochs.",
+            "trains 1 more epoch.",
         ]
         assert messages[0].startswith("The representative of digits:is=8 reached l = 0.")
 

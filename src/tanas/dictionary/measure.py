@@ -12,7 +12,7 @@ from tanas.distances.base import Distance, Measurement
 from tanas.distances.features import FeatureCache
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative
-from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.executors import Executor
 from tanas.records import digest
 from tanas.seeds import Seed
@@ -111,6 +111,13 @@ def distances_to(
         collect(IN_FLIGHT - 1)
     collect(0)
     listener(StepFinished(step=step))
+    if any(r.measurement.gate is not None and r.measurement.gate <= 0 for r in related):
+        listener(
+            Warned(
+                message=f"The distances to {task.name} tell nothing: its representative is no more than epsilon "
+                "above a constant answer, so any map keeps what it reaches. Give it more images or epochs."
+            )
+        )
     return tuple(sorted(related, key=lambda r: (r.measurement.order_key, r.name)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,7 +69,8 @@ class Dictionary:
         marker = folder / "dictionary.json"
         if not marker.exists():
             raise StoreError(
-                f"{folder} is no dictionary: it holds no dictionary.json. Make one: tanas dictionary build {folder}"
+                f"{folder} is no dictionary: it holds no dictionary.json. "
+                f"Make one: tanas dictionary build {shlex.quote(str(folder))}"
             )
         plain = read_json(marker)
         if not isinstance(plain, dict) or plain.get("kind") != KIND:

@@ -233,7 +233,7 @@ def represent(
             listener(
                 Told(
                     message=f"The representative of {task.name} reached l = {so_far.best_l:.3f}, below "
-                    f"{1 - config.epsilon:g}: it trains {recipe.epochs} epochs more."
+                    f"{1 - config.epsilon:g}: it trains {recipe.epochs} more epoch{'s' if recipe.epochs > 1 else ''}."
                 )
             )
         part = f"part-{so_far.parts}"
