@@ -22,8 +22,9 @@ INSTALLED_DEV := .venv/.installed-dev
 demo: $(INSTALLED)
 	$(PY) -m tanas demo
 
+# One thread: networks of tests are tiny, and threads that wait for each other would be most of the time.
 test: $(INSTALLED_DEV)
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest
 
 check: $(INSTALLED_DEV)
 	$(PY) -m ruff check
