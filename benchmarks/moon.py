@@ -1,6 +1,6 @@
 """The paper's experiment at laptop scale: ten base tasks, then the moon indicator, over several seeds.
 
-    TANAS_DATA=DIR python benchmarks/moon.py --out WORK [--seeds 0,1,2] [--skip-resnet]
+    TANAS_DATA=DIR python benchmarks/moon.py --out WORK [--seeds 0,1,2] [--resnets resnet18]
 
 For each seed a dictionary of the paper's ten base tasks is built and two targets are searched on it: moon
 among the paper's Quick, Draw! categories, and moon among nine categories redrawn in one style. ResNet-18

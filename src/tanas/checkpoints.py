@@ -85,8 +85,7 @@ class Stopwatch:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._before: dict[str, float] = dict(checkpoint.load("seconds") or {})
-        self._seconds = dict(self._before)
+        self._seconds: dict[str, float] = dict(checkpoint.load("seconds") or {})
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -101,8 +100,3 @@ class Stopwatch:
     def seconds(self, name: str) -> float:
         """Seconds of a phase so far; 0 if it never ran."""
         return self._seconds.get(name, 0.0)
-
-    @property
-    def before(self) -> float:
-        """Seconds of all phases in the sessions before this one."""
-        return sum(self._before.values())
