@@ -84,3 +84,21 @@ def test_takes_many_classes() -> None:
     features = torch.eye(7).repeat(9, 1)
     labels = torch.arange(7).repeat(9)
     assert torch.equal(fit_ridge(features, labels, 7, balanced=True).answers(features), labels)
+
+
+def test_answers_the_same_from_orthonormal_coordinates_of_the_features() -> None:
+    features, labels = drawn(300)
+    basis, _ = torch.linalg.qr(torch.randn(40, 5, generator=Seed(8).torch(), dtype=torch.float64))
+    wide = features @ basis.T + torch.arange(40)  # (samples, 40), five directions and a shift
+    whole = fit_ridge(wide[:200], labels[:200], 2, balanced=True)
+    few = fit_ridge(features[:200], labels[:200], 2, balanced=True, width=40)
+    scores = wide[200:] @ whole.weight.T + whole.bias
+    torch.testing.assert_close(features[200:] @ few.weight.T + few.bias, scores)
+    assert torch.equal(few.answers(features[200:]), whole.answers(wide[200:]))
+
+
+def test_takes_a_milder_penalty_if_the_coordinates_stand_for_more_features() -> None:
+    features, labels = drawn(300)
+    alone = fit_ridge(features, labels, 2, balanced=True).weight
+    of_many = fit_ridge(features, labels, 2, balanced=True, width=4000).weight
+    assert of_many.norm() > alone.norm()

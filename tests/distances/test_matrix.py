@@ -44,6 +44,19 @@ def test_nearest_are_limited_by_number_and_by_threshold() -> None:
     assert MATRIX.nearest("t", threshold=0.1) == ()
 
 
+def test_an_untrained_network_stands_beside_it_and_not_in_the_csv() -> None:
+    beside = DistanceMatrix.of(
+        MATRIX.sources, MATRIX.targets, MATRIX.measurements, [measured(0.75), measured(1, 0.5)]
+    )
+    assert [(m.target, m.order) for m in beside.null] == [("a", 0.75), ("t", 1.5)]
+    assert beside.csv() == MATRIX.csv()
+    assert [m.source for m in beside.nearest("t")] == [m.source for m in MATRIX.nearest("t")]
+    with pytest.raises(
+        SettingError, match="The 'null' of DistanceMatrix must be one for each of the 2 targets"
+    ):
+        DistanceMatrix.of(MATRIX.sources, MATRIX.targets, MATRIX.measurements, [measured(0.75)])
+
+
 def test_survives_json() -> None:
     assert from_plain(DistanceMatrix, to_plain(MATRIX), where="here") == MATRIX
 

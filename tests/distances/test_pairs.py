@@ -6,8 +6,10 @@ import pytest
 import torch
 from tests.distances.digit_tasks import PAIR, representative_of, shuffled, task_of
 
+from tanas.distances.drawing import drawn
 from tanas.distances.features import FeatureCache
-from tanas.distances.pairs import PairConfig, drawn, make_pair
+from tanas.distances.fisher import fisher_information
+from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative
 from tanas.errors import SettingError, TaskError
 from tanas.seeds import Seed
@@ -86,26 +88,35 @@ def test_refuses_to_draw_no_images() -> None:
         PairConfig(fit_images=1)
 
 
-class TestDrawn:
-    def test_is_the_same_for_tasks_over_the_same_images(self) -> None:
-        rows = [drawn(task_of(digit).train, 200, SEED).rows for digit in (0, 3)]
-        assert torch.equal(*rows)
+class TestNeeds:
+    def test_are_left_out_unless_a_method_asks(self) -> None:
+        pair = make_pair(representative_of(0), representative_of(3), task_of(3), PAIR)
+        assert pair.source_fisher is pair.target_fisher is None
+        assert pair.source_embedding is pair.target_embedding is None
 
-    def test_is_stratified(self) -> None:
-        split = task_of(3).train
-        shares = [torch.bincount(s.strata, minlength=10) / len(s) for s in (split, drawn(split, 200, SEED))]
-        assert (shares[0] - shares[1]).abs().max() < 0.01
+    def test_are_the_fisher_information_of_both_networks_on_the_fit_images(self) -> None:
+        source, target = representative_of(0), representative_of(3)
+        pair = make_pair(source, target, task_of(3), PAIR, needs=("fisher",))
+        fit = drawn(task_of(3).train, PAIR.fit_images, Seed(0).child("pair", "fit"))
+        assert pair.source_fisher is not None
+        assert pair.target_fisher is not None
+        assert torch.equal(pair.source_fisher, fisher_information(source, fit))
+        assert torch.equal(pair.target_fisher, fisher_information(target, fit))
+        assert pair.source_embedding is None
 
-    def test_keeps_every_class_where_strata_do_not_tell_them_apart(self) -> None:
-        split = task_of(3).train
-        flat = Split(split.images, split.rows, split.labels, torch.zeros_like(split.strata))
-        assert len(torch.unique(drawn(flat, 2, SEED).labels)) == 2
+    def test_are_the_embeddings_of_both_tasks(self) -> None:
+        source, target = representative_of(0), representative_of(3)
+        pair = make_pair(source, target, task_of(3), PAIR, needs=("embedding",))
+        assert pair.source_embedding is not None
+        assert pair.target_embedding is not None
+        assert pair.source_embedding.tolist() == pytest.approx(source.embedding)
+        assert pair.target_embedding.tolist() == pytest.approx(target.embedding)
+        assert pair.source_fisher is None
 
-    def test_is_everything_in_content_order_without_a_cap(self) -> None:
-        split = task_of(3).train
-        one, other = drawn(split, None, SEED), drawn(shuffled(task_of(3)).train, 10**6, SEED)
-        assert len(one) == len(split)
-        assert torch.equal(one.pixels(), other.pixels())
+    def test_that_are_unknown_are_refused(self) -> None:
+        message = "The 'needs' of make_pair must be one of fisher, embedding. Got 'hessian' instead."
+        with pytest.raises(SettingError, match=message):
+            make_pair(representative_of(0), representative_of(3), task_of(3), PAIR, needs=("hessian",))
 
 
 class TestFeatureCache:
@@ -125,6 +136,21 @@ class TestFeatureCache:
             for source in (0, 3):
                 make_pair(representative_of(source), representative_of(digit), task_of(digit), PAIR, cache)
         assert sorted(asked) == ["digits:is=0"] * 2 + ["digits:is=3"] * 2
+
+    def test_computes_fisher_information_once_for_each_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        asked: list[str] = []
+
+        def counted(representative: Representative, images: Split) -> torch.Tensor:
+            asked.append(representative.task)
+            return fisher_information(representative, images)
+
+        monkeypatch.setattr("tanas.distances.features.fisher_information", counted)
+        cache = FeatureCache()
+        for source in (0, 3, 0):
+            make_pair(
+                representative_of(source), representative_of(3), task_of(3), PAIR, cache, needs=("fisher",)
+            )
+        assert sorted(asked) == ["digits:is=0", "digits:is=3"]
 
     def test_gives_what_the_representative_gives(self) -> None:
         split = task_of(3).validation

@@ -17,7 +17,9 @@ from tanas.distances.representative import (
     represent,
     representative_from,
     state_of,
+    untrained,
 )
+from tanas.distances.task2vec import embedding
 from tanas.errors import NonFiniteError, SettingError, StoreError
 from tanas.events import Event, StepAdvanced, Told
 from tanas.records import from_plain, to_plain
@@ -142,6 +144,26 @@ class TestStorage:
         assert representative_from(replace(state, took_s=99.0), tensors).key == representative_of(0).key
         tensors["head.bias"][0] += 1
         assert representative_from(state, tensors).key != representative_of(0).key
+
+    def test_keeps_the_embedding_of_the_task(self) -> None:
+        state, tensors = state_of(representative_of(0))
+        assert state.embedding == embedding(task_of(0))
+        assert representative_from(state, tensors).embedding == state.embedding
+
+    def test_of_an_untrained_network_holds_an_embedding_in_which_every_filter_matters_alike(self) -> None:
+        own = representative_of(0).embedding
+        blank = untrained(representative_of(0), SEED).embedding
+        assert len(blank) == len(own)
+        assert blank == pytest.approx([sum(own) / len(own)] * len(own))
+
+    def test_reads_records_of_before_there_were_embeddings(self) -> None:
+        state, tensors = state_of(representative_of(0))
+        plain = to_plain(state)
+        del plain["embedding"]
+        old = representative_from(from_plain(RepresentativeState, plain, where="here"), tensors)
+        assert old.embedding == ()
+        split = task_of(3).validation
+        assert torch.equal(old.features(split), representative_of(0).features(split))
 
     def test_refuses_weights_of_another_network(self) -> None:
         state, tensors = state_of(representative_of(0))

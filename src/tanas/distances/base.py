@@ -9,6 +9,9 @@ from torch import Tensor
 
 from tanas.seeds import Seed
 
+NEEDS = ("fisher", "embedding")
+"""What a pair can hold beside features, each made only for a method that asks for it."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pair:
@@ -45,10 +48,22 @@ class Pair:
     """Of the last layer of N_B, (classes, features of B)."""
     head_bias: Tensor
     """(classes,)."""
+    source_head_weight: Tensor
+    """Of the last layer of N_A, (classes of A, features of A)."""
+    source_head_bias: Tensor
+    """(classes of A,)."""
     own: float
     """l_B(N_B): performance of B's own representative on the gate images, in [0, 1]."""
     epsilon: float
     """Of B's representative."""
+    source_fisher: Tensor | None = None
+    """Diagonal Fisher information of N_A on the fit images of B, (weights of N_A,); None: nobody asked."""
+    target_fisher: Tensor | None = None
+    """The same of N_B, (weights of N_B,)."""
+    source_embedding: Tensor | None = None
+    """Task2Vec embedding of A, from A's own training images, (probe filters,); None: nobody asked."""
+    target_embedding: Tensor | None = None
+    """The same of B."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +80,8 @@ class Measurement:
     """d in [0, 1]."""
     shortfall: float = 0.0
     """How far the whole map stays below the gate where nothing passes it, at least 0: orders those at 1."""
+    surplus: float = 0.0
+    """How far the smallest map that was tried stays above the gate, at least 0: orders those at the least d."""
     gate: float | None = None
     """The performance on B that was asked for; None: the method has no gate."""
     own: float | None = None
@@ -73,13 +90,20 @@ class Measurement:
     """What the whole map reaches, l in [0, 1]."""
     curve: tuple[tuple[float, float], ...] = ()
     """(density, performance) of every pruned map that was tried, the densest first."""
+    interval: tuple[float, float] | None = None
+    """Where d lies when images and seeds are drawn anew, lower and upper end; None: nobody asked."""
+    draws: tuple[float, ...] = ()
+    """`order` under each of those draws; the same draw of images stands at the same place for every source
+    of one target, so that two sources can be compared draw by draw."""
+    at_least: bool = False
+    """The measurement was ended early, behind a bound: d is no less than `value`, or the shortfall no less."""
     took_s: float = 0.0
     """Wall-clock seconds."""
 
     @property
-    def order_key(self) -> tuple[float, float]:
-        """Sorts measurements of one target, the nearest first."""
-        return self.value, self.shortfall
+    def order(self) -> float:
+        """Sorts measurements, the nearest first: d, plus the shortfall at 1, minus the surplus at the least d."""
+        return self.value + self.shortfall - self.surplus
 
 
 class Distance(Protocol):
@@ -95,18 +119,29 @@ class Distance(Protocol):
         """As `--method` takes it."""
 
     @property
+    def source(self) -> str:
+        """Where it was published."""
+
+    @property
     def cost(self) -> str:
         """What a pair costs, in words."""
 
-    def __call__(self, pair: Pair, seed: Seed) -> Measurement:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What of `NEEDS` the pair must hold."""
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
         """Measures d(source -> target).
 
         Args:
             pair: features of both representatives on images of the target.
             seed: of every draw.
+            beyond: the measurement may end, marked `at_least`, as soon as its `order` is known to be more.
+                A method without such a short cut leaves it alone.
 
         Raises:
             NonFiniteError: features or what is computed from them are not finite.
+            SettingError: the method can't measure these tasks; the message says what it needs.
         """
 
 

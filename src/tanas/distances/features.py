@@ -1,12 +1,14 @@
-"""Features that were computed once and are kept while memory lasts."""
+"""Features, and what else comes of images and a network, computed once and kept while memory lasts."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import Tensor
 
+from tanas.distances.fisher import fisher_information
 from tanas.distances.representative import Representative
 from tanas.errors import check_range
 from tanas.tasks.task import Split
@@ -21,7 +23,7 @@ def images_hash(split: Split) -> str:
 
 
 class FeatureCache:
-    """Features by representative and images: tasks over the same images share them.
+    """Features and Fisher informations by representative and images: tasks over the same images share them.
 
     A matrix of ten tasks of two data sets asks for each feature five times. The longest unused go first
     when there are more than `most_bytes`.
@@ -30,18 +32,29 @@ class FeatureCache:
     def __init__(self, most_bytes: int = 2**29) -> None:
         check_range(most_bytes, "most_bytes", "FeatureCache", low=0)
         self._most_bytes = most_bytes
-        self._features: OrderedDict[tuple[str, str], Tensor] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], Tensor] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._kept)
 
     def features(self, representative: Representative, split: Split) -> Tensor:
         """What `representative.features(split)` gives, (samples, features); not to be written to."""
-        key = (representative.key, images_hash(split))
-        if key not in self._features:
-            self._features[key] = representative.features(split)
-        self._features.move_to_end(key)
-        found = self._features[key]
-        while sum(kept.nbytes for kept in self._features.values()) > self._most_bytes:
-            self._features.popitem(last=False)
+        return self._once("features", representative, split, representative.features)
+
+    def fisher(self, representative: Representative, split: Split) -> Tensor:
+        """What `fisher_information(representative, split)` gives, (weights,); not to be written to."""
+        return self._once(
+            "fisher", representative, split, lambda images: fisher_information(representative, images)
+        )
+
+    def _once(
+        self, what: str, representative: Representative, split: Split, compute: Callable[[Split], Tensor]
+    ) -> Tensor:
+        key = (what, representative.key, images_hash(split))
+        if key not in self._kept:
+            self._kept[key] = compute(split)
+        self._kept.move_to_end(key)
+        found = self._kept[key]
+        while sum(kept.nbytes for kept in self._kept.values()) > self._most_bytes:
+            self._kept.popitem(last=False)
         return found

@@ -22,12 +22,18 @@ class Head:
     bias: Tensor
     """(classes,)."""
 
+    def scores(self, features: Tensor) -> Tensor:
+        """Scores of classes, (samples, classes), of features (samples, features)."""
+        return functional.linear(features, self.weight, self.bias)
+
     def answers(self, features: Tensor) -> Tensor:
         """Class indices, (samples,) int64, of features (samples, features)."""
-        return (features @ self.weight.T + self.bias).argmax(dim=1)
+        return self.scores(features).argmax(dim=1)
 
 
-def fit_ridge(features: Tensor, labels: Tensor, classes: int, *, balanced: bool) -> Head:
+def fit_ridge(
+    features: Tensor, labels: Tensor, classes: int, *, balanced: bool, width: int | None = None
+) -> Head:
     """Fits a head to one-hot labels by weighted ridge regression.
 
     The penalty is the one of `PENALTIES` with the least squared error when each sample is left out in turn,
@@ -39,6 +45,8 @@ def fit_ridge(features: Tensor, labels: Tensor, classes: int, *, balanced: bool)
         classes: number of classes.
         balanced: each class weighs the same in the squares, so that a rare one is not answered away;
             else each sample does.
+        width: number of features that the penalty's scale is a mean over, where `features` are orthonormal
+            coordinates of more; None: as many as there are.
 
     Returns:
         the head for these features.
@@ -51,10 +59,10 @@ def fit_ridge(features: Tensor, labels: Tensor, classes: int, *, balanced: bool)
     root = weights.sqrt()[:, None]
     centred, wanted = (features - mean) * root, (onehot - mean_onehot) * root
     gram = centred.T @ centred  # (features, features)
-    scale = gram.diagonal().mean().clamp_min(torch.finfo(features.dtype).tiny)
+    scale = (gram.diagonal().sum() / (width or len(gram))).clamp_min(torch.finfo(features.dtype).tiny)
     best, least = torch.zeros_like(gram[:, :classes]), float("inf")
     for penalty in PENALTIES:
-        factor = torch.linalg.cholesky(gram + penalty * scale * torch.eye(len(gram), dtype=gram.dtype))
+        factor = _factor(gram, float(penalty * scale))
         solved = torch.cholesky_solve(centred.T @ wanted, factor)  # (features, classes)
         halves = torch.linalg.solve_triangular(factor, centred.T, upper=False)  # (features, samples)
         leverage = halves.square().sum(dim=0)[:, None] + root.square()  # (samples, 1)
@@ -63,3 +71,19 @@ def fit_ridge(features: Tensor, labels: Tensor, classes: int, *, balanced: bool)
             best, least = solved, error
     weight = best.T  # (classes, features)
     return Head(weight=weight, bias=mean_onehot - weight @ mean)
+
+
+def _factor(gram: Tensor, ridge: float) -> Tensor:
+    """The Cholesky factor of a Gram matrix plus a ridge, (features, features).
+
+    Where float32 can't tell the sum from a singular matrix (hardly any feature varies), it is made in
+    float64, with the least ridge that float32 can hold beside the largest variance.
+    """
+    eye = torch.eye(len(gram), dtype=gram.dtype)
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(gram + ridge * eye)
+    if int(failed) == 0:
+        return factor
+    least = max(ridge, torch.finfo(gram.dtype).eps * float(gram.diagonal().max()), 1e-30)
+    factor = torch.linalg.cholesky(gram.double() + least * eye.double()).to(gram.dtype)
+    return factor

@@ -19,10 +19,17 @@ class DistanceMatrix:
     targets: tuple[str, ...]
     measurements: tuple[Measurement, ...]
     """Row by row, a row a source: (sources x targets)."""
+    null: tuple[Measurement, ...] = ()
+    """From an untrained network like the target's representative, one a target: what a distance that sees
+    nothing of learning says. Empty: nobody asked, or the method can't measure it."""
 
     @classmethod
     def of(
-        cls, sources: Sequence[str], targets: Sequence[str], measurements: Sequence[Measurement]
+        cls,
+        sources: Sequence[str],
+        targets: Sequence[str],
+        measurements: Sequence[Measurement],
+        null: Sequence[Measurement] = (),
     ) -> DistanceMatrix:
         """A matrix whose rows and columns go by the given names.
 
@@ -30,6 +37,7 @@ class DistanceMatrix:
             sources: names that are all different.
             targets: names that are all different.
             measurements: row by row; they take the given names.
+            null: from an untrained network to each target, or none.
 
         Raises:
             SettingError: a name occurs twice, or the numbers do not fit.
@@ -44,6 +52,11 @@ class DistanceMatrix:
                 f"The 'measurements' of DistanceMatrix must be {len(sources)} x {len(targets)}. "
                 f"Got {len(measurements)} instead."
             )
+        if null and len(null) != len(targets):
+            raise SettingError(
+                f"The 'null' of DistanceMatrix must be one for each of the {len(targets)} targets. "
+                f"Got {len(null)} instead."
+            )
         named = [(source, target) for source in sources for target in targets]
         return cls(
             sources=tuple(sources),
@@ -51,6 +64,10 @@ class DistanceMatrix:
             measurements=tuple(
                 replace(measurement, source=source, target=target)
                 for (source, target), measurement in zip(named, measurements, strict=True)
+            ),
+            null=tuple(
+                replace(measurement, target=target)
+                for target, measurement in zip(targets, null, strict=bool(null))
             ),
         )
 
@@ -76,7 +93,7 @@ class DistanceMatrix:
     ) -> tuple[Measurement, ...]:
         """The sources nearest to a target, the nearest first; the target itself is not among them.
 
-        Those with equal distance are ordered by their shortfall, then by name.
+        Ordered by `Measurement.order`, then by name.
 
         Args:
             target: name of the target.
@@ -93,7 +110,7 @@ class DistanceMatrix:
             check_range(threshold, "threshold", "nearest", low=0, high=1)
         column = [self.measurement(source, target) for source in self.sources]
         others = [m for m in column if not m.same and (threshold is None or m.value <= threshold)]
-        return tuple(sorted(others, key=lambda m: (*m.order_key, m.source))[:k])
+        return tuple(sorted(others, key=lambda m: (m.order, m.source))[:k])
 
     def csv(self) -> str:
         """Text with a header `source,<target>,...` and a row a source."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
-from tanas.distances.base import Pair
+from tanas.distances.base import NEEDS, Pair
+from tanas.distances.drawing import drawn
 from tanas.distances.features import FeatureCache
+from tanas.distances.fisher import check_same_trunk
 from tanas.distances.representative import Representative
-from tanas.errors import SettingError, TaskError, check_range
+from tanas.errors import SettingError, TaskError, check_choice, check_range
 from tanas.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
-from tanas.tasks.task import Split, Task
+from tanas.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,8 @@ def make_pair(
     task: Task,
     config: PairConfig,
     cache: FeatureCache | None = None,
+    *,
+    needs: Sequence[str] = (),
 ) -> Pair:
     """Runs images of the target task through both representatives.
 
@@ -52,9 +55,11 @@ def make_pair(
         task: B; its test split is not touched.
         config: how many images.
         cache: keeps features from one pair to the next.
+        needs: what the pair holds beside features, of `NEEDS`.
 
     Raises:
-        SettingError: the target's representative is of a task with other classes.
+        SettingError: the target's representative is of a task with other classes, or Fisher information is
+            needed and the two representatives differ in shape.
         TaskError: the gate images are of one class only.
         NonFiniteError: a representative's features are not finite.
     """
@@ -63,6 +68,10 @@ def make_pair(
             f"The target's representative knows the classes {', '.join(target.classes)}, but {task.name} has "
             f"{', '.join(task.classes)}. Make the representative of {task.name}."
         )
+    for need in needs:
+        check_choice(need, "needs", "make_pair", NEEDS)
+    if "fisher" in needs:
+        check_same_trunk(source, target)
     seed = Seed(task.split_seed).child("pair")
     fit = drawn(task.train, config.fit_images, seed.child("fit"))
     gate = drawn(task.validation, config.gate_images, seed.child("gate"))
@@ -91,32 +100,12 @@ def make_pair(
         measure=task.performance,
         head_weight=weight,
         head_bias=bias,
+        source_head_weight=source.network.head.weight.detach().clone(),
+        source_head_bias=source.network.head.bias.detach().clone(),
         own=performance_of(confusion, task.performance),
         epsilon=target.epsilon,
+        source_fisher=cache.fisher(source, fit) if "fisher" in needs else None,
+        target_fisher=cache.fisher(target, fit) if "fisher" in needs else None,
+        source_embedding=torch.tensor(source.embedding) if "embedding" in needs else None,
+        target_embedding=torch.tensor(target.embedding) if "embedding" in needs else None,
     )
-
-
-def drawn(split: Split, most: int | None, seed: Seed) -> Split:
-    """A stratified part of a split that does not depend on the order of its samples, in content order.
-
-    Args:
-        split: to draw from.
-        most: number of samples; None: all.
-        seed: of the draw.
-    """
-    split = split.subset(_content_order(split))
-    if most is None or most >= len(split):
-        return split
-    # by stratum first: where labels follow from strata, all tasks over these images get the same draw
-    _, cells = torch.unique(torch.stack([split.strata, split.labels]), dim=1, return_inverse=True)
-    positions = Split(split.images, torch.arange(len(split)), cells, cells)
-    return split.subset(positions.stratified(most, seed).rows)
-
-
-def _content_order(split: Split) -> Tensor:
-    """Positions sorted by a hash of the pixels, then by stratum and label, (samples,)."""
-    store = split.images.numpy()
-    hashes = [hashlib.sha256(store[row].tobytes()).digest() for row in split.rows.tolist()]
-    strata, labels = split.strata.tolist(), split.labels.tolist()
-    order = sorted(range(len(split)), key=lambda at: (hashes[at], strata[at], labels[at]))
-    return torch.tensor(order, dtype=torch.int64)

@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Curve = tuple[tuple[float, float], ...]
-"""(density, performance) of each density tried, the densest first."""
-
 
 def magnitude_masks(matrices: Sequence[Tensor], keep: int) -> list[Tensor]:
     """Which weights are kept when only the largest of all matrices together are.
@@ -38,71 +35,47 @@ def magnitude_masks(matrices: Sequence[Tensor], keep: int) -> list[Tensor]:
 
 
 def bisect_density(
-    performance: Callable[[float], float], *, dense: float, gate: float, least: float, tolerance: float
-) -> tuple[float, Curve]:
-    """The least density that passes a gate, to within a tolerance of its logarithm.
+    passes: Callable[[float], bool], *, least: float, tolerance: float, enough: float | None = None
+) -> tuple[float, float]:
+    """The bracket of the least density that passes, to within a tolerance of its logarithm.
 
     Performance falls with density in all but very few curves, so that bisection is safe; whatever the
-    curve, the density that is given back did pass.
+    curve, the upper end that is given back did pass, and the lower one did not.
 
     Args:
-        performance: of the map at a density in (0, 1].
-        dense: performance at density 1, which passes.
-        gate: least performance that passes.
+        passes: whether the map at a density below 1 does; at 1 it does.
         least: lowest density that is tried.
         tolerance: of ln density.
+        enough: it ends as soon as the lower end is known to be more than this.
 
     Returns:
-        the density, and every density that was tried.
+        (fails, passes); both are `least` where that passes.
     """
-    curve = {1.0: dense, least: performance(least)}
-    if curve[least] >= gate:
-        return least, _sorted(curve)
+    if passes(least):
+        return least, least
     passing, failing = 0.0, math.log(least)
-    while passing - failing > tolerance:
+    while passing - failing > tolerance and not (enough is not None and math.exp(failing) > enough):
         middle = (passing + failing) / 2
-        density = math.exp(middle)
-        curve[density] = performance(density)
-        if curve[density] >= gate:
+        if passes(math.exp(middle)):
             passing = middle
         else:
             failing = middle
-    return math.exp(passing), _sorted(curve)
+    return math.exp(failing), math.exp(passing)
 
 
 def shrink_density(
-    performance: Callable[[float], float],
-    *,
-    dense: float,
-    gate: float,
-    least: float,
-    shrink: float,
-    patience: int,
-) -> tuple[float, Curve]:
-    """The least density that passes on the way down a geometric schedule.
+    passes: Callable[[float], bool], *, start: float, least: float, shrink: float, patience: int
+) -> None:
+    """Walks down a geometric schedule of densities until too many in a row fail.
 
     Args:
-        performance: prunes on to a density, lower at each call, and measures.
-        dense: performance at density 1, which passes.
-        gate: least performance that passes.
+        passes: prunes on to a density, lower at each call, and says whether the map passes.
+        start: above the first density.
         least: lowest density that is tried.
         shrink: each density is so many times the one before.
         patience: the way ends after so many failures in a row.
-
-    Returns:
-        the density, and every density that was tried.
     """
-    curve = {1.0: dense}
-    best, failures, density = 1.0, 0, shrink
-    while failures < patience and density >= least:
-        curve[density] = performance(density)
-        if curve[density] >= gate:
-            best, failures = density, 0
-        else:
-            failures += 1
+    failures, density = 0, start * shrink
+    while failures < patience and density > least * 0.999:  # of a chain of products
+        failures = 0 if passes(density) else failures + 1
         density *= shrink
-    return best, _sorted(curve)
-
-
-def _sorted(curve: dict[float, float]) -> Curve:
-    return tuple(sorted(curve.items(), reverse=True))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.distances.conversion import converted
+from tanas.distances.task2vec import embedding
 from tanas.errors import NonFiniteError, StoreError, check_choice, check_range
 from tanas.events import Listener, Told, ignore
 from tanas.networks.architecture import PixelNorm, Shape
@@ -110,6 +111,8 @@ class RepresentativeState:
     epochs: int
     took_s: float
     config: RepresentativeConfig
+    embedding: tuple[float, ...] = ()
+    """Records of before there were embeddings have none."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,6 +143,8 @@ class Representative:
     """Wall-clock seconds of training."""
     config: RepresentativeConfig
     network: RepresentativeNetwork = field(repr=False)
+    embedding: tuple[float, ...] = field(default=(), repr=False)
+    """Task2Vec of the task's training images, (probe filters,); empty: it was made before there were any."""
 
     @cached_property
     def key(self) -> str:
@@ -174,6 +179,35 @@ class Representative:
                 "Its weights or the pixels are damaged: make it anew."
             )
         return features
+
+
+UNTRAINED = "untrained network"
+"""Name of a representative that has learnt nothing."""
+
+
+def untrained(like: Representative, seed: Seed) -> Representative:
+    """A representative whose weights are as they were drawn: what a distance to it says comes from no learning.
+
+    Args:
+        like: has the architecture, the input and its normalisation.
+        seed: of the weights.
+    """
+    with seed.child("weights").initialising():
+        network = RepresentativeNetwork(like.config, like.shape, len(like.classes))
+    network.norm.load_state_dict(like.network.norm.state_dict())
+    network.eval().requires_grad_(False)
+    return replace(
+        like,
+        task=UNTRAINED,
+        fingerprint=digest(UNTRAINED, like.fingerprint),
+        performance=0.0,
+        weak=True,
+        epochs=0,
+        took_s=0.0,
+        network=network,
+        # an embedding is of the task, not of the weights: as if each filter mattered alike
+        embedding=tuple(math.fsum(like.embedding) / len(like.embedding) for _ in like.embedding),
+    )
 
 
 @dataclass
@@ -274,6 +308,7 @@ def represent(
         took_s=so_far.took_s,
         config=config,
         network=network,
+        embedding=embedding(task),
     )
 
 
@@ -292,6 +327,7 @@ def state_of(representative: Representative) -> tuple[RepresentativeState, dict[
         epochs=representative.epochs,
         took_s=representative.took_s,
         config=representative.config,
+        embedding=representative.embedding,
     )
     tensors = representative.network.state_dict()
     return state, {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -326,4 +362,5 @@ def representative_from(state: RepresentativeState, tensors: dict[str, Tensor]) 
         took_s=state.took_s,
         config=state.config,
         network=network,
+        embedding=state.embedding,
     )

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import log
 
 import torch
 from torch import Tensor
 
 from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.heads import Head, fit_ridge
-from tanas.distances.pruning import Curve, bisect_density, magnitude_masks, shrink_density
+from tanas.distances.checks import check_finite
+from tanas.distances.gate import Gate, GateConfig, Trace, judged
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.pruning import bisect_density, magnitude_masks, shrink_density
 from tanas.distances.threads import one_thread
 from tanas.distances.transform_network import TransformNetwork, regress
 from tanas.errors import check_choice, check_range
 from tanas.seeds import Seed
-from tanas.tasks.performance import confusion_of, performance_of
 
-GATES = ("own", "absolute", "dense")
-HEADS = ("ridge", "frozen")
-PRUNINGS = ("one-shot", "iterative")
 FINE_TUNERS = ("adam", "rmsprop")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformConfig:
-    """How the transform network is fitted, pruned and judged."""
+    """How the transform network is fitted and pruned."""
 
     widths: tuple[int, ...] = (2048, 512)
     """Of the hidden layers; the last layer has the width of B's features. Source: section 4."""
@@ -36,29 +35,25 @@ class TransformConfig:
     """Rows a step."""
     learning_rate: float = 1e-3
     """Adam's; also that of the fine-tuning."""
-    gate: str = "own"
-    """The performance on B that is asked for. 'own': what N_B's own features reach under the same head, minus
-    epsilon. 'absolute': 1 - epsilon, as section 3.1 writes it. 'dense': what the whole N_t reaches, minus
-    epsilon, after section 4's 'similar performance to N_t'; a bad map then looks cheap."""
-    head: str = "ridge"
-    """What reads the classes from the map's output. 'ridge': a head fitted to it in closed form on the fit
-    rows. 'frozen': the head of N_B as it is; the shrunken output of a fit by least squares makes it answer
-    the majority."""
-    pruning: str = "one-shot"
-    """'one-shot': the fitted N_t is pruned to each density that is tried, without fine-tuning, and the
-    density bisected. 'iterative': it is pruned in steps with fine-tuning in between, as section 4 says."""
+    exact: bool = False
+    """Full iterative magnitude pruning: N_t is pruned in small steps with fine-tuning after each, as
+    section 4 says. Otherwise the fitted N_t is pruned to each density that is tried from the dense fit, and
+    the density bisected."""
+    refine_epochs: int = 0
+    """Not exact: from the bisected density on it walks down with so many epochs of fine-tuning a step; 0: the
+    bisected density stands."""
     least_density: float = 1e-3
     """No lower density is tried: d is at least this, but for a task to itself."""
     tolerance: float = 0.2
     """Of ln d where the density is bisected: a fifth of d, less than lies between two seeds."""
     shrink: float = 0.7
-    """Iterative: each density is so many times the one before."""
+    """Fine-tuned steps: each density is so many times the one before."""
     patience: int = 2
-    """Iterative: it ends after so many densities in a row that fail."""
+    """Exact: the way down ends after so many densities in a row that fail."""
     fine_tune_epochs: int = 10
-    """Iterative: passes over the fit rows after each step."""
+    """Exact: passes over the fit rows after each step. Source: the authors' code."""
     fine_tuner: str = "adam"
-    """Iterative: 'adam' or 'rmsprop'."""
+    """'adam' or 'rmsprop'."""
 
     def __post_init__(self) -> None:
         for width in self.widths:
@@ -66,9 +61,7 @@ class TransformConfig:
         check_range(self.epochs, "epochs", "TransformConfig", low=1)
         check_range(self.batch, "batch", "TransformConfig", low=2)
         check_range(self.learning_rate, "learning_rate", "TransformConfig", low=0, open_ends=True)
-        check_choice(self.gate, "gate", "TransformConfig", GATES)
-        check_choice(self.head, "head", "TransformConfig", HEADS)
-        check_choice(self.pruning, "pruning", "TransformConfig", PRUNINGS)
+        check_range(self.refine_epochs, "refine_epochs", "TransformConfig", low=0)
         check_range(self.least_density, "least_density", "TransformConfig", low=0, high=1, open_ends=True)
         check_range(self.tolerance, "tolerance", "TransformConfig", low=0, open_ends=True)
         check_range(self.shrink, "shrink", "TransformConfig", low=0, high=1, open_ends=True)
@@ -80,17 +73,15 @@ class TransformConfig:
 def paper_transform() -> TransformConfig:
     """The paper's letter, with the settings of its authors where the text gives none.
 
-    'We then iteratively prune the trained N_t' (section 4) under l_B >= 1 - epsilon (section 3.1), B's own
-    head after the map; 10 epochs of Adam at batches of 200, and 10 of RMSprop after each pruning.
+    'We then iteratively prune the trained N_t' (section 4); 10 epochs of Adam at batches of 200, and 10 of
+    RMSprop after each pruning.
     """
-    return TransformConfig(
-        epochs=10,
-        gate="absolute",
-        head="frozen",
-        pruning="iterative",
-        fine_tune_epochs=10,
-        fine_tuner="rmsprop",
-    )
+    return TransformConfig(epochs=10, exact=True, fine_tune_epochs=10, fine_tuner="rmsprop")
+
+
+def paper_gate() -> GateConfig:
+    """The paper's words: l_B >= 1 - epsilon (section 3.1), B's own head after the map."""
+    return GateConfig(asked="absolute", head="frozen", slack=None, measure=None)
 
 
 @dataclass(frozen=True)
@@ -102,22 +93,42 @@ class TransformDistance:
     which neither N_t nor its pruning nor the head is fitted. Where the whole N_t fails, d is 1 and the
     shortfall says by how much. Biases are kept and not counted.
 
+    With `exact` it is the reference that faster methods are held against: every density is 0.7 of the one
+    before, so that the tried densities lie closer than the d of two seeds; after each step the weights that
+    are left are fitted on for ten epochs with a fresh optimiser, as the authors do; it ends after two
+    densities in a row that fail, because one alone can be an accident of the gate's sample. All draws (N_t's
+    weights, the order of rows at each step) are children of the seed.
+
     Source: section 3.1 and section 4.
     """
 
     config: TransformConfig = field(default_factory=TransformConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    intervals: IntervalConfig | None = None
+    divisor: int = 1
+    """The hidden widths are divided by it."""
 
     @property
     def name(self) -> str:
-        return "transform"
+        if self.config.exact:
+            return "exact"
+        return "transform" if self.divisor == 1 else "narrow"
+
+    @property
+    def source(self) -> str:
+        return "Le et al., Task-Aware Neural Architecture Search, sections 3.1 and 4"
 
     @property
     def cost(self) -> str:
-        if self.config.pruning == "iterative":
+        if self.config.exact:
             return "a fit of the transform network, and a fine-tuning for each density on the way down"
         return "a fit of the transform network, and a closed-form head for each density of the bisection"
 
-    def __call__(self, pair: Pair, seed: Seed) -> Measurement:
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
         """Measures d(A -> B); see `Distance`.
 
         Raises:
@@ -125,80 +136,74 @@ class TransformDistance:
         """
         if pair.same:
             return to_itself(pair)
-        config = self.config
         began = time.monotonic()
+        check_finite(pair)
+        maps = 1 if self.intervals is None else self.intervals.maps
         with one_thread():
-            network = fit_transform(pair, config, seed)
-            own = self._own(pair)
-            dense = self._performance(pair, network, None)
-            gate = {"own": own - pair.epsilon, "absolute": 1 - pair.epsilon, "dense": dense - pair.epsilon}[
-                config.gate
-            ]
-            value: float = 1.0
-            curve: Curve = ((1.0, dense),)
-            if dense >= gate:
-                value, curve = self._pruned(pair, network, dense, gate, seed)
-        weights = network.weights
-        return Measurement(
-            source=pair.source,
-            target=pair.target,
-            same=False,
-            value=max(round(value * weights), 1) / weights,
-            shortfall=max(gate - dense, 0.0),
-            gate=gate,
-            own=own,
-            dense=dense,
-            curve=curve,
-            took_s=time.monotonic() - began,
-        )
+            gate = Gate(self.gate, pair)
+            own = gate.own_scores()
+            traces, ended = [], False
+            for at in range(maps):
+                seed_of_map = seed.child("map", at) if at else seed
+                trace, ended = self._trace(gate, own, seed_of_map, None if maps > 1 else beyond)
+                traces.append(trace)
+            measured = judged(gate, own, traces, self.intervals, took_s=time.monotonic() - began)
+        if ended:
+            failing = max(d for d, performance in measured.curve if performance < (measured.gate or 0.0))
+            return replace(measured, value=failing, surplus=0.0, at_least=True)
+        return measured
 
-    def _pruned(
-        self, pair: Pair, network: TransformNetwork, dense: float, gate: float, seed: Seed
-    ) -> tuple[float, Curve]:
+    def _trace(self, gate: Gate, own: Tensor, seed: Seed, beyond: float | None) -> tuple[Trace, bool]:
+        """Fits N_t and prunes it; also says whether it ended early."""
         config = self.config
-        if config.pruning == "one-shot":
-            return bisect_density(
-                lambda density: self._performance(pair, network, masks_at(network, density)),
-                dense=dense,
-                gate=gate,
-                least=config.least_density,
-                tolerance=config.tolerance,
-            )
+        widths = tuple(max(width // self.divisor, 1) for width in config.widths)
+        network = fit_transform(gate.pair, replace(config, widths=widths), seed)
+        tried = {1.0: self._scores(gate, network, None)}
+        asked = gate.asked(own, tried[1.0])
 
-        def pruned_on(density: float) -> float:
+        def passes(density: float) -> bool:
+            tried[density] = self._scores(gate, network, masks_at(network, density))
+            return gate.score(tried[density]) >= asked
+
+        def passes_tuned(density: float) -> bool:
             masks = masks_at(network, density)
-            fine_tune(network, pair, config, masks, seed.child("fine-tune", f"{density:.6g}"))
-            return self._performance(pair, network, masks)
+            fine_tune(network, gate.pair, config, masks, seed.child("fine-tune", f"{density:.6g}"))
+            return passes(density)
 
-        return shrink_density(
-            pruned_on,
-            dense=dense,
-            gate=gate,
-            least=config.least_density,
-            shrink=config.shrink,
-            patience=config.patience,
-        )
-
-    def _own(self, pair: Pair) -> float:
-        """l_B of N_B's own features under the same head, on the gate rows."""
-        return _score(pair, self._head(pair, pair.target_fit).answers(pair.target_gate))
+        ended = False
+        if gate.score(tried[1.0]) >= asked:
+            start, patience = 1.0, config.patience
+            enough = None if config.refine_epochs else beyond
+            if not config.exact:
+                failing, start = bisect_density(
+                    passes,
+                    least=config.least_density,
+                    tolerance=config.tolerance,
+                    enough=enough,
+                )
+                ended = enough is not None and failing > enough and log(start / failing) > config.tolerance
+                if config.refine_epochs and start > config.least_density:
+                    tried = {density: kept for density, kept in tried.items() if density >= start}
+                    patience = 1
+            if config.exact or config.refine_epochs:
+                shrink_density(
+                    passes_tuned,
+                    start=start,
+                    least=config.least_density,
+                    shrink=config.shrink,
+                    patience=patience,
+                )
+        densities = tuple(sorted(tried, reverse=True))
+        return Trace(densities=densities, scores=tuple(tried[density] for density in densities)), ended
 
     @torch.no_grad()
-    def _performance(self, pair: Pair, network: TransformNetwork, masks: Sequence[Tensor] | None) -> float:
-        """l_B(N_t o N_A) on the gate rows."""
-        head = self._head(pair, network(pair.source_fit, masks) if self.config.head == "ridge" else None)
-        return _score(pair, head.answers(network(pair.source_gate, masks)))
-
-    def _head(self, pair: Pair, features_fit: Tensor | None) -> Head:
-        if self.config.head == "frozen" or features_fit is None:
-            return Head(weight=pair.head_weight, bias=pair.head_bias)
-        return fit_ridge(features_fit, pair.labels_fit, pair.classes, balanced=pair.measure == "balanced")
-
-
-def _score(pair: Pair, answers: Tensor) -> float:
-    """Performance l of answers on the gate rows, (gate images,)."""
-    confusion = confusion_of(pair.labels_gate.numpy(), answers.numpy(), pair.classes)
-    return performance_of(confusion, pair.measure)
+    def _scores(self, gate: Gate, network: TransformNetwork, masks: Sequence[Tensor] | None) -> Tensor:
+        """What is read from N_t o N_A on the gate rows."""
+        pair = gate.pair
+        if self.gate.head == "frozen":
+            return gate.scores(pair.target_fit, network(pair.source_gate, masks))
+        fit, gate_rows = network.coordinates(pair.source_fit, pair.source_gate, masks=masks)
+        return gate.scores(fit, gate_rows, width=pair.target_fit.shape[1])
 
 
 def masks_at(network: TransformNetwork, density: float) -> list[Tensor]:
@@ -251,9 +256,14 @@ def fine_tune(
         pair.source_fit,
         pair.target_fit,
         optimizer,
-        epochs=config.fine_tune_epochs,
+        epochs=config.fine_tune_epochs if config.exact else config.refine_epochs,
         batch=config.batch,
         seed=seed,
         name=f"from {pair.source} to {pair.target}",
         masks=masks,
     )
+
+
+def exact_transform(config: TransformConfig) -> TransformConfig:
+    """The same transform network by full iterative magnitude pruning."""
+    return replace(config, exact=True)

@@ -74,6 +74,30 @@ class TransformNetwork(nn.Module):
             hidden = functional.linear(torch.relu(hidden) if depth else hidden, weight, layer.bias)  # type: ignore[arg-type]
         return hidden  # (samples, F_B)
 
+    def coordinates(self, *sources: Tensor, masks: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Outputs for several sets of features, without their common shift, in orthonormal coordinates.
+
+        The output lies in the span of the last layer's columns that a hidden unit still feeds. In an
+        orthonormal basis of it a ridge head is the same head and costs a fraction.
+
+        Returns:
+            for each of `sources`, (samples, F_A), float32 (samples, hidden units or F_B, the fewer).
+        """
+        *before, last = (
+            self.matrices if masks is None else [m * k for m, k in zip(self.matrices, masks, strict=True)]
+        )
+        live = last.any(dim=0)  # (last hidden width,)
+        if not live.any():
+            live[0] = True
+        _, triangular = torch.linalg.qr(last[:, live], mode="r")  # (rank, live units)
+        outputs = []
+        for source in sources:
+            hidden = self.source_scale.done(source)
+            for depth, matrix in enumerate(before):
+                hidden = torch.relu(functional.linear(hidden, matrix, self.layers[depth].bias))  # type: ignore[arg-type]
+            outputs.append(hidden[:, live] @ triangular.T * self.target_scale.deviation)
+        return outputs
+
     def forward(self, source: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
         return self.target_scale.undone(self.mapped(self.source_scale.done(source), masks))
 

@@ -1,0 +1,124 @@
+"""H-score: how much of the variance of A's features lies between B's classes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tanas.distances.base import Measurement, Pair, to_itself
+from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.placing import fit_row_draws, placed
+from tanas.distances.threads import one_thread
+from tanas.seeds import Seed
+
+LEAST_SHRINKAGE = 1e-6
+"""Of a covariance, so that it can be inverted where features outnumber samples."""
+
+
+@dataclass(frozen=True)
+class HScoreDistance:
+    """1 - H / (classes - 1), H = tr(cov(f)^-1 cov(E[f | y])): the share of variance that lies between classes.
+
+    A plain covariance of a thousand features on some 1,500 rows is so near singular that every source scores
+    as perfect: it is shrunken towards a multiple of the identity by the closed form of Ledoit and Wolf, as
+    Ibrahim et al. do. The interval is made of draws of the fit rows; each costs as much as d itself.
+
+    Source: Bao et al., An Information-Theoretic Approach to Transferability in Task Transfer Learning, ICIP 2019;
+    Ibrahim et al., Newer is not Always Better: Rethinking Transferability Metrics, ECML 2022.
+    """
+
+    intervals: IntervalConfig | None = None
+
+    @property
+    def name(self) -> str:
+        return "h-score"
+
+    @property
+    def source(self) -> str:
+        return "Bao et al., ICIP 2019, with the shrunken covariance of Ibrahim et al., ECML 2022"
+
+    @property
+    def cost(self) -> str:
+        return "one covariance of A's features and its factorisation in double precision"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
+
+        Raises:
+            NonFiniteError: features are not finite.
+            SettingError: the fit rows are of one class only.
+        """
+        if pair.same:
+            return to_itself(pair)
+        began = time.monotonic()
+        check_finite(pair)
+        check_classes(pair, self.name)
+
+        def order(features: Tensor, labels: Tensor) -> float:
+            return 1 - min(h_score(features, labels, pair.classes) / (pair.classes - 1), 1.0)
+
+        with one_thread():
+            whole = order(pair.source_fit, pair.labels_fit)
+            draws = fit_row_draws(
+                len(pair.labels_fit),
+                lambda rows: order(pair.source_fit[rows], pair.labels_fit[rows]),
+                whole,
+                self.intervals,
+            )
+        took_s = time.monotonic() - began
+        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+
+
+def h_score(features: Tensor, labels: Tensor, classes: int) -> float:
+    """tr(cov(f)^-1 cov(E[f | y])) with a shrunken covariance, in [0, classes - 1].
+
+    With cov(f) shrunken to (1 - s) cov(f) + s m I, cov(E[f | y]) is shrunken by (1 - s) as well.
+
+    Args:
+        features: (samples, features).
+        labels: class indices, (samples,).
+        classes: number of classes.
+    """
+    f = features.double()
+    centred = f - f.mean(dim=0)
+    covariance = centred.T @ centred / len(f)  # (features, features)
+    if not bool(covariance.diagonal().sum() > 0):
+        return 0.0  # constant features tell nothing
+    shrinkage = ledoit_wolf(centred, covariance)
+    level = covariance.diagonal().mean()
+    shrunken = (1 - shrinkage) * covariance + shrinkage * level * torch.eye(len(covariance), dtype=f.dtype)
+    onehot = functional.one_hot(labels, classes).double()  # (samples, classes)
+    counts = onehot.sum(dim=0)
+    means = (onehot.T @ centred) / counts.clamp_min(1)[:, None]  # (classes, features)
+    solved = torch.cholesky_solve(means.T, torch.linalg.cholesky(shrunken))  # (features, classes)
+    between = (means * solved.T).sum(dim=1)  # (classes,)
+    return float((1 - shrinkage) * (counts / len(f) * between).sum())
+
+
+def ledoit_wolf(centred: Tensor, covariance: Tensor) -> float:
+    """The shrinkage towards a multiple of the identity with the least expected squared error.
+
+    Args:
+        centred: features less their mean, (samples, features) float64.
+        covariance: of them, over the number of samples, (features, features).
+
+    Returns:
+        in [1e-6, 1].
+
+    Source: Ledoit and Wolf, A Well-Conditioned Estimator for Large-Dimensional Covariance Matrices, 2004.
+    """
+    samples, width = centred.shape
+    level = covariance.diagonal().mean()
+    size = covariance.square().sum()
+    away = size - width * level.square()  # of the covariance from the multiple of the identity, squared
+    noise = (centred.square().sum(dim=1).square().sum() / samples - size) / samples
+    return min(max(float(noise / away) if away > 0 else 1.0, LEAST_SHRINKAGE), 1.0)

@@ -1,0 +1,65 @@
+"""How sure a distance is: gate rows drawn anew, and maps fitted anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tanas.errors import check_range
+from tanas.seeds import Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntervalConfig:
+    """How an interval is made."""
+
+    draws: int = 200
+    """Of the gate rows, with replacement: the ends of a 90 % interval then rest on ten draws each."""
+    maps: int = 3
+    """Fitted from as many seeds, or from as many draws of the fit rows where a method has no seed; the draws
+    of gate rows are dealt out among them."""
+    level: float = 0.9
+    """Share of the draws inside the interval."""
+
+    def __post_init__(self) -> None:
+        check_range(self.draws, "draws", "IntervalConfig", low=20)
+        check_range(self.maps, "maps", "IntervalConfig", low=1)
+        check_range(self.level, "level", "IntervalConfig", low=0, high=1, open_ends=True)
+
+    def ends(self, values: Sequence[float]) -> tuple[float, float]:
+        """The interval between two quantiles of values."""
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(np.asarray(values), [tail, 1 - tail])
+        return float(low), float(high)
+
+
+def row_counts(rows: int, draws: int) -> npt.NDArray[np.int64]:
+    """How often each row is in each draw with replacement, (draws, rows).
+
+    It depends on the two numbers alone: every source of a target is judged on the same draws.
+    """
+    generator = Seed(0).child("draws", rows).numpy()
+    counts = generator.multinomial(rows, np.full(rows, 1 / rows), size=draws)
+    return np.asarray(counts, dtype=np.int64)
+
+
+def subsets(rows: int, count: int) -> list[npt.NDArray[np.int64]]:
+    """Draws of four fifths of the rows without replacement, in their order; the same for the same numbers."""
+    return [
+        np.sort(Seed(0).child("subset", rows, at).numpy().permutation(rows)[: max(2, rows * 4 // 5)])
+        for at in range(count)
+    ]
+
+
+def nearer_share(first: Sequence[float], second: Sequence[float]) -> float:
+    """In what share of the common draws the second of two sources is nearer than the first, ties counted half.
+
+    Args:
+        first: `Measurement.draws` of one source of a target.
+        second: of another source of the same target.
+    """
+    a, b = np.asarray(first), np.asarray(second)
+    return float((b < a).mean() + 0.5 * (b == a).mean())

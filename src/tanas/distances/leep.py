@@ -1,0 +1,95 @@
+"""LEEP: how well B's labels follow from the answers of A's own head."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tanas.distances.base import Measurement, Pair, to_itself
+from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.placing import fit_row_draws, placed
+from tanas.distances.threads import one_thread
+from tanas.errors import SettingError
+from tanas.seeds import Seed
+
+
+@dataclass(frozen=True)
+class LeepDistance:
+    """1 - exp(LEEP): one less the geometric mean of the probability that A's own answers give to B's labels.
+
+    A's head, as it is, says how likely each class of A is on an image of B; the fit rows say which classes of B
+    go with it. It needs A's head, and sees no more of A's features than that head tells. The interval is
+    made of draws of the fit rows.
+
+    Source: Nguyen et al., LEEP: A New Measure to Evaluate Transferability of Learned Representations, ICML 2020.
+    """
+
+    intervals: IntervalConfig | None = None
+
+    @property
+    def name(self) -> str:
+        return "leep"
+
+    @property
+    def source(self) -> str:
+        return "Nguyen et al., LEEP, ICML 2020"
+
+    @property
+    def cost(self) -> str:
+        return "one product of A's features and A's head"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
+
+        Raises:
+            NonFiniteError: features or answers are not finite.
+            SettingError: the pair holds no head for A's features, or the fit rows are of one class only.
+        """
+        if pair.same:
+            return to_itself(pair)
+        began = time.monotonic()
+        check_finite(pair)
+        check_classes(pair, self.name)
+        weight, bias = pair.source_head_weight, pair.source_head_bias
+        if weight.shape != (len(bias), pair.source_fit.shape[1]) or len(bias) < 2:
+            raise SettingError(
+                f"The 'leep' distance needs the head of the representative of {pair.source}, of at least two "
+                f"classes for {pair.source_fit.shape[1]} features. Got {tuple(weight.shape)} instead."
+            )
+        with one_thread():
+            answers = torch.softmax((pair.source_fit @ weight.T + bias).double(), dim=1)
+
+            def order(rows: Tensor) -> float:
+                return -math.expm1(leep(answers[rows], pair.labels_fit[rows], pair.classes))
+
+            whole = order(torch.arange(len(answers)))
+            draws = fit_row_draws(len(answers), order, whole, self.intervals)
+        took_s = time.monotonic() - began
+        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+
+
+def leep(answers: Tensor, labels: Tensor, classes: int) -> float:
+    """Mean log likelihood of B's labels under the classifier that A's answers and their joint counts make.
+
+    Args:
+        answers: probabilities of A's classes, (samples, classes of A).
+        labels: class indices of B, (samples,).
+        classes: of B.
+
+    Returns:
+        at most 0.
+    """
+    joint = functional.one_hot(labels, classes).to(answers.dtype).T @ answers / len(answers)
+    given = joint / joint.sum(dim=0).clamp_min(torch.finfo(joint.dtype).tiny)  # (classes, classes of A)
+    likely = (given[labels] * answers).sum(dim=1)  # (samples,)
+    return float(likely.log().mean())

@@ -1,0 +1,149 @@
+"""LogME: the evidence that a linear model on A's features gives to B's labels."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tanas.distances.base import Measurement, Pair, to_itself
+from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.placing import fit_row_draws, placed
+from tanas.distances.threads import one_thread
+from tanas.seeds import Seed
+
+ITERATIONS = 200
+"""Most of LogME's fixed-point iterations; it takes some ten."""
+SETTLED = 1e-6
+"""The iteration ends when alpha / beta changes by less than this share of itself."""
+LEAST_SQUARES = 1e-9
+"""Residuals and weights count as at least this share of the labels' sum of squares, and their degrees of freedom
+as at least this number: features that fit labels without any error would have an infinite evidence."""
+RANK = 1e-11
+"""Directions with a smaller share of the greatest variance are rounding errors of a Gram matrix in float64."""
+SATURATED = 30.0
+"""From here on exp(-|x|) is lost beside 1 in float64: the score itself then keeps the order."""
+
+
+@dataclass(frozen=True)
+class LogMeDistance:
+    """1 / (1 + exp(x)), x the greatest log evidence per sample of a Bayesian linear model, mean over classes.
+
+    The one-hot labels of each class are regressed on A's features with a Gaussian prior on the weights; its
+    precision alpha and the noise's beta are those with the greatest evidence, found by fixed-point iteration on
+    one eigendecomposition for all classes. Beyond |x| = 30 what is more becomes shortfall or surplus, so that
+    order is kept. The interval is made of draws of the fit rows; each costs as much as d itself.
+
+    Source: You et al., LogME: Practical Assessment of Pre-trained Models for Transfer Learning, ICML 2021.
+    """
+
+    intervals: IntervalConfig | None = None
+
+    @property
+    def name(self) -> str:
+        return "logme"
+
+    @property
+    def source(self) -> str:
+        return "You et al., LogME, ICML 2021"
+
+    @property
+    def cost(self) -> str:
+        return "one eigendecomposition of the Gram matrix of A's features in double precision"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
+
+        Raises:
+            NonFiniteError: features are not finite.
+            SettingError: the fit rows are of one class only.
+        """
+        if pair.same:
+            return to_itself(pair)
+        began = time.monotonic()
+        check_finite(pair)
+        check_classes(pair, self.name)
+
+        def order(features: Tensor, labels: Tensor) -> float:
+            return falling(log_evidence(features, labels, pair.classes))
+
+        with one_thread():
+            whole = order(pair.source_fit, pair.labels_fit)
+            draws = fit_row_draws(
+                len(pair.labels_fit),
+                lambda rows: order(pair.source_fit[rows], pair.labels_fit[rows]),
+                whole,
+                self.intervals,
+            )
+        took_s = time.monotonic() - began
+        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+
+
+def log_evidence(features: Tensor, labels: Tensor, classes: int) -> float:
+    """Greatest log evidence per sample of linear models for the one-hot labels, mean over the classes.
+
+    Args:
+        features: (samples, features).
+        labels: class indices, (samples,).
+        classes: number of classes; one without a sample is left out.
+
+    Source: algorithm 1 of You et al.; the updates of alpha and beta are MacKay's, in the basis of the features'
+    left singular vectors, which is computed once.
+    """
+    f = features.double()
+    samples, width = f.shape
+    wanted = functional.one_hot(labels, classes).double()  # (samples, classes)
+    wanted = wanted[:, wanted.sum(dim=0) > 0]
+    # squared singular values s and, by class, the squared coordinates of y along the left singular vectors
+    if samples >= width:
+        s, basis = torch.linalg.eigh(f.T @ f)
+        kept = s > RANK * s[-1]
+        s = s[kept]
+        along = (basis[:, kept].T @ (f.T @ wanted)).square() / s[:, None]  # (rank, classes)
+    else:
+        s, basis = torch.linalg.eigh(f @ f.T)
+        kept = s > RANK * s[-1]
+        s = s[kept]
+        along = (basis[:, kept].T @ wanted).square()  # (rank, classes)
+    total = wanted.square().sum(dim=0)  # (classes,)
+    outside = (total - along.sum(dim=0)).clamp_min(0)  # (classes,)
+    least = LEAST_SQUARES * total
+    smallest = least / s.max() if len(s) else torch.ones_like(total)  # of squared weights, (classes,)
+    s = s[:, None]  # (rank, 1)
+    alpha, beta = torch.ones_like(total), torch.ones_like(total)
+    for _ in range(ITERATIONS):
+        ratio = alpha / beta  # (classes,)
+        gamma = (s / (s + ratio)).sum(dim=0)
+        squares = (s * along / (s + ratio).square()).sum(dim=0)
+        residual = ((ratio / (s + ratio)).square() * along).sum(dim=0) + outside
+        alpha = gamma.clamp_min(LEAST_SQUARES) / squares.clamp_min(smallest)
+        beta = (samples - gamma).clamp_min(LEAST_SQUARES) / residual.clamp_min(least)
+        if bool(((alpha / beta - ratio).abs() <= SETTLED * ratio).all()):
+            break
+    ratio = alpha / beta
+    squares = (s * along / (s + ratio).square()).sum(dim=0)
+    residual = ((ratio / (s + ratio)).square() * along).sum(dim=0) + outside
+    evidence = 0.5 * (
+        len(s) * alpha.log()  # directions without variance cancel against the determinant
+        + samples * beta.log()
+        - samples * math.log(2 * math.pi)
+        - beta * residual
+        - alpha * squares
+        - (alpha + beta * s).log().sum(dim=0)
+    )  # (classes,)
+    return float((evidence / samples).mean())
+
+
+def falling(x: float) -> float:
+    """1 / (1 + exp(x)), and beyond |x| = `SATURATED` so much above 1 or below 0 as |x| exceeds it."""
+    inside = min(max(x, -SATURATED), SATURATED)
+    return 1 / (1 + math.exp(inside)) + (inside - x)
