@@ -31,6 +31,7 @@ check: $(INSTALLED_DEV)
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	$(PY) scripts/make_evidence.py --check
 	$(PY) scripts/run_docs.py
 
 bench: $(INSTALLED)

@@ -1,0 +1,442 @@
+"""How far faster distances agree with the exact one, how stable each is, and which gate to ask for.
+
+    TANAS_DATA=DIR python benchmarks/agreement.py --out WORK [--parts gate,eighth,paper]
+
+On the paper's ten base tasks with the laptop preset's representatives, one thread:
+
+- gate: on two development targets, mnist:is=1 and fashion-mnist:is=dress, full iterative pruning from two seeds
+  is judged under many gates: how saturated, how stable between seeds, how far the closed form agrees.
+- eighth: all 90 pairs at an eighth of the hidden widths: the exact method from two seeds against every other.
+- paper: at the paper's widths with 2,000 fit rows, three targets from nine sources.
+
+Every pair is a file in WORK; the same command goes on where it stopped. The figures go to
+benchmarks/records/agreement.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tanas.building import PAPER_STARTER
+from tanas.dictionary.learn import prepare
+from tanas.distances.agreement import spearman
+from tanas.distances.base import Pair
+from tanas.distances.features import FeatureCache
+from tanas.distances.gate import Gate, GateConfig, crossing
+from tanas.distances.linear import LinearConfig, LinearDistance
+from tanas.distances.methods import METHODS, NARROW, DistanceConfig, make_distance
+from tanas.distances.pairs import PairConfig, make_pair
+from tanas.distances.representative import (
+    Representative,
+    RepresentativeState,
+    represent,
+    representative_from,
+    state_of,
+)
+from tanas.distances.transform import TransformConfig, fine_tune, fit_transform, masks_at
+from tanas.errors import SettingError
+from tanas.presets import laptop
+from tanas.records import from_plain, to_plain, write_bytes
+from tanas.seeds import Seed
+from tanas.tasks.library import Library
+from tanas.tasks.task import Task
+from tanas.versions import processor, versions
+
+RECORD = Path(__file__).parent / "records" / "agreement.json"
+
+DEVELOPMENT = ("mnist:is=1", "fashion-mnist:is=dress")
+"""Targets on which the gate was chosen: an easy and a hard one."""
+FULL_WIDTH = ("mnist:is=3", "fashion-mnist:is=coat", "fashion-mnist:is=trouser")
+"""Targets at the paper's widths: none of the development ones."""
+SECOND_SEED = ("mnist:is=3", "mnist:is=0", "fashion-mnist:is=coat", "fashion-mnist:is=trouser")
+"""Targets for which the exact method runs from a second seed."""
+FULL_ROWS = 2000
+
+HEADS = {
+    "balanced": GateConfig(measure="balanced"),
+    "accuracy": GateConfig(measure="accuracy"),
+    "frozen": GateConfig(head="frozen", measure="balanced"),
+}
+"""Heads that a walk down the densities is read with: a refitted one differs with what it weighs."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A gate that is tried."""
+
+    head: str
+    measure: str
+    asked: str
+    slack: float
+    errors: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """In words."""
+        slack = f"{self.errors:g} standard errors" if self.errors else f"{self.slack:g}"
+        against = {"own": "B's own", "dense": "the dense N_t's", "absolute": "1"}[self.asked]
+        return f"{self.head} head, {self.measure}, {against} - {slack}"
+
+
+def gates() -> list[Asked]:
+    """The gates that are compared."""
+    refitted = [
+        Asked("balanced", measure, asked, slack)
+        for measure, slacks in (("balanced", (0.02, 0.04, 0.1)), ("area", (0.005, 0.01, 0.015, 0.02, 0.04)))
+        for asked in ("own", "dense")
+        for slack in slacks
+    ]
+    errors = [
+        Asked("balanced", measure, "own", 0.0, e) for measure in ("balanced", "area") for e in (1.0, 2.0)
+    ]
+    others = [
+        *(Asked("accuracy", "accuracy", asked, s) for asked in ("own", "dense") for s in (0.005, 0.01, 0.02)),
+        *(Asked("frozen", measure, "own", 0.04) for measure in ("balanced", "accuracy", "area")),
+        *(Asked("balanced", m, "absolute", 0.04) for m in ("balanced", "area")),
+        Asked("frozen", "accuracy", "absolute", 0.04),
+    ]
+    return [*refitted, *errors, *others]
+
+
+class Work:
+    """The tasks, their representatives and what was measured, in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.config = laptop()
+        self._library = Library()
+        self._tasks: dict[str, Task] = {}
+        self._representatives: dict[str, Representative] = {}
+        self._features = FeatureCache(2**30)
+
+    def pair(self, source: str, target: str, needs: Sequence[str], rows: int) -> Pair:
+        """Two of the base tasks as a pair."""
+        return make_pair(
+            self.representative(source),
+            self.representative(target),
+            self.task(target),
+            PairConfig(fit_images=rows),
+            self._features,
+            needs=needs,
+        )
+
+    def task(self, name: str) -> Task:
+        """A base task without its test split."""
+        if name not in self._tasks:
+            task = self._library.open(name)
+            task = prepare(task, performance=self.config.performance, limit=self.config.limit)
+            self._tasks[name] = task.without_test()
+        return self._tasks[name]
+
+    def representative(self, name: str) -> Representative:
+        """Of a base task, from the folder or trained."""
+        if name not in self._representatives:
+            path = self.folder / "representatives" / f"{_slug(name)}.pt"
+            if not path.exists():
+                made = represent(
+                    self.task(name),
+                    self.config.representative,
+                    seed=Seed(0).child("represent"),
+                    listener=print,
+                )
+                state, tensors = state_of(made)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.save({"state": to_plain(state), "tensors": tensors}, path.with_suffix(".part"))
+                os.replace(path.with_suffix(".part"), path)
+            kept = torch.load(path, weights_only=True)
+            state = from_plain(RepresentativeState, kept["state"], where=str(path))
+            self._representatives[name] = representative_from(state, kept["tensors"])
+        return self._representatives[name]
+
+    def kept(self, *names: object) -> Path:
+        """The file of a piece."""
+        return self.folder / "pieces" / ("-".join(_slug(str(name)) for name in names) + ".json")
+
+
+def main() -> None:
+    """Measures what is not there yet and writes the record."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--parts", default="gate,eighth,paper")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    work = Work(arguments.out)
+    parts = {"gate": gate_part, "eighth": eighth_part, "paper": paper_part}
+    for name in arguments.parts.split(","):
+        for _ in parts[name](work):
+            pass
+        write_record(work)
+    print(f"The record is {RECORD}.")
+
+
+def ordered(targets: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(source, target) of all base tasks to some of them."""
+    return ((source, target) for target in targets for source in PAPER_STARTER if source != target)
+
+
+def gate_part(work: Work) -> Iterator[None]:
+    """Walks of full iterative pruning, read under every head, on the development targets."""
+    for source, target in ordered(DEVELOPMENT):
+        for seed in (0, 1):
+            path = work.kept("walk", seed, source, target)
+            if not path.exists():
+                pair = work.pair(source, target, (), 1500)
+                _write(path, walk(pair, Seed(seed).child(source, target)))
+                print(f"walked {source} -> {target}, seed {seed}", flush=True)
+            yield
+
+
+def walk(pair: Pair, seed: Seed) -> dict[str, Any]:
+    """Performances of N_t at an eighth of the hidden widths, all the way down, and of the closed form."""
+    config = TransformConfig(
+        widths=tuple(w // NARROW for w in TransformConfig().widths), exact=True, shrink=0.6
+    )
+    began = time.process_time()
+    network = fit_transform(pair, config, seed)
+    densities, reads = [1.0], [_read(pair, *_outputs(network, pair, None))]
+    while densities[-1] * config.shrink > config.least_density:
+        densities.append(densities[-1] * config.shrink)
+        masks = masks_at(network, densities[-1])
+        fine_tune(network, pair, config, masks, seed.child("fine-tune", f"{densities[-1]:.6g}"))
+        reads.append(_read(pair, *_outputs(network, pair, masks)))
+    took = time.process_time() - began
+    own = _read(pair, pair.target_fit, pair.target_gate, pair.target_gate)
+    return {"densities": densities, "reads": reads, "own": own, "took_s": took}
+
+
+@torch.no_grad()
+def _outputs(network: Any, pair: Pair, masks: Sequence[Tensor] | None) -> tuple[Tensor, Tensor, Tensor]:
+    fit, gate = network.coordinates(pair.source_fit, pair.source_gate, masks=masks)
+    return fit, gate, network(pair.source_gate, masks)
+
+
+def _read(pair: Pair, fit: Tensor, gate_rows: Tensor, whole: Tensor) -> dict[str, float]:
+    """L by every head and measure, and the standard errors of those that are asked in them."""
+    read = {}
+    width = pair.target_fit.shape[1]
+    for head, config in HEADS.items():
+        frozen = config.head == "frozen"
+        scores = Gate(config, pair).scores(fit, whole if frozen else gate_rows, width=width)
+        for measure in ("balanced", "accuracy", "area"):
+            gate = Gate(replace(config, measure=measure, slack=0.0, errors=1.0), pair)
+            read[f"{head} {measure}"] = gate.score(scores)
+            read[f"{head} {measure} error"] = gate.slack(scores)
+    return read
+
+
+def order_under(asked: Asked, walked: Mapping[str, Any]) -> float:
+    """`Measurement.order` of a walk under a gate."""
+    key = f"{asked.head} {asked.measure}"
+    performances = [read[key] for read in walked["reads"]]
+    against = {"own": walked["own"][key], "dense": performances[0], "absolute": 1.0}[asked.asked]
+    slack = max(asked.slack, asked.errors * walked["own"][f"{key} error"])
+    met = crossing(walked["densities"], performances, against - slack)
+    return met.value + met.shortfall - met.surplus
+
+
+def eighth_part(work: Work) -> Iterator[None]:
+    """All pairs at an eighth of the hidden widths, by every method; the exact one twice for some targets."""
+    config = DistanceConfig(
+        transform=TransformConfig(widths=tuple(w // NARROW for w in TransformConfig().widths))
+    )
+    methods = [name for name in METHODS if name not in ("narrow", "transform", "exact")]
+    for source, target in ordered(PAPER_STARTER):
+        for name in methods:
+            yield _measure(work, "eighth", name, config, 0, source, target, 1500)
+        for name in ("transform", "exact"):
+            yield _measure(work, "eighth", name, config, 0, source, target, 1500)
+    for source, target in ordered(PAPER_STARTER):
+        yield _measure(work, "eighth", "transform", config, 1, source, target, 1500)
+    for source, target in ordered(SECOND_SEED):
+        yield _measure(work, "eighth", "exact", config, 1, source, target, 1500)
+
+
+def paper_part(work: Work) -> Iterator[None]:
+    """Some targets at the paper's widths."""
+    config = DistanceConfig()
+    methods = [name for name in METHODS if name not in ("exact", "transform")]
+    for source, target in ordered(FULL_WIDTH):
+        for name in (*methods, "transform", "exact"):
+            yield _measure(work, "paper", name, config, 0, source, target, FULL_ROWS)
+
+
+def _measure(
+    work: Work, part: str, name: str, config: DistanceConfig, seed: int, source: str, target: str, rows: int
+) -> None:
+    path = work.kept(part, name, seed, source, target)
+    if path.exists():
+        return
+    distance = make_distance(config, name)
+    pair = work.pair(source, target, distance.needs, rows)
+    began = time.process_time()
+    try:
+        measured = distance(pair, Seed(seed).child(source, target))
+    except SettingError as refused:
+        _write(path, {"refused": str(refused)})
+        return
+    took = time.process_time() - began
+    _write(path, {"order": measured.order, "value": measured.value, "cpu_s": took})
+    if name == "exact":
+        print(f"{part}: {source} -> {target}, seed {seed}: {measured.order:.4f} in {took:.0f} s", flush=True)
+
+
+def write_record(work: Work) -> None:
+    """Gathers what is there."""
+    record = {
+        "what": "agreement with the exact method, stability and the gate, on the paper's ten base tasks",
+        "command": "TANAS_DATA=DIR python benchmarks/agreement.py --out WORK",
+        "n": {"representatives": 1, "seeds of the maps": 2},
+        "seeds": [0, 1],
+        "hardware": {"processor": processor(), "cores": os.cpu_count(), "threads used": 1},
+        "versions": versions(),
+        "gate": _gate_table(work),
+        "eighth": _agreement(work, "eighth", PAPER_STARTER, ("transform", "exact")),
+        "paper": _agreement(work, "paper", FULL_WIDTH, ()),
+    }
+    write_bytes(RECORD, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _gate_table(work: Work) -> dict[str, Any]:
+    pairs = [
+        pair
+        for pair in ordered(DEVELOPMENT)
+        if all(work.kept("walk", seed, *pair).exists() for seed in (0, 1))
+    ]
+    if len(pairs) < len(list(ordered(DEVELOPMENT))):
+        return {}
+    walks = {seed: [_read_json(work.kept("walk", seed, *pair)) for pair in pairs] for seed in (0, 1)}
+    rows = []
+    for asked in gates():
+        first, second = ([order_under(asked, walked) for walked in walks[seed]] for seed in (0, 1))
+        gate = GateConfig(
+            head="frozen" if asked.head == "frozen" else "ridge",
+            asked=asked.asked,
+            slack=asked.slack,
+            errors=asked.errors,
+            measure=asked.measure,
+        )
+        closed = []
+        if asked.head != "frozen":
+            for source, target in pairs:
+                path = work.kept("closed", asked.name, source, target)
+                if not path.exists():
+                    distance = LinearDistance(LinearConfig(), gate)
+                    measured = distance(work.pair(source, target, (), 1500), Seed(0))
+                    _write(path, {"order": measured.order})
+                closed.append(_read_json(path)["order"])
+        within = [
+            spearman([first[i] for i in own], [second[i] for i in own])
+            for own in ([i for i, pair in enumerate(pairs) if pair[1] == target] for target in DEVELOPMENT)
+        ]
+        rows.append(
+            {
+                "gate": asked.name,
+                "share at 1": round(float(np.mean([order >= 1 for order in first])), 3),
+                "share at the least": round(float(np.mean([order <= 1e-3 for order in first])), 3),
+                "spearman between seeds": _rounded(spearman(first, second)),
+                "the same within targets": [_rounded(value) for value in within],
+                "spearman with linear": _rounded(spearman(first, closed)) if closed else None,
+            }
+        )
+    return {"targets": list(DEVELOPMENT), "pairs": len(pairs), "rows": rows}
+
+
+def _agreement(
+    work: Work, part: str, targets: Sequence[str], again: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    exact = _orders(work, part, "exact", 0, targets)
+    for name in METHODS:
+        orders = _orders(work, part, name, 0, targets)
+        if not orders:
+            continue
+        common = [pair for pair in orders if pair in exact]
+        row: dict[str, Any] = {
+            "pairs": len(common),
+            "cpu_s": round(float(np.median([entry["cpu_s"] for entry in orders.values()])), 3),
+            "cpu_s mean": round(float(np.mean([entry["cpu_s"] for entry in orders.values()])), 3),
+            "share at 1": round(float(np.mean([entry["value"] >= 1 for entry in orders.values()])), 3),
+            "with exact": _compared(exact, orders, common),
+        }
+        if name in again and (second := _orders(work, part, name, 1, targets)):
+            both = [pair for pair in orders if pair in second]
+            row["between seeds"] = {"pairs": len(both), **_compared(orders, second, both)}
+            crossed = [pair for pair in second if pair in exact]
+            if name != "exact":
+                row["another seed with exact"] = _compared(exact, second, crossed)
+        table[name] = row
+    return table
+
+
+def _orders(
+    work: Work, part: str, name: str, seed: int, targets: Sequence[str]
+) -> dict[tuple[str, str], dict[str, float]]:
+    found = {}
+    for pair in ordered(targets):
+        path = work.kept(part, name, seed, *pair)
+        if path.exists() and "order" in (entry := _read_json(path)):
+            found[pair] = entry
+    return found
+
+
+def _compared(
+    reference: Mapping[tuple[str, str], Mapping[str, float]],
+    other: Mapping[tuple[str, str], Mapping[str, float]],
+    pairs: Sequence[tuple[str, str]],
+) -> dict[str, Any] | None:
+    """Rank agreement over pairs, within targets, and how often the nearest is the same."""
+    if len(pairs) < 3:
+        return None
+    within, same, targets = [], 0, []
+    for target in dict.fromkeys(pair[1] for pair in pairs):
+        own = [pair for pair in pairs if pair[1] == target]
+        if len(own) < len(PAPER_STARTER) - 1:
+            continue
+        targets.append(target)
+        a, b = ([orders[pair]["order"] for pair in own] for orders in (reference, other))
+        if (found := spearman(a, b)) is not None:
+            within.append(found)
+        same += int(np.argmin(a) == np.argmin(b))
+    a, b = ([orders[pair]["order"] for pair in pairs] for orders in (reference, other))
+    return {
+        "spearman": _rounded(spearman(a, b)),
+        "mean spearman within a target": round(float(np.mean(within)), 3) if within else None,
+        "same nearest": f"{same} of {len(targets)}",
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, json.dumps(value).encode())
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path.read_bytes())
+    return read
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in ".=" else "_" for letter in name)
+
+
+if __name__ == "__main__":
+    main()

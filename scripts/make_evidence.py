@@ -1,0 +1,134 @@
+"""Makes the parts of docs/ that show committed records, and their pictures: what a page says is what was measured.
+
+    python scripts/make_evidence.py            makes them
+    python scripts/make_evidence.py --check    says what differs, with status 1
+
+The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
+benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
+agreement.json and transfer.json. A picture carries the hash of its record:
+drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from tanas.evidence.comparison import Record, agreement_page, transfer_page
+from tanas.evidence.figure2 import Figure2Record
+from tanas.evidence.figure2_page import page, pictures
+from tanas.records import read_json, read_record, write_bytes
+from tanas.reports.charts import Chart, to_svg
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = "pictures/"
+"""Folder of the pictures, from a page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a record gives to a page."""
+
+    text: str
+    charts: Mapping[str, Chart] = field(default_factory=dict)
+    """By the name of the picture's file, without its suffix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Which part of which page is made, from which record."""
+
+    page: str
+    name: str
+    """Of the part, and of the record's file."""
+    make: Callable[[Path], Part]
+
+
+def figure2_part(record: Path) -> Part:
+    """The page of Figure 2."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    measured = read_record(Figure2Record, record)
+    return Part(text=page(measured, folder=PICTURES), charts=pictures(measured))
+
+
+def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
+    """A part of the page that compares distances."""
+    return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
+
+
+SOURCES = (
+    Source(page="figure2.md", name="figure2", make=figure2_part),
+    Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
+    Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
+)
+
+
+def outputs(root: Path, sources: tuple[Source, ...] = SOURCES) -> dict[Path, bytes]:
+    """Every file that is made, as it should be.
+
+    Args:
+        root: of the project.
+        sources: what is made.
+
+    Raises:
+        ValueError: a page has no place for its part.
+    """
+    made: dict[Path, bytes] = {}
+    for source in sources:
+        path = root / "docs" / source.page
+        record = root / "benchmarks" / "records" / f"{source.name}.json"
+        part = source.make(record)
+        text = made.get(path, path.read_bytes()).decode()
+        begin, end = (f"<!-- {word} {source.name} -->" for word in ("begin", "end"))
+        before, found_begin, rest = text.partition(f"{begin}\n")
+        _, found_end, after = rest.partition(end)
+        if not (found_begin and found_end):
+            raise ValueError(f"{path} has no part between '{begin}' and '{end}'. Put both lines into it.")
+        made[path] = f"{before}{begin}\n\n{part.text}\n{end}{after}".encode()
+        for name, chart in part.charts.items():
+            picture = root / "docs" / PICTURES / f"{name}.svg"
+            made[picture] = f"{to_svg(chart).strip()}\n{stamp(record)}\n".encode()
+    return made
+
+
+def stamp(record: Path) -> str:
+    """The line of a picture that says which record it shows."""
+    return f"<!-- of {record.name}, sha256 {hashlib.sha256(record.read_bytes()).hexdigest()} -->"
+
+
+def differences(made: Mapping[Path, bytes]) -> list[Path]:
+    """The files that are not as they should be; of a picture only its last line, the stamp, is compared."""
+
+    def compared(path: Path, content: bytes) -> bytes:
+        return content.splitlines()[-1] if path.suffix == ".svg" else content
+
+    return [
+        path
+        for path, content in made.items()
+        if not path.exists() or compared(path, path.read_bytes()) != compared(path, content)
+    ]
+
+
+def main(arguments: list[str], root: Path = ROOT, sources: tuple[Source, ...] = SOURCES) -> int:
+    """Makes or checks everything; 1 if something differs."""
+    made = outputs(root, sources)
+    wrong = differences(made)
+    if arguments == ["--check"]:
+        for path in wrong:
+            print(
+                f"{path.relative_to(root)} is not what its record gives. Run: python scripts/make_evidence.py"
+            )
+        return 1 if wrong else 0
+    for path in wrong:
+        write_bytes(path, made[path])
+        print(f"wrote {path.relative_to(root)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+"""Text for docs/ from the records of the benchmarks that compare distances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Record = Mapping[str, Any]
+"""A record of a benchmark, as JSON holds it."""
+
+
+def agreement_page(record: Record) -> str:
+    """What `benchmarks/agreement.py` measured: the gate, and each method beside the exact one."""
+    parts = [_made(record, f"seeds of the maps {', '.join(map(str, record['seeds']))}")]
+    gate = record["gate"]
+    if gate:
+        parts.append(
+            f"**The gate**, on the development targets {' and '.join(f'`{t}`' for t in gate['targets'])} "
+            f"({gate['pairs']} pairs, full iterative pruning at an eighth of the hidden widths). 'Between seeds' is "
+            "Spearman's rank correlation of two seeds' distances, over all pairs and within each target; 'at 1' and "
+            "'at the least' are the shares of pairs at either end, whose order only the tie-break decides."
+        )
+        rows = [
+            [
+                row["gate"],
+                _share(row["share at 1"]),
+                _share(row["share at the least"]),
+                _number(row["spearman between seeds"]),
+                " / ".join(_number(value) for value in row["the same within targets"]),
+                _number(row["spearman with linear"]),
+            ]
+            for row in sorted(gate["rows"], key=lambda row: -(row["spearman between seeds"] or -1))
+        ]
+        head = ["gate", "at 1", "at the least", "between seeds", "within targets", "`linear` with exact"]
+        parts.append(_table(head, rows))
+    for part, what in (
+        ("eighth", "**Agreement at an eighth of the hidden widths**, all pairs of the ten base tasks"),
+        ("paper", "**Agreement at the paper's widths**, 2,000 fit rows, three targets from nine sources"),
+    ):
+        if table := record[part]:
+            parts.append(
+                f"{what}: with the exact method's first seed, and between two seeds of each method's own."
+            )
+            parts.append(_agreement(table, part))
+    return "\n\n".join(parts) + "\n"
+
+
+def _agreement(table: Mapping[str, Record], part: str) -> str:
+    rows = []
+    for name, row in table.items():
+        with_exact, seeds = row["with exact"], row.get("between seeds")
+        called = "transform" if part == "paper" else "transform (here as narrow as `narrow`)"
+        rows.append(
+            [
+                f"`{name}`" if name != "transform" else called.replace("transform", "`transform`", 1),
+                "-" if name == "exact" or with_exact is None else _number(with_exact["spearman"]),
+                "-"
+                if name == "exact" or with_exact is None
+                else _number(with_exact["mean spearman within a target"]),
+                "-" if name == "exact" or with_exact is None else with_exact["same nearest"],
+                "-" if not seeds else f"{_number(seeds['spearman'])} ({seeds['pairs']} pairs)",
+                _share(row["share at 1"]),
+                f"{row['cpu_s mean']:.3g}",
+            ]
+        )
+    head = [
+        "method",
+        "Spearman with exact",
+        "mean within a target",
+        "same nearest",
+        "between seeds",
+        "at 1",
+        "CPU-s a pair (mean)",
+    ]
+    text = _table(head, rows)
+    crossed = table.get("transform", {}).get("another seed with exact")
+    if crossed:
+        text += (
+            "\n\n`transform` and `exact` with the same seed share the dense fit. From another seed, `transform` "
+            f"agrees with `exact` by {_number(crossed['spearman'])} (within a target "
+            f"{_number(crossed['mean spearman within a target'])}, same nearest {crossed['same nearest']})."
+        )
+    return text
+
+
+def transfer_page(record: Record) -> str:
+    """What `benchmarks/transfer.py` measured: how well each method foretells the worth of a source."""
+    n = record["n"]
+    parts = [
+        _made(record, f"seeds {', '.join(map(str, record['seeds']))}"),
+        f"{n['targets']} targets from {n['sources']} sources; the worth of a source is l on test images after a head "
+        f"was fitted to its features on {n['labelled images']} labelled images (frozen), or the whole network on the "
+        f"same images (fine-tuned); means over {n['few-label draws']} draws. {n['columns measured']} of "
+        f"{n['columns in all']} columns are measured. tau is the weighted Kendall correlation of a method's order with "
+        "the worth, 1 at best; regret@k is what is lost in l by the best of its first k. Intervals (90 %) are over "
+        "draws of the targets.",
+    ]
+    rows = []
+    ranked = sorted(
+        record["table"].items(), key=lambda entry: -(_mean_of(entry[1]["frozen"], "tau") or -2), reverse=False
+    )
+    for name, row in ranked:
+        cost = row.get("cpu_s")
+        needs = row.get("needs_cpu_s") or 0
+        rows.append(
+            [
+                name if " " in name else f"`{name}`",
+                *(_with_interval(row[kind], "tau") for kind in ("frozen", "fine_tuned")),
+                *(_with_interval(row["frozen"], key) for key in ("regret@1", "regret@3")),
+                "-" if cost is None else f"{cost + needs:.2g}",
+                str(row["frozen"].get("columns", 0)),
+            ]
+        )
+    head = [
+        "order",
+        "tau, frozen",
+        "tau, fine-tuned",
+        "regret@1, frozen",
+        "regret@3, frozen",
+        "CPU-s a pair",
+        "columns",
+    ]
+    parts.append(_table(head, rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _mean_of(figures: Record, key: str) -> float | None:
+    found = figures.get(key)
+    return None if found is None else found["mean"]
+
+
+def _with_interval(figures: Record, key: str) -> str:
+    found = figures.get(key)
+    if found is None or found["mean"] is None:
+        return "-"
+    low, high = found["interval"]
+    ends = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return f"{found['mean']:.3f}{ends}"
+
+
+def _made(record: Record, seeds: str) -> str:
+    hardware = record["hardware"]
+    libraries = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return (
+        f"{seeds[0].upper()}{seeds[1:]}; {hardware['cores']} cores ({hardware['processor']}), figures of one thread; "
+        f"{libraries}. Remade by `{record['command']}`."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown; all but the first column are flushed right."""
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
