@@ -27,7 +27,7 @@ training = { epochs = 3, batch = 16, learning_rate = 0.01 }
 fit_images = 40
 gate_images = 20
 
-[distance]
+[distance.transform]
 widths = [16, 8]
 epochs = 2
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import Answer, bars
+from tests.sessions import without_times
 
 import tanas as package
 from tanas import cli
@@ -95,6 +98,7 @@ class TestJson:
             ("dictionary", "build", "known", "npz:bars.npz", *tiny): lambda d: len(d) == 3,
             ("dictionary", "remove", "known", "npz:bars.npz"): lambda d: d == {"removed": "npz:bars.npz"},
             ("distance", "known", *tiny): lambda d: len(d["values"]) == 2 if "values" in d else len(d) > 1,
+            ("distance", "known", "--compare", *tiny): lambda d: set(d["matrices"]) >= {"transform", "knn"},
             ("nearest", "known", atom, *tiny): lambda d: (
                 [each["atom"] for each in d] == ["npz:bars.npz:is=upright"]
             ),
@@ -207,6 +211,132 @@ class TestStatus:
         piped = f"{sys.executable} -m tanas --help | true"
         done = subprocess.run(piped, shell=True, capture_output=True, text=True)
         assert done.stderr == ""
+
+
+class TestDistances:
+    tiny = ("--config", "tiny.toml")
+    across, upright = "npz:bars.npz:is=across", "npz:bars.npz:is=upright"
+
+    def test_the_help_lists_every_method_and_no_other(self, capsys: pytest.CaptureFixture[str]) -> None:
+        from tanas.distances.methods import METHODS
+
+        for command in ("distance", "nearest", "search"):
+            out = re.sub(r"[│\s]+", " ", shown(capsys, command, "--help").out)
+            found = re.search(r"Of measuring a distance: (.*?)\.", out)
+            assert found is not None
+            assert [name.split(" ")[0] for name in found[1].split(", ")] == list(METHODS), command
+
+    @pytest.mark.parametrize(
+        "command",
+        [("distance", "known"), ("nearest", "known", "npz:bars.npz"), (*SEARCH[:2], "--out", "run")],
+        ids=lambda command: str(command[0]),
+    )
+    def test_a_method_that_is_none_is_refused_with_the_near_ones(
+        self, tanas: Command, command: tuple[str, ...]
+    ) -> None:
+        answer = tanas(*command, "--method", "transfrom")
+        assert answer.status == 2
+        assert answer.err == (
+            "tanas: 'transfrom' is no method of measuring a distance. Did you mean 'transform'?\n"
+        )
+
+    def test_every_method_measures_and_repeats_itself(self, tanas: Command, desk: Path) -> None:
+        from tanas.distances.methods import METHODS
+
+        first = {}
+        for method in METHODS:
+            answer = tanas("distance", "known", "--method", method, *self.tiny, "--json")
+            assert answer.status == 0, answer.err
+            first[method] = without_times(json.loads(answer.out))
+            values = [m["value"] for m in first[method]["measurements"]]
+            assert (values[0], values[3]) == (0, 0), method
+            assert all(0 <= value <= 1 for value in values), method
+        assert len({json.dumps(plain) for plain in first.values()}) == len(METHODS)
+        shutil.rmtree(desk / "known" / "distances")
+        for method in ("transform", "knn", "fisher", "task2vec"):
+            again = tanas("distance", "known", "--method", method, *self.tiny, "--json")
+            assert without_times(json.loads(again.out)) == first[method]
+
+    def test_an_untrained_network_stands_below_the_matrix_and_not_in_the_csv(
+        self, tanas: Command, desk: Path
+    ) -> None:
+        answer = tanas("distance", "known", *self.tiny, "--csv", "d.csv", "--plot", "d.svg")
+        assert answer.status == 0, answer.err
+        lines = answer.out.splitlines()
+        assert [line.split("  ")[0] for line in lines[:4]] == [
+            "source \\ target",
+            self.across,
+            self.upright,
+            "(untrained network)",
+        ]
+        rows = (desk / "d.csv").read_text().splitlines()
+        assert rows[0] == f"source,{self.across},{self.upright}"
+        assert [row.split(",")[0] for row in rows[1:]] == [self.across, self.upright]
+        assert "(untrained network)" in (desk / "d.svg").read_text()
+
+    def test_intervals_stand_beside_the_distances_and_change_none(self, tanas: Command, desk: Path) -> None:
+        plain = tanas("distance", "known", *self.tiny, "--method", "probe", "--csv", "plain.csv")
+        sure = tanas("distance", "known", *self.tiny, "--method", "probe", "--csv", "sure.csv", "--intervals")
+        assert re.search(r"\d\.\d{3} \[\d\.\d\d, \d\.\d\d\]", sure.out)
+        assert (desk / "plain.csv").read_bytes() == (desk / "sure.csv").read_bytes()
+        given = tanas("distance", "known", *self.tiny, "--method", "probe", "--intervals", "--json")
+        for measurement in json.loads(given.out)["measurements"]:
+            if not measurement["same"]:
+                low, high = measurement["interval"]
+                assert 0 <= low <= high <= 1
+        assert "rest on few images: " in plain.err, "twenty images are few: these have intervals in any case"
+
+    def test_methods_are_compared_by_their_ranks_and_their_cost(self, tanas: Command) -> None:
+        answer = tanas("distance", "known", *self.tiny, "--compare", "--method", "knn")
+        assert answer.status == 0, answer.err
+        lines = answer.out.splitlines()
+        assert lines[0].split("  ")[0] == "method"
+        assert "Spearman with knn" in lines[0]
+        assert lines[1].split()[:3] == ["knn", "1.00", "100%"]
+        assert "transform" in answer.out
+        assert "exact" not in answer.out, "it takes minutes a pair and was not named"
+
+    def test_a_method_that_refuses_the_tasks_is_listed_with_its_reason(
+        self, tanas: Command, desk: Path
+    ) -> None:
+        few = desk / "few.toml"
+        few.write_text((desk / "tiny.toml").read_text().replace("fit_images = 40", "fit_images = 8"))
+        answer = tanas("distance", "known", "--config", "few.toml", "--compare", "--method", "probe")
+        assert answer.status == 0, answer.err
+        assert "knn refused: The 'knn' distance needs at least 5 fit images of each class" in answer.out
+        alone = tanas("distance", "known", "--config", "few.toml", "--method", "knn")
+        assert alone.status == 2
+        assert alone.err.splitlines()[-1].startswith("tanas: The 'knn' distance needs at least 5 fit images")
+
+    def test_nearest_shows_an_untrained_network_and_says_what_the_next_is(self, tanas: Command) -> None:
+        add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
+        assert tanas(*add, "--method", "probe").status == 0
+        asked = ("nearest", "known", "npz:bars.npz", "--neighbours", "1", "--method", "probe", *self.tiny)
+        (entry,) = json.loads(tanas(*asked, "--json").out)
+        assert entry["untrained"]["target"] == "npz:bars.npz"
+        assert entry["measurement"]["interval"] is not None
+        following = entry["next"]
+        assert following["measurement"]["value"] >= entry["measurement"]["value"]
+        assert following["told_apart"] == (following["nearer_share"] < 0.05)
+        out = tanas(*asked).out
+        assert "an untrained network: d = " in out
+        assert ("can't be told apart" in out) == (not following["told_apart"])
+
+    def test_a_representative_that_is_damaged_is_refused_by_name(self, tanas: Command, desk: Path) -> None:
+        from tanas.dictionary.store import Dictionary
+
+        known = Dictionary(desk / "known")
+        atom = known.find(self.upright)
+        representative = known.representative(atom)
+        representative.network.dense.weight.fill_(float("nan"))
+        known.add(atom, representative)
+        for command in (("distance", "known"), ("nearest", "known", self.across)):
+            answer = tanas(*command, *self.tiny, "--method", "probe")
+            assert answer.status == 1
+            assert (
+                f"tanas: The features of the representative of {self.upright} are not finite."
+                in answer.err.splitlines()[-1]
+            )
 
 
 class TestSeveralTasks:

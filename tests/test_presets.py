@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from tanas.distances.methods import METHODS
+from tanas.distances.transform import paper_gate, paper_transform
 from tanas.errors import SettingError, UnknownNameError
 from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, paper, preset
 from tanas.records import from_plain, to_json, to_plain
@@ -24,6 +26,9 @@ class TestEveryPreset:
 
     def test_names_a_space_that_there_is(self, make: Callable[[], SearchConfig]) -> None:
         assert make().space in SPACES
+
+    def test_names_a_method_that_there_is(self, make: Callable[[], SearchConfig]) -> None:
+        assert make().distance.method in METHODS
 
     def test_builds_dictionaries_that_its_search_can_inherit_from(
         self, make: Callable[[], SearchConfig]
@@ -52,6 +57,8 @@ def test_paper_is_the_papers_experiment() -> None:
     assert isinstance(config.fuse.schedule, Alternating)
     assert config.representative.architecture == "paper"
     assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
+    assert config.distance.method == "exact"
+    assert (config.distance.gate, config.distance.transform) == (paper_gate(), paper_transform())
 
 
 def test_unknown_preset_is_told_near_ones() -> None:

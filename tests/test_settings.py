@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tanas.distances.gate import GateConfig
+from tanas.distances.intervals import IntervalConfig
 from tanas.errors import SettingError, StoreError, UnknownNameError
 from tanas.presets import SearchConfig, laptop, paper, smoke
 from tanas.settings import configure, count, seconds
@@ -38,6 +41,23 @@ class TestConfigure:
         assert config.fuse.schedule.training.epochs == 4
         assert config.fuse.schedule.training.batch == 128
 
+    def test_a_file_reaches_the_parts_of_the_distance(self, toml: Path) -> None:
+        toml.write_text(
+            "[distance]\nmethod = 'exact'\n[distance.gate]\nasked = 'dense'\nerrors = 2\n"
+            "[distance.transform]\nepochs = 3\n[distance.intervals]\ndraws = 50\n"
+        )
+        distance = configure("smoke", toml, {"distance.gate.head": "frozen"}).distance
+        assert distance.method == "exact"
+        assert distance.gate == GateConfig(asked="dense", errors=2, head="frozen")
+        assert distance.transform == replace(smoke().distance.transform, epochs=3)
+        assert distance.intervals == IntervalConfig(draws=50)
+        assert configure("smoke", None, {"distance.method": "exact"}).distance.method == "exact"
+
+    def test_an_unknown_method_is_refused_with_near_ones(self, toml: Path) -> None:
+        toml.write_text("[distance]\nmethod = 'transfrom'\n")
+        with pytest.raises(UnknownNameError, match="'transfrom' is no method .* Did you mean 'transform'"):
+            configure("laptop", toml, {})
+
     def test_a_file_can_name_another_kind_of_schedule(self, toml: Path) -> None:
         toml.write_text("[fuse.schedule]\nkind = 'alternating'\nstages = 3\n")
         schedule = configure("laptop", toml, {}).fuse.schedule
@@ -49,12 +69,13 @@ class TestConfigure:
             ("limits = 3", r"'limits' in .*own.toml is no setting. Did you mean 'limit'?"),
             ("[fuse]\nround = 3", r"'fuse.round' in .*own.toml is no setting. Did you mean 'rounds'?"),
             ("[fuse.schedule]\nstages = 3", "'fuse.schedule.stages' in .*own.toml is no setting. Known are"),
+            ("[distance.gate]\nask = 'own'", "'distance.gate.ask' in .*own.toml is no setting. Did you mean"),
             (
                 "[fuse.schedule]\nkind = 'alternating'\nstage = 3",
                 "'fuse.schedule.stage' in .*own.toml is no setting. Did you mean 'stages'?",
             ),
         ],
-        ids=["top", "nested", "of another kind", "within another kind"],
+        ids=["top", "nested", "of another kind", "of the gate", "within another kind"],
     )
     def test_a_misspelt_key_is_refused_with_near_ones(self, toml: Path, content: str, message: str) -> None:
         toml.write_text(content)

@@ -1,17 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tanas.dictionary.measure import Boundary, Related
 from tanas.dictionary.store import Dictionary
+from tanas.distances.base import Measurement
+from tanas.distances.matrix import DistanceMatrix
+from tanas.measuring import Near, compared
 from tanas.views import (
     atom_view,
+    comparison_view,
     counted,
     dictionary_rows,
     dictionary_view,
     evaluation_view,
-    related_view,
+    matrix_view,
+    near_rows,
+    near_view,
     shown_distance,
     table,
 )
@@ -69,8 +77,81 @@ def test_an_atom_tells_what_it_is_and_where_it_comes_from(shelf: Path) -> None:
     assert "more candidate" in text
 
 
+def test_a_distance_that_is_only_bounded_and_its_interval_are_seen() -> None:
+    assert shown_distance(0.25, 0.0, at_least=True) == ">= 0.2500"
+    assert shown_distance(0.25, 0.0, (0.125, 0.5)) == "0.2500 [0.125, 0.500]"
+
+
+def measured(
+    value: float, shortfall: float = 0.0, interval: tuple[float, float] | None = None
+) -> Measurement:
+    return Measurement(
+        source="?", target="?", same=value == 0, value=value, shortfall=shortfall, interval=interval
+    )
+
+
+def test_a_matrix_shows_intervals_shortfalls_and_an_untrained_network() -> None:
+    matrix = DistanceMatrix.of(
+        ("a", "b"),
+        ("a", "b"),
+        [measured(0), measured(0.25, interval=(0.2, 0.375)), measured(1, 0.125), measured(0)],
+        [measured(0.5), measured(0.75)],
+    )
+    assert matrix_view(matrix) == (
+        "source \\ target            a                   b\n"
+        "a                      0.000  0.250 [0.20, 0.38]\n"
+        "b                    1+0.125               0.000\n"
+        "(untrained network)    0.500               0.750\n"
+        "1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest"
+    )
+
+
 def test_no_related_atom_is_said() -> None:
-    assert related_view("digits:is=8", []) == "No atom is within the threshold of digits:is=8."
+    near = Near(task="digits:is=8", related=(), boundary=None, untrained=None)
+    assert near_view(near) == "No atom is within the threshold of digits:is=8."
+    assert near_rows(near) == []
+
+
+def test_the_nearest_are_shown_with_what_speaks_against_them(shelf: Path) -> None:
+    atom = Dictionary(shelf / "known").find("npz:bars.npz:is=across")
+    first, second = (
+        Related(name, atom, replace(measured(value, interval=(0.1, 0.4)), draws=(value, 0.2)))
+        for name, value in (("first", 0.125), ("second", 0.25))
+    )
+    near = Near(
+        task="t",
+        related=(first,),
+        boundary=Boundary(last=first, next=second, nearer_share=0.3),
+        untrained=measured(0.5),
+    )
+    assert near_view(near).splitlines()[1:] == [
+        "first         0.1250 [0.100, 0.400]",
+        "an untrained network: d = 0.5000",
+        "first (d = 0.1250 [0.100, 0.400]) and second (d = 0.2500 [0.100, 0.400]) can't be told apart: "
+        "in 30% of 2 draws of the images the second is nearer.",
+    ]
+    (row,) = near_rows(near)
+    assert (row["atom"], row["next"]["atom"], row["next"]["told_apart"]) == ("first", "second", False)
+    sure = replace(near, boundary=Boundary(last=first, next=second, nearer_share=0.01))
+    assert "told apart" not in near_view(sure)
+
+
+def test_methods_are_compared_in_a_table() -> None:
+    reference = DistanceMatrix.of(
+        ("a", "b", "c"),
+        ("t",),
+        [replace(measured(value), took_s=2.0) for value in (0.1, 0.2, 0.3)],
+    )
+    turned = DistanceMatrix.of(
+        ("a", "b", "c"), ("t",), [replace(measured(value), took_s=0.5) for value in (0.3, 0.2, 0.1)]
+    )
+    found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
+    assert comparison_view(found) == (
+        "method  Spearman with one  same nearest  seconds a pair\n"
+        "one                  1.00          100%               2\n"
+        "other               -1.00            0%             0.5\n"
+        "third refused: It needs more classes."
+    )
 
 
 def test_an_evaluation_is_one_line() -> None:

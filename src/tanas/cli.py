@@ -35,6 +35,8 @@ app = App(
 )
 dictionary_app = App(name="dictionary", help="The memory of tasks: a folder of readable folders.")
 app.command(dictionary_app)
+reproduce_app = App(name="reproduce", help="The paper's experiments, each into a folder of its own.")
+app.command(reproduce_app)
 
 
 def _whole(kind: Any, tokens: Sequence[Token]) -> int:
@@ -96,6 +98,11 @@ class Settings:
     """A representative reaches l of at least 1 - epsilon."""
     representative: Literal["laptop", "paper", "small"] | None = None
     """Network of the representatives."""
+    method: str | None = None
+    """Of measuring a distance: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
+    h-score, leep, cka, fisher, task2vec."""
+    intervals: Annotated[bool, Parameter(negative=())] = False
+    """Give every distance an interval: maps fitted and images drawn anew, which takes several times as long."""
     space: str | None = None
     """Base space: standard or paper."""
     candidates: Whole | None = None
@@ -272,7 +279,7 @@ def distance(
     folder: Path,
     /,
     *tasks: str,
-    method: Literal["transform"] = "transform",
+    compare: Annotated[bool, Parameter(negative=())] = False,
     csv: Path | None = None,
     plot: Path | None = None,
     settings: Settings = SETTINGS,
@@ -283,7 +290,8 @@ def distance(
     Args:
         folder: of the dictionary.
         tasks: targets; without any, every atom is one.
-        method: of measuring a distance; transform is the paper's.
+        compare: measure by every method but those that take minutes a pair, and print how far each agrees
+            with the one of --method and what it costs.
         csv: file to write the matrix to.
         plot: file to draw a heat map to: .png, .svg or .html.
         settings: options that decide a search.
@@ -291,11 +299,12 @@ def distance(
     """
     _starting(common)
     from tanas.dictionary.store import Dictionary
-    from tanas.measuring import distance_matrix
+    from tanas.distances.matrix import DistanceMatrix
+    from tanas.measuring import compare_methods, distance_matrix
     from tanas.records import to_plain, write_bytes
     from tanas.reports import charts
     from tanas.runs import check_file
-    from tanas.views import matrix_view
+    from tanas.views import comparison_view, matrix_view
     from tanas.workshop import workshop
 
     dictionary, library, config = Dictionary(folder), _library(common), _config(settings)
@@ -305,7 +314,8 @@ def distance(
         if file is not None:
             check_file(file)
     with _listening(common) as listener, workshop(_resources(common)) as engine:
-        matrix = distance_matrix(
+        run = compare_methods if compare else distance_matrix
+        found = run(
             dictionary,
             tasks,
             library,
@@ -315,12 +325,15 @@ def distance(
             engine=engine,
             listener=listener,
         )
+    matrix = found if isinstance(found, DistanceMatrix) else found.matrices[found.reference]
     if csv is not None:
         write_bytes(csv, matrix.csv().encode())
     if plot is not None:
         values = [[matrix.value(source, target) for target in matrix.targets] for source in matrix.sources]
-        charts.save(charts.heat_map(matrix.sources, matrix.targets, values), plot)
-    _print(common, to_plain(matrix), matrix_view(matrix))
+        null = [measurement.value for measurement in matrix.null]
+        charts.save(charts.heat_map(matrix.sources, matrix.targets, values, null=null), plot)
+    view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
+    _print(common, to_plain(found), view)
 
 
 @app.command
@@ -347,14 +360,13 @@ def nearest(
     _starting(common)
     from tanas.dictionary.store import Dictionary
     from tanas.measuring import nearest_atoms
-    from tanas.records import to_plain
-    from tanas.views import related_view
+    from tanas.views import near_rows, near_view
     from tanas.workshop import workshop
 
     dictionary, library = Dictionary(folder), _library(common)
     config = _config(settings, neighbours=neighbours, threshold=threshold)
     with _listening(common) as listener, workshop(_resources(common)) as engine:
-        related = nearest_atoms(
+        near = nearest_atoms(
             dictionary,
             task,
             library,
@@ -364,8 +376,7 @@ def nearest(
             engine=engine,
             listener=listener,
         )
-    plain = [{"atom": r.name, "measurement": to_plain(r.measurement)} for r in related]
-    _print(common, plain, related_view(task, related))
+    _print(common, near_rows(near), near_view(near))
 
 
 @app.command
@@ -542,6 +553,50 @@ def export(
     _print(common, to_plain(done), f"Wrote {out}. Its answers are the network's own.")
 
 
+@reproduce_app.command(name="figure2")
+def reproduce_figure(
+    *,
+    scale: Literal["smoke", "laptop", "paper"] = "laptop",
+    seeds: Whole | None = None,
+    method: str | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Measure the paper's distance matrix and hold its sentences against it; the same command goes on.
+
+    Args:
+        scale: smoke (ten digits tasks, offline, minutes), laptop (the paper's ten tasks, 12,000 images each) or
+            paper (its network, all images, its pruning and gate; days).
+        seeds: how many, from --seed on; more are added to those that a folder has.
+        method: of measuring a distance, instead of the scale's own.
+        out: folder of the experiment; figure2-SCALE if left out.
+        record: file to write the record to as well, such as one that a page is made from.
+        common: options of every command.
+    """
+    _starting(common)
+    from tanas.devices import choose_device
+    from tanas.evidence.figure2 import at_scale
+    from tanas.evidence.figure2_page import reproduce_figure2, terminal_text
+    from tanas.records import to_plain, write_json
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+
+    folder = out or Path(f"figure2-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds, method=method)
+    if record is not None:
+        check_file(record)
+    resources = _resources(common)
+    device = choose_device(resources.device)
+    with _listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_figure2(
+            folder, config, _library(common), executor=engine, device=device, listener=listener
+        )
+    if record is not None:
+        write_json(record, made)
+    _print(common, to_plain(made), terminal_text(made, folder))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
@@ -610,6 +665,7 @@ def _resources(common: Common) -> Resources:
 def _config(settings: Settings, **options: Any) -> SearchConfig:
     from dataclasses import replace
 
+    from tanas.distances.intervals import IntervalConfig
     from tanas.settings import configure, count
 
     limit = count(settings.limit, "limit")
@@ -622,6 +678,8 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
             "performance": settings.performance,
             "representative.epsilon": settings.epsilon,
             "representative.architecture": settings.representative,
+            "distance.method": settings.method,
+            "distance.intervals": IntervalConfig() if settings.intervals else None,
             "space": settings.space,
             "fuse.candidates": settings.candidates,
             "fuse.rounds": settings.rounds,

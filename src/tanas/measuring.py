@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tanas.devices import choose_device
+from tanas.devices import choose_device, processors
 from tanas.dictionary.atom import Atom, atom_key
 from tanas.dictionary.learn import prepare, warn_if_weak
-from tanas.dictionary.measure import Related, distances_to, nearest
+from tanas.dictionary.measure import (
+    COSTLY,
+    Bench,
+    Boundary,
+    Distances,
+    Loaded,
+    Related,
+    boundary,
+    measured,
+    nearest,
+)
 from tanas.dictionary.store import Dictionary
+from tanas.distances.agreement import rank_agreement, same_nearest
+from tanas.distances.base import Measurement
+from tanas.distances.features import FeatureCache
 from tanas.distances.matrix import DistanceMatrix
+from tanas.distances.methods import METHODS
 from tanas.distances.representative import Representative, represent
-from tanas.distances.transform import TransformDistance
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError, StoreError
 from tanas.events import Listener
@@ -23,6 +37,63 @@ from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.workshop import Resources
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """The atoms nearest to a task, and how far that can be trusted."""
+
+    task: str
+    related: tuple[Related, ...]
+    """Nearest first."""
+    boundary: Boundary | None
+    """Whether the last of them can be told from the next; None: there is no next, or nobody could say."""
+    untrained: Measurement | None
+    """Of an untrained network; None: the method can't measure that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far a method agrees with the reference, and what it costs."""
+
+    method: str
+    spearman: float | None = None
+    """Over all pairs of two different tasks, by `Measurement.order`; None: one of the two ranks nothing."""
+    same_nearest: float | None = None
+    """Share of the targets for which both name the same nearest atom; None: there was nothing to compare."""
+    pair_s: float | None = None
+    """Mean seconds of a pair, in one thread."""
+    refused: str = ""
+    """Why the method could not measure these tasks; empty if it could."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Several methods on the same tasks."""
+
+    reference: str
+    """The method that the others are held against."""
+    agreements: tuple[Agreement, ...]
+    """The reference first."""
+    matrices: Mapping[str, DistanceMatrix]
+    """Of each method that did not refuse."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Target:
+    """A column of a matrix, opened and represented."""
+
+    name: str
+    task: Task
+    representative: Representative
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """What is kept in memory from one target, and from one method, to the next."""
+
+    representatives: Loaded
+    features: FeatureCache
 
 
 def distance_matrix(
@@ -36,7 +107,7 @@ def distance_matrix(
     engine: LocalEngine,
     listener: Listener,
 ) -> DistanceMatrix:
-    """d(atom -> target) for every atom of a dictionary.
+    """d(atom -> target) for every atom of a dictionary, each measured to its end.
 
     Args:
         dictionary: its atoms are the rows.
@@ -45,40 +116,82 @@ def distance_matrix(
         library: opens the targets' data.
         config: how.
         seed: of every draw.
-        resources: the device.
+        resources: the device, and how many pairs are measured at a time.
         engine: measures side by side.
         listener: is told what happens.
 
     Raises:
-        SettingError: the dictionary is empty.
+        SettingError: the dictionary is empty, or the method can't measure these tasks.
         StoreError: the data of an atom is no longer what it was made from.
     """
-    atoms = dictionary.names()
-    if not atoms:
-        raise SettingError(
-            f"{dictionary.folder} holds no atom to measure from. "
-            f"Make some: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
-        )
-    device = choose_device(resources.device)
-    targets = list(tasks or atoms)
-    opened = [_open(dictionary, name, library, config) for name in targets]  # wrong names are refused first
-    columns = []
-    for task, representative in opened:
-        target = representative or _represented(dictionary, task, config, seed, device, listener)
-        related = distances_to(
-            dictionary,
-            atoms.items(),
-            target,
-            task.without_test(),
-            TransformDistance(config=config.distance),
-            config.pair,
-            seed=Seed(seed).child("distance"),
-            executor=engine,
-            listener=listener,
-        )
-        columns.append({r.name: r.measurement for r in related})
-    rows = [column[source] for source in atoms for column in columns]
-    return DistanceMatrix.of(tuple(atoms), tuple(targets), rows)
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener)
+    kept = _Kept(Loaded(dictionary), FeatureCache())
+    return _matrix(dictionary, targets, config, seed, resources, engine, listener, kept)
+
+
+def compare_methods(
+    dictionary: Dictionary,
+    tasks: Sequence[str],
+    library: Library,
+    config: SearchConfig,
+    *,
+    seed: int,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+) -> Comparison:
+    """The matrix of `distance_matrix` by every method, held against the configured one.
+
+    Methods that take minutes a pair are measured only where they are the configured one. A method that can't
+    measure these tasks is listed with its reason.
+
+    Args:
+        dictionary: as in `distance_matrix`, and so are all others.
+        tasks: the targets.
+        library: opens them.
+        config: how; its method is the reference.
+        seed: of every draw.
+        resources: of the machine.
+        engine: measures side by side.
+        listener: is told what happens.
+    """
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener)
+    reference, kept = config.distance.method, _Kept(Loaded(dictionary), FeatureCache())
+    matrices: dict[str, DistanceMatrix] = {}
+    refused: dict[str, str] = {}
+    methods = (reference, *(name for name in METHODS if name != reference and name not in COSTLY))
+    for method in methods:
+        own = replace(config, distance=replace(config.distance, method=method))
+        try:
+            matrices[method] = _matrix(
+                dictionary, targets, own, seed, resources, engine, listener, kept, null=method == reference
+            )
+        except SettingError as error:
+            if method == reference:
+                raise
+            refused[method] = str(error)
+    return compared(reference, matrices, refused)
+
+
+def compared(
+    reference: str, matrices: Mapping[str, DistanceMatrix], refused: Mapping[str, str]
+) -> Comparison:
+    """The agreement of several matrices with one of them.
+
+    Args:
+        reference: name of that one.
+        matrices: by the name of the method; all of the same sources and targets.
+        refused: methods that gave none, and why.
+    """
+    agreements = [_agreement(name, matrix, matrices[reference]) for name, matrix in matrices.items()]
+    return Comparison(
+        reference=reference,
+        agreements=(
+            *sorted(agreements, key=lambda a: a.method != reference),
+            *(Agreement(method=name, refused=reason) for name, reason in refused.items()),
+        ),
+        matrices=matrices,
+    )
 
 
 def nearest_atoms(
@@ -91,11 +204,14 @@ def nearest_atoms(
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
-) -> tuple[Related, ...]:
-    """The atoms nearest to a task, nearest first; arguments as in `distance_matrix`.
+) -> Near:
+    """The atoms nearest to a task; arguments as in `distance_matrix`.
+
+    Those that lie behind are measured only until that is known.
 
     Raises:
-        SettingError: the dictionary knows no other task, or fewer than are asked for.
+        SettingError: the dictionary knows no other task, or fewer than are asked for, or the method can't
+            measure these tasks.
     """
     task, representative = _open(dictionary, name, library, config)
     others, _ = relatives(dictionary, task, config, known=None, reuse=False)
@@ -105,18 +221,117 @@ def nearest_atoms(
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
     device = choose_device(resources.device)
-    related = distances_to(
+    bench = Bench.of(
         dictionary,
-        others,
         representative or _represented(dictionary, task, config, seed, device, listener),
         task.without_test(),
-        TransformDistance(config=config.distance),
+        config.distance,
         config.pair,
         seed=Seed(seed).child("distance"),
         executor=engine,
         listener=listener,
+        workers=resources.workers or processors(),
     )
-    return nearest(related, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
+    most = config.neighbours or DEFAULT_NEIGHBOURS
+    # one more than asked for, to hold the last of them against
+    distances = measured(bench, others, most=most + 1, within=config.threshold)
+    near = nearest(distances.related, most, within=config.threshold)
+    edge = boundary(bench, distances.related, len(near)) if config.threshold is None else None
+    if edge is not None:
+        near = (*near[:-1], edge.last)
+    return Near(task=name, related=near, boundary=edge, untrained=distances.untrained)
+
+
+def _agreement(name: str, matrix: DistanceMatrix, reference: DistanceMatrix) -> Agreement:
+    seconds = [m.took_s for m in matrix.measurements if not m.same]
+    return Agreement(
+        method=name,
+        spearman=rank_agreement(matrix, reference),
+        same_nearest=same_nearest(matrix, reference),
+        pair_s=sum(seconds) / len(seconds) if seconds else None,
+    )
+
+
+def _targets(
+    dictionary: Dictionary,
+    tasks: Sequence[str],
+    library: Library,
+    config: SearchConfig,
+    seed: int,
+    resources: Resources,
+    listener: Listener,
+) -> tuple[_Target, ...]:
+    """The columns of a matrix.
+
+    Raises:
+        SettingError: the dictionary is empty.
+    """
+    atoms = dictionary.names()
+    if not atoms:
+        raise SettingError(
+            f"{dictionary.folder} holds no atom to measure from. "
+            f"Make some: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
+        )
+    device = choose_device(resources.device)
+    names = list(tasks or atoms)
+    opened = [_open(dictionary, name, library, config) for name in names]  # wrong names are refused first
+    return tuple(
+        _Target(
+            name=name,
+            task=task,
+            representative=representative or _represented(dictionary, task, config, seed, device, listener),
+        )
+        for name, (task, representative) in zip(names, opened, strict=True)
+    )
+
+
+def _matrix(
+    dictionary: Dictionary,
+    targets: Sequence[_Target],
+    config: SearchConfig,
+    seed: int,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+    kept: _Kept,
+    *,
+    null: bool = True,
+) -> DistanceMatrix:
+    """The matrix by the configured method."""
+    atoms = dictionary.names()
+    columns: list[Distances] = []
+    for target in targets:
+        bench = Bench.of(
+            dictionary,
+            target.representative,
+            target.task.without_test(),
+            config.distance,
+            config.pair,
+            seed=Seed(seed).child("distance"),
+            executor=engine,
+            listener=listener,
+            null=null,
+            loaded=kept.representatives,
+            cache=kept.features,
+            workers=resources.workers or processors(),
+            pace_s=_pace_s(columns),
+        )
+        columns.append(measured(bench, atoms.items()))
+    by_name = [{r.name: r.measurement for r in column.related} for column in columns]
+    rows = [column[source] for source in atoms for column in by_name]
+    nulls = [column.untrained for column in columns if column.untrained is not None]
+    return DistanceMatrix.of(
+        tuple(atoms),
+        tuple(target.name for target in targets),
+        rows,
+        nulls if len(nulls) == len(columns) else (),
+    )
+
+
+def _pace_s(columns: Sequence[Distances]) -> float | None:
+    """Mean seconds of the pairs that were measured, if there are any."""
+    seconds = [r.measurement.took_s for column in columns for r in column.related if not r.measurement.same]
+    return sum(seconds) / len(seconds) if seconds else None
 
 
 def _open(

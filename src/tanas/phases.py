@@ -16,10 +16,9 @@ from torch import Tensor
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance
 from tanas.dictionary.learn import LearnConfig, atom_of, score_winners, space_of, warn_if_weak
-from tanas.dictionary.measure import Related, distances_to
+from tanas.dictionary.measure import Bench, Related, boundary, measured
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
-from tanas.distances.transform import TransformDistance
 from tanas.errors import SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
 from tanas.executors import Executor
@@ -27,7 +26,7 @@ from tanas.networks.architecture import Architecture, build
 from tanas.networks.baseline import pixel_baseline
 from tanas.networks.classifier import Classifier
 from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
-from tanas.presets import SearchConfig
+from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import to_plain
 from tanas.results import Mistake
 from tanas.seeds import Seed
@@ -226,20 +225,33 @@ def measure(
     seed: Seed,
     place: Workplace,
 ) -> tuple[Related, ...]:
-    """d(b -> t) for every atom b, nearest first."""
+    """d(b -> t) for every atom b, nearest first; those behind the nearest only until that is known.
+
+    Warns if the last of the nearest can't be told from the next one; both then have intervals.
+    """
     if not others or representative is None:
         return ()
-    return distances_to(
+    bench = Bench.of(
         dictionary,
-        others,
         representative,
         task,
-        TransformDistance(config=config.distance),
+        config.distance,
         config.pair,
         seed=seed.child("distance"),
         executor=place.executor,
         listener=place.tell,
+        workers=place.workers,
     )
+    most = config.neighbours or DEFAULT_NEIGHBOURS
+    # one more than is inherited from, to hold the last of them against
+    related = measured(bench, others, most=most + 1, within=config.threshold).related
+    edge = boundary(bench, related, most) if config.threshold is None else None
+    if edge is None:
+        return related
+    if not edge.told_apart:
+        place.tell(Warned(message=f"Which tasks are inherited from is not sure: {edge}"))
+    sure = {edge.last.name: edge.last, edge.next.name: edge.next}
+    return tuple(sure.get(one.name, one) for one in related)
 
 
 def related_space(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from tanas.dictionary.learn import LearnConfig
+from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
-from tanas.distances.transform import TransformConfig, paper_transform
+from tanas.distances.transform import TransformConfig, paper_gate, paper_transform
 from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
@@ -31,7 +32,7 @@ class SearchConfig:
     representative: RepresentativeConfig = field(default_factory=RepresentativeConfig)
     pair: PairConfig = field(default_factory=PairConfig)
     """The images on which a distance is measured."""
-    distance: TransformConfig = field(default_factory=TransformConfig)
+    distance: DistanceConfig = field(default_factory=DistanceConfig)
     neighbours: int | None = None
     """How many atoms are inherited from; None: the nearest three, or all if there are fewer."""
     threshold: float | None = None
@@ -97,7 +98,7 @@ def smoke() -> SearchConfig:
         limit=2_000,
         representative=RepresentativeConfig(architecture="small", features=256),
         pair=PairConfig(fit_images=600, gate_images=400),
-        distance=TransformConfig(widths=(512, 128)),
+        distance=DistanceConfig(transform=TransformConfig(widths=(512, 128))),
         fuse=FuseConfig(rounds=3, patience=2, images=1_000, validation_images=400, schedule=quick),
         scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64)),
         training=TrainingConfig(epochs=20, batch=64),
@@ -117,7 +118,7 @@ def paper() -> SearchConfig:
                 epochs=1, batch=64, learning_rate=1e-3, weight_decay=0, schedule="constant"
             ),
         ),
-        distance=paper_transform(),
+        distance=DistanceConfig(method="exact", transform=paper_transform(), gate=paper_gate()),
         space="paper",
         inherit_seed=False,
         fuse=letter,

@@ -36,13 +36,19 @@ class Neighbour:
     atom: str
     """Its name, that of its task."""
     distance: float
-    """d(atom -> task), share of the transform network's weights that is needed, in [0, 1]."""
+    """d(atom -> task), in [0, 1]: by the paper's method the share of the transform network's weights that is
+    needed."""
     shortfall: float
     """How far even the full transform network stays below the gate (0 if it passes): the tie-break at 1."""
     weak: bool
     """The atom's representative misses 1 - epsilon."""
     fingerprint: str
     """Hash of the atom's training and validation data."""
+    interval: tuple[float, float] | None = None
+    """Where the distance lies when images and maps are drawn anew; None: nobody asked. The last of the
+    nearest and the next one have it wherever the method can give it."""
+    at_least: bool = False
+    """It was measured only until it was known to lie behind the nearest: the distance is no less."""
 
 
 @dataclass(frozen=True, kw_only=True)

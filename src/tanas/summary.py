@@ -122,6 +122,8 @@ def _neighbour(related: Related) -> Neighbour:
         shortfall=related.measurement.shortfall,
         weak=related.atom.representative.weak,
         fingerprint=related.atom.task.fingerprint,
+        interval=related.measurement.interval,
+        at_least=related.measurement.at_least,
     )
 
 

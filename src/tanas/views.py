@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tanas.dictionary.atom import Atom
-from tanas.dictionary.measure import Related
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
+from tanas.distances.representative import UNTRAINED
+from tanas.measuring import Comparison, Near
 from tanas.networks.architecture import Architecture
+from tanas.records import to_plain
 from tanas.results import Result
 
 
@@ -31,13 +33,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def distance_text(measurement: Measurement) -> str:
-    """A distance; one at which no density passed shows its shortfall."""
-    return shown_distance(measurement.value, measurement.shortfall)
+    """A distance as `shown_distance` shows it."""
+    return shown_distance(
+        measurement.value, measurement.shortfall, measurement.interval, at_least=measurement.at_least
+    )
 
 
-def shown_distance(value: float, shortfall: float) -> str:
-    """A distance; one at which no density passed shows its shortfall."""
-    return f"{value:.4f}" if not shortfall else f"{value:.0f} (short by {shortfall:.3f})"
+def shown_distance(
+    value: float, shortfall: float, interval: tuple[float, float] | None = None, *, at_least: bool = False
+) -> str:
+    """A distance, its interval if it has one; one at which no density passed shows its shortfall."""
+    text = f"{value:.4f}" if not shortfall else f"{value:.0f} (short by {shortfall:.3f})"
+    ends = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{'>= ' if at_least else ''}{text}{ends}"
 
 
 def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
@@ -114,23 +122,86 @@ def atom_view(atom: Atom) -> str:
     return "\n".join(lines)
 
 
-def related_view(task: str, related: Sequence[Related]) -> str:
-    """The nearest atoms as a table."""
-    if not related:
-        return f"No atom is within the threshold of {task}."
-    rows = [
-        [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""] for r in related
+def near_view(near: Near) -> str:
+    """The nearest atoms as a table, and how far they can be trusted."""
+    if not near.related:
+        lines = [f"No atom is within the threshold of {near.task}."]
+    else:
+        rows = [
+            [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""]
+            for r in near.related
+        ]
+        lines = [table([f"nearest to {near.task}", "d(atom -> task)", ""], rows)]
+    if near.untrained is not None:
+        lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
+    if near.boundary is not None and not near.boundary.told_apart:
+        lines.append(str(near.boundary))
+    return "\n".join(lines)
+
+
+def near_rows(near: Near) -> list[dict[str, Any]]:
+    """An entry an atom. The last also says which is the next, and whether the two can be told apart."""
+    untrained = None if near.untrained is None else to_plain(near.untrained)
+    edge = near.boundary
+    following = None
+    if edge is not None:
+        following = {
+            "atom": edge.next.name,
+            "measurement": to_plain(edge.next.measurement),
+            "nearer_share": edge.nearer_share,
+            "told_apart": edge.told_apart,
+        }
+    return [
+        {
+            "atom": r.name,
+            "measurement": to_plain(r.measurement),
+            "untrained": untrained,
+            "next": following if r is near.related[-1] else None,
+        }
+        for r in near.related
     ]
-    return table([f"nearest to {task}", "d(atom -> task)", ""], rows)
 
 
 def matrix_view(matrix: DistanceMatrix) -> str:
-    """Sources as rows, targets as columns."""
+    """Sources as rows, targets as columns; below them an untrained network, by which they are to be judged.
+
+    Where d is 1 the shortfall follows it, so that the order is seen.
+    """
+
+    def cell(measurement: Measurement) -> str:
+        text = f"{measurement.value:.3f}" if not measurement.shortfall else f"1+{measurement.shortfall:.3f}"
+        if measurement.interval is None or measurement.same:
+            return text
+        low, high = measurement.interval
+        return f"{text} [{low:.2f}, {high:.2f}]"
+
     rows = [
-        [source, *(f"{matrix.value(source, target):.3f}" for target in matrix.targets)]
+        [source, *(cell(matrix.measurement(source, target)) for target in matrix.targets)]
         for source in matrix.sources
     ]
-    return table(["source \\ target", *matrix.targets], rows)
+    if matrix.null:
+        rows.append([f"({UNTRAINED})", *map(cell, matrix.null)])
+    lines = [table(["source \\ target", *matrix.targets], rows)]
+    if any(measurement.shortfall for measurement in (*matrix.measurements, *matrix.null)):
+        lines.append("1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest")
+    return "\n".join(lines)
+
+
+def comparison_view(comparison: Comparison) -> str:
+    """The methods as a table, then those that refused."""
+    measured = [
+        [
+            agreement.method,
+            "-" if agreement.spearman is None else f"{agreement.spearman:.2f}",
+            "-" if agreement.same_nearest is None else f"{agreement.same_nearest:.0%}",
+            "-" if agreement.pair_s is None else f"{agreement.pair_s:.2g}",
+        ]
+        for agreement in comparison.agreements
+        if not agreement.refused
+    ]
+    head = ["method", f"Spearman with {comparison.reference}", "same nearest", "seconds a pair"]
+    refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
+    return "\n".join([table(head, measured), *refusals])
 
 
 def run_view(result: Result, folder: Path) -> str:
@@ -146,7 +217,9 @@ def run_view(result: Result, folder: Path) -> str:
         table([f"on {result.task.test} test images", "error", "balanced error"], rows),
     ]
     if result.neighbours:
-        near = ", ".join(f"{n.atom} {shown_distance(n.distance, n.shortfall)}" for n in result.neighbours)
+        near = ", ".join(
+            f"{n.atom} {shown_distance(n.distance, n.shortfall, n.interval)}" for n in result.neighbours
+        )
         lines.append(f"nearest: {near}")
     lines += [
         f"space: {result.space.note}",

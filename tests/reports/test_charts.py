@@ -30,6 +30,21 @@ class TestHeatMap:
         }
         assert places["one"] < places["two"] < places["three"]
 
+    def test_sets_an_untrained_network_apart_from_the_sources(self):
+        values = [[0.1, 0.2], [0.3, 0.4]]
+        svg = charts.to_svg(charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.55, None]))
+        names = ("one", "two", "(untrained network)")
+        places = {
+            element.text: float(re.search(r",([-\d.]+)\)", element.get("transform"))[1])
+            for element in ElementTree.fromstring(svg).iter()
+            if element.text in names and element.get("text-anchor") == "end"
+        }
+        first, second, null = (places[name] for name in names)
+        assert null - second == pytest.approx(2 * (second - first), abs=1)
+        assert "0.55" in texts(svg)
+        with pytest.raises(SettingError, match="'null' of heat_map must have an entry for each of the 2"):
+            charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.5])
+
     @pytest.mark.parametrize("atoms", [1, 2, 40])
     def test_takes_one_to_forty_atoms_with_long_names(self, atoms):
         names = [
@@ -99,6 +114,13 @@ class TestInlineSvg:
         assert "0.080" in printed
         assert "0.307  weak" in printed
         assert "1.000  short by 0.117" in printed
+
+    def test_prints_bounds_and_intervals(self, moon):
+        made = rows.distance_rows(moon)
+        shown = [replace(made[0], interval=(0.05, 0.25)), replace(made[1], at_least=True)]
+        printed = texts(charts.to_svg(charts.distance_chart(shown)))
+        assert f"{made[0].distance:.3f} [0.05, 0.25]" in printed
+        assert f"≥ {made[1].distance:.3f}" in printed
 
     @pytest.mark.parametrize("losses", [(0.5,), (0.0, 0.0), tuple(1 / n for n in range(1, 200))])
     def test_draws_few_and_many_epochs(self, losses):

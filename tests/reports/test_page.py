@@ -174,3 +174,20 @@ def test_a_result_with_nothing_but_a_network_renders(alone):
     read = Reader(page.render(bare)).text
     assert "It passes nothing: whatever the image, the answer is the same." in read
     assert "1.32 × 10⁴⁷⁷" in read
+
+
+def test_bounds_and_intervals_of_distances_are_told_apart_from_distances(moon):
+    first, second, *rest = moon.distances
+    shown = replace(
+        moon,
+        distances=(
+            replace(first, distance=0.125, interval=(0.1, 0.25)),
+            replace(second, distance=0.5, at_least=True),
+            *rest,
+        ),
+    )
+    text = page.render(shown)
+    assert "0.1250 [0.100, 0.250]</td>" in text
+    assert "≥ 0.5000</td>" in text
+    assert "known to lie behind the nearest" in text
+    assert "known to lie behind the nearest" not in page.render(moon)

@@ -36,6 +36,9 @@ MOST_WIDTH = 4000
 
 SUFFIXES = (".svg", ".png", ".html")
 
+UNTRAINED_ROW = "(untrained network)"
+"""Name of the heat map's row by which the others are judged."""
+
 MOST_ATOMS = 30
 """Atoms in the chart of distances; a page lists all in a table."""
 
@@ -87,14 +90,21 @@ def error_chart(rows: Sequence[ErrorRow], images: int) -> Chart:
 
 
 def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
-    """Distances from the atoms to the task, nearest on top; blue those inherited from, hollow the weak."""
+    """Distances from the atoms to the task, nearest on top; blue those inherited from, hollow the weak.
+
+    A thin line is an interval.
+    """
     shown = rows[:MOST_ATOMS]
     values: list[dict[str, Any]] = [
         {
             "row": place,
             "zero": 0,
             "d": row.distance,
-            "label": f"{row.distance:.3f}"
+            "low": row.interval[0] if row.interval else row.distance,
+            "high": row.interval[1] if row.interval else row.distance,
+            "label": ("≥ " if row.at_least else "")
+            + f"{row.distance:.3f}"
+            + (f" [{row.interval[0]:.2f}, {row.interval[1]:.2f}]" if row.interval else "")
             + (f"  short by {row.shortfall:.3f}" if row.shortfall > 0 else "")
             + ("  weak" if row.weak else ""),
             "colour": BLUE if row.inherited else MUTED,
@@ -115,8 +125,11 @@ def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
     dots = base.mark_point(size=90, strokeWidth=2.5, opacity=1).encode(
         x=x, color=colour, fill=alt.Fill("fill:N", scale=None)
     )
+    spans = base.mark_rule(strokeWidth=1.2, color=INK).encode(x=alt.X("low:Q"), x2="high:Q")
     labels = base.mark_text(align="left", color=INK).encode(x=alt.datum(1.07), text="label:N")
-    return _styled(alt.layer(stems, labels, dots), height=(28 if len(shown) <= 12 else 21) * len(shown) + 8)
+    return _styled(
+        alt.layer(stems, labels, spans, dots), height=(28 if len(shown) <= 12 else 21) * len(shown) + 8
+    )
 
 
 def alpha_chart(rows: Sequence[AlphaRow], *, width: int = WIDTH) -> Chart:
@@ -299,6 +312,7 @@ def heat_map(
     *,
     title: str = "",
     limit: float | None = 1.0,
+    null: Sequence[float | None] = (),
 ) -> Chart:
     """Distances laid out as in the paper's Figure 2: a row a source, its value in each cell.
 
@@ -308,6 +322,8 @@ def heat_map(
         values: (sources, targets); None or not a number where none was measured: the cell is hatched.
         title: stands above the chart.
         limit: the distance whose cell is blank, the nearest is darkest; None: the greatest there is.
+        null: distances from an untrained network, one a target: a row of their own below the others, by which
+            these are to be judged. Empty: there is none.
 
     Raises:
         SettingError: the values have another shape than the names.
@@ -318,6 +334,14 @@ def heat_map(
             f"The 'values' of heat_map must have a row for each of the {len(sources)} sources, with an entry "
             f"for each of the {len(targets)} targets. Got rows of these lengths instead: {lengths}."
         )
+    if null and len(null) != len(targets):
+        raise SettingError(
+            f"The 'null' of heat_map must have an entry for each of the {len(targets)} targets. "
+            f"Got {len(null)} instead."
+        )
+    # an empty row sets the untrained network apart from the sources
+    sources = [*sources, *(["", UNTRAINED_ROW] if null else [])]
+    values = [*values, *([[], null] if null else [])]
     largest = max(len(sources), len(targets))
     cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28
     measured = [value for row in values for value in row if value is not None and math.isfinite(value)]
@@ -339,7 +363,7 @@ def heat_map(
             )
     base = _chart(cells).encode(
         y=alt.Y("source:O", axis=_names([shorten(n, 44) for n in sources], title="source")).scale(
-            paddingInner=0.04
+            paddingInner=0.04, domain=list(range(len(sources)))
         ),
         x=alt.X("target:O", axis=_top_names([shorten(n, 44) for n in targets], cell, title="target")).scale(
             paddingInner=0.04

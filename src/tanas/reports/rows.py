@@ -36,6 +36,10 @@ class DistanceRow:
     shortfall: float
     weak: bool
     inherited: bool
+    interval: tuple[float, float] | None = None
+    """Where it lies when images and maps are drawn anew; None: nobody asked."""
+    at_least: bool = False
+    """It is no less: it was measured only until it was known to lie behind the nearest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +189,8 @@ def distance_rows(result: Result) -> tuple[DistanceRow, ...]:
             shortfall=atom.shortfall,
             weak=atom.weak,
             inherited=identity(atom) in inherited,
+            interval=atom.interval,
+            at_least=atom.at_least,
         )
         for atom in result.distances
     )
