@@ -1,11 +1,13 @@
 """The paper's experiment at laptop scale: ten base tasks, then the moon indicator, over several seeds.
 
-    TANAS_DATA=DIR python benchmarks/moon.py --out WORK [--seeds 0,1,2] [--resnets resnet18]
+    TANAS_DATA=DIR python benchmarks/moon.py --out WORK [--seeds 0,1,2] [--resnets resnet18] [--only-resnets]
 
 For each seed a dictionary of the paper's ten base tasks is built and two targets are searched on it: moon
 among the paper's Quick, Draw! categories, and moon among nine categories redrawn in one style. ResNet-18
 with both stems is trained on the same images by the same recipe. Every step is resumable: the same command
-goes on where it stopped. The figures go to benchmarks/records/moon.json.
+goes on where it stopped. The figures go to benchmarks/records/moon.json; what that holds already and WORK does
+not is kept, so that missing ResNets can be added (they need the task, the recipe and the seed only) without
+the dictionaries and searches.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--resnets", default="resnet18,resnet18-small")
+    parser.add_argument("--only-resnets", action="store_true", help="build and search nothing")
     arguments = parser.parse_args()
     data = Path(os.environ["TANAS_DATA"])
     targets = {
@@ -49,7 +52,7 @@ def main() -> None:
         "one_style:is=moon": f"npz:{data / 'quickdraw' / 'one_style.npz'}:is=moon",
     }
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    for seed in seeds:
+    for seed in [] if arguments.only_resnets else seeds:
         folder = arguments.out / f"seed-{seed}"
         _once(
             folder / "dictionary.s",
@@ -106,47 +109,95 @@ def _resnet(network_name: str, task_name: str, seed: int) -> dict[str, Any]:
 
 
 def _record(out: Path, seeds: list[int], targets: dict[str, str]) -> None:
-    """Gathers what there is."""
-    entries = []
-    for seed in seeds:
-        folder = out / f"seed-{seed}"
-        entry: dict[str, Any] = {
-            "seed": seed,
-            "dictionary_s": _seconds(folder / "dictionary.s"),
-            "targets": {},
-        }
-        for short in targets:
-            run = folder / short.replace(":", "-").replace("=", "-")
-            if not (run / "result.json").exists():
-                continue
-            result = json.loads((run / "result.json").read_bytes())
-            entry["targets"][short] = {
-                "command_s": _seconds(run.with_suffix(".s")),
-                **{
-                    key: result[key]
-                    for key in ("neighbours", "parameters", "macs", "metrics", "costs", "stopped")
-                },
-                "architecture": result["architecture"],
-                "images": {key: result["task"][key] for key in ("train", "validation", "test")},
-                "space_size": result["space"]["size"],
-                "representative": result["representative"],
-                "rivals": [
-                    json.loads(path.read_bytes())
-                    for path in sorted(folder.glob(f"resnet*-{short.split(':')[0]}.json"))
-                ],
-            }
-        entries.append(entry)
+    """Adds what there is in the work folder to the record."""
+    old = json.loads(RECORD.read_bytes()) if RECORD.exists() else {}
+    made_on = {"hardware": {"processor": processor(), "cores": os.cpu_count()}, "versions": versions()}
+    runs = merged(old, {"runs": _gathered(out, seeds, targets), **made_on})
     record = {
         "what": "ten-task dictionary (MNIST 0-4, Fashion-MNIST 0-4) and two moon indicators, laptop preset",
         "command": "TANAS_DATA=DIR python benchmarks/moon.py --out WORK",
-        "n": len(seeds),
-        "seeds": seeds,
-        "hardware": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": versions(),
-        "note": "wall-clock seconds on a shared machine with other work running",
-        "runs": entries,
+        "n": len(runs),
+        "seeds": [run["seed"] for run in runs],
+        **made_on,
+        "note": "wall-clock seconds on a shared machine with other work running; a part that was made on other "
+        "hardware or with other versions says so in its 'made_on'; networks beside ours are under 'rivals', "
+        "for the seeds and targets where they were trained",
+        "runs": runs,
     }
     write_bytes(RECORD, (json.dumps(record, indent=1) + "\n").encode())
+
+
+def _gathered(out: Path, seeds: list[int], targets: dict[str, str]) -> list[dict[str, Any]]:
+    """What the work folder holds of each seed."""
+    entries = []
+    for seed in seeds:
+        folder = out / f"seed-{seed}"
+        entry: dict[str, Any] = {"seed": seed, "targets": {}}
+        if (seconds := _seconds(folder / "dictionary.s")) is not None:
+            entry["dictionary_s"] = seconds
+        for short in targets:
+            run = folder / short.replace(":", "-").replace("=", "-")
+            rivals = [
+                json.loads(path.read_bytes())
+                for path in sorted(folder.glob(f"resnet*-{short.split(':')[0]}.json"))
+            ]
+            found: dict[str, Any] = {}
+            if (run / "result.json").exists():
+                result = json.loads((run / "result.json").read_bytes())
+                found = {
+                    "command_s": _seconds(run.with_suffix(".s")),
+                    **{
+                        key: result[key]
+                        for key in ("neighbours", "parameters", "macs", "metrics", "costs", "stopped")
+                    },
+                    "architecture": result["architecture"],
+                    "images": {key: result["task"][key] for key in ("train", "validation", "test")},
+                    "space_size": result["space"]["size"],
+                    "representative": result["representative"],
+                }
+            if found or rivals:
+                entry["targets"][short] = {**found, "rivals": rivals}
+        if len(entry["targets"]) or "dictionary_s" in entry:
+            entries.append(entry)
+    return entries
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
+    """The runs of two records together; where both hold the same part, the new one stands.
+
+    The parts are a seed's dictionary, its search for a target, and each network beside it. Each part of the old
+    record that was made on other hardware or with other versions than the new one is marked with its own.
+
+    Args:
+        old: with 'runs', 'hardware' and 'versions'; empty if there was none.
+        new: the same.
+    """
+    marks = ("hardware", "versions")
+    own = {key: new[key] for key in marks}
+    before = {key: old[key] for key in marks if key in old}
+
+    def marked(part: dict[str, Any]) -> dict[str, Any]:
+        made_on = part.get("made_on", before)
+        rest = {key: value for key, value in part.items() if key != "made_on"}
+        return rest if not rest or made_on == own else {**rest, "made_on": made_on}
+
+    runs = {}
+    for record, keep in ((old, marked), (new, dict)):
+        for entry in record.get("runs", []):
+            rest = keep({key: value for key, value in entry.items() if key not in ("seed", "targets")})
+            run = runs.setdefault(entry["seed"], {"seed": entry["seed"], "targets": {}})
+            if rest:
+                run = {"seed": entry["seed"], **rest, "targets": run["targets"]}
+            for name, target in entry["targets"].items():
+                search = keep({key: value for key, value in target.items() if key != "rivals"})
+                known = run["targets"].get(name, {"rivals": []})
+                rivals = {rival["network"]: rival for rival in known["rivals"]}
+                rivals |= {rival["network"]: keep(rival) for rival in target["rivals"]}
+                if not search:
+                    search = {key: value for key, value in known.items() if key != "rivals"}
+                run["targets"][name] = {**search, "rivals": [rivals[key] for key in sorted(rivals)]}
+            runs[entry["seed"]] = run
+    return [runs[seed] for seed in sorted(runs)]
 
 
 def _seconds(path: Path) -> float | None:

@@ -161,6 +161,8 @@ def _distance(*, fit_only: bool = False) -> Callable[[], None]:
         measure="balanced",
         head_weight=torch.zeros(2, 1024),
         head_bias=torch.zeros(2),
+        source_head_weight=torch.zeros(2, 1024),
+        source_head_bias=torch.zeros(2),
         own=1.0,
         epsilon=0.04,
     )

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tanas.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint, Stopwatch
+from tanas.checkpoints import SAVED_EVERY_S, Checkpoint, FolderCheckpoint, NoCheckpoint, Stopwatch
 from tanas.errors import StoreError
+from tanas.events import Event, Told, ignore
 
 VALUE = {"losses": [0.5, 0.25], "at": (1, "two", None), "weights": {"a": torch.arange(3.0)}}
 
@@ -107,3 +108,47 @@ class TestStopwatch:
         with later.phase("train"):
             clock[0] += 10
         assert (later.seconds("search"), later.seconds("train"), later.seconds("other")) == (6, 10, 0)
+
+    def test_keeps_what_a_phase_took_up_to_an_interrupt(self, tmp_path: Path, clock: list[float]) -> None:
+        watch = Stopwatch(FolderCheckpoint(tmp_path))
+        with pytest.raises(KeyboardInterrupt), watch.phase("search"):
+            clock[0] += 4
+            raise KeyboardInterrupt
+        assert Stopwatch(FolderCheckpoint(tmp_path)).seconds("search") == 4
+
+    def test_counts_a_phase_while_it_runs(self, clock: list[float]) -> None:
+        watch = Stopwatch(NoCheckpoint())
+        with watch.phase("search"):
+            clock[0] += 4
+            assert watch.seconds("search") == 4
+            clock[0] += 1
+        clock[0] += 9
+        assert watch.seconds("search") == 5
+
+    def test_that_is_killed_keeps_what_came_before_the_last_event(
+        self, tmp_path: Path, clock: list[float]
+    ) -> None:
+        watch, told = Stopwatch(FolderCheckpoint(tmp_path)), list[Event]()
+        listener = watch.heard(told.append)
+        event = Told(message="on it")
+        with watch.phase("represent"):
+            clock[0] += 3
+        with watch.phase("search"):
+            clock[0] += 2
+            listener(event)
+            clock[0] += SAVED_EVERY_S / 2
+            listener(event)  # too soon to save again
+            killed = Stopwatch(FolderCheckpoint(tmp_path))
+            assert (killed.seconds("represent"), killed.seconds("search")) == (3, 2)
+            clock[0] += 10
+            listener(event)
+            killed = Stopwatch(FolderCheckpoint(tmp_path))
+            assert killed.seconds("search") == 12 + SAVED_EVERY_S / 2
+        assert told == [event] * 3
+        assert Stopwatch(FolderCheckpoint(tmp_path)).seconds("search") == 12 + SAVED_EVERY_S / 2
+
+    def test_saves_nothing_between_phases(self, tmp_path: Path, clock: list[float]) -> None:
+        listener = Stopwatch(FolderCheckpoint(tmp_path)).heard(ignore)
+        clock[0] += 60
+        listener(Told(message="idle"))
+        assert list(tmp_path.iterdir()) == []

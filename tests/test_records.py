@@ -9,10 +9,12 @@ import pytest
 
 from tanas.errors import SettingError, StoreError, check_range
 from tanas.records import (
+    SCHEMA,
     digest,
     from_plain,
     new_folder,
     read_json,
+    read_marker,
     read_record,
     to_json,
     to_plain,
@@ -164,3 +166,30 @@ class TestDigest:
     def test_tells_parts_from_one_another(self) -> None:
         assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("c", "ab")}) == 4
         assert digest(Inner(share=0.1)) != digest(Inner(share=0.2))
+
+
+class TestMarker:
+    def test_gives_all_that_the_file_holds(self, tmp_path: Path) -> None:
+        content = {"kind": "tanas shelf", "schema": SCHEMA, "more": [1]}
+        write_json(tmp_path / "shelf.json", content)
+        assert read_marker(tmp_path / "shelf.json", "tanas shelf", make="tanas shelve") == content
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "shelf is no shelf: it holds no shelf.json. Make one: tanas shelve"),
+            ("{", "shelf.json can't be read: it is damaged or no JSON"),
+            ("[]", "shelf is no shelf: its shelf.json is of another kind"),
+            ('{"kind": "tanas run", "schema": 1}', "shelf is no shelf: its shelf.json is of another kind"),
+            ('{"kind": "tanas shelf", "schema": 99}', "The shelf .*shelf has schema 99; this tanas reads"),
+            ('{"kind": "tanas shelf"}', "has schema None; .* that wrote it, or make a new one"),
+        ],
+        ids=["missing", "damaged", "no record", "another kind", "another version", "no version"],
+    )
+    def test_refuses_what_is_none(self, tmp_path: Path, content: str | None, message: str) -> None:
+        path = tmp_path / "shelf" / "shelf.json"
+        path.parent.mkdir()
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(StoreError, match=message):
+            read_marker(path, "tanas shelf", make="tanas shelve")

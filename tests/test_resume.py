@@ -173,6 +173,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(undisturbed: Path, de
     assert process.returncode == 130, err
     assert out == ""
     assert "Traceback" not in err
+    kept = FolderCheckpoint(desk / "it's a run" / "unfinished").load("seconds")
+    assert kept is not None
+    assert kept["represent"] > 0, "the seconds up to the interrupt count among the costs"
     last = err.splitlines()[-1]
     assert last == f"Interrupted. Go on with: {shlex.join(command)}"
 

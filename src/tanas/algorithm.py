@@ -61,6 +61,7 @@ def search(
     Source: Algorithm 1; sections 3.1 (distance), 3.2 (space), 3.3 (FUSE).
     """
     watch = Stopwatch(place.checkpoint)
+    place.listener = watch.heard(place.listener)
     available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
     blind = task.without_test()
     others, own = greet(task, dictionary, config, known=known, available=available, reuse=reuse, place=place)

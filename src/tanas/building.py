@@ -6,13 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tanas.devices import choose_device
+from tanas.devices import choose_device, processors
 from tanas.dictionary.atom import Atom, atom_key
-from tanas.dictionary.learn import LearnConfig, learn_atom, prepare
+from tanas.dictionary.learn import (
+    LearnConfig,
+    Pace,
+    expected_seconds,
+    learn_atom,
+    measure_pace,
+    prepare,
+)
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import DataError, TaskError, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.executors import map_in_order
 from tanas.phases import check_space
 from tanas.records import digest
 from tanas.seeds import Seed
@@ -108,7 +116,17 @@ def build_dictionary(
             listener(Told(message=f"{task.name} is the same task as {todo[key].name}: it is learnt once."))
     if todo:
         step = f"dictionary {dictionary.folder.name}"
-        listener(StepStarted(step=step, total=len(todo), unit="atoms"))
+        estimate = estimated_seconds(
+            tuple(todo.values()),
+            library,
+            config,
+            seed=Seed(seed).child("estimate"),
+            device=device,
+            workers=resources.workers or processors(),
+            engine=engine,
+            listener=listener,
+        )
+        listener(StepStarted(step=step, total=len(todo), unit="atoms", estimate_s=estimate))
         futures = [
             engine.submit_heard(
                 listener, learn_into, dictionary.folder, t.name, library.reading, config, seed, device
@@ -129,6 +147,60 @@ def build_dictionary(
     return made
 
 
+def estimated_seconds(
+    tasks: Sequence[Task],
+    library: Library,
+    config: LearnConfig,
+    *,
+    seed: Seed,
+    device: str,
+    workers: int,
+    engine: LocalEngine,
+    listener: Listener,
+) -> float:
+    """About how long the atoms of some tasks take, from training steps that all workers time now.
+
+    What an interrupted build has done already is not taken off.
+
+    Args:
+        tasks: that `library` opened.
+        library: says how workers open the tasks again.
+        config: how atoms are made.
+        seed: of the candidates that are timed; it decides nothing else.
+        device: where networks are trained.
+        workers: atoms that are learnt side by side.
+        engine: its workers start, and are then ready for the atoms.
+        listener: is told what happens.
+    """
+    first = {task.shape: task.name for task in reversed(tasks)}
+    step = "time a few training steps"
+    timers = min(workers, len(tasks))
+    listener(StepStarted(step=step, total=timers, unit="workers"))
+    timed = map_in_order(
+        engine,
+        paces_of,
+        [(tuple(first.values()), library.reading, config, seed, device)] * timers,
+        advanced=lambda done: listener(StepAdvanced(step=step, done=done)),
+    )
+    listener(StepFinished(step=step))
+    busy = [0.0] * timers  # until when each worker has an atom to learn, in seconds from now
+    for task in tasks:
+        prepared = prepare(task, performance=config.performance, limit=config.limit)
+        at = list(first).index(task.shape)
+        seconds = [expected_seconds(prepared, config, paces[at]) for paces in timed]
+        busy[busy.index(min(busy))] += sum(seconds) / len(seconds)
+    return max(busy)
+
+
+def paces_of(
+    names: Sequence[str], reading: Reading, config: LearnConfig, seed: Seed, device: str
+) -> tuple[Pace, ...]:
+    """A worker's job: how fast networks train on each of some tasks."""
+    library = _library(reading)
+    tasks = [prepare(library.open(n), performance=config.performance, limit=config.limit) for n in names]
+    return tuple(measure_pace(task, config, seed=seed, device=device) for task in tasks)
+
+
 def learn_into(
     folder: Path,
     name: str,
@@ -139,22 +211,31 @@ def learn_into(
     *,
     listener: Listener,
 ) -> str:
-    """A worker's job: learns one atom and adds it to the dictionary; gives the task's name."""
+    """A worker's job: learns one atom and adds it to the dictionary; gives the task's name.
+
+    Of two processes that come to the same atom one learns it, and the other waits and finds it there.
+    """
     task = _library(reading).open(name)
     dictionary = Dictionary(folder)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
     key = atom_key(prepared.fingerprint, config.representative, config.performance)
     checkpoint = dictionary.unfinished(f"{key}-{_settings_key(config, seed)}")
-    atom, representative = learn_atom(
-        task,
-        config,
-        seed=Seed(seed).child("atom", prepared.fingerprint),
-        device=device,
-        listener=listener,
-        checkpoint=checkpoint,
-    )
-    dictionary.add(atom, representative)
-    checkpoint.clear()
+
+    def waits() -> None:
+        listener(Told(message=f"Another process is learning {name}: it is waited for."))
+
+    with dictionary.making(key, waits=waits) as wanted:
+        if wanted:
+            atom, representative = learn_atom(
+                task,
+                config,
+                seed=Seed(seed).child("atom", prepared.fingerprint),
+                device=device,
+                listener=listener,
+                checkpoint=checkpoint,
+            )
+            dictionary.add(atom, representative)
+            checkpoint.clear()
     return name
 
 

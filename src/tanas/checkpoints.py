@@ -17,7 +17,11 @@ from typing import Any, Protocol
 import torch
 
 from tanas.errors import StoreError
+from tanas.events import Event, Listener
 from tanas.records import write_bytes
+
+SAVED_EVERY_S = 1.0
+"""Seconds of work are saved no more often: a save takes milliseconds, and a second more or less is nothing."""
 
 
 class Checkpoint(Protocol):
@@ -60,9 +64,10 @@ class FolderCheckpoint:
 
     def load(self, key: str) -> Any | None:
         path = self._folder / f"{key}.pt"
-        if not path.exists():
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
             return None
-        content = path.read_bytes()
         if hashlib.sha256(content[32:]).digest() != content[:32]:
             raise StoreError(f"{path} is damaged. Remove it: the step that it belongs to is then done again.")
         return torch.load(io.BytesIO(content[32:]), weights_only=True)
@@ -81,22 +86,47 @@ class FolderCheckpoint:
 
 
 class Stopwatch:
-    """Wall-clock seconds of named phases, the finished parts of interrupted sessions included."""
+    """Wall-clock seconds of named phases, those of interrupted sessions included.
+
+    A phase that ends by an error or an interrupt (Ctrl-C) is counted up to that moment. A process that is
+    killed at once (SIGKILL) can't save anything: it forgets what came after the last event that a listener of
+    `heard` was told of, and up to `SAVED_EVERY_S` before it.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._seconds: dict[str, float] = dict(checkpoint.load("seconds") or {})
+        self._running: dict[str, float] = {}
+        self._saved = time.monotonic()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Adds what the block takes to the phase, also when the block fails."""
-        began = time.monotonic()
+        """Adds what the block takes to the phase, also when the block fails or is interrupted."""
+        self._running[name] = time.monotonic()
         try:
             yield
         finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
-            self._checkpoint.save("seconds", self._seconds)
+            self._seconds[name] = self.seconds(name)
+            del self._running[name]
+            self._save()
+
+    def heard(self, listener: Listener) -> Listener:
+        """The listener; with what it is told, seconds of the running phase are saved now and then."""
+
+        def told(event: Event) -> None:
+            if self._running and time.monotonic() - self._saved >= SAVED_EVERY_S:
+                self._save()
+            listener(event)
+
+        return told
 
     def seconds(self, name: str) -> float:
         """Seconds of a phase so far; 0 if it never ran."""
-        return self._seconds.get(name, 0.0)
+        running = time.monotonic() - self._running[name] if name in self._running else 0.0
+        return self._seconds.get(name, 0.0) + running
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        self._checkpoint.save(
+            "seconds", {name: self.seconds(name) for name in [*self._seconds, *self._running]}
+        )

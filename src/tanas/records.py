@@ -85,6 +85,31 @@ def read_record(kind: type[Record], path: Path) -> Record:
     return from_plain(kind, read_json(path), where=str(path))
 
 
+def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
+    """Reads the file that says what a folder is; it holds `kind` and `schema`, and may hold more.
+
+    Args:
+        path: of the file.
+        kind: what the folder has to be, such as 'tanas dictionary'.
+        make: the command that makes such a folder, for the error.
+
+    Raises:
+        StoreError: the folder is none of that kind, of another version, or the file is damaged.
+    """
+    folder, noun = path.parent, kind.removeprefix("tanas ")
+    if not path.exists():
+        raise StoreError(f"{folder} is no {noun}: it holds no {path.name}. Make one: {make}")
+    plain = read_json(path)
+    if not isinstance(plain, dict) or plain.get("kind") != kind:
+        raise StoreError(f"{folder} is no {noun}: its {path.name} is of another kind.")
+    if plain.get("schema") != SCHEMA:
+        raise StoreError(
+            f"The {noun} {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
+            "Use the version of tanas that wrote it, or make a new one."
+        )
+    return plain
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file beside its place and renames it there: it is never half-written.
 

@@ -17,11 +17,11 @@ from typing import Any
 
 import filelock
 
-from tanas.checkpoints import Checkpoint, FolderCheckpoint
+from tanas.checkpoints import SAVED_EVERY_S, Checkpoint, FolderCheckpoint
 from tanas.errors import SettingError, StoreError
 from tanas.events import Event
 from tanas.networks.classifier import Classifier
-from tanas.records import SCHEMA, digest, from_plain, read_json, to_plain, write_json
+from tanas.records import SCHEMA, digest, from_plain, read_json, read_marker, to_plain, write_json
 from tanas.results import Result
 
 KIND = "tanas run"
@@ -29,8 +29,6 @@ RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
 LEAST_FREE = 50 * 2**20
 """A run with its checkpoints takes some 30 MB."""
-SAVED_EVERY_S = 1.0
-"""Of a time limit, a process that is killed forgets at most so much and what lies between two events."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +112,7 @@ class Run:
             StoreError: it is none, of another version, or damaged.
         """
         path = folder / RUN_FILE
-        if not path.exists():
-            raise StoreError(
-                f"{folder} is no run: it holds no {RUN_FILE}. "
-                f"Make one: tanas search TASK --out {shlex.quote(str(folder))}"
-            )
-        plain = read_json(path)
-        if not isinstance(plain, dict) or plain.get("kind") != KIND:
-            raise StoreError(f"{folder} is no run: its {RUN_FILE} is of another kind.")
-        if plain.get("schema") != SCHEMA:
-            raise StoreError(
-                f"The run {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
-                "Use the version of tanas that wrote it."
-            )
+        plain = read_marker(path, KIND, make=f"tanas search TASK --out {shlex.quote(str(folder))}")
         return cls(folder, from_plain(RunRecord, plain, where=str(path)))
 
     @property
@@ -183,7 +169,10 @@ class Run:
 
 
 class UsedTime:
-    """Seconds that a run has worked, over all its sessions: a listener, so that even a kill loses little."""
+    """Seconds that a run has worked, over all its sessions: a listener, so that even a kill loses little.
+
+    Of a time limit, a process that is killed forgets at most `SAVED_EVERY_S` and what lies between two events.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint

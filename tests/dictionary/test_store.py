@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ class TestOpening:
 
     def test_takes_an_empty_folder(self, tmp_path: Path) -> None:
         (tmp_path / ".hidden").touch()
+        assert Dictionary.create(tmp_path).atoms() == ()
+
+    def test_takes_one_that_another_process_makes_at_the_same_moment(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looked = Path.iterdir
+
+        def late(folder: Path) -> Iterator[Path]:
+            monkeypatch.setattr(Path, "iterdir", looked)
+            Dictionary.create(tmp_path)
+            return looked(folder)
+
+        monkeypatch.setattr(Path, "iterdir", late)
         assert Dictionary.create(tmp_path).atoms() == ()
 
     def test_refuses_a_folder_that_is_none(self, tmp_path: Path) -> None:
@@ -225,6 +239,57 @@ class TestAdding:
         assert again.find("digits:is=3").provenance.seed == 9
         assert again.verify() == ()
         assert len(folders(dictionary)) == 2
+
+
+class TestMaking:
+    def test_is_still_to_be_done_until_the_atom_is_there(self, dictionary: Dictionary) -> None:
+        key = atom_of().key
+        with dictionary.making(key, waits=lambda: pytest.fail("nobody else is at it")) as wanted:
+            assert wanted
+            add(dictionary)
+        with dictionary.making(key, waits=lambda: pytest.fail("nobody else is at it")) as wanted:
+            assert not wanted
+        assert list((dictionary.folder / "unfinished").iterdir()) == []
+
+    def test_that_fails_lets_the_next_one_try(self, dictionary: Dictionary) -> None:
+        key = atom_of().key
+        with pytest.raises(RuntimeError, match="failed"), dictionary.making(key, waits=lambda: None):
+            raise RuntimeError("failed")
+        with dictionary.making(key, waits=lambda: pytest.fail("nobody else is at it")) as wanted:
+            assert wanted
+
+    def test_waits_for_another_that_is_at_it(self, dictionary: Dictionary) -> None:
+        key = atom_of().key
+        waiting = threading.Event()
+        wanted: list[bool] = []
+
+        def second() -> None:
+            with Dictionary(dictionary.folder).making(key, waits=waiting.set) as still:
+                wanted.append(still)
+
+        with dictionary.making(key, waits=lambda: None):
+            thread = threading.Thread(target=second)
+            thread.start()
+            assert waiting.wait(60)
+            assert wanted == []
+            add(dictionary)
+        thread.join(60)
+        assert wanted == [False]
+
+    def test_of_two_atoms_goes_side_by_side(self, dictionary: Dictionary) -> None:
+        with (
+            dictionary.making("one", waits=lambda: None),
+            dictionary.making("two", waits=lambda: pytest.fail("it waits for another atom")) as wanted,
+        ):
+            assert wanted
+
+    def test_in_a_folder_that_can_not_be_written_is_told(self, dictionary: Dictionary) -> None:
+        (dictionary.folder / "unfinished").write_text("a file")
+        with (
+            pytest.raises(StoreError, match="The dictionary .* can't be written: File exists"),
+            dictionary.making("one", waits=lambda: None),
+        ):
+            pytest.fail("it began")
 
 
 class TestNames:

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, AtomTask, Provenance, best_first
-from tanas.distances.representative import Representative, RepresentativeConfig, represent, state_of
+from tanas.distances.representative import (
+    Representative,
+    RepresentativeConfig,
+    RepresentativeNetwork,
+    represent,
+    state_of,
+)
+from tanas.distances.threads import one_thread
 from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
+from tanas.networks.architecture import build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score
+from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.strategies.fuse import Fuse, FuseConfig
+from tanas.strategies.schedules import Alternating
 from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.task import Task
 from tanas.versions import versions
+
+TIMED = 4
+"""Candidates that are timed for an estimate: their steps take 0.5 to 2 times the mean of a space, so that the
+mean of four is mostly within a third of it."""
+TIMED_S = 0.2
+"""Least seconds for which a network is timed. On a busy machine one step alone comes out too short: it runs
+before the others have their turn."""
+MOST_TIMED_STEPS = 10
+"""Of a network whose step takes milliseconds: enough for a mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +113,18 @@ def learn_atom(
         TaskError: `strict` is set and the representative misses 1 - epsilon.
     """
     task = prepare(task, performance=config.performance, limit=config.limit)
-    representative = represent(
-        task.without_test(),
-        config.representative,
-        seed=seed.child("represent"),
-        device=device,
-        listener=listener,
-        checkpoint=checkpoint.child("represent"),
-    )
-    warn_if_weak(representative, listener, strict=config.strict)
     watch = Stopwatch(checkpoint)
+    listener = watch.heard(listener)
+    with watch.phase("represent"):
+        representative = represent(
+            task.without_test(),
+            config.representative,
+            seed=seed.child("represent"),
+            device=device,
+            listener=listener,
+            checkpoint=checkpoint.child("represent"),
+        )
+    warn_if_weak(representative, listener, strict=config.strict)
     with watch.phase("search"):
         outcome = Fuse(config.fuse).search(
             space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs),
@@ -122,10 +145,80 @@ def learn_atom(
         seed=seed.root,
         versions=versions(),
         settings=to_plain(config),
-        represent_s=representative.took_s,
+        represent_s=watch.seconds("represent"),
         search_s=watch.seconds("search"),
     )
     return atom_of(task, config.limit, representative, scored, outcome, provenance), representative
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast networks train here."""
+
+    representative: float
+    """Seconds of a representative for each training image and epoch."""
+    candidate: float
+    """The same of a candidate of the space, a mean over a few."""
+
+
+def measure_pace(task: Task, config: LearnConfig, *, seed: Seed, device: str) -> Pace:
+    """Times training steps whose gradients are thrown away: of a representative, and of a few candidates.
+
+    It is measured where and as atoms are learnt: in a worker, while the others measure too.
+
+    Args:
+        task: as it is worked on.
+        config: the networks and their batches.
+        seed: of the candidates that are timed.
+        device: where they are trained.
+    """
+    classes, shape = len(task.classes), task.shape
+    space = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+    drawn = space.sample(TIMED, seed=seed, shape=shape, classes=classes)
+
+    def seconds_an_image(network: nn.Module, batch: int) -> float:
+        network.to(device)
+        images, steps = min(batch, len(task.train)), list[float]()
+        while sum(steps) < TIMED_S and len(steps) < MOST_TIMED_STEPS:
+            steps.append(seconds_a_step(network, task.train, images, device))
+        return sum(steps) / (len(steps) * images)
+
+    with one_thread():  # as in a worker
+        candidates = [
+            seconds_an_image(build(one, shape, classes, seed), config.fuse.schedule.training.batch)
+            for one in drawn
+        ]
+        with seed.initialising():
+            network = RepresentativeNetwork(config.representative, shape, classes)
+        representative = seconds_an_image(network, config.representative.training.batch)
+    return Pace(representative=representative, candidate=sum(candidates) / len(candidates))
+
+
+def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
+    """About how long `learn_atom` takes from its beginning.
+
+    What decides it and is not known yet is taken halfway: between the first training of the representative and
+    its whole budget, and half of the stages until alpha converges. All rounds are counted, and a new candidate
+    wins one as often as chance has it.
+
+    Args:
+        task: as it is worked on.
+        config: how.
+        pace: of networks for images of this task's size.
+    """
+    fuse, scoring = config.fuse, config.scoring
+    images, validation = len(task.train), len(task.validation)
+    seen = min(images, fuse.images or images)
+    compared = min(validation, fuse.validation_images or validation)
+    schedule = fuse.schedule
+    stages = schedule.stages / 2 if isinstance(schedule, Alternating) else 1
+    # images are answered in a third of the time that training on them takes
+    a_round = fuse.candidates * stages * (schedule.training.epochs * seen + compared / 3)
+    winners = 1 + (fuse.rounds - 1) * (1 - 1 / fuse.candidates)
+    a_score = scoring.training.epochs * min(images, scoring.images)
+    first, most = config.representative.training.epochs, config.representative.most_epochs
+    represent_s = pace.representative * (first + max(first, most)) / 2 * images
+    return represent_s + pace.candidate * (fuse.rounds * a_round + winners * a_score)
 
 
 def atom_of(

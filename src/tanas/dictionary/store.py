@@ -7,8 +7,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tanas.dictionary.atom import Atom
 from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
 from tanas.errors import StoreError, UnknownNameError, nearest_names
-from tanas.records import SCHEMA, from_plain, new_folder, read_json, read_record, write_json
+from tanas.records import SCHEMA, from_plain, new_folder, read_json, read_marker, read_record, write_json
 
 KIND = "tanas dictionary"
 LOCK_SECONDS = 30
@@ -66,20 +66,8 @@ class Dictionary:
         self.folder = folder
         self.base = base
         self._known: dict[str, tuple[int, Atom]] = {}
-        marker = folder / "dictionary.json"
-        if not marker.exists():
-            raise StoreError(
-                f"{folder} is no dictionary: it holds no dictionary.json. "
-                f"Make one: tanas dictionary build {shlex.quote(str(folder))}"
-            )
-        plain = read_json(marker)
-        if not isinstance(plain, dict) or plain.get("kind") != KIND:
-            raise StoreError(f"{folder} is no dictionary: its dictionary.json is of another kind.")
-        if plain.get("schema") != SCHEMA:
-            raise StoreError(
-                f"The dictionary {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
-                "Use the version of tanas that wrote it, or build a new one."
-            )
+        make = f"tanas dictionary build {shlex.quote(str(folder))}"
+        read_marker(folder / "dictionary.json", KIND, make=make)
 
     @classmethod
     def create(cls, folder: Path, *, base: Dictionary | None = None) -> Dictionary:
@@ -97,7 +85,7 @@ class Dictionary:
                 raise StoreError(
                     f"{folder} can't be a dictionary: {error.strerror}. Name a folder."
                 ) from error
-            if foreign:
+            if foreign and not (folder / "dictionary.json").exists():  # another process may have just made it
                 raise StoreError(
                     f"{folder} is not empty and no dictionary. Name an empty or a new folder for a dictionary."
                 )
@@ -205,6 +193,39 @@ class Dictionary:
     def unfinished(self, key: str) -> FolderCheckpoint:
         """Where the state of an atom in the making is kept."""
         return FolderCheckpoint(self.folder / "unfinished" / key)
+
+    @contextmanager
+    def making(self, key: str, *, waits: Callable[[], None]) -> Iterator[bool]:
+        """While it lasts no other process makes the atom of a key; first it waits for one that does.
+
+        Args:
+            key: of the atom.
+            waits: is called once if another process is at it.
+
+        Yields:
+            whether the atom is still to be made.
+
+        Raises:
+            StoreError: the folder can't be written.
+        """
+        path = self.folder / "unfinished" / f"{key}.lock"
+        lock = filelock.FileLock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                waits()
+                lock.acquire()
+        except OSError as error:
+            raise StoreError(f"The dictionary {self.folder} can't be written: {error.strerror}.") from error
+        try:
+            yield self.get(key) is None
+        finally:
+            lock.release()
+        if self.get(key) is not None:  # whoever takes the lock now, or makes a new one, finds the atom there
+            with suppress(PermissionError):  # on Windows while another process waits: that one removes it
+                path.unlink(missing_ok=True)
 
     def measured(self, key: str) -> Measurement | None:
         """A distance that was measured before under the same key; None if none was, or if it can't be read."""

@@ -95,9 +95,10 @@ class TransformDistance:
 
     With `exact` it is the reference that faster methods are held against: every density is 0.7 of the one
     before, so that the tried densities lie closer than the d of two seeds; after each step the weights that
-    are left are fitted on for ten epochs with a fresh optimiser, as the authors do; it ends after two
-    densities in a row that fail, because one alone can be an accident of the gate's sample. All draws (N_t's
-    weights, the order of rows at each step) are children of the seed.
+    are left are fitted on for ten epochs with a fresh optimiser, as the authors do. d is where the curve first
+    meets the gate; the walk goes on until two densities in a row fail, so that the curve shows a failure that
+    is an accident of the gate's sample. All draws (N_t's weights, the order of rows at each step) are
+    children of the seed.
 
     Source: section 3.1 and section 4.
     """
