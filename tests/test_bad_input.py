@@ -251,7 +251,10 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["distance", "known", "--csv", "void"], "void can't be written: it is a folder"),
         (["distance", "known", "--csv", "bars.npz/d.csv"], "bars.npz can't be made: bars.npz is a file"),
         (["distance", "known", "--plot", "plot.pdf"], "A chart can be written as .svg, .png, .html"),
-        (["distance", "known", "--method", "fisher"], 'Invalid value "fisher" for --method'),
+        (
+            ["distance", "known", "--method", "fischer"],
+            "'fischer' is no method of measuring a distance. Did you mean 'fisher'",
+        ),
         (["nearest", "known", "npz:bars.npz", "--neighbours", "7"], "must be at most the 2 atoms of known"),
         (["report", "void"], "void is no run: it holds no run.json. Make one: tanas search TASK --out void"),
         (["report", "known"], "known is no run"),
