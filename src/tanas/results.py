@@ -36,10 +36,10 @@ class Neighbour:
     atom: str
     """Its name, that of its task."""
     distance: float
-    """d(atom -> task), in [0, 1]: by the paper's method the share of the transform network's weights that is
-    needed."""
+    """d(atom -> task), in [0, 1]: the share of the map's weights that is needed; other methods have their own
+    meaning of it."""
     shortfall: float
-    """How far even the full transform network stays below the gate (0 if it passes): the tie-break at 1."""
+    """How far even the whole map stays below the gate (0 if it passes): the tie-break at 1."""
     weak: bool
     """The atom's representative misses 1 - epsilon."""
     fingerprint: str

@@ -115,11 +115,14 @@ class TestInlineSvg:
         assert "0.307  weak" in printed
         assert "1.000  short by 0.117" in printed
 
-    def test_prints_bounds_and_intervals(self, moon):
+    def test_prints_bounds_and_draws_intervals(self, moon):
         made = rows.distance_rows(moon)
         shown = [replace(made[0], interval=(0.05, 0.25)), replace(made[1], at_least=True)]
-        printed = texts(charts.to_svg(charts.distance_chart(shown)))
-        assert f"{made[0].distance:.3f} [0.05, 0.25]" in printed
+        chart = charts.distance_chart(shown)
+        data = next(iter(chart.to_dict()["datasets"].values()))
+        assert (data[0]["low"], data[0]["high"]) == (0.05, 0.25)
+        assert data[1]["low"] == data[1]["high"] == made[1].distance
+        printed = texts(charts.to_svg(chart))
         assert f"≥ {made[1].distance:.3f}" in printed
 
     @pytest.mark.parametrize("losses", [(0.5,), (0.0, 0.0), tuple(1 / n for n in range(1, 200))])

@@ -100,24 +100,28 @@ class LinearDistance:
             if self.intervals is not None:
                 parts += [torch.from_numpy(rows) for rows in subsets(count, self.intervals.maps - 1)]
             alone = beyond if len(parts) == 1 else None
-            traces = [self._trace(gate, own, rows, alone) for rows in parts]
+            walks = [self._walked(gate, own, rows, alone) for rows in parts]
+            traces = [trace for trace, _ in walks]
             measured = judged(gate, own, traces, self.intervals, took_s=time.monotonic() - began)
-        highest = max((d for d, l_b in measured.curve if l_b < (measured.gate or 0.0)), default=0.0)
-        if alone is not None and measured.dense is not None and measured.dense >= (measured.gate or 0.0):
-            passed = any(d < 1 and l_b >= (measured.gate or 0.0) for d, l_b in measured.curve)
-            if highest > alone and not passed:
-                return replace(measured, value=highest, surplus=0.0, at_least=True)
-        return measured
+        failing = walks[0][1]
+        return measured if failing is None else replace(measured, value=failing, surplus=0.0, at_least=True)
 
-    def _trace(self, gate: Gate, own: Tensor, rows: Tensor | None, beyond: float | None) -> Trace:
-        """Solves the map on some fit rows and walks up the number of features."""
+    def _walked(
+        self, gate: Gate, own: Tensor, rows: Tensor | None, beyond: float | None
+    ) -> tuple[Trace, float | None]:
+        """Solves the map on some fit rows and walks up the number of features.
+
+        Returns:
+            what it answers at each number, and the density at which it ended early behind `beyond`, if it did.
+        """
         pair, width = gate.pair, gate.pair.target_fit.shape[1]
         fit_source = pair.source_fit if rows is None else pair.source_fit[rows]
         fit_target = pair.target_fit if rows is None else pair.target_fit[rows]
         source_scale, target_scale = Scale.of(fit_source), Scale.of(fit_target)
         source, asked_of = source_scale.done(fit_source), target_scale.done(fit_target)
         gate_source = source_scale.done(pair.source_gate)
-        wanted = asked_of @ principal(asked_of, self.config.variance)  # (fit images, components)
+        basis = principal(asked_of, self.config.variance)  # (F_B, components)
+        wanted = asked_of @ basis  # (fit images, components)
         gram = source.T @ source  # (F_A, F_A)
         gram.diagonal().add_(self.config.ridge * float(gram.diagonal().mean()))
         crossed = source.T @ wanted  # (F_A, components)
@@ -126,7 +130,6 @@ class LinearDistance:
             map_ = torch.linalg.solve(gram[taken][:, taken], crossed[taken])  # (taken, components)
             outputs = [part[:, taken] @ map_ * target_scale.deviation for part in (source, gate_source)]
             if self.gate.head == "frozen":
-                basis = principal(asked_of, self.config.variance)
                 full = outputs[1] @ basis.T + target_scale.mean  # (gate images, F_B)
                 return gate.scores(fit_target, full)
             return gate.scores(outputs[0], outputs[1], width=width, rows=rows)
@@ -134,7 +137,7 @@ class LinearDistance:
         features = len(gram)
         tried = {features: scores(torch.arange(features))}
         asked = gate.asked(own, tried[features])
-        passes = 0
+        passes, failing = 0, None
         if gate.score(tried[features]) >= asked:
             numbers = iter(_numbers(features, self.config.growth))
             number = next(numbers)
@@ -148,15 +151,18 @@ class LinearDistance:
                 tried[number] = scores(torch.tensor(taken))
                 passed = gate.score(tried[number]) >= asked
                 passes = passes + 1 if passed else 0
-                ended = beyond is not None and not passed and number / features > beyond
-                if passes >= self.config.patience or ended:
+                if beyond is not None and not passed and number / features > beyond:
+                    failing = number / features  # d lies above every number that fails
+                    break
+                if passes >= self.config.patience:
                     break
                 number = next(numbers)
         order = sorted(tried, reverse=True)
-        return Trace(
+        trace = Trace(
             densities=tuple(number / features for number in order),
             scores=tuple(tried[number] for number in order),
         )
+        return trace, failing
 
 
 def principal(features: Tensor, share: float) -> Tensor:

@@ -145,8 +145,7 @@ class ProbeDistance:
         with one_thread():
             gate = Gate(self.gate, pair)
             head = fit_ridge(pair.source_fit, pair.labels_fit, pair.classes, balanced=gate.balanced)
-            scores = pair.source_gate @ head.weight.T + head.bias  # (gate images, classes)
-            return read(gate, scores, self.intervals, began)
+            return read(gate, head.scores(pair.source_gate), self.intervals, began)
 
 
 def votes(

@@ -92,7 +92,7 @@ def error_chart(rows: Sequence[ErrorRow], images: int) -> Chart:
 def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
     """Distances from the atoms to the task, nearest on top; blue those inherited from, hollow the weak.
 
-    A thin line is an interval.
+    A thin line is an interval; its ends as numbers would not fit beside the rest.
     """
     shown = rows[:MOST_ATOMS]
     values: list[dict[str, Any]] = [
@@ -104,7 +104,6 @@ def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
             "high": row.interval[1] if row.interval else row.distance,
             "label": ("≥ " if row.at_least else "")
             + f"{row.distance:.3f}"
-            + (f" [{row.interval[0]:.2f}, {row.interval[1]:.2f}]" if row.interval else "")
             + (f"  short by {row.shortfall:.3f}" if row.shortfall > 0 else "")
             + ("  weak" if row.weak else ""),
             "colour": BLUE if row.inherited else MUTED,
@@ -115,7 +114,7 @@ def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
     base = _chart(values).encode(y=alt.Y("row:O", axis=_names([shorten(row.atom, 30) for row in shown])))
     colour = alt.Color("colour:N", scale=None)
     # beside the scale from 0 to 1 there is room for a column of labels
-    room = 0.25 + 0.03 * max((len(value["label"]) - 5 for value in values), default=0)
+    room = 0.25 + 0.045 * max((len(value["label"]) - 5 for value in values), default=0)
     x = alt.X(
         "d:Q",
         title="distance d",
