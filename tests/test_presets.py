@@ -74,7 +74,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
             {"performance": "f1"},
             "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
         ),
-        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of union, none"),
+        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of union, prior, transfer, none"),
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
         ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from tanas.checkpoints import Stopwatch
 from tanas.dictionary.atom import Atom
 from tanas.dictionary.learn import prepare, space_of
-from tanas.dictionary.measure import nearest
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative
 from tanas.networks.classifier import Classifier
-from tanas.phases import Workplace, find, greet, measure, related_space, remember, represent_target, train
-from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.phases import (
+    Workplace,
+    find,
+    greet,
+    measure,
+    neighbours_of,
+    related_space,
+    remember,
+    represent_target,
+    train,
+)
+from tanas.presets import SearchConfig
 from tanas.results import Result
 from tanas.seeds import Seed
 from tanas.summary import summarise
@@ -71,7 +80,7 @@ def search(
         representative = represent_target(blind, config, seed, place) if others or learns else None
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
-    neighbours = nearest(related, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
+    neighbours = neighbours_of(related, config, seed, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)

@@ -406,7 +406,9 @@ def search(
         remember: whether the dictionary learns the task; only your own does if left out.
         reuse: take the best architecture of a task that is known, without a search.
         strategy: of the search.
-        inherit: what of the nearest atoms shapes the space: union, or none.
+        inherit: what of the nearest atoms shapes the space: union (their operations and skeletons, no others),
+            prior (the whole space, what they have is drawn more often), transfer (the nearest's best architecture,
+            no search) or none; farthest and random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
         neighbours: how many atoms are inherited from; three, or all that are known if fewer.
         threshold: instead, all atoms that are at most so far away.

@@ -16,7 +16,7 @@ from torch import Tensor
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance
 from tanas.dictionary.learn import LearnConfig, atom_of, score_winners, space_of, warn_if_weak
-from tanas.dictionary.measure import Bench, Related, boundary, measured
+from tanas.dictionary.measure import Bench, Related, boundary, measured, nearest
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
 from tanas.errors import SettingError
@@ -25,12 +25,13 @@ from tanas.executors import Executor
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.baseline import pixel_baseline
 from tanas.networks.classifier import Classifier
+from tanas.networks.scoring import unscored
 from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
 from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import to_plain
 from tanas.results import Mistake
 from tanas.seeds import Seed
-from tanas.spaces.inherit import Inheritance, Inherited, inherit
+from tanas.spaces.inherit import CONTROLS, FARTHEST, Inheritance, Inherited, chosen_neighbours, inherit
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
 from tanas.strategies.fuse import Fuse
@@ -243,8 +244,10 @@ def measure(
         workers=place.workers,
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
-    # one more than is inherited from, to hold the last of them against
-    related = measured(bench, others, most=most + 1, within=config.threshold).related
+    # one more than is inherited from, to hold the last of them against; the farthest show only among all
+    wanted = len(others) if config.inherit == FARTHEST else most + 1
+    within = None if config.inherit == FARTHEST else config.threshold
+    related = measured(bench, others, most=wanted, within=within).related
     edge = boundary(bench, related, most) if config.threshold is None else None
     if edge is None:
         return related
@@ -252,6 +255,23 @@ def measure(
         place.tell(Warned(message=f"Which tasks are inherited from is not sure: {edge}"))
     sure = {edge.last.name: edge.last, edge.next.name: edge.next}
     return tuple(sure.get(one.name, one) for one in related)
+
+
+def neighbours_of(
+    related: Sequence[Related], config: SearchConfig, seed: Seed, place: Workplace
+) -> tuple[Related, ...]:
+    """The atoms that are inherited from: the nearest, or as many others for a control."""
+    near = nearest(related, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
+    taken = chosen_neighbours(related, len(near), mode=config.inherit, seed=seed.child("neighbours"))
+    others = {one.name for one in taken} != {one.name for one in near}
+    if config.inherit in CONTROLS and near and not others:
+        place.tell(
+            Warned(
+                message=f"'{config.inherit}' takes the same {len(near)} of {len(related)} known tasks as are the "
+                "nearest: it is no control here. Name fewer with --neighbours, or teach the dictionary more tasks."
+            )
+        )
+    return taken
 
 
 def related_space(
@@ -295,17 +315,21 @@ def find(
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
-    outcome = Fuse(config.fuse).search(
-        inherited.space,
-        task,
-        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
-        seed=seed.child("search"),
-        device=place.device,
-        workers=place.workers,
-        deadline=place.deadline,
-        listener=place.tell,
-        checkpoint=place.checkpoint.child("search"),
-    )
+    if (taken := inherited.transferred) is not None:
+        # scored below all the same, so that the next task can inherit from this one
+        outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
+    else:
+        outcome = Fuse(config.fuse).search(
+            inherited.space,
+            task,
+            seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+            seed=seed.child("search"),
+            device=place.device,
+            workers=place.workers,
+            deadline=place.deadline,
+            listener=place.tell,
+            checkpoint=place.checkpoint.child("search"),
+        )
     scored = score_winners(
         outcome,
         task,

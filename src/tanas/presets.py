@@ -12,7 +12,7 @@ from tanas.distances.transform import TransformConfig, paper_gate, paper_transfo
 from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
-from tanas.spaces.inherit import INHERIT_MODES
+from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.schedules import Alternating, EqualWeights
 from tanas.tasks.performance import PERFORMANCES
@@ -39,12 +39,14 @@ class SearchConfig:
     """tau: only atoms at most so far away are inherited from; None: no threshold."""
     space: str = "standard"
     """Name of the base space."""
-    inherit: str = "union"
-    """What of the nearest atoms shapes the space: 'union' or 'none'."""
+    inherit: str = DEFAULT_INHERIT
+    """What of the nearest atoms shapes the space: 'union' (their operations and skeletons, no others), 'prior'
+    (what they have is drawn more often), 'transfer' (the nearest's best architecture, no search) or 'none'; the
+    controls 'farthest' and 'random-neighbours' do what the default does, with other atoms."""
     inherit_seed: bool = True
-    """Whether the nearest atom's best architecture is the first seed."""
+    """Whether the best architecture of the first of them is the first seed; 'transfer' takes it in any case."""
     per_atom: int = 3
-    """How many of an atom's best architectures are inherited from."""
+    """How many of an atom's best architectures are inherited from in a union."""
     max_parameters: int | None = None
     """Most parameters of an architecture; None: the space's own limit."""
     max_macs: int | None = None

@@ -127,7 +127,7 @@ class TestStrategyContract:
     def test_gives_a_history_that_json_holds(self, name: str) -> None:
         outcome = undisturbed(name)
         assert from_plain(Outcome, to_plain(outcome), where="here") == outcome
-        assert outcome.stopped in ("rounds", "converged", "exhausted", "time")
+        assert outcome.stopped in ("rounds", "converged", "exhausted", "budget", "time")
 
     def test_keeps_the_limits_of_the_space_with_every_candidate(self, strategy: Strategy) -> None:
         costs = sorted(cost_of(one, digits().shape, 2).parameters for one in every_architecture())
@@ -171,6 +171,27 @@ class TestStrategyContract:
         assert outcome.best in [one.architecture for one in outcome.seen]
         again = run(strategy, deadline=lambda: -3.0, checkpoint=checkpoint)
         assert again == outcome, "a search that resumes after its limit begins nothing new"
+
+    def test_writes_down_what_each_candidate_was_trained_on_and_the_sum(self, name: str) -> None:
+        outcome = undisturbed(name)
+        macs = {one.architecture.key: one.macs for one in outcome.seen}
+        assert {key for key, _ in outcome.ledger.images} == set(macs)
+        assert all(images >= len(digits().limited(100).train) for _, images in outcome.ledger.images)
+        assert outcome.ledger.macs == sum(3 * macs[key] * images for key, images in outcome.ledger.images)
+
+    def test_stops_before_the_training_that_its_budget_does_not_allow(
+        self, strategy: Strategy, name: str, tmp_path: Path
+    ) -> None:
+        whole = undisturbed(name)
+        assert run(strategy, budget_macs=whole.ledger.macs).best == whole.best
+        budget, checkpoint = whole.ledger.macs - 1, FolderCheckpoint(tmp_path)
+        outcome = run(strategy, budget_macs=budget, checkpoint=checkpoint)
+        assert outcome.stopped == "budget"
+        assert 0 < outcome.ledger.macs <= budget
+        assert outcome.best in [one.architecture for one in outcome.seen]
+        assert run(strategy, budget_macs=budget, checkpoint=checkpoint) == outcome
+        with pytest.raises(SettingError, match="'budget_macs' of a search must be at least"):
+            run(strategy, budget_macs=1)
 
     def test_stops_when_nothing_new_is_left(self, strategy: Strategy) -> None:
         space = replace(SPACE, nodes=2, skeletons=(SMALL,))

@@ -11,8 +11,9 @@ from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.inherit import Inheritance, inherit
+from tanas.spaces.inherit import DEFAULT_INHERIT, Inheritance, chosen_neighbours, inherit, weighed
 from tanas.spaces.named import named_space
+from tanas.spaces.prior import LEAST_SIMILARITY
 
 TASK: dict[str, Any] = {"shape": (1, 28, 28), "classes": 2}
 ASKED: dict[str, Any] = {"mode": "union", "per_atom": 2, **TASK}
@@ -154,8 +155,74 @@ def test_with_nothing_that_fits_the_base_is_taken() -> None:
 
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
     with pytest.raises(
-        SettingError, match="The 'mode' of inherit must be one of union, none. Got 'all' instead."
+        SettingError,
+        match="The 'mode' of inherit must be one of union, prior, transfer, none, farthest, random-neighbours. "
+        "Got 'all' instead.",
     ):
         inherit((), BASE, **{**ASKED, "mode": "all"})
     with pytest.raises(SettingError, match="The 'per_atom' of inherit must be at least 1"):
         inherit((), BASE, **{**ASKED, "per_atom": 0})
+
+
+def test_a_prior_keeps_the_base_space_and_prefers_what_the_nearest_have() -> None:
+    inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **{**ASKED, "mode": "prior"})
+    space, prior = inherited.space, inherited.space.prior
+    assert replace(space, prior=None, name=BASE.name) == BASE
+    assert prior is not None
+    # single edges to the output: dil_conv_5x5 third of its atom, max_pool_3x3 second, conv_3x3 the best of another
+    shares = [prior.probability((0, 3), name) for name in ("dil_conv_5x5", "max_pool_3x3", "conv_3x3")]
+    assert sorted(shares) == shares
+    assert shares[0] > prior.probability((0, 3), "sep_conv_5x5") > 0
+    assert inherited.mode == "prior"
+    assert "the whole space 'standard' is searched" in inherited.note.lower()
+
+
+def test_the_nearer_counts_for_more_and_none_for_nothing() -> None:
+    ranked = [one.architecture for one in ZERO_DIGIT.best(3)]
+    near, far = weighed(0.1, ranked), weighed(0.6, ranked)
+    assert [one.weight for one in near] == pytest.approx([0.9, 0.45, 0.3])
+    assert [one.weight for one in far] == pytest.approx([0.4, 0.2, 0.4 / 3])
+    assert weighed(1.0, ranked)[0].weight == LEAST_SIMILARITY
+
+
+def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
+    inherited = inherit((atom("own", 0.1, scored(0.9, "my_conv")),), BASE, **{**ASKED, "mode": "prior"})
+    assert inherited.space == BASE
+    assert "has only what the space 'standard' has" in inherited.note
+
+
+def test_a_transfer_takes_the_nearests_best_that_stays_within_the_limits() -> None:
+    inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **{**ASKED, "mode": "transfer"})
+    assert inherited.transferred == scored(0.9, "sep_conv_3x3", "identity").architecture
+    assert inherited.note.startswith("The best architecture of mnist:is=0 (d 0.12) is taken as it is")
+    wide = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE), scored(0.8, "conv_1x1"))
+    second = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
+    assert second.transferred == scored(0.8, "conv_1x1").architecture
+    assert "1 that came before it break the limits" in second.note
+
+
+def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says_so() -> None:
+    wide = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE))
+    inherited = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
+    assert inherited.transferred is None
+    assert inherited.space == BASE
+    assert "every architecture of the related atoms breaks the limits" in inherited.note
+
+
+def test_the_controls_take_the_farthest_and_drawn_ones() -> None:
+    known = tuple("abcdefgh")  # nearest first
+    assert chosen_neighbours(known, 3, mode="union", seed=Seed(0)) == ("a", "b", "c")
+    assert chosen_neighbours(known, 3, mode="farthest", seed=Seed(0)) == ("h", "g", "f")
+    drawn = [chosen_neighbours(known, 3, mode="random-neighbours", seed=Seed(n)) for n in range(40)]
+    assert drawn[0] == chosen_neighbours(known, 3, mode="random-neighbours", seed=Seed(0))
+    assert {name for three in drawn for name in three} == set(known)
+    assert all(len(set(three)) == 3 for three in drawn)
+
+
+@pytest.mark.parametrize("mode", ["farthest", "random-neighbours"])
+def test_a_control_makes_of_its_neighbours_what_the_default_makes(mode: str) -> None:
+    control = inherit((TROUSERS,), BASE, **{**ASKED, "mode": mode})
+    assert control.mode == mode
+    assert replace(control, mode=DEFAULT_INHERIT) == inherit(
+        (TROUSERS,), BASE, **{**ASKED, "mode": DEFAULT_INHERIT}
+    )

@@ -61,3 +61,10 @@ def test_an_own_space_is_registered_and_a_taken_name_refused(monkeypatch: pytest
     assert named_space("mine") == paper()
     with pytest.raises(SettingError, match="The search space 'standard' is registered already"):
         register_space("standard", paper)
+
+
+def test_nas_bench_201_has_its_cells_and_a_skeleton_for_laptops() -> None:
+    space = named_space("nas-bench-201")
+    assert set(space.operations) == {"zero", "identity", "conv_1x1", "conv_3x3", "avg_pool_3x3"}
+    assert (space.nodes, space.cells) == (4, 8764)
+    assert len(space.sample(5, seed=Seed(0), shape=(1, 28, 28), classes=10)) == 5

@@ -11,12 +11,17 @@ from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.events import Listener, ignore
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
+from tanas.networks.scoring import ScoringConfig
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import TrainingConfig
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome, Strategy
+from tanas.strategies.evolution import Evolution, EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
+from tanas.strategies.halving import Halving, HalvingConfig
+from tanas.strategies.predictor import Predictor, PredictorConfig
+from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.schedules import Alternating, EqualWeights
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -29,6 +34,7 @@ ALTERNATING = Alternating(
     stages=2,
 )
 CONFIG = FuseConfig(rounds=3, patience=3, images=100, validation_images=80, schedule=EQUAL)
+SCORING = ScoringConfig(images=100, training=TRAINING)
 
 SMALL = Skeleton(widths=(4,), cells=(1,), reductions=(False,))
 LARGE = Skeleton(stem="half", widths=(4, 6), cells=(1, 1), reductions=(False, True))
@@ -65,6 +71,7 @@ def run(
     deadline: Deadline = lambda: math.inf,
     listener: Listener = ignore,
     checkpoint: Checkpoint | None = None,
+    budget_macs: int | None = None,
 ) -> Outcome:
     return strategy.search(
         space,
@@ -76,6 +83,7 @@ def run(
         deadline=deadline,
         listener=listener,
         checkpoint=checkpoint or NoCheckpoint(),
+        budget_macs=budget_macs,
     )
 
 
@@ -85,6 +93,10 @@ def all_strategies() -> dict[str, Strategy]:
         "fuse, equal weights": Fuse(CONFIG),
         "fuse, warm seed": Fuse(replace(CONFIG, warm_seed=True)),
         "fuse, alternating": Fuse(replace(CONFIG, schedule=ALTERNATING)),
+        "random": RandomSearch(RandomConfig(candidates=10), SCORING),
+        "evolution": Evolution(EvolutionConfig(candidates=7, population=3, sample=2), SCORING),
+        "halving": Halving(HalvingConfig(candidates=8, eta=2), SCORING),
+        "predictor": Predictor(PredictorConfig(candidates=7, initial=3, pool=20), SCORING),
     }
 
 

@@ -26,8 +26,8 @@ from tanas.errors import SearchError, SettingError
 from tanas.events import Event, Listener, StepStarted, Told, Warned
 from tanas.networks.architecture import Architecture, build
 from tanas.seeds import Seed
-from tanas.strategies.base import Deadline, Outcome, Stage
-from tanas.strategies.fuse import Fuse, FuseConfig, RoundFinished
+from tanas.strategies.base import Deadline, Outcome, RoundFinished, Stage
+from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.mixture import Mixture
 from tanas.tasks.task import Task
 

@@ -31,6 +31,8 @@ STOPPED = {
     "converged": "the seed stayed the best for several rounds",
     "exhausted": "the space holds nothing new",
     "time": "the time limit was reached; the best so far was taken",
+    "reused": "the task was known; its best architecture was taken",
+    "transferred": "the best architecture of a related task was taken, without a search",
 }
 
 

@@ -69,7 +69,8 @@ def inheritance(result: Result) -> str:
     if not taken:
         return f"The distances to {tasks} were measured; none was inherited from."
     names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
-    return f"Of {tasks}, the search inherited from the nearest {taken}: {listed(names)}."
+    which = {"farthest": "the farthest", "random-neighbours": "a random"}.get(result.space.inherit, "the nearest")
+    return f"Of {tasks}, the search inherited from {which} {taken}: {listed(names)}."
 
 
 def percent(share: float, images: int) -> str:

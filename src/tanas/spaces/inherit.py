@@ -8,12 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 from tanas.errors import check_choice, check_range
 from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
+from tanas.seeds import Seed
+from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
+
+DEFAULT_INHERIT = "union"
+"""The paper's way. The controls inherit in this way too, from other atoms."""
+
+FARTHEST, RANDOM = "farthest", "random-neighbours"
+CONTROLS = (FARTHEST, RANDOM)
+"""What the default makes of the farthest atoms, and of atoms drawn at random."""
+
+Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +61,8 @@ class Inherited:
     mode: str
     note: str
     """A sentence for the report."""
+    transferred: Architecture | None = None
+    """What is taken without a search; None: the space is searched."""
 
 
 def inherit(
@@ -63,11 +77,14 @@ def inherit(
     """Shapes the space of a task by its related atoms.
 
     Args:
-        neighbours: related atoms, nearest first.
+        neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
         base: the space that is searched where nothing is known; its limits hold in any case.
         mode: one of `INHERIT_MODES`. 'union': operations and skeletons of the nearest atoms' best scored
-            architectures, and no others. 'none': nothing.
-        per_atom: how many of an atom's best architectures count.
+            architectures, and no others. 'prior': the base space, in which what all scored architectures
+            of the nearest atoms have is drawn more often. 'transfer': the nearest atom's best architecture,
+            without a search. 'none': nothing. 'farthest' and 'random-neighbours' are controls: they do what the
+            default does, with other neighbours.
+        per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
 
@@ -78,7 +95,30 @@ def inherit(
     """
     check_choice(mode, "mode", "inherit", INHERIT_MODES)
     check_range(per_atom, "per_atom", "inherit", low=1)
-    return INHERIT_MODES[mode](neighbours, base, per_atom, shape, classes)
+    inherited = INHERIT_MODES[mode](neighbours, base, per_atom, shape, classes)
+    return replace(inherited, mode=mode)
+
+
+def chosen_neighbours(known: Sequence[Known], count: int, *, mode: str, seed: Seed) -> tuple[Known, ...]:
+    """Which atoms a mode inherits from.
+
+    Args:
+        known: all that could be, nearest first.
+        count: how many.
+        mode: one of `INHERIT_MODES`.
+        seed: of the draw of 'random-neighbours'.
+
+    Returns:
+        The nearest ones, nearest first; for 'farthest' the farthest ones, farthest first; for 'random-neighbours'
+        some that are drawn without regard to distance, in the order drawn.
+    """
+    check_choice(mode, "mode", "chosen_neighbours", INHERIT_MODES)
+    if mode == FARTHEST:
+        return tuple(reversed(known))[:count]
+    if mode == RANDOM:
+        order = seed.numpy().permutation(len(known))
+        return tuple(known[int(place)] for place in order[:count])
+    return tuple(known[:count])
 
 
 def _nothing(
@@ -146,10 +186,112 @@ def _base(base: SearchSpace, why: str) -> Inherited:
     return Inherited(space=base, seed_architecture=None, mode="union", note=note)
 
 
+def _prior(
+    neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
+) -> Inherited:
+    """The base space, drawn from by what did well on the related tasks."""
+    gifts, evidence, passed = [], list[Evidence](), 0
+    for neighbour in neighbours:
+        best = [one.architecture.canonical() for one in neighbour.best(len(neighbour.architectures))]
+        usable = [one for one in best if _usable(one) and _fits_cells(one, base)]
+        passed += len(best) - len(usable)
+        if usable:
+            gifts.append((neighbour, usable))
+            evidence += weighed(neighbour.distance, usable)
+    if not gifts:
+        who = "no related atom has a scored architecture" if neighbours else "no atom is related"
+        if passed:
+            who = f"no scored architecture of a related atom has only what the space '{base.name}' has"
+        return _base(base, who)
+    prior = learn_prior(evidence, nodes=base.nodes, operations=base.operations, skeletons=base.skeletons)
+    space = replace(base, name=f"{base.name}+prior", prior=prior)
+    seed = next(
+        (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
+    )
+    parts = [
+        f"the whole space '{base.name}' is searched; operations, widths, depths, reductions and stems that did well "
+        "are drawn more often, as learnt from "
+        + ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
+    ]
+    if seed is None:
+        parts.append(
+            "no architecture of the nearest is in the space and its limits, so none is the first seed"
+        )
+    if passed:
+        parts.append(f"architectures whose cells the space does not have were passed over ({passed})")
+    note = "; ".join(parts) + "."
+    return Inherited(space=space, seed_architecture=seed, mode="prior", note=note[0].upper() + note[1:])
+
+
+def weighed(distance: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:
+    """How much the architectures of one atom count: 1 - d, and less from rank to rank.
+
+    The best counts whole, the second a half, the third a third: scores of different tasks don't compare, ranks
+    do, and most of what tells good from bad lies among the first.
+
+    Args:
+        distance: d(atom -> task); 1 - d is clipped to at least `LEAST_SIMILARITY`.
+        ranked: the atom's architectures, best first.
+    """
+    similarity = min(max(1 - distance, LEAST_SIMILARITY), 1.0)
+    return tuple(
+        Evidence(architecture=one, weight=similarity / rank) for rank, one in enumerate(ranked, start=1)
+    )
+
+
+def _transfer(
+    neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
+) -> Inherited:
+    """The best architecture of the nearest atom that has one within the limits."""
+    better = 0
+    for neighbour in neighbours:
+        for one in neighbour.best(len(neighbour.architectures)):
+            architecture = one.architecture.canonical()
+            if not (_usable(architecture) and base.allows(architecture, shape, classes)):
+                better += 1
+                continue
+            note = (
+                f"The best architecture of {neighbour.name} (d {neighbour.distance:.2f}) is taken as it is, "
+                "without a search; its stem and head are made for this task's images and classes."
+            )
+            if better:
+                note += (
+                    f" {better} that came before it break the limits for this task's images or have operations "
+                    "that are not known here."
+                )
+            return Inherited(
+                space=base,
+                seed_architecture=architecture if base.contains(architecture) else None,
+                mode="transfer",
+                note=note,
+                transferred=architecture,
+            )
+    who = "no related atom has a scored architecture" if neighbours else "no atom is related"
+    if better:
+        who = "every architecture of the related atoms breaks the limits for this task's images"
+    return _base(base, who)
+
+
+def _control(
+    neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
+) -> Inherited:
+    """What the default does, with the neighbours of a control."""
+    return INHERIT_MODES[DEFAULT_INHERIT](neighbours, base, per_atom, shape, classes)
+
+
 Mode = Callable[[Sequence[Inheritance], SearchSpace, int, Shape, int], Inherited]
 """Makes the space from neighbours, base, `per_atom`, shape and classes."""
 
-INHERIT_MODES: Mapping[str, Mode] = MappingProxyType({"union": _union, "none": _nothing})
+INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
+    {
+        "union": _union,
+        "prior": _prior,
+        "transfer": _transfer,
+        "none": _nothing,
+        FARTHEST: _control,
+        RANDOM: _control,
+    }
+)
 """How the related atoms shape the space, by the name that `--inherit` takes."""
 
 
@@ -157,6 +299,11 @@ def _usable(architecture: Architecture) -> bool:
     """Whether it connects anything, by operations that are registered: another user's own ones may not be."""
     known = operation_names()
     return architecture.cell.connected and all(name in known for _, _, name in architecture.cell.edges)
+
+
+def _fits_cells(architecture: Architecture, base: SearchSpace) -> bool:
+    """Whether the cell, which is canonical, is one of the space's, whatever the skeleton."""
+    return base.contains(replace(architecture, skeleton=base.skeletons[0]))
 
 
 def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:

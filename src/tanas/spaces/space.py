@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tanas.errors import SettingError, UnknownNameError, check_range, nearest_names
 from tanas.networks.architecture import Architecture, Cost, Shape
@@ -17,6 +18,7 @@ from tanas.seeds import Seed
 from tanas.spaces.cells import MAX_NODES, count_cells, draw_cell, enumerate_cells
 from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_skeletons
 from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.prior import ArchitecturePrior
 
 EXHAUSTIVE = 10_000
 """A space of at most so many architectures is listed to draw from it (0.3 s): nothing in it is missed."""
@@ -45,6 +47,8 @@ class SearchSpace:
     """Most weights and biases; None: no limit."""
     max_macs: int | None = None
     """Most multiply-adds for one image of the task; None: no limit."""
+    prior: ArchitecturePrior | None = None
+    """What is drawn more often, and what a mutation turns to; None: all alike. It leaves nothing out."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(sorted(set(self.operations))))
@@ -67,6 +71,7 @@ class SearchSpace:
         for field in ("max_parameters", "max_macs"):
             if (limit := getattr(self, field)) is not None:
                 check_range(limit, field, "SearchSpace", low=1)
+        self._check_prior()
 
     @cached_property
     def cells(self) -> int:
@@ -111,7 +116,7 @@ class SearchSpace:
         classes: int,
         without: Collection[Architecture] = (),
     ) -> tuple[Architecture, ...]:
-        """Draws architectures that all differ, each with the same probability among those allowed.
+        """Draws architectures that all differ: each as likely as any other that is allowed, or by the prior.
 
         The first of many are those that fewer would have been.
 
@@ -138,7 +143,7 @@ class SearchSpace:
             if not allowed:
                 raise self._refusal(shape, classes)
             left = [one for one in allowed if one not in excluded]
-            return tuple(left[place] for place in generator.permutation(len(left))[:count])
+            return tuple(left[place] for place in self._order(left, generator)[:count])
         if not self.fitting_skeletons(shape, classes):
             raise self._refusal(shape, classes)
         found: dict[Architecture, None] = {}
@@ -146,7 +151,7 @@ class SearchSpace:
             if len(found) == count:
                 break
             drawn = self._draw(generator)
-            if drawn not in excluded and self.allows(drawn, shape, classes):
+            if drawn is not None and drawn not in excluded and self.allows(drawn, shape, classes):
                 found[drawn] = None
         if len(found) < count:
             small = [one for one in self._smallest(shape, classes) if self.allows(one, shape, classes)]
@@ -158,7 +163,8 @@ class SearchSpace:
 
         One of three, each as likely where it is possible: an edge gets another operation, appears or goes;
         an unused node joins by two edges (one edge alone would be dead); or one field of the skeleton changes
-        to the nearest other that the space has. Where no single change stays inside, it is drawn afresh.
+        to the nearest other that the space has. Under a prior, what the kind of change can lead to is as likely
+        as the prior says. Where no single change stays inside, it is drawn afresh.
 
         Args:
             architecture: what to change; it need not be in the space.
@@ -172,11 +178,10 @@ class SearchSpace:
         parent = architecture.canonical()
         generator = seed.numpy()
         for kind in generator.permutation(3):
-            changed = self._changed(parent, int(kind))
-            for place in generator.permutation(len(changed)):
-                child = changed[int(place)]
-                if self.contains(child) and self.allows(child, shape, classes):
-                    return child
+            changed = [one for one in self._changed(parent, int(kind)) if self.contains(one)]
+            for place in self._order(changed, generator):
+                if self.allows(changed[place], shape, classes):
+                    return changed[place]
         drawn = self.sample(1, seed=seed.child("afresh"), shape=shape, classes=classes, without=(parent,))
         if not drawn:
             raise SettingError(
@@ -188,7 +193,7 @@ class SearchSpace:
     def union(self, other: SearchSpace) -> SearchSpace:
         """The least space that contains both: all operations, all skeletons, the looser limits.
 
-        Zero joins if one has only complete DAGs of fewer nodes than the other.
+        Zero joins if one has only complete DAGs of fewer nodes than the other. It has no prior.
         """
         operations = {*self.operations, *other.operations}
         if self.nodes != other.nodes:
@@ -248,9 +253,45 @@ class SearchSpace:
             for skeleton in self.skeletons
         )
 
-    def _draw(self, generator: np.random.Generator) -> Architecture:
-        skeleton = self.skeletons[generator.integers(len(self.skeletons))]
-        return Architecture(skeleton=skeleton, cell=draw_cell(self.nodes, self.operations, generator))
+    def _draw(self, generator: np.random.Generator) -> Architecture | None:
+        """One of the space; None: under a prior, a draw that has to be repeated."""
+        if self.prior is None:
+            skeleton = self.skeletons[generator.integers(len(self.skeletons))]
+            return Architecture(skeleton=skeleton, cell=draw_cell(self.nodes, self.operations, generator))
+        place = int(np.searchsorted(self._shares, generator.random(), side="right"))
+        skeleton = self.skeletons[min(place, len(self.skeletons) - 1)]  # the last share is 1 but for rounding
+        cell = self.prior.draw_cell(generator)
+        return None if cell is None else Architecture(skeleton=skeleton, cell=cell)
+
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        """Cumulated shares of the skeletons under the prior."""
+        assert self.prior is not None
+        weights = np.exp([self.prior.log_skeleton(one) for one in self.skeletons])
+        shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()  # (skeletons,)
+        return shares
+
+    def _order(self, architectures: Sequence[Architecture], generator: np.random.Generator) -> list[int]:
+        """Positions in a random order, in which the likelier tend to come first.
+
+        Sorting by logarithm plus Gumbel noise draws one after the other by the prior, without repeats.
+        """
+        if self.prior is None:
+            return [int(place) for place in generator.permutation(len(architectures))]
+        logs = np.array([self.prior.log_weight(one) for one in architectures])
+        noisy = logs + generator.gumbel(size=len(architectures))  # (architectures,)
+        return [int(place) for place in np.argsort(-noisy, kind="stable")]
+
+    def _check_prior(self) -> None:
+        prior = self.prior
+        if prior is None:
+            return
+        same = (prior.nodes, prior.operations) == (self.nodes, self.operations)
+        if not same or not set(self.skeletons) <= set(prior.skeletons):
+            raise SettingError(
+                "The 'prior' of SearchSpace must be learnt for its own nodes, operations and skeletons. "
+                "Got that of another space instead. Learn it anew with `learn_prior`."
+            )
 
     def _smallest(self, shape: Shape, classes: int) -> list[Architecture]:
         """The architecture of each skeleton that comes nearest to the limits, or stays below them most."""

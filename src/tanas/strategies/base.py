@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tanas.checkpoints import Checkpoint
-from tanas.events import Listener
+from tanas.errors import SettingError
+from tanas.events import Event, Listener
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.seeds import Seed
@@ -16,6 +17,58 @@ from tanas.tasks.task import Task
 
 Deadline = Callable[[], float]
 """Seconds that are left; infinity if there is no limit."""
+
+BACKWARD_AND_FORWARD = 3
+"""Multiply-adds of a training step over those of an answer: the backward pass needs the gradients of the inputs
+and of the weights, each as dear as the forward pass."""
+
+
+def training_macs(macs: int, images: int) -> int:
+    """Multiply-adds of training a network.
+
+    Args:
+        macs: multiply-adds of its answer to one image.
+        images: that it is trained on; an image counts once an epoch.
+    """
+    return BACKWARD_AND_FORWARD * macs * images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """What a search has spent on training candidates, those that failed among them.
+
+    Equal cost of two strategies means equal `macs`. Answers on the validation split are not counted.
+    """
+
+    macs: int = 0
+    """Multiply-adds of all trainings, forward and backward."""
+    images: tuple[tuple[str, int], ...] = ()
+    """(key, training images seen) of every candidate that was trained, in the order of their first training."""
+
+    def plus(self, key: str, macs: int, images: int) -> Ledger:
+        """With one more training of a candidate.
+
+        Args:
+            key: `Architecture.key`.
+            macs: multiply-adds of its answer to one image.
+            images: that it was trained on; an image counts once an epoch.
+        """
+        seen = dict(self.images)
+        seen[key] = seen.get(key, 0) + images
+        return Ledger(macs=self.macs + training_macs(macs, images), images=tuple(seen.items()))
+
+
+def budget_refusal(budget_macs: int, needed: int) -> SettingError:
+    """The error of a budget that does not allow a beginning.
+
+    Args:
+        budget_macs: what was given.
+        needed: multiply-adds of the first training.
+    """
+    return SettingError(
+        f"The 'budget_macs' of a search must be at least {needed:,}, what its first training costs. "
+        f"Got {budget_macs:,} instead. Raise it, or give the search fewer images or epochs."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +96,33 @@ class Round:
     dropped: tuple[str, ...]
     """Keys of candidates that were left out since their loss was not finite."""
     stages: tuple[Stage, ...]
-    """One entry a stage; alphas are of the candidates in order, dropped ones included with weight 0."""
+    """One entry a stage; alphas are of the candidates in order, dropped ones included with weight 0. None where
+    candidates are judged by scores."""
     winner: int
-    """Position of the best candidate: arg max alpha."""
+    """Position of the best candidate: arg max alpha, or the best score."""
     took_s: float
     """Wall-clock seconds."""
+    scores: tuple[float | None, ...] = ()
+    """Validation performance l of each candidate after its own training; None: dropped. Empty where candidates
+    are judged by alpha."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFinished(Event):
+    """A round chose its best candidate."""
+
+    task: str
+    number: int
+    """From 1."""
+    round: Round
+
+    def __str__(self) -> str:
+        what, values = "l", self.round.scores
+        if self.round.stages:
+            what, values = "softmax(alpha)", self.round.stages[-1].weights
+        pairs = zip(self.round.keys, values, strict=True)
+        shown = ", ".join(f"{key[:6]} {'-' if value is None else f'{value:.2f}'}" for key, value in pairs)
+        return f"{self.task}, round {self.number}: {what} {shown}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +135,10 @@ class Outcome:
     """Every candidate, in the order in which it was first seen; scored ones with their score."""
     stopped: str
     """'rounds' (all were done), 'converged' (the seed stayed), 'exhausted' (nothing new is left in the
-    space) or 'time' (the limit was reached; the best so far is given)."""
+    space), 'budget' (what is left of it does not allow what comes next) or 'time' (the limit was reached; the
+    best so far is given)."""
+    ledger: Ledger = Ledger()
+    """What the search spent."""
 
 
 class Strategy(Protocol):
@@ -82,6 +160,7 @@ class Strategy(Protocol):
         deadline: Deadline,
         listener: Listener,
         checkpoint: Checkpoint,
+        budget_macs: int | None = None,
     ) -> Outcome:
         """Searches.
 
@@ -95,7 +174,10 @@ class Strategy(Protocol):
             deadline: seconds left; the best so far is returned when they are gone.
             listener: is told what happens.
             checkpoint: keeps finished rounds; a search that begins with them goes on from there.
+            budget_macs: most multiply-adds of all trainings (`Ledger.macs`); the search stops before the training
+                that would exceed it. None: no limit.
 
         Raises:
             SearchError: every candidate failed.
+            SettingError: the budget does not allow a beginning.
         """

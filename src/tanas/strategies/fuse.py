@@ -11,30 +11,23 @@ from torch import Tensor
 from tanas.checkpoints import Checkpoint
 from tanas.errors import SearchError, check_range
 from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Told
-from tanas.networks.architecture import Architecture
+from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.scoring import unscored
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, Round
+from tanas.strategies.base import (
+    Deadline,
+    Ledger,
+    Outcome,
+    Round,
+    RoundFinished,
+    budget_refusal,
+    training_macs,
+)
 from tanas.strategies.mixture import Mixture
 from tanas.strategies.schedules import EqualWeights, Schedule
 from tanas.tasks.task import Task
-
-
-@dataclass(frozen=True, kw_only=True)
-class RoundFinished(Event):
-    """A round chose its best candidate."""
-
-    task: str
-    number: int
-    """From 1."""
-    round: Round
-
-    def __str__(self) -> str:
-        shares = zip(self.round.keys, self.round.stages[-1].weights, strict=True)
-        shown = ", ".join(f"{key[:6]} {share:.2f}" for key, share in shares)
-        return f"{self.task}, round {self.number}: softmax(alpha) {shown}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +77,11 @@ class Fuse:
         deadline: Deadline,
         listener: Listener,
         checkpoint: Checkpoint,
+        budget_macs: int | None = None,
     ) -> Outcome:
         """Searches; see `Strategy.search`."""
         config, task = self.config, _sized(task.without_test(), self.config)
-        rounds, best, kept, warm = _restore(checkpoint, seed_architecture)
+        rounds, best, kept, warm, ledger = _restore(checkpoint, seed_architecture)
         stopped = ""
         step = f"search {task.name}"
         listener(StepStarted(step=step, total=config.rounds, unit="rounds"))
@@ -106,6 +100,15 @@ class Fuse:
             if not drawn:  # nothing new is left to compare with; a sample is never empty otherwise
                 stopped = "exhausted"
                 break
+            macs = [cost_of(c, task.shape, len(task.classes)).macs for c in candidates]
+            if budget_macs is not None:
+                images = len(task.train) * config.schedule.most_epochs
+                needed = sum(training_macs(each, images) for each in macs)
+                if ledger.macs + needed > budget_macs:
+                    if not rounds:
+                        raise budget_refusal(budget_macs, needed)
+                    stopped = "budget"
+                    break
 
             # while alpha not converged: update C on train, update alpha on validation
             mixture = Mixture(candidates, task, seed=here, device=device, workers=workers, listener=listener)
@@ -135,7 +138,9 @@ class Fuse:
                     took_s=time.monotonic() - began,
                 ),
             )
-            _save(checkpoint, rounds, kept, warm)
+            for candidate, each, images in zip(candidates, macs, mixture.images_seen, strict=True):
+                ledger = ledger.plus(candidate.key, each, images)
+            _save(checkpoint, rounds, kept, warm, ledger)
             listener(RoundFinished(task=task.name, number=number + 1, round=rounds[-1]))
             listener(StepAdvanced(step=step, done=number + 1, note=f"best {best.key}"))
         listener(StepFinished(step=step, note=stopped))
@@ -147,7 +152,11 @@ class Fuse:
             )
         order = dict.fromkeys([c for past in rounds for c in past.candidates] or [best])
         return Outcome(
-            best=best, rounds=rounds, seen=tuple(unscored(c, task) for c in order), stopped=stopped
+            best=best,
+            rounds=rounds,
+            seen=tuple(unscored(c, task) for c in order),
+            stopped=stopped,
+            ledger=ledger,
         )
 
 
@@ -183,16 +192,29 @@ def _within(listener: Listener, step: str) -> Listener:
 
 
 def _save(
-    checkpoint: Checkpoint, rounds: tuple[Round, ...], kept: int, warm: dict[str, Tensor] | None
+    checkpoint: Checkpoint,
+    rounds: tuple[Round, ...],
+    kept: int,
+    warm: dict[str, Tensor] | None,
+    ledger: Ledger,
 ) -> None:
-    checkpoint.save("fuse", {"rounds": to_plain(rounds, tuple[Round, ...]), "kept": kept, "warm": warm})
+    checkpoint.save(
+        "fuse",
+        {
+            "rounds": to_plain(rounds, tuple[Round, ...]),
+            "kept": kept,
+            "warm": warm,
+            "ledger": to_plain(ledger),
+        },
+    )
 
 
 def _restore(
     checkpoint: Checkpoint, seed_architecture: Architecture | None
-) -> tuple[tuple[Round, ...], Architecture | None, int, dict[str, Any] | None]:
+) -> tuple[tuple[Round, ...], Architecture | None, int, dict[str, Any] | None, Ledger]:
     state = checkpoint.load("fuse")
     if state is None:
-        return (), seed_architecture.canonical() if seed_architecture else None, 0, None
+        return (), seed_architecture.canonical() if seed_architecture else None, 0, None, Ledger()
     rounds = from_plain(tuple[Round, ...], state["rounds"], where="the search's checkpoint")
-    return rounds, rounds[-1].candidates[rounds[-1].winner], state["kept"], state["warm"]
+    ledger = from_plain(Ledger, state["ledger"], where="the search's checkpoint")
+    return rounds, rounds[-1].candidates[rounds[-1].winner], state["kept"], state["warm"], ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,22 @@ from tanas.networks.architecture import Architecture, build
 from tanas.networks.training import logits_of
 from tanas.seeds import Seed
 from tanas.tasks.task import Task
+
+
+@contextmanager
+def side_by_side(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """A thread a candidate, so many of them at a time; each computes with one thread of torch.
+
+    Small networks gain little from a second thread, and two of them side by side much; and as every
+    candidate is computed with one thread, the sums are the same whatever the number of workers.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Mixture:
@@ -54,6 +70,8 @@ class Mixture:
             network.norm.fit(pixels)
         self.alpha = torch.full((len(candidates),), 1 / len(candidates), dtype=torch.float64)  # section 3.3
         self.dropped: set[int] = set()
+        self.images_seen = [0] * len(candidates)
+        """Training images of each candidate so far; an image counts once an epoch."""
         self.device = device
         self.workers = workers
         self._listener = listener
@@ -79,20 +97,9 @@ class Mixture:
         """w: the weights of all candidates."""
         return [p for network in self.networks for p in network.parameters()]
 
-    @contextmanager
-    def side_by_side(self) -> Iterator[ThreadPoolExecutor]:
-        """A thread a candidate, `workers` of them at a time; each computes with one thread of torch.
-
-        Small networks gain little from a second thread, and two of them side by side much; and as every
-        candidate is computed with one thread, the sums are the same whatever the number of workers.
-        """
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(self.workers) as pool:
-                yield pool
-        finally:
-            torch.set_num_threads(threads)
+    def side_by_side(self) -> AbstractContextManager[ThreadPoolExecutor]:
+        """A thread a candidate, `workers` of them at a time."""
+        return side_by_side(self.workers)
 
     def descend(self, pixels: Tensor, labels: Tensor, pool: ThreadPoolExecutor) -> float:
         """Adds the gradients of the mixture's loss to w, candidates side by side; gives the loss, in nats.
@@ -105,6 +112,8 @@ class Mixture:
             pool: of `side_by_side`.
         """
         active = self.active
+        for i in active:
+            self.images_seen[i] += len(labels)
         outputs = dict(zip(active, pool.map(lambda i: self.networks[i](pixels), active), strict=True))
         for i in active:
             if not torch.isfinite(outputs[i]).all():

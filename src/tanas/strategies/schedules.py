@@ -37,6 +37,11 @@ class EqualWeights:
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2))
     """The stage: its epochs, and the recipe by which w descends."""
 
+    @property
+    def most_epochs(self) -> int:
+        """Epochs of a round, at most."""
+        return self.training.epochs
+
     def run(
         self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener
     ) -> tuple[Stage, ...]:
@@ -75,6 +80,11 @@ class Alternating:
         check_range(self.alpha_learning_rate, "alpha_learning_rate", "Alternating", low=0, open_ends=True)
         check_range(self.stages, "stages", "Alternating", low=1)
         check_range(self.tolerance, "tolerance", "Alternating", low=0, high=1)
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs of a round, at most."""
+        return self.stages * self.training.epochs
 
     def run(
         self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener

@@ -1,0 +1,129 @@
+"""Regularized evolution: the best of a few is mutated, the oldest dies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tanas.checkpoints import Checkpoint
+from tanas.errors import check_range
+from tanas.events import Listener
+from tanas.networks.architecture import Architecture
+from tanas.networks.scoring import ScoringConfig
+from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.random_search import drawn
+from tanas.strategies.trials import Asked, Trial, search_by_score
+from tanas.tasks.task import Task
+
+MUTATIONS = 20
+"""Mutations of a parent before an architecture is drawn instead: most have hundreds of neighbours, so that so many
+known ones in a row mean that little is left around it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvolutionConfig:
+    """Sizes of the population and its steps. The paper's are 100 and 25 for 20,000 candidates."""
+
+    candidates: int = 12
+    """Architectures in all, the first population among them: as many as random search tries."""
+    population: int = 6
+    """Architectures alive at a time."""
+    sample: int = 3
+    """Members that are drawn from it; the best of them is the parent."""
+    children: int = 2
+    """Made from one state of the population, so that they can be trained side by side."""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "population", "sample", "children"):
+            check_range(getattr(self, name), name, "EvolutionConfig", low=1)
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """Source: Real et al. 2019, "Regularized evolution for image classifier architecture search"."""
+
+    config: EvolutionConfig = EvolutionConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    name: str = "evolution"
+
+    def search(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        seed_architecture: Architecture | None,
+        seed: Seed,
+        device: str,
+        workers: int,
+        deadline: Deadline,
+        listener: Listener,
+        checkpoint: Checkpoint,
+        budget_macs: int | None = None,
+    ) -> Outcome:
+        """Searches; see `Strategy.search`."""
+        asked = Asked(
+            space=space,
+            task=task.without_test(),
+            seed_architecture=seed_architecture,
+            seed=seed,
+            device=device,
+            workers=workers,
+            deadline=deadline,
+            listener=listener,
+            checkpoint=checkpoint,
+            budget_macs=budget_macs,
+        )
+        config = self.config
+        return search_by_score(
+            self.children,
+            asked,
+            self.scoring,
+            most=config.candidates,
+            first=min(config.population, config.candidates),
+            batch=config.children,
+        )
+
+    def children(
+        self,
+        asked: Asked,
+        trials: tuple[Trial, ...],
+        count: int,
+        seen: frozenset[Architecture],
+        seed: Seed,
+    ) -> tuple[Architecture, ...]:
+        """Proposes the first population by chance, then mutations of the fit; see `Ask`."""
+        if not trials:
+            return drawn(asked, trials, count, seen, seed)
+        scored = [(trial.score, trial.architecture) for trial in trials if trial.score is not None]
+        alive = scored[-self.config.population :]  # the oldest has died
+        made: list[Architecture] = []
+        for number in range(count):
+            child = self._child(asked, alive, seen | set(made), seed.child("child", number))
+            if child is None:
+                break
+            made.append(child)
+        return tuple(made)
+
+    def _child(
+        self,
+        asked: Asked,
+        alive: list[tuple[float, Architecture]],
+        seen: frozenset[Architecture],
+        seed: Seed,
+    ) -> Architecture | None:
+        """A new architecture from the best of a sample; None if the space holds no new one."""
+        fresh = asked.sample(1, seed.child("afresh"), seen)
+        if not fresh:
+            return None
+        count = min(self.config.sample, len(alive))
+        picked = seed.child("tournament").numpy().choice(len(alive), size=count, replace=False)
+        _, parent = max((alive[at] for at in sorted(picked)), key=lambda member: member[0])
+        task = asked.task
+        for number in range(MUTATIONS):
+            child = asked.space.mutate(
+                parent, seed=seed.child("mutation", number), shape=task.shape, classes=len(task.classes)
+            )
+            if child not in seen:
+                return child
+        return fresh[0]

@@ -1,0 +1,152 @@
+"""Search by a predictor: a regression on the architectures tried so far says which of many to try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import BayesianRidge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from tanas.checkpoints import Checkpoint
+from tanas.errors import check_range
+from tanas.events import Listener
+from tanas.networks.architecture import Architecture, Cost
+from tanas.networks.scoring import ScoringConfig
+from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.random_search import drawn
+from tanas.strategies.trials import Asked, Trial, search_by_score
+from tanas.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """How many are tried by chance, and how many are looked over for each that is tried then."""
+
+    candidates: int = 12
+    """Architectures in all, as many as random search tries."""
+    initial: int = 6
+    """Drawn by chance before anything is predicted."""
+    batch: int = 2
+    """Tried between two regressions, side by side."""
+    pool: int = 200
+    """Drawn by chance for each regression to choose from: 0.1 s, next to nothing beside a training."""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "initial", "batch", "pool"):
+            check_range(getattr(self, name), name, "PredictorConfig", low=1)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Linear regression on what an architecture is made of; it chooses its own strength of regularisation.
+
+    Source: White et al. 2021, "How powerful are performance predictors in neural architecture search?", where
+    Bayesian linear regression is among the model-based predictors.
+    """
+
+    config: PredictorConfig = PredictorConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    name: str = "predictor"
+
+    def search(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        seed_architecture: Architecture | None,
+        seed: Seed,
+        device: str,
+        workers: int,
+        deadline: Deadline,
+        listener: Listener,
+        checkpoint: Checkpoint,
+        budget_macs: int | None = None,
+    ) -> Outcome:
+        """Searches; see `Strategy.search`."""
+        asked = Asked(
+            space=space,
+            task=task.without_test(),
+            seed_architecture=seed_architecture,
+            seed=seed,
+            device=device,
+            workers=workers,
+            deadline=deadline,
+            listener=listener,
+            checkpoint=checkpoint,
+            budget_macs=budget_macs,
+        )
+        config = self.config
+        return search_by_score(
+            self.promising,
+            asked,
+            self.scoring,
+            most=config.candidates,
+            first=min(config.initial, config.candidates),
+            batch=config.batch,
+        )
+
+    def promising(
+        self,
+        asked: Asked,
+        trials: tuple[Trial, ...],
+        count: int,
+        seen: frozenset[Architecture],
+        seed: Seed,
+    ) -> tuple[Architecture, ...]:
+        """Proposes by chance at first, then those of a pool for which most is predicted; see `Ask`."""
+        if not trials:
+            return drawn(asked, trials, count, seen, seed)
+        pool = asked.sample(self.config.pool, seed.child("pool"), seen)
+        known = [(trial.architecture, trial.score) for trial in trials if trial.score is not None]
+        if not pool or len(known) < 2:  # a line needs two points
+            return pool[:count]
+        model = make_pipeline(StandardScaler(), BayesianRidge())
+        model.fit(_table(asked, [one for one, _ in known]), [score for _, score in known])
+        predicted = model.predict(_table(asked, pool))  # (pool,)
+        order = np.argsort(-predicted, kind="stable")
+        return tuple(pool[at] for at in order[:count])
+
+
+def _table(asked: Asked, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+    """What each is made of, (architectures, features)."""
+    shape, classes = asked.task.shape, len(asked.task.classes)
+    return np.array([encode(one, cost_by_parts(one, shape, classes), asked.space) for one in architectures])
+
+
+def encode(architecture: Architecture, cost: Cost, space: SearchSpace) -> npt.NDArray[np.float64]:
+    """An architecture as numbers.
+
+    Args:
+        architecture: in canonical form; what the space does not know of it is left out.
+        cost: its own.
+        space: gives nodes and operations.
+
+    Returns:
+        features, (features,): an indicator of each operation on each edge, how often each operation occurs; stem,
+        depth, number of stages and of reductions, the logarithms of the first and the last width; the logarithms
+        of parameters and of multiply-adds.
+    """
+    ends = [(start, end) for end in range(space.nodes) for start in range(end)]
+    held = {(start, end): name for start, end, name in architecture.cell.edges}
+    edges = [float(held.get(pair) == name) for pair in ends for name in space.operations]
+    counts = [float(sum(name == other for other in held.values())) for name in space.operations]
+    skeleton = architecture.skeleton
+    size = [
+        float(skeleton.stem == "half"),
+        float(sum(skeleton.cells)),
+        float(len(skeleton.widths)),
+        float(sum(skeleton.reductions)),
+        math.log(skeleton.widths[0]),
+        math.log(skeleton.widths[-1]),
+        math.log(cost.parameters),
+        math.log1p(cost.macs),
+    ]
+    return np.array(edges + counts + size)

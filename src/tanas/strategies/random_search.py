@@ -1,0 +1,78 @@
+"""Random search: architectures drawn from the space without repeats, each trained shortly; the best one wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tanas.checkpoints import Checkpoint
+from tanas.errors import check_range
+from tanas.events import Listener
+from tanas.networks.architecture import Architecture
+from tanas.networks.scoring import ScoringConfig
+from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.trials import Asked, Trial, search_by_score
+from tanas.tasks.task import Task
+
+BATCH = 4
+"""Candidates of a round: enough to keep the cores of a laptop busy, few enough that little is lost when the search
+is killed within one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomConfig:
+    """How long it goes on."""
+
+    candidates: int = 12
+    """Architectures in all. Five rounds of FUSE with three candidates and two epochs, and the scores of five winners
+    by four epochs each, cost as much as twelve scores."""
+
+    def __post_init__(self) -> None:
+        check_range(self.candidates, "candidates", "RandomConfig", low=1)
+
+
+@dataclass(frozen=True)
+class RandomSearch:
+    """Random search. Source: Li and Talwalkar 2019, "Random search and reproducibility for NAS"."""
+
+    config: RandomConfig = RandomConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    name: str = "random"
+
+    def search(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        seed_architecture: Architecture | None,
+        seed: Seed,
+        device: str,
+        workers: int,
+        deadline: Deadline,
+        listener: Listener,
+        checkpoint: Checkpoint,
+        budget_macs: int | None = None,
+    ) -> Outcome:
+        """Searches; see `Strategy.search`."""
+        asked = Asked(
+            space=space,
+            task=task.without_test(),
+            seed_architecture=seed_architecture,
+            seed=seed,
+            device=device,
+            workers=workers,
+            deadline=deadline,
+            listener=listener,
+            checkpoint=checkpoint,
+            budget_macs=budget_macs,
+        )
+        most = self.config.candidates
+        return search_by_score(drawn, asked, self.scoring, most=most, first=min(BATCH, most), batch=BATCH)
+
+
+def drawn(
+    asked: Asked, trials: tuple[Trial, ...], count: int, seen: frozenset[Architecture], seed: Seed
+) -> tuple[Architecture, ...]:
+    """Proposes by chance alone; see `Ask`."""
+    return asked.sample(count, seed.child("sample"), seen)

@@ -1,0 +1,63 @@
+"""Every search strategy, by the name that `--strategy` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from tanas.errors import UnknownNameError, nearest_names
+from tanas.networks.scoring import ScoringConfig
+from tanas.strategies.base import Strategy
+from tanas.strategies.evolution import Evolution, EvolutionConfig
+from tanas.strategies.fuse import Fuse, FuseConfig
+from tanas.strategies.halving import Halving, HalvingConfig
+from tanas.strategies.predictor import Predictor, PredictorConfig
+from tanas.strategies.random_search import RandomConfig, RandomSearch
+
+
+class StrategyConfigs(Protocol):
+    """How each strategy works; `SearchConfig` is one."""
+
+    @property
+    def fuse(self) -> FuseConfig: ...
+    @property
+    def random(self) -> RandomConfig: ...
+    @property
+    def evolution(self) -> EvolutionConfig: ...
+    @property
+    def halving(self) -> HalvingConfig: ...
+    @property
+    def predictor(self) -> PredictorConfig: ...
+    @property
+    def scoring(self) -> ScoringConfig:
+        """The short training by which all but FUSE judge their candidates."""
+
+
+STRATEGIES: Mapping[str, Callable[[StrategyConfigs], Strategy]] = {
+    "fuse": lambda configs: Fuse(configs.fuse),
+    "random": lambda configs: RandomSearch(configs.random, configs.scoring),
+    "evolution": lambda configs: Evolution(configs.evolution, configs.scoring),
+    "halving": lambda configs: Halving(configs.halving, configs.scoring),
+    "predictor": lambda configs: Predictor(configs.predictor, configs.scoring),
+}
+"""Name to strategy. A new one is listed here; the contract tests then hold it to what every strategy promises."""
+
+
+def check_strategy(name: str) -> None:
+    """Refuses a name that is none of `STRATEGIES`.
+
+    Raises:
+        UnknownNameError: it is none; the message lists the near ones.
+    """
+    if name not in STRATEGIES:
+        raise UnknownNameError(f"'{name}' is no search strategy. {nearest_names(name, STRATEGIES)}")
+
+
+def make_strategy(name: str, configs: StrategyConfigs) -> Strategy:
+    """A strategy by its name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    check_strategy(name)
+    return STRATEGIES[name](configs)

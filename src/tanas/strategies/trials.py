@@ -1,0 +1,350 @@
+"""Candidates that are trained each on its own, and what strategies that judge by their scores have in common."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from tanas.checkpoints import Checkpoint
+from tanas.errors import NonFiniteError, SearchError
+from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.networks.architecture import Architecture, Network, build, cost_of
+from tanas.networks.scoring import ScoringConfig, unscored
+from tanas.networks.training import TrainingConfig, evaluate, fit
+from tanas.records import from_plain, to_plain
+from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import (
+    Deadline,
+    Ledger,
+    Outcome,
+    Round,
+    RoundFinished,
+    budget_refusal,
+    training_macs,
+)
+from tanas.strategies.mixture import side_by_side
+from tanas.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a search is given: the arguments of `Strategy.search`."""
+
+    space: SearchSpace
+    task: Task
+    seed_architecture: Architecture | None
+    seed: Seed
+    device: str
+    workers: int
+    deadline: Deadline
+    listener: Listener
+    checkpoint: Checkpoint
+    budget_macs: int | None
+
+    def build(self, architecture: Architecture) -> Network:
+        """A candidate's network; its initial weights are the same whenever and wherever it is tried."""
+        task = self.task
+        return build(
+            architecture, task.shape, len(task.classes), self.seed.child("weights", architecture.key)
+        )
+
+    def sample(self, count: int, seed: Seed, without: Collection[Architecture]) -> tuple[Architecture, ...]:
+        """Draws from the space; see `SearchSpace.sample`."""
+        task = self.task
+        return self.space.sample(
+            count, seed=seed, shape=task.shape, classes=len(task.classes), without=without
+        )
+
+    def macs(self, architecture: Architecture) -> int:
+        """Multiply-adds of a candidate's answer to one image."""
+        return cost_of(architecture, self.task.shape, len(self.task.classes)).macs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One training of a candidate."""
+
+    architecture: Architecture
+    score: float | None
+    """Validation performance l after it; None: its loss was not finite."""
+    images: int = 0
+    """Training images that it took; an image counts once an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """What a search has done so far: what its checkpoint keeps."""
+
+    rounds: tuple[Round, ...] = ()
+    ledger: Ledger = field(default_factory=Ledger)
+    stopped: str = ""
+    """'budget' if the last round had to be cut."""
+
+    @classmethod
+    def restored(cls, checkpoint: Checkpoint) -> Log:
+        """As it was saved last; empty if it never was."""
+        state = checkpoint.load("log")
+        return cls() if state is None else from_plain(cls, state["log"], where="the search's checkpoint")
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The candidates in the order in which they were first tried, each with its score of that time."""
+        first: dict[Architecture, float | None] = {}
+        for past in self.rounds:
+            for candidate, score in zip(past.candidates, past.scores, strict=True):
+                first.setdefault(candidate, score)
+        return tuple(Trial(architecture=one, score=score) for one, score in first.items())
+
+    @property
+    def best(self) -> tuple[Architecture, float] | None:
+        """The winner of the last round and its score; None before any."""
+        if not self.rounds:
+            return None
+        last = self.rounds[-1]
+        score = last.scores[last.winner]
+        assert score is not None  # a round without a score is never written down
+        return last.candidates[last.winner], score
+
+    def plus(
+        self, trials: Sequence[Trial], asked: Asked, *, kept: tuple[Architecture, float] | None, took_s: float
+    ) -> Log:
+        """With one more round, which is told.
+
+        Args:
+            trials: of the round.
+            asked: what the search was given.
+            kept: the best so far and its score, which the round is held against.
+            took_s: wall-clock seconds of the round.
+
+        Raises:
+            SearchError: neither it nor any trial has a score.
+        """
+        before = () if kept is None else (Trial(architecture=kept[0], score=kept[1]),)
+        shown = (*before, *trials)
+        winner = best_of([trial.score for trial in shown])
+        if winner is None:
+            raise SearchError(
+                f"All {len(shown)} candidates of a round had a loss that is not finite, "
+                f"{shown[-1].architecture.key} last. Lower the learning rate of the search."
+            )
+        ledger = self.ledger
+        for trial in trials:
+            ledger = ledger.plus(trial.architecture.key, asked.macs(trial.architecture), trial.images)
+        made = Round(
+            candidates=tuple(trial.architecture for trial in shown),
+            keys=tuple(trial.architecture.key for trial in shown),
+            dropped=tuple(trial.architecture.key for trial in shown if trial.score is None),
+            stages=(),
+            winner=winner,
+            took_s=took_s,
+            scores=tuple(trial.score for trial in shown),
+        )
+        asked.listener(RoundFinished(task=asked.task.name, number=len(self.rounds) + 1, round=made))
+        return replace(self, rounds=(*self.rounds, made), ledger=ledger)
+
+    def plain(self) -> dict[str, object]:
+        """For a checkpoint."""
+        return {"log": to_plain(self)}
+
+
+Ask = Callable[[Asked, tuple[Trial, ...], int, frozenset[Architecture], Seed], tuple[Architecture, ...]]
+"""(what the search was given, trials so far, how many, what must not be proposed, seed) -> what to try next; fewer
+only if the space holds no more."""
+
+
+def search_by_score(
+    ask: Ask, asked: Asked, scoring: ScoringConfig, *, most: int, first: int, batch: int
+) -> Outcome:
+    """Tries candidates round by round, each trained once on its own and judged on validation.
+
+    A round holds the best so far, which is not trained again, and the new ones.
+
+    Args:
+        ask: proposes the candidates.
+        asked: what the search was given.
+        scoring: the short training. It is the one behind the scores of a dictionary, so they are not made twice.
+        most: candidates in all.
+        first: candidates of the first round, the given seed architecture among them.
+        batch: candidates of every later round.
+
+    Raises:
+        SearchError: no candidate of the first round has a finite loss.
+        SettingError: the budget does not allow the first candidate.
+    """
+    task, listener = asked.task.limited(scoring.images), asked.listener
+    images = len(task.train) * scoring.training.epochs
+    given = () if asked.seed_architecture is None else (asked.seed_architecture.canonical(),)
+    log, stopped = Log.restored(asked.checkpoint), ""
+    step = f"search {task.name}"
+    listener(StepStarted(step=step, total=1 + math.ceil(max(most - first, 0) / batch), unit="rounds"))
+    while not (stopped := stopped or log.stopped or _ended(log, most, asked.deadline)):
+        began, number, trials = time.monotonic(), len(log.rounds), log.trials
+        wanted = min(batch if log.rounds else first, most - len(trials))
+        seeded = () if log.rounds else given
+        seen = frozenset([*given, *(trial.architecture for trial in trials)])
+        drawn = ask(asked, trials, wanted - len(seeded), seen, asked.seed.child("round", number))
+        if not (proposed := seeded + drawn):
+            stopped = "exhausted"
+            break
+        paid = affordable(proposed, asked, log.ledger, images)
+        if not paid:
+            stopped = "budget"
+            break
+        networks = [asked.build(one) for one in paid]
+        tried = trained_alone(paid, networks, task, scoring.training, asked, seed=asked.seed.child("order"))
+        log = log.plus(tried, asked, kept=log.best, took_s=time.monotonic() - began)
+        log = replace(log, stopped="budget" if len(paid) < len(proposed) else "")
+        asked.checkpoint.save("log", log.plain())
+        listener(StepAdvanced(step=step, done=len(log.rounds), note=_note(log)))
+    listener(StepFinished(step=step, note=stopped))
+    return outcome_of(log, asked, stopped, scored=True)
+
+
+def affordable(
+    proposed: Sequence[Architecture], asked: Asked, ledger: Ledger, images: int
+) -> tuple[Architecture, ...]:
+    """The candidates up to the first whose training would exceed the budget.
+
+    Args:
+        proposed: in order.
+        asked: what the search was given, its budget among it.
+        ledger: what was spent.
+        images: of one training; an image counts once an epoch.
+
+    Raises:
+        SettingError: nothing was trained yet, and nothing can be.
+    """
+    if asked.budget_macs is None:
+        return tuple(proposed)
+    spent = ledger.macs
+    for at, one in enumerate(proposed):
+        spent += training_macs(asked.macs(one), images)
+        if spent > asked.budget_macs:
+            if at == 0 and not ledger.images:
+                raise budget_refusal(asked.budget_macs, spent)
+            return tuple(proposed[:at])
+    return tuple(proposed)
+
+
+class _Abandoned(Exception):
+    """The training of a candidate is given up, since the search has failed or was interrupted."""
+
+
+def trained_alone(
+    candidates: Sequence[Architecture],
+    networks: Sequence[Network],
+    task: Task,
+    training: TrainingConfig,
+    asked: Asked,
+    *,
+    seed: Seed,
+) -> tuple[Trial, ...]:
+    """Trains candidates on their own, side by side, and judges each on the validation split.
+
+    Args:
+        candidates: at least one.
+        networks: of the candidates; they are trained in place.
+        task: the images to train on and to judge by.
+        training: the recipe.
+        asked: device, workers, deadline and listener.
+        seed: of the order of the images, which is the candidate's own.
+
+    Returns:
+        a trial of each, in order; those left out that would have begun after the deadline. The first always begins.
+    """
+    lock, abandoned = threading.Lock(), threading.Event()
+    classes = len(task.classes)
+
+    def trial(at: int) -> Trial | None:
+        if at > 0 and (abandoned.is_set() or asked.deadline() <= 0):
+            return None
+        candidate, network = candidates[at], networks[at]
+        step = f"try {candidate.key} on {task.name}"
+        epochs, finished = 0, False
+
+        def told(event: Event) -> None:
+            nonlocal epochs, finished
+            if abandoned.is_set():
+                raise _Abandoned
+            epochs += isinstance(event, StepAdvanced)
+            finished = isinstance(event, StepFinished)
+            with lock:  # a listener need not bear several threads
+                asked.listener(event)
+
+        score: float | None = None
+        try:
+            fit(
+                network,
+                task.train,
+                training,
+                classes=classes,
+                seed=seed.child(candidate.key),
+                step=step,
+                device=asked.device,
+                listener=told,
+            )
+            answers = evaluate(network, task.validation, classes=classes, device=asked.device)
+            score = answers.performance(task.performance)
+        except NonFiniteError as error:
+            epochs = min(epochs + 1, training.epochs)  # the epoch that failed was paid for
+            if not finished:
+                told(StepFinished(step=step, note="not finite"))
+            told(Warned(message=f"{error} The candidate {candidate.key} was left out."))
+        return Trial(architecture=candidate, score=score, images=epochs * len(task.train))
+
+    # each training seeds torch's global generator for itself; side by side they can't put it back in order
+    with torch.random.fork_rng(devices=[]), side_by_side(asked.workers) as pool:
+        try:
+            made = list(pool.map(trial, range(len(candidates))))
+        except BaseException:
+            abandoned.set()  # Ctrl-C does not wait for trainings to end
+            raise
+    return tuple(one for one in made if one is not None)
+
+
+def best_of(scores: Sequence[float | None]) -> int | None:
+    """The position of the highest score, the first of equal ones; None if there is none."""
+    known = [at for at, score in enumerate(scores) if score is not None]
+    return max(known, key=lambda at: scores[at] or 0.0) if known else None
+
+
+def outcome_of(log: Log, asked: Asked, stopped: str, *, scored: bool) -> Outcome:
+    """What a search gives that ends here.
+
+    Args:
+        log: what it did.
+        asked: what it was given.
+        stopped: why it ends.
+        scored: whether the scores are those of the dictionary's fixed short training.
+
+    Raises:
+        SearchError: there was nothing to try.
+    """
+    if log.best is None:
+        raise SearchError(f"The space '{asked.space.name}' holds no architecture that can be tried.")
+    seen = [(trial, unscored(trial.architecture, asked.task)) for trial in log.trials]
+    return Outcome(
+        best=log.best[0],
+        rounds=log.rounds,
+        seen=tuple(replace(one, score=trial.score) if scored else one for trial, one in seen),
+        stopped=stopped,
+        ledger=log.ledger,
+    )
+
+
+def _ended(log: Log, most: int, deadline: Deadline) -> str:
+    """Why the search ends here; empty if it goes on."""
+    if log.rounds and deadline() <= 0:  # also when it resumes after the limit
+        return "time"
+    return "rounds" if len(log.trials) >= most else ""
+
+
+def _note(log: Log) -> str:
+    assert log.best is not None
+    return f"best {log.best[0].key}"
