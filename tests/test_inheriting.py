@@ -1,0 +1,58 @@
+"""Whole searches by each way to inherit, on a dictionary of two tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.conftest import Answer
+
+SEARCH = (
+    "search",
+    "npz:bars.npz:is=square",
+    "--config",
+    "tiny.toml",
+    "--dictionary",
+    "known",
+    "--out",
+    "run",
+)
+
+Tanas = Callable[..., Answer]
+
+
+def result(desk: Path) -> dict:
+    return json.loads((desk / "run" / "result.json").read_bytes())
+
+
+def test_a_prior_leads_the_search_through_the_whole_space(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "prior", "--quiet").status == 0
+    found = result(desk)
+    assert found["space"]["inherit"] == "prior"
+    assert "are drawn more often" in found["space"]["note"]
+    assert len(found["rounds"]) >= 1
+
+
+def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "transfer", "--quiet").status == 0
+    found = result(desk)
+    assert (found["stopped"], found["rounds"]) == ("transferred", [])
+    assert found["architecture"] == found["seen"][0]["architecture"]
+    assert found["seen"][0]["score"] is not None
+    assert found["neighbours"][0]["atom"] in found["space"]["note"]
+
+
+@pytest.mark.parametrize("neighbours", ["1", "2"])
+def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
+    tanas: Tanas, desk: Path, neighbours: str
+) -> None:
+    answer = tanas(*SEARCH, "--inherit", "farthest", "--neighbours", neighbours)
+    assert answer.status == 0
+    found = result(desk)
+    distances = [one["distance"] + one["shortfall"] for one in found["distances"]]
+    first = found["neighbours"][0]
+    assert first["distance"] + first["shortfall"] == max(distances)
+    warned = "it is no control here" in " ".join(found["warnings"])
+    assert warned == (neighbours == "2")
