@@ -34,7 +34,7 @@ from tanas.seeds import Seed
 from tanas.spaces.inherit import CONTROLS, FARTHEST, Inheritance, Inherited, chosen_neighbours, inherit
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
-from tanas.strategies.fuse import Fuse
+from tanas.strategies.registry import make_strategy
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
 from tanas.versions import versions
@@ -319,7 +319,7 @@ def find(
         # scored below all the same, so that the next task can inherit from this one
         outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
     else:
-        outcome = Fuse(config.fuse).search(
+        outcome = make_strategy(config.strategy, config).search(
             inherited.space,
             task,
             seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
@@ -329,6 +329,7 @@ def find(
             deadline=place.deadline,
             listener=place.tell,
             checkpoint=place.checkpoint.child("search"),
+            budget_macs=config.budget_macs,
         )
     scored = score_winners(
         outcome,

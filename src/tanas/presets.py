@@ -13,7 +13,12 @@ from tanas.errors import SettingError, UnknownNameError, check_choice, check_ran
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES
+from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
+from tanas.strategies.halving import HalvingConfig
+from tanas.strategies.predictor import PredictorConfig
+from tanas.strategies.random_search import RandomConfig
+from tanas.strategies.registry import check_strategy
 from tanas.strategies.schedules import Alternating, EqualWeights
 from tanas.tasks.performance import PERFORMANCES
 
@@ -51,7 +56,15 @@ class SearchConfig:
     """Most parameters of an architecture; None: the space's own limit."""
     max_macs: int | None = None
     """Most multiply-adds for one image; None: the space's own limit."""
+    strategy: str = "fuse"
+    """How the space is searched, one of `tanas.strategies.registry.STRATEGIES`."""
+    budget_macs: int | None = None
+    """Most multiply-adds of all trainings of candidates, forward and backward; None: no limit."""
     fuse: FuseConfig = field(default_factory=FuseConfig)
+    random: RandomConfig = field(default_factory=RandomConfig)
+    evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
+    halving: HalvingConfig = field(default_factory=HalvingConfig)
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The final training."""
@@ -61,8 +74,15 @@ class SearchConfig:
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)
         check_choice(self.inherit, "inherit", "SearchConfig", INHERIT_MODES)
+        check_strategy(self.strategy)
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
-        for name, low in (("limit", 2), ("neighbours", 1), ("max_parameters", 1), ("max_macs", 1)):
+        for name, low in ((
+            ("limit", 2),
+            ("neighbours", 1),
+            ("max_parameters", 1),
+            ("max_macs", 1),
+            ("budget_macs", 1),
+        ):
             if (value := getattr(self, name)) is not None:
                 check_range(value, name, "SearchConfig", low=low)
         if self.threshold is not None:

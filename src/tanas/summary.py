@@ -83,7 +83,7 @@ def summarise(
             max_macs=inherited.space.max_macs,
             note=inherited.note,
         ),
-        strategy="fuse",
+        strategy=config.strategy,
         rounds=outcome.rounds,
         seen=outcome.seen,
         stopped=outcome.stopped,
