@@ -76,7 +76,7 @@ class SearchConfig:
         check_choice(self.inherit, "inherit", "SearchConfig", INHERIT_MODES)
         check_strategy(self.strategy)
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
-        for name, low in ((
+        for name, low in (
             ("limit", 2),
             ("neighbours", 1),
             ("max_parameters", 1),
