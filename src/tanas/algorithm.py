@@ -95,7 +95,7 @@ def search(
     # if desired, add the trained architecture to B
     result = summarise(
         task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
-        known=[*others, *([own] if own else [])],
+        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
     )  # fmt: skip
     atom = remember(task, representative, outcome, config, seed, watch)
     return Found(result, trained.classifier, atom)

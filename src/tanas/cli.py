@@ -386,7 +386,7 @@ def search(
     dictionary: Path | None = None,
     remember: Annotated[bool | None, Parameter(negative="--forget")] = None,
     reuse: Annotated[bool, Parameter(negative=())] = False,
-    strategy: Literal["fuse"] = "fuse",
+    strategy: str | None = None,
     inherit: str | None = None,
     inherit_seed: bool | None = None,
     neighbours: Whole | None = None,
@@ -405,7 +405,8 @@ def search(
         dictionary: folder of a dictionary; $TANAS_DICTIONARY or your own if left out.
         remember: whether the dictionary learns the task; only your own does if left out.
         reuse: take the best architecture of a task that is known, without a search.
-        strategy: of the search.
+        strategy: how the space is searched: fuse (the paper's, the default), or a rival: random, evolution,
+            halving, predictor, ws-random, darts.
         inherit: what of the nearest atoms shapes the space: union (their operations and skeletons, no others),
             prior (the whole space, what they have is drawn more often), transfer (the nearest's best architecture,
             no search) or none; farthest and random-neighbours are controls that take other atoms.
@@ -429,7 +430,12 @@ def search(
         raise SettingError("Name a task to search for, such as digits:is=8 or folder:./photos.")
     limit_s = None if time_limit is None else seconds(time_limit)
     config = _config(
-        settings, neighbours=neighbours, threshold=threshold, inherit=inherit, inherit_seed=inherit_seed
+        settings,
+        neighbours=neighbours,
+        threshold=threshold,
+        inherit=inherit,
+        inherit_seed=inherit_seed,
+        strategy=strategy,
     )
     library, resources = _library(common), _resources(common)
     opened = list({task.name: task for task in map(library.open, tasks)}.values())

@@ -6,7 +6,7 @@ import base64
 import io
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance
-from tanas.dictionary.learn import LearnConfig, atom_of, score_winners, space_of, warn_if_weak
+from tanas.dictionary.learn import LearnConfig, atom_of, represent_macs, score_winners, space_of, warn_if_weak
 from tanas.dictionary.measure import Bench, Related, boundary, measured, nearest
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
@@ -331,7 +331,7 @@ def find(
             checkpoint=place.checkpoint.child("search"),
             budget_macs=config.budget_macs,
         )
-    scored = score_winners(
+    return score_winners(
         outcome,
         task,
         config.scoring,
@@ -340,7 +340,6 @@ def find(
         listener=place.tell,
         checkpoint=place.checkpoint,
     )
-    return replace(outcome, seen=scored)
 
 
 def train(
@@ -404,8 +403,10 @@ def remember(
         settings=to_plain(config),
         represent_s=watch.seconds("represent"),
         search_s=watch.seconds("search"),
+        represent_macs=represent_macs(representative, task),
+        search_macs=outcome.ledger.macs,
     )
-    return atom_of(task, config.limit, representative, outcome.seen, outcome, provenance), representative
+    return atom_of(task, config.limit, representative, outcome, provenance), representative
 
 
 def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:

@@ -119,6 +119,45 @@ class Costs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhaseCost:
+    """What a phase cost on any machine, beside its seconds on this one."""
+
+    phase: str
+    """'represent', 'distance', 'search' (the scores of its winners among it) or 'train'."""
+    took_s: float
+    """Wall-clock seconds."""
+    macs: int
+    """Multiply-adds: of trainings forward and backward, of those that failed too; of a distance what the networks
+    took to answer, not the algebra of the maps."""
+    images: tuple[tuple[str, int], ...]
+    """(network, images that it was trained on or asked about; an image counts once an epoch)."""
+    cached: bool = False
+    """It was done before, by another run: the cost is the original one and was not spent again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DictionaryCost:
+    """What the memory cost that a search began with."""
+
+    atoms: int
+    took_s: float
+    """Wall-clock seconds of learning them."""
+    macs: int | None
+    """Multiply-adds of learning them; None: some atom was learnt before they were kept."""
+    searches: float | None
+    """It cost as much as so many searches like this one, their final trainings left out: it has paid back once it
+    made so many needless, or halved twice as many. None: not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRecord:
+    """Who spent what. Two searches cost the same if their multiply-adds do."""
+
+    phases: tuple[PhaseCost, ...]
+    dictionary: DictionaryCost
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A test image that the network got wrong."""
 
@@ -171,3 +210,5 @@ class Result:
     """Versions, processor, threads."""
     command: str
     """What repeats this run."""
+    ledger: LedgerRecord | None = None
+    """None: the run is older than ledgers."""

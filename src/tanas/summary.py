@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tanas.accounts import ledger_of
 from tanas.checkpoints import Stopwatch
 from tanas.dictionary.atom import Atom
 from tanas.dictionary.measure import Related
@@ -43,6 +44,7 @@ def summarise(
     place: Workplace,
     *,
     known: Sequence[tuple[str, Atom]],
+    reused: Atom | None = None,
 ) -> Result:
     """The record of a search from the values of its phases."""
     cost = cost_of(outcome.best, task.shape, len(task.classes))
@@ -95,6 +97,17 @@ def summarise(
         config=to_plain(config),
         environment=place.environment,
         command=place.command,
+        ledger=ledger_of(
+            task,
+            related,
+            representative,
+            outcome,
+            (outcome.best.key, cost.macs),
+            config,
+            watch,
+            known=known,
+            reused=reused,
+        ),
     )
 
 

@@ -129,7 +129,7 @@ class TestScoreWinners:
         return score_winners(self.outcome(), task_of(), LEARN.scoring, **(arguments | changes))
 
     def test_gives_every_candidate_in_the_order_seen(self) -> None:
-        scored = self.score()
+        scored = self.score().seen
         assert [one.architecture for one in scored] == [one.architecture for one in self.outcome().seen]
         winners = {self.outcome().best, *(p.candidates[p.winner] for p in self.outcome().rounds)}
         assert {one.architecture for one in scored if one.score is not None} == winners
@@ -145,11 +145,46 @@ class TestScoreWinners:
 
         monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
         told: list[Event] = []
-        assert self.score(listener=told.append) == self.outcome().seen
+        assert self.score(listener=told.append).seen == self.outcome().seen
         assert (
             Warned(message="The loss is nan. Lower the learning rate. The architecture stays unscored.")
             in told
         )
+
+
+    def test_adds_what_the_scores_cost_those_that_diverged_too(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        outcome, images = self.outcome(), len(task_of().limited(LEARN.scoring.images).train)
+        winners = {outcome.best, *(p.candidates[p.winner] for p in outcome.rounds)}
+        shape, classes = task_of().shape, len(task_of().classes)
+        seen = images * LEARN.scoring.training.epochs
+        cost = sum(3 * cost_of(one, shape, classes).macs * seen for one in winners)
+        first = self.score(checkpoint=FolderCheckpoint(tmp_path)).ledger
+        assert first.macs == cost
+        assert dict(first.images) == {one.key: seen for one in winners}
+        assert self.score(checkpoint=FolderCheckpoint(tmp_path)).ledger == first, "also when it resumes"
+
+        def diverges(*_: object, **__: object) -> None:
+            raise NonFiniteError("The loss is nan.")
+
+        monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
+        assert self.score().ledger == first
+
+    def test_what_has_a_score_is_not_trained_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        known = tuple(replace(one, score=0.5) for one in self.outcome().seen)
+        outcome = replace(self.outcome(), seen=known)
+        monkeypatch.setattr("tanas.dictionary.learn.score", None)  # can't be called
+        scored = score_winners(
+            outcome,
+            task_of(),
+            LEARN.scoring,
+            seed=SEED,
+            device="cpu",
+            listener=ignore,
+            checkpoint=NoCheckpoint(),
+        )
+        assert scored == outcome
 
 
 class TestPreparing:

@@ -67,6 +67,10 @@ class Provenance:
     """Wall-clock seconds of training the representative."""
     search_s: float
     """Wall-clock seconds of searching and scoring architectures."""
+    represent_macs: int | None = None
+    """Multiply-adds of training the representative, forward and backward; None: they were not kept then."""
+    search_macs: int | None = None
+    """Multiply-adds of all trainings of the search and of the scores; None: they were not kept then."""
 
 
 @dataclass(frozen=True, kw_only=True)

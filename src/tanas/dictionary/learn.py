@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -12,6 +12,7 @@ from tanas.distances.representative import (
     Representative,
     RepresentativeConfig,
     RepresentativeNetwork,
+    macs_of,
     represent,
     state_of,
 )
@@ -19,13 +20,13 @@ from tanas.distances.threads import one_thread
 from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
 from tanas.networks.architecture import build
-from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score
+from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
 from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
+from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.schedules import Alternating
 from tanas.tasks.performance import PERFORMANCES
@@ -137,7 +138,7 @@ def learn_atom(
             listener=listener,
             checkpoint=checkpoint.child("search"),
         )
-        scored = score_winners(
+        outcome = score_winners(
             outcome, task, config.scoring, seed=seed, device=device, listener=listener, checkpoint=checkpoint
         )
     provenance = Provenance(
@@ -147,8 +148,15 @@ def learn_atom(
         settings=to_plain(config),
         represent_s=watch.seconds("represent"),
         search_s=watch.seconds("search"),
+        represent_macs=represent_macs(representative, task),
+        search_macs=outcome.ledger.macs,
     )
-    return atom_of(task, config.limit, representative, scored, outcome, provenance), representative
+    return atom_of(task, config.limit, representative, outcome, provenance), representative
+
+
+def represent_macs(representative: Representative, task: Task) -> int:
+    """Multiply-adds of training a representative on all training images of a task, forward and backward."""
+    return training_macs(macs_of(representative), representative.epochs * len(task.train))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +233,6 @@ def atom_of(
     task: Task,
     limit: int | None,
     representative: Representative,
-    scored: tuple[ScoredArchitecture, ...],
     outcome: Outcome,
     provenance: Provenance,
 ) -> Atom:
@@ -233,7 +240,7 @@ def atom_of(
     return Atom(
         task=AtomTask.of(task, limit=limit),
         representative=state_of(representative)[0],
-        architectures=best_first(scored),
+        architectures=best_first(outcome.seen),
         rounds=outcome.rounds,
         provenance=provenance,
     )
@@ -248,39 +255,47 @@ def score_winners(
     device: str,
     listener: Listener,
     checkpoint: Checkpoint,
-) -> tuple[ScoredArchitecture, ...]:
+) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
-    When time has run out only the best one is scored, so that there is something to inherit.
+    When time has run out only the best one is scored, so that there is something to inherit. What has a score of
+    this kind already keeps it.
 
     Returns:
-        every candidate that the search saw, in the order seen.
+        the outcome with these scores, and with what they cost in its ledger.
     """
     winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in outcome.rounds)])
     if outcome.stopped == "time":
         winners = {outcome.best: None}
-    done: dict[str, ScoredArchitecture] = {}
+    done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
+    ledger, images = outcome.ledger, len(task.limited(config.images).train)
     for architecture in winners:
+        if architecture.key in done:
+            continue
         part = checkpoint.child("score").child(architecture.key)
+        epochs = config.training.epochs
         if (state := part.load("scored")) is not None:
-            done[architecture.key] = from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
-            continue
-        try:
-            scored = score(
-                architecture,
-                task,
-                config,
-                seed=seed.child("score", architecture.key),
-                device=device,
-                listener=listener,
-                checkpoint=part,
-            )
-        except NonFiniteError as error:
-            listener(Warned(message=f"{error} The architecture stays unscored."))
-            continue
-        done[architecture.key] = scored
-        part.save("scored", to_plain(scored))
-    return tuple(done.get(a.architecture.key, a) for a in outcome.seen)
+            scored = from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
+        else:
+            try:
+                scored = score(
+                    architecture,
+                    task,
+                    config,
+                    seed=seed.child("score", architecture.key),
+                    device=device,
+                    listener=listener,
+                    checkpoint=part,
+                )
+            except NonFiniteError as error:
+                listener(Warned(message=f"{error} The architecture stays unscored."))
+                scored = unscored(architecture, task)
+            part.save("scored", to_plain(scored))
+        # one that failed is counted whole: it is not known in which epoch it did
+        ledger = ledger.plus(architecture.key, scored.macs, images * epochs)
+        if scored.score is not None:
+            done[architecture.key] = scored
+    return replace(outcome, seen=tuple(done.get(a.architecture.key, a) for a in outcome.seen), ledger=ledger)
 
 
 def warn_if_weak(representative: Representative, listener: Listener, *, strict: bool) -> None:

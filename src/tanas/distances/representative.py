@@ -14,7 +14,7 @@ from tanas.distances.conversion import converted
 from tanas.distances.task2vec import embedding
 from tanas.errors import NonFiniteError, StoreError, check_choice, check_range
 from tanas.events import Listener, Told, ignore
-from tanas.networks.architecture import PixelNorm, Shape
+from tanas.networks.architecture import PixelNorm, Shape, count_cost
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, evaluate, fit
 from tanas.records import digest
 from tanas.seeds import Seed
@@ -179,6 +179,13 @@ class Representative:
                 "Its weights or the pixels are damaged: make it anew."
             )
         return features
+
+
+def macs_of(state: RepresentativeState | Representative) -> int:
+    """Multiply-adds of a representative's answer to one image."""
+    with torch.device("meta"):
+        network = RepresentativeNetwork(state.config, state.shape, len(state.classes))
+        return count_cost(network, torch.empty(1, *state.shape)).macs
 
 
 UNTRAINED = "untrained network"
