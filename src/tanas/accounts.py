@@ -30,6 +30,7 @@ def ledger_of(
     *,
     known: Sequence[tuple[str, Atom]],
     reused: Atom | None,
+    reused_s: float,
 ) -> LedgerRecord:
     """The ledger of a search.
 
@@ -43,6 +44,7 @@ def ledger_of(
         watch: seconds of the phases.
         known: every atom that the search began with.
         reused: the atom whose architecture was taken without a search; None: there was a search.
+        reused_s: seconds of measuring distances that were measured before.
     """
     key, macs = trained
     seen = config.training.epochs * len(task.train)
@@ -55,11 +57,15 @@ def ledger_of(
     if reused is not None:
         made = reused.provenance
         search = PhaseCost(
-            phase="search", took_s=made.search_s, macs=made.search_macs or 0, images=(), cached=True
+            phase="search",
+            took_s=made.search_s,
+            macs=made.search_macs or 0,
+            images=(),
+            cached_s=made.search_s,
         )
     phases = (
         _represent(task, representative, watch),
-        _distance(task, related, representative, config.pair, watch),
+        _distance(task, related, representative, config.pair, watch, reused_s),
         search,
         PhaseCost(
             phase="train",
@@ -87,6 +93,7 @@ def _distance(
     representative: Representative | None,
     config: PairConfig,
     watch: Stopwatch,
+    reused_s: float,
 ) -> PhaseCost:
     """The networks' answers to the images of the pairs, once a network: features are kept."""
     sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
@@ -96,9 +103,10 @@ def _distance(
         networks = [(OWN, macs_of(representative)), *networks]
     return PhaseCost(
         phase="distance",
-        took_s=watch.seconds("distance"),
+        took_s=watch.seconds("distance") + reused_s,
         macs=sum(macs * asked for _, macs in networks),
         images=tuple((name, asked) for name, _ in networks),
+        cached_s=reused_s,
     )
 
 

@@ -39,6 +39,9 @@ from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
 from tanas.versions import versions
 
+REUSED = "distances_reused_s"
+"""Where a run keeps how many seconds of distances were measured before it."""
+
 MISTAKES = 24
 """Wrong answers that are kept as pictures: as many as one looks at."""
 
@@ -249,6 +252,8 @@ def measure(
     within = None if config.inherit == FARTHEST else config.threshold
     related = measured(bench, others, most=wanted, within=within).related
     edge = boundary(bench, related, most) if config.threshold is None else None
+    if place.checkpoint.load(REUSED) is None:  # what a resumed run reads it has made itself
+        place.checkpoint.save(REUSED, sum(bench.reused_s))
     if edge is None:
         return related
     if not edge.told_apart:

@@ -131,8 +131,8 @@ class PhaseCost:
     took to answer, not the algebra of the maps."""
     images: tuple[tuple[str, int], ...]
     """(network, images that it was trained on or asked about; an image counts once an epoch)."""
-    cached: bool = False
-    """It was done before, by another run: the cost is the original one and was not spent again."""
+    cached_s: float = 0.0
+    """Of the seconds, those of what was done before by another run: the original cost, not spent again."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from tanas.dictionary.measure import Related
 from tanas.distances.representative import Representative
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
-from tanas.phases import Trained, Workplace
+from tanas.phases import REUSED, Trained, Workplace
 from tanas.presets import SearchConfig
 from tanas.records import SCHEMA, to_plain
 from tanas.results import (
@@ -107,6 +107,7 @@ def summarise(
             watch,
             known=known,
             reused=reused,
+            reused_s=float(place.checkpoint.load(REUSED) or 0.0),
         ),
     )
 

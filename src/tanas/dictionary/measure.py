@@ -185,6 +185,8 @@ class Bench:
     """How many pairs are measured side by side: for the estimate."""
     pace_s: float | None = None
     """Seconds of a pair as they are known from other targets: for the estimate."""
+    reused_s: list[float] = field(default_factory=list, compare=False)
+    """What each measurement took that was read instead of made."""
 
     @classmethod
     def of(
@@ -443,6 +445,7 @@ def _run(
             # one that lies behind is measured again: its bound must not depend on what else was asked before
             known = whole if whole is not None and whole.order <= beyond else None
         if known is not None:
+            bench.reused_s.append(known.took_s)
             return known
         try:
             pair, seed = _pair(bench, source, distance)

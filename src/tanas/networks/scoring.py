@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import nn
+from torch.nn import functional
+
 from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
 from tanas.events import Listener, ignore
 from tanas.networks.architecture import Architecture, build, cost_of
-from tanas.networks.training import TrainingConfig, evaluate, fit
+from tanas.networks.training import TrainingConfig, evaluation_of, fit, logits_of
 from tanas.seeds import Seed
 from tanas.tasks.task import Task
 
@@ -36,6 +39,40 @@ class ScoredArchitecture:
     parameters: int
     macs: int
     """Multiply-adds for one image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """How well a network does on the validation split, and what tells two of the same l apart."""
+
+    score: float
+    """Validation performance l in [0, 1]."""
+    loss: float
+    """Cross-entropy on the validation images, in nats."""
+
+    @property
+    def rank(self) -> tuple[float, float]:
+        """The better, the greater: l, then the loss with its sign turned.
+
+        l is 0 for every network that is no better than a constant answer, which is many after a short training;
+        the loss is never clipped, and two networks hardly ever share it.
+        """
+        return self.score, -self.loss
+
+
+def judged(network: nn.Module, task: Task, *, device: str = "cpu") -> Judgement:
+    """Judges a trained network by the validation split.
+
+    Raises:
+        NonFiniteError: a logit is not finite.
+    """
+    split = task.validation
+    logits = logits_of(network, split, device=device)  # (samples, classes)
+    evaluation = evaluation_of(logits, split, classes=len(task.classes))
+    return Judgement(
+        score=evaluation.performance(task.performance),
+        loss=float(functional.cross_entropy(logits.double(), split.labels)),
+    )
 
 
 def unscored(architecture: Architecture, task: Task) -> ScoredArchitecture:
@@ -74,11 +111,10 @@ def score(
         listener=listener,
         checkpoint=checkpoint,
     )
-    evaluation = evaluate(network, small.validation, classes=len(task.classes), device=device)
     cost = cost_of(architecture, task.shape, len(task.classes))
     return ScoredArchitecture(
         architecture=architecture,
-        score=evaluation.performance(task.performance),
+        score=judged(network, small, device=device).score,
         parameters=cost.parameters,
         macs=cost.macs,
     )

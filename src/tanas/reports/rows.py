@@ -58,6 +58,8 @@ class AlphaRow:
     """softmax(alpha) after each stage; the first is before any: equal shares."""
     alpha: float | None
     """After the last stage; None if the strategy has no alphas."""
+    score: float | None = None
+    """Validation performance l after its own training; None if the strategy judges by alpha, or it was dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +215,7 @@ def alpha_rows(result: Result) -> tuple[AlphaRow, ...]:
                     dropped=key in round_.dropped,
                     weights=(even, *shares) if shares else (),
                     alpha=round_.stages[-1].alphas[position] if round_.stages else None,
+                    score=round_.scores[position] if round_.scores else None,
                 )
             )
         kept = round_.keys[round_.winner]
@@ -294,6 +297,44 @@ def cost_rows(result: Result) -> tuple[CostRow, ...]:
     rest = costs.total_s - sum(seconds for _, seconds in phases)
     return tuple(
         CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, ("all else", max(rest, 0.0)))
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """What one phase cost."""
+
+    phase: str
+    macs: int
+    networks: int
+    images: int
+    """Seen by all of them, once an epoch."""
+    seconds: float
+    cached: float
+    """Of the seconds, those that an earlier run had spent."""
+
+
+PHASES = {
+    "represent": "represent the task",
+    "distance": "measure distances",
+    "search": "search",
+    "train": "train the winner",
+}
+
+
+def ledger_rows(result: Result) -> tuple[LedgerRow, ...]:
+    """The phases of a search in order; empty for a run that is older than ledgers."""
+    phases = () if result.ledger is None else result.ledger.phases
+    return tuple(
+        LedgerRow(
+            phase=PHASES[one.phase],
+            macs=one.macs,
+            networks=len(one.images),
+            images=sum(images for _, images in one.images),
+            seconds=one.took_s,
+            cached=one.cached_s,
+        )
+        for one in phases
     )
 
 

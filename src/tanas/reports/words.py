@@ -69,7 +69,9 @@ def inheritance(result: Result) -> str:
     if not taken:
         return f"The distances to {tasks} were measured; none was inherited from."
     names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
-    which = {"farthest": "the farthest", "random-neighbours": "a random"}.get(result.space.inherit, "the nearest")
+    which = {"farthest": "the farthest", "random-neighbours": "a random"}.get(
+        result.space.inherit, "the nearest"
+    )
     return f"Of {tasks}, the search inherited from {which} {taken}: {listed(names)}."
 
 
@@ -125,3 +127,17 @@ def _what(result: Result) -> str:
     if len(names) <= 5:
         return f"{listed(names)} apart"
     return f"the {len(names)} classes of {shorten(result.task.name, 60)} apart"
+
+
+def memory(result: Result) -> str:
+    """What the dictionary cost that the search began with, a sentence; empty if there was none."""
+    if result.ledger is None or not (known := result.ledger.dictionary).atoms:
+        return ""
+    tasks = f"{known.atoms} known task{'' if known.atoms == 1 else 's'}"
+    text = f"The {tasks} took {duration(known.took_s)} to learn"
+    if known.searches is None:
+        return f"{text}."
+    return (
+        f"{text}, in multiply-adds as much as {known.searches:.2g} searches like this one (final trainings left out): "
+        "they have paid back once they made so many searches needless."
+    )

@@ -99,12 +99,16 @@ class Round:
     """One entry a stage; alphas are of the candidates in order, dropped ones included with weight 0. None where
     candidates are judged by scores."""
     winner: int
-    """Position of the best candidate: arg max alpha, or the best score."""
+    """Position of the best candidate: arg max alpha; or the highest score, of equal ones the lowest loss, of those
+    the first."""
     took_s: float
     """Wall-clock seconds."""
     scores: tuple[float | None, ...] = ()
     """Validation performance l of each candidate after its own training; None: dropped. Empty where candidates
     are judged by alpha."""
+    losses: tuple[float | None, ...] = ()
+    """Cross-entropy of each candidate on the validation images, in nats, where it was judged by l: of equal l the
+    lower loss is the better; None: dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)

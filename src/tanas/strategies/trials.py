@@ -13,11 +13,12 @@ import torch
 from tanas.checkpoints import Checkpoint
 from tanas.errors import NonFiniteError, SearchError
 from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
-from tanas.networks.architecture import Architecture, Network, build, cost_of
-from tanas.networks.scoring import ScoringConfig, unscored
-from tanas.networks.training import TrainingConfig, evaluate, fit
+from tanas.networks.architecture import Architecture, Network, build
+from tanas.networks.scoring import Judgement, ScoringConfig, judged, unscored
+from tanas.networks.training import TrainingConfig, fit
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import (
     Deadline,
@@ -63,7 +64,7 @@ class Asked:
 
     def macs(self, architecture: Architecture) -> int:
         """Multiply-adds of a candidate's answer to one image."""
-        return cost_of(architecture, self.task.shape, len(self.task.classes)).macs
+        return cost_by_parts(architecture, self.task.shape, len(self.task.classes)).macs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +72,8 @@ class Trial:
     """One training of a candidate."""
 
     architecture: Architecture
-    score: float | None
-    """Validation performance l after it; None: its loss was not finite."""
+    judgement: Judgement | None
+    """After it; None: a loss or an answer was not finite."""
     images: int = 0
     """Training images that it took; an image counts once an epoch."""
 
@@ -94,59 +95,57 @@ class Log:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """The candidates in the order in which they were first tried, each with its score of that time."""
-        first: dict[Architecture, float | None] = {}
+        """The candidates in the order in which they were first tried, each as it was judged then."""
+        first: dict[Architecture, Trial] = {}
         for past in self.rounds:
-            for candidate, score in zip(past.candidates, past.scores, strict=True):
-                first.setdefault(candidate, score)
-        return tuple(Trial(architecture=one, score=score) for one, score in first.items())
+            for trial in trials_of(past):
+                first.setdefault(trial.architecture, trial)
+        return tuple(first.values())
 
     @property
-    def best(self) -> tuple[Architecture, float] | None:
-        """The winner of the last round and its score; None before any."""
-        if not self.rounds:
-            return None
-        last = self.rounds[-1]
-        score = last.scores[last.winner]
-        assert score is not None  # a round without a score is never written down
-        return last.candidates[last.winner], score
+    def best(self) -> Trial | None:
+        """The winner of the last round; None before any."""
+        return trials_of(self.rounds[-1])[self.rounds[-1].winner] if self.rounds else None
 
-    def plus(
-        self, trials: Sequence[Trial], asked: Asked, *, kept: tuple[Architecture, float] | None, took_s: float
-    ) -> Log:
+    def paying(self, trials: Sequence[Trial], asked: Asked) -> Log:
+        """With what these trainings cost."""
+        ledger = self.ledger
+        for trial in trials:
+            ledger = ledger.plus(trial.architecture.key, asked.macs(trial.architecture), trial.images)
+        return replace(self, ledger=ledger)
+
+    def plus(self, trials: Sequence[Trial], asked: Asked, *, kept: Trial | None, took_s: float) -> Log:
         """With one more round, which is told.
 
         Args:
             trials: of the round.
             asked: what the search was given.
-            kept: the best so far and its score, which the round is held against.
+            kept: the best so far, which the round is held against; its training is not paid for again.
             took_s: wall-clock seconds of the round.
 
         Raises:
-            SearchError: neither it nor any trial has a score.
+            SearchError: neither it nor any trial was judged.
         """
-        before = () if kept is None else (Trial(architecture=kept[0], score=kept[1]),)
-        shown = (*before, *trials)
-        winner = best_of([trial.score for trial in shown])
+        shown = (*(() if kept is None else (kept,)), *trials)
+        winner = best_of([trial.judgement for trial in shown])
         if winner is None:
             raise SearchError(
                 f"All {len(shown)} candidates of a round had a loss that is not finite, "
                 f"{shown[-1].architecture.key} last. Lower the learning rate of the search."
             )
-        ledger = self.ledger
-        for trial in trials:
-            ledger = ledger.plus(trial.architecture.key, asked.macs(trial.architecture), trial.images)
+        judgements = [trial.judgement for trial in shown]
         made = Round(
             candidates=tuple(trial.architecture for trial in shown),
             keys=tuple(trial.architecture.key for trial in shown),
-            dropped=tuple(trial.architecture.key for trial in shown if trial.score is None),
+            dropped=tuple(trial.architecture.key for trial in shown if trial.judgement is None),
             stages=(),
             winner=winner,
             took_s=took_s,
-            scores=tuple(trial.score for trial in shown),
+            scores=tuple(None if one is None else one.score for one in judgements),
+            losses=tuple(None if one is None else one.loss for one in judgements),
         )
         asked.listener(RoundFinished(task=asked.task.name, number=len(self.rounds) + 1, round=made))
-        return replace(self, rounds=(*self.rounds, made), ledger=ledger)
+        return replace(self.paying(trials, asked), rounds=(*self.rounds, made))
 
     def plain(self) -> dict[str, object]:
         """For a checkpoint."""
@@ -232,7 +231,7 @@ def affordable(
     return tuple(proposed)
 
 
-class _Abandoned(Exception):
+class _AbandonedError(Exception):
     """The training of a candidate is given up, since the search has failed or was interrupted."""
 
 
@@ -271,13 +270,13 @@ def trained_alone(
         def told(event: Event) -> None:
             nonlocal epochs, finished
             if abandoned.is_set():
-                raise _Abandoned
+                raise _AbandonedError
             epochs += isinstance(event, StepAdvanced)
             finished = isinstance(event, StepFinished)
             with lock:  # a listener need not bear several threads
                 asked.listener(event)
 
-        score: float | None = None
+        judgement: Judgement | None = None
         try:
             fit(
                 network,
@@ -289,14 +288,13 @@ def trained_alone(
                 device=asked.device,
                 listener=told,
             )
-            answers = evaluate(network, task.validation, classes=classes, device=asked.device)
-            score = answers.performance(task.performance)
+            judgement = judged(network, task, device=asked.device)
         except NonFiniteError as error:
             epochs = min(epochs + 1, training.epochs)  # the epoch that failed was paid for
             if not finished:
                 told(StepFinished(step=step, note="not finite"))
             told(Warned(message=f"{error} The candidate {candidate.key} was left out."))
-        return Trial(architecture=candidate, score=score, images=epochs * len(task.train))
+        return Trial(architecture=candidate, judgement=judgement, images=epochs * len(task.train))
 
     # each training seeds torch's global generator for itself; side by side they can't put it back in order
     with torch.random.fork_rng(devices=[]), side_by_side(asked.workers) as pool:
@@ -308,10 +306,21 @@ def trained_alone(
     return tuple(one for one in made if one is not None)
 
 
-def best_of(scores: Sequence[float | None]) -> int | None:
-    """The position of the highest score, the first of equal ones; None if there is none."""
-    known = [at for at, score in enumerate(scores) if score is not None]
-    return max(known, key=lambda at: scores[at] or 0.0) if known else None
+def trials_of(past: Round) -> tuple[Trial, ...]:
+    """The candidates of a round as they were judged."""
+    return tuple(
+        Trial(
+            architecture=one,
+            judgement=None if score is None or loss is None else Judgement(score=score, loss=loss),
+        )
+        for one, score, loss in zip(past.candidates, past.scores, past.losses, strict=True)
+    )
+
+
+def best_of(judgements: Sequence[Judgement | None]) -> int | None:
+    """The position of the best (`Judgement.rank`), the first of equal ones; None if nothing was judged."""
+    ranks = {at: one.rank for at, one in enumerate(judgements) if one is not None}
+    return max(ranks, key=ranks.__getitem__) if ranks else None
 
 
 def outcome_of(log: Log, asked: Asked, stopped: str, *, scored: bool) -> Outcome:
@@ -330,9 +339,12 @@ def outcome_of(log: Log, asked: Asked, stopped: str, *, scored: bool) -> Outcome
         raise SearchError(f"The space '{asked.space.name}' holds no architecture that can be tried.")
     seen = [(trial, unscored(trial.architecture, asked.task)) for trial in log.trials]
     return Outcome(
-        best=log.best[0],
+        best=log.best.architecture,
         rounds=log.rounds,
-        seen=tuple(replace(one, score=trial.score) if scored else one for trial, one in seen),
+        seen=tuple(
+            replace(one, score=trial.judgement.score) if scored and trial.judgement else one
+            for trial, one in seen
+        ),
         stopped=stopped,
         ledger=log.ledger,
     )
@@ -347,4 +359,4 @@ def _ended(log: Log, most: int, deadline: Deadline) -> str:
 
 def _note(log: Log) -> str:
     assert log.best is not None
-    return f"best {log.best[0].key}"
+    return f"best {log.best.architecture.key}"
