@@ -13,6 +13,7 @@ from tanas.distances.representative import Representative
 from tanas.networks.classifier import Classifier
 from tanas.phases import (
     Workplace,
+    advised,
     find,
     greet,
     measure,
@@ -81,10 +82,11 @@ def search(
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
     neighbours = neighbours_of(related, config, seed, place)
+    advice = advised(neighbours, others, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    inherited = related_space(neighbours, standard, blind, config, place)
+    inherited = related_space(neighbours, standard, blind, config, advice, place)
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):
@@ -95,7 +97,7 @@ def search(
     # if desired, add the trained architecture to B
     result = summarise(
         task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
-        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
+        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None, advice=advice,
     )  # fmt: skip
-    atom = remember(task, representative, outcome, config, seed, watch)
+    atom = remember(task, representative, neighbours, inherited, outcome, config, seed, watch)
     return Found(result, trained.classifier, atom)

@@ -409,7 +409,8 @@ def search(
             halving, predictor, ws-random, darts.
         inherit: what of the nearest atoms shapes the space: union (their operations and skeletons, no others),
             prior (the whole space, what they have is drawn more often), transfer (the nearest's best architecture,
-            no search) or none; farthest and random-neighbours are controls that take other atoms.
+            no search) or none; auto is transfer where past searches added next to nothing to that; farthest and
+            random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
         neighbours: how many atoms are inherited from; three, or all that are known if fewer.
         threshold: instead, all atoms that are at most so far away.
@@ -605,6 +606,66 @@ def reproduce_figure(
     _print(common, to_plain(made), terminal_text(made, folder))
 
 
+@app.command
+def grow(
+    run_or_architecture: Path,
+    task: str,
+    /,
+    *,
+    out: Path,
+    fresh: Annotated[bool, Parameter(negative=())] = False,
+    time_limit: str | None = None,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+    command_line: CommandLine = "tanas grow",
+) -> None:
+    """Grow a network that is there: FUSE among what it becomes when it gets wider, deeper or denser.
+
+    It grows to at most four times its parameters and its multiply-adds, or to --max-parameters and --max-macs.
+
+    Args:
+        run_or_architecture: folder of a finished run, or an architecture.json (or the folder of an export with one).
+        task: such as mnist:is=3 or folder:./photos.
+        out: folder of the new run. An unfinished run goes on.
+        fresh: train the result from scratch, also where it could go on from the weights of the run.
+        time_limit: of the search, such as 10m; then its best so far is trained.
+        settings: options that decide a search.
+        common: options of every command.
+        command_line: what was typed.
+    """
+    _transform("grow", run_or_architecture, task, out, fresh, time_limit, settings, common, command_line)
+
+
+@app.command
+def compress(
+    run_or_architecture: Path,
+    task: str,
+    /,
+    *,
+    out: Path,
+    fresh: Annotated[bool, Parameter(negative=())] = False,
+    time_limit: str | None = None,
+    settings: Settings = SETTINGS,
+    common: Common = COMMON,
+    command_line: CommandLine = "tanas compress",
+) -> None:
+    """Compress a network that is there: FUSE among what it becomes when it gets narrower, shallower or sparser.
+
+    It comes down to --max-parameters and --max-macs, or to half of its parameters if neither is given.
+
+    Args:
+        run_or_architecture: folder of a finished run, or an architecture.json (or the folder of an export with one).
+        task: such as mnist:is=3 or folder:./photos.
+        out: folder of the new run. An unfinished run goes on.
+        fresh: train the result from scratch, also where it could go on from the weights of the run.
+        time_limit: of the search, such as 10m; then its best so far is trained.
+        settings: options that decide a search.
+        common: options of every command.
+        command_line: what was typed.
+    """
+    _transform("compress", run_or_architecture, task, out, fresh, time_limit, settings, common, command_line)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
@@ -656,6 +717,47 @@ def _program() -> str:
     if script.name == "tanas" and script.is_file() and not (found and script.samefile(found)):
         return shlex.quote(str(script))
     return "tanas"
+
+
+def _transform(
+    aim: str,
+    path: Path,
+    name: str,
+    out: Path,
+    fresh: bool,
+    time_limit: str | None,
+    settings: Settings,
+    common: Common,
+    command_line: str,
+) -> None:
+    """What grow and compress do."""
+    _starting(common)
+    from tanas.api import open_origin, run_growth
+    from tanas.records import read_json
+    from tanas.settings import seconds
+    from tanas.views import run_view
+    from tanas.workshop import workshop
+
+    limit_s = None if time_limit is None else seconds(time_limit)
+    config, resources = _config(settings), _resources(common)
+    origin = open_origin(path)
+    task = _library(common).open(name)
+    with _listening(common) as listener, workshop(resources) as engine:
+        run = run_growth(
+            task,
+            out,
+            origin,
+            aim,
+            keep_weights=not fresh,
+            config=config,
+            seed=common.seed,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+            time_limit=limit_s,
+            command=command_line,
+        )
+    _print(common, read_json(run.folder / "result.json"), run_view(run.result(), run.folder))
 
 
 def _library(common: Common) -> Library:

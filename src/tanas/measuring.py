@@ -20,6 +20,7 @@ from tanas.dictionary.measure import (
     measured,
     nearest,
 )
+from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.agreement import rank_agreement, same_nearest
 from tanas.distances.base import Measurement
@@ -50,6 +51,8 @@ class Near:
     """Whether the last of them can be told from the next; None: there is no next, or nobody could say."""
     untrained: Measurement | None
     """Of an untrained network; None: the method can't measure that."""
+    advice: Advice | None = None
+    """Reuse or search again?"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +242,13 @@ def nearest_atoms(
     edge = boundary(bench, distances.related, len(near)) if config.threshold is None else None
     if edge is not None:
         near = (*near[:-1], edge.last)
-    return Near(task=name, related=near, boundary=edge, untrained=distances.untrained)
+    return Near(
+        task=name,
+        related=near,
+        boundary=edge,
+        untrained=distances.untrained,
+        advice=advise([(one.name, one.atom) for one in near], [atom for _, atom in others]),
+    )
 
 
 def _agreement(name: str, matrix: DistanceMatrix, reference: DistanceMatrix) -> Agreement:

@@ -14,24 +14,33 @@ from PIL import Image
 from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, Stopwatch
-from tanas.dictionary.atom import Atom, Provenance
+from tanas.dictionary.atom import Atom, Provenance, Reuse
 from tanas.dictionary.learn import LearnConfig, atom_of, represent_macs, score_winners, space_of, warn_if_weak
 from tanas.dictionary.measure import Bench, Related, boundary, measured, nearest
+from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
 from tanas.errors import SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
 from tanas.executors import Executor
-from tanas.networks.architecture import Architecture, build
+from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.baseline import pixel_baseline
 from tanas.networks.classifier import Classifier
 from tanas.networks.scoring import unscored
 from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
-from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.presets import AUTO, DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import to_plain
 from tanas.results import Mistake
 from tanas.seeds import Seed
-from tanas.spaces.inherit import CONTROLS, FARTHEST, Inheritance, Inherited, chosen_neighbours, inherit
+from tanas.spaces.inherit import (
+    CONTROLS,
+    DEFAULT_INHERIT,
+    FARTHEST,
+    Inheritance,
+    Inherited,
+    chosen_neighbours,
+    inherit,
+)
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
 from tanas.strategies.registry import make_strategy
@@ -119,16 +128,7 @@ def greet(
         SettingError: more neighbours are asked for than there are, or nothing is there to be reused.
     """
     others, own = relatives(dictionary, task, config, known=known, reuse=reuse)
-    for note in task.notes:
-        place.tell(Told(message=note))
-    _warn_of_gaps(task, "validation", task.validation, place)
-    if available > len(task.train):
-        place.tell(
-            Told(
-                message=f"{task.name} has {available} training images; {len(task.train)} are used. "
-                "`--limit N` takes more, `--limit all` all."
-            )
-        )
+    introduce(task, available, place)
     if own and not reuse:
         place.tell(
             Told(
@@ -144,6 +144,26 @@ def greet(
             )
         )
     return others, own
+
+
+def introduce(task: Task, available: int, place: Workplace) -> None:
+    """Says what is to be known of a task's images.
+
+    Args:
+        task: as it is worked on.
+        available: its training images before the cap.
+        place: who is told.
+    """
+    for note in task.notes:
+        place.tell(Told(message=note))
+    _warn_of_gaps(task, "validation", task.validation, place)
+    if available > len(task.train):
+        place.tell(
+            Told(
+                message=f"{task.name} has {available} training images; {len(task.train)} are used. "
+                "`--limit N` takes more, `--limit all` all."
+            )
+        )
 
 
 def relatives(
@@ -267,7 +287,8 @@ def neighbours_of(
 ) -> tuple[Related, ...]:
     """The atoms that are inherited from: the nearest, or as many others for a control."""
     near = nearest(related, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
-    taken = chosen_neighbours(related, len(near), mode=config.inherit, seed=seed.child("neighbours"))
+    mode = DEFAULT_INHERIT if config.inherit == AUTO else config.inherit
+    taken = chosen_neighbours(related, len(near), mode=mode, seed=seed.child("neighbours"))
     others = {one.name for one in taken} != {one.name for one in near}
     if config.inherit in CONTROLS and near and not others:
         place.tell(
@@ -279,17 +300,36 @@ def neighbours_of(
     return taken
 
 
+def advised(
+    neighbours: Sequence[Related], known: Sequence[tuple[str, Atom]], place: Workplace
+) -> Advice | None:
+    """Reuse or search again? What the dictionary's past says; None where nothing is related."""
+    if not neighbours:
+        return None
+    advice = advise([(one.name, one.atom) for one in neighbours], [atom for _, atom in known])
+    place.tell(Told(message=str(advice)))
+    return advice
+
+
 def related_space(
-    neighbours: Sequence[Related], base: SearchSpace, task: Task, config: SearchConfig, place: Workplace
+    neighbours: Sequence[Related],
+    base: SearchSpace,
+    task: Task,
+    config: SearchConfig,
+    advice: Advice | None,
+    place: Workplace,
 ) -> Inherited:
     """The search space that the nearest tasks give, or the base space."""
+    mode = config.inherit
+    if mode == AUTO:
+        mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
     inherited = inherit(
         [
             Inheritance(name=r.name, distance=r.measurement.value, architectures=r.atom.architectures)
             for r in neighbours
         ],
         base,
-        mode=config.inherit,
+        mode=mode,
         per_atom=config.per_atom,
         shape=task.shape,
         classes=len(task.classes),
@@ -320,14 +360,16 @@ def find(
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
+    first = None
     if (taken := inherited.transferred) is not None:
         # scored below all the same, so that the next task can inherit from this one
         outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
     else:
+        first = inherited.seed_architecture if config.inherit_seed else None
         outcome = make_strategy(config.strategy, config).search(
             inherited.space,
             task,
-            seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+            seed_architecture=first,
             seed=seed.child("search"),
             device=place.device,
             workers=place.workers,
@@ -344,15 +386,33 @@ def find(
         device=place.device,
         listener=place.tell,
         checkpoint=place.checkpoint,
+        # what was taken over is scored in any case: so a dictionary learns what a search adds to it
+        also=() if first is None else (first,),
     )
 
 
 def train(
-    architecture: Architecture, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+    architecture: Architecture,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    place: Workplace,
+    *,
+    network: Network | None = None,
 ) -> Trained:
-    """Trains the best architecture from scratch, then touches the test split, once."""
+    """Trains the best architecture, then touches the test split, once.
+
+    Args:
+        architecture: what is trained.
+        task: with its test split.
+        config: says how.
+        seed: of every draw.
+        place: where.
+        network: of the architecture, to go on from its weights; None: from scratch.
+    """
     classes = len(task.classes)
-    network = build(architecture, task.shape, classes, seed.child("final", "weights"))
+    if network is None:
+        network = build(architecture, task.shape, classes, seed.child("final", "weights"))
     fitted = fit(
         network,
         task.train,
@@ -390,9 +450,33 @@ def train(
     )
 
 
+def _reuse(
+    neighbours: Sequence[Related], inherited: Inherited, outcome: Outcome, config: SearchConfig
+) -> Reuse | None:
+    """What the search added to the architecture that was taken over; None if there was none, or no search."""
+    first = inherited.seed_architecture
+    if first is None or not config.inherit_seed or not outcome.rounds:
+        return None
+    scores = {one.architecture: one.score for one in outcome.seen if one.score is not None}
+    giver = next(
+        (n for n in neighbours if any(a.architecture.canonical() == first for a in n.atom.architectures)),
+        None,
+    )
+    if giver is None or first not in scores:
+        return None
+    return Reuse(
+        source=giver.name,
+        distance=giver.measurement.value,
+        score=scores[first],
+        best=max(scores.values()),
+    )
+
+
 def remember(
     task: Task,
     representative: Representative | None,
+    neighbours: Sequence[Related],
+    inherited: Inherited,
     outcome: Outcome,
     config: SearchConfig,
     seed: Seed,
@@ -411,7 +495,8 @@ def remember(
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
-    return atom_of(task, config.limit, representative, outcome, provenance), representative
+    reuse = _reuse(neighbours, inherited, outcome, config)
+    return atom_of(task, config.limit, representative, outcome, provenance, reuse), representative
 
 
 def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:

@@ -26,6 +26,10 @@ DEFAULT_NEIGHBOURS = 3
 """The paper takes the three most similar tasks (section 4)."""
 
 
+AUTO = "auto"
+"""`--inherit` that leaves a search out where the dictionary's own history says that it adds next to nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
     """Everything that decides a search but its task, its dictionary and its seed."""
@@ -47,7 +51,8 @@ class SearchConfig:
     inherit: str = DEFAULT_INHERIT
     """What of the nearest atoms shapes the space: 'union' (their operations and skeletons, no others), 'prior'
     (what they have is drawn more often), 'transfer' (the nearest's best architecture, no search) or 'none'; the
-    controls 'farthest' and 'random-neighbours' do what the default does, with other atoms."""
+    controls 'farthest' and 'random-neighbours' do what the default does, with other atoms. 'auto' is 'transfer' where
+    past searches added next to nothing to that (`tanas.dictionary.reuse`), else the default."""
     inherit_seed: bool = True
     """Whether the best architecture of the first of them is the first seed; 'transfer' takes it in any case."""
     per_atom: int = 3
@@ -73,7 +78,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)
-        check_choice(self.inherit, "inherit", "SearchConfig", INHERIT_MODES)
+        check_choice(self.inherit, "inherit", "SearchConfig", (*INHERIT_MODES, AUTO))
         check_strategy(self.strategy)
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
         for name, low in (

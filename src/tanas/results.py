@@ -158,6 +158,53 @@ class LedgerRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """How the network did that was grown or compressed, as its own run has it. Shares in [0, 1]."""
+
+    task: str
+    """What it was found for."""
+    validation_error: float
+    validation_balanced_error: float
+    test_error: float
+    test_balanced_error: float
+    same_images: bool
+    """Its training, validation and test images were the very ones of this run: only then do figures compare."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sized:
+    """A network before or after it was grown or compressed."""
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-adds for one image, at the size of this run's."""
+    score: float | None
+    """Validation performance l after one fixed short training from fresh weights, the same before and after; None:
+    it was not scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """What a run that grew or compressed a network began with, and what became of it."""
+
+    aim: str
+    """'grow' or 'compress'."""
+    origin: str
+    """What it began with, in words."""
+    before: Sized
+    after: Sized
+    differences: tuple[str, ...]
+    """What changed, a phrase each; none if the network stayed as it was."""
+    recorded: Recorded | None
+    """None: it began with an architecture, not with a run."""
+    kept_weights: bool
+    """Whether the final training began with the weights of the run, in a network that answered alike."""
+    weights: str
+    """With which weights the final training began, and why: a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A test image that the network got wrong."""
 
@@ -210,5 +257,9 @@ class Result:
     """Versions, processor, threads."""
     command: str
     """What repeats this run."""
+    advice: str = ""
+    """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
     ledger: LedgerRecord | None = None
     """None: the run is older than ledgers."""
+    grown: Grown | None = None
+    """None: the architecture was searched for, not made from another."""

@@ -8,6 +8,7 @@ from tanas.accounts import ledger_of
 from tanas.checkpoints import Stopwatch
 from tanas.dictionary.atom import Atom
 from tanas.dictionary.measure import Related
+from tanas.dictionary.reuse import Advice
 from tanas.distances.representative import Representative
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
@@ -45,6 +46,7 @@ def summarise(
     *,
     known: Sequence[tuple[str, Atom]],
     reused: Atom | None = None,
+    advice: Advice | None = None,
 ) -> Result:
     """The record of a search from the values of its phases."""
     cost = cost_of(outcome.best, task.shape, len(task.classes))
@@ -97,6 +99,7 @@ def summarise(
         config=to_plain(config),
         environment=place.environment,
         command=place.command,
+        advice="" if advice is None else str(advice),
         ledger=ledger_of(
             task,
             related,

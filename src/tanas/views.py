@@ -136,11 +136,16 @@ def near_view(near: Near) -> str:
         lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
     if near.boundary is not None and not near.boundary.told_apart:
         lines.append(str(near.boundary))
+    if near.advice is not None and near.related:
+        lines.append(str(near.advice))
     return "\n".join(lines)
 
 
 def near_rows(near: Near) -> list[dict[str, Any]]:
-    """An entry an atom. The last also says which is the next, and whether the two can be told apart."""
+    """An entry an atom.
+
+    The first also says what the past advises, the last which is the next and whether the two can be told apart.
+    """
     untrained = None if near.untrained is None else to_plain(near.untrained)
     edge = near.boundary
     following = None
@@ -157,6 +162,7 @@ def near_rows(near: Near) -> list[dict[str, Any]]:
             "measurement": to_plain(r.measurement),
             "untrained": untrained,
             "next": following if r is near.related[-1] else None,
+            "advice": None if near.advice is None or r is not near.related[0] else to_plain(near.advice),
         }
         for r in near.related
     ]

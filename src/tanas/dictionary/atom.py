@@ -74,6 +74,20 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """What a search added to the architecture that was taken over from a related task as its first seed."""
+
+    source: str
+    """Name of the related atom."""
+    distance: float
+    """d(atom -> task)."""
+    score: float
+    """l of the architecture taken over, after the fixed short training."""
+    best: float
+    """The highest such score of all that the search scored, that one among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Atom:
     """A task, its epsilon-representative, its best architectures and their scores. Source: section 3.1."""
 
@@ -85,6 +99,8 @@ class Atom:
     rounds: tuple[Round, ...]
     """History of the search; alphas compare candidates of a round and are no scores."""
     provenance: Provenance
+    reuse: Reuse | None = None
+    """None: nothing was taken over, or it was not searched on."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from tanas.checkpoints import Checkpoint, Stopwatch
-from tanas.dictionary.atom import Atom, AtomTask, Provenance, best_first
+from tanas.dictionary.atom import Atom, AtomTask, Provenance, Reuse, best_first
 from tanas.distances.representative import (
     Representative,
     RepresentativeConfig,
@@ -19,7 +20,7 @@ from tanas.distances.representative import (
 from tanas.distances.threads import one_thread
 from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
-from tanas.networks.architecture import build
+from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
 from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
@@ -235,6 +236,7 @@ def atom_of(
     representative: Representative,
     outcome: Outcome,
     provenance: Provenance,
+    reuse: Reuse | None = None,
 ) -> Atom:
     """Puts an atom together from what was learnt of a task."""
     return Atom(
@@ -243,6 +245,7 @@ def atom_of(
         architectures=best_first(outcome.seen),
         rounds=outcome.rounds,
         provenance=provenance,
+        reuse=reuse,
     )
 
 
@@ -255,16 +258,28 @@ def score_winners(
     device: str,
     listener: Listener,
     checkpoint: Checkpoint,
+    also: Sequence[Architecture] = (),
 ) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
     When time has run out only the best one is scored, so that there is something to inherit. What has a score of
     this kind already keeps it.
 
+    Args:
+        outcome: of the search.
+        task: what was searched for.
+        config: the fixed short training.
+        seed: of the scores; each architecture has a child of it.
+        device: where they are trained.
+        listener: is told of each.
+        checkpoint: keeps each.
+        also: candidates that are scored whether they won or not.
+
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
     """
-    winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in outcome.rounds)])
+    rounds = outcome.rounds
+    winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in rounds), *also])
     if outcome.stopped == "time":
         winners = {outcome.best: None}
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
