@@ -16,6 +16,7 @@ from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, state_of
 from tanas.errors import NonFiniteError, SettingError, TaskError
 from tanas.events import Event, StepAdvanced, StepStarted, Warned, ignore
+from tanas.networks.architecture import cost_of
 from tanas.networks.scoring import unscored
 from tanas.records import to_plain
 from tanas.strategies.base import Outcome

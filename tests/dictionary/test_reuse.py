@@ -1,0 +1,66 @@
+"""Reuse or search again?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tanas.dictionary.atom import Atom, Reuse
+from tanas.dictionary.reuse import LEAST_SEARCHES, NOT_WORTH, advise
+from tests.dictionary.test_learn import learnt
+
+
+def atom(reuse: Reuse | None = None, search_macs: int | None = 100) -> Atom:
+    made, _ = learnt()
+    return replace(made, reuse=reuse, provenance=replace(made.provenance, search_macs=search_macs))
+
+
+def past(score: float, best: float) -> Atom:
+    return atom(Reuse(source="a", distance=0.1, score=score, best=best))
+
+
+def test_without_a_scored_architecture_it_says_search() -> None:
+    bare = replace(atom(), architectures=())
+    advice = advise([("a", bare)], [bare])
+    assert not advice.reuse
+    assert str(advice) == "Reuse or search again? No related task has a scored architecture: search."
+
+
+def test_without_a_past_it_says_that_nothing_is_known() -> None:
+    advice = advise([("a", atom())], [atom()])
+    assert (advice.searches, advice.gain, advice.reuse) == (0, None, False)
+    assert "what a search adds is not known: search." in str(advice)
+
+
+def test_few_searches_are_named_and_not_relied_on() -> None:
+    known = [past(0.8, 0.8)] * (LEAST_SEARCHES - 1)
+    advice = advise([("a", atom())], known)
+    assert advice.gain == 0
+    assert not advice.reuse
+    assert "In 2 past searches" in str(advice)
+    assert "too few to rely on" in str(advice)
+
+
+def test_it_says_reuse_where_searches_added_next_to_nothing() -> None:
+    known = [past(0.9, 0.9), past(0.8, 0.8 + NOT_WORTH), past(0.7, 0.7), atom()]
+    advice = advise([("weak", replace(atom(), architectures=())), ("a", atom())], known)
+    assert advice.reuse
+    assert (advice.nearest, advice.searches) == ("a", 3)
+    assert advice.gain == pytest.approx(NOT_WORTH / 3)
+    assert advice.transfer == pytest.approx(0.8)
+    assert "`--inherit transfer` takes the best architecture of a" in str(advice)
+    assert "at little loss." in str(advice)
+
+
+def test_it_says_search_where_searches_added_something() -> None:
+    advice = advise([("a", atom())], [past(0.8, 0.9)] * 4)
+    assert not advice.reuse
+    assert "the search added 0.100 (standard deviation 0.000): a search is worth its cost." in str(advice)
+
+
+def test_the_cost_of_past_searches_is_the_mean_of_those_that_kept_it() -> None:
+    reuse = Reuse(source="a", distance=0.1, score=0.5, best=0.6)
+    known = [atom(reuse, 100), atom(reuse, 300), atom(reuse, None)]
+    assert advise([("a", atom())], known).search_macs == 200
+    assert advise([("a", atom())], [atom(reuse, None)]).search_macs is None
