@@ -666,6 +666,51 @@ def compress(
     _transform("compress", run_or_architecture, task, out, fresh, time_limit, settings, common, command_line)
 
 
+@reproduce_app.command(name="search")
+def reproduce_searches(
+    *,
+    scale: Literal["smoke", "laptop"] = "laptop",
+    seeds: Whole | None = None,
+    target: tuple[str, ...] = (),
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Search with near, far and no known tasks, by FUSE and by rivals, at equal cost; the same command goes on.
+
+    Args:
+        scale: smoke (a digits target, offline, minutes) or laptop (six targets, hours).
+        seeds: how many, from --seed on; more are added to those that are there.
+        target: only this one, by its label; can be given several times.
+        out: folder of the experiment; search-SCALE if left out.
+        record: file to write the record to as well; searches that stand in it are not made again.
+        common: options of every command.
+    """
+    _starting(common)
+    from tanas.evidence.searches import at_scale
+    from tanas.evidence.searches_page import reproduce_search, terminal_text
+    from tanas.records import to_plain
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+
+    folder = out or Path(f"search-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds, targets=target)
+    if record is not None:
+        check_file(record)
+    resources = _resources(common)
+    with _listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_search(
+            folder,
+            config,
+            _library(common),
+            record=record,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+        )
+    _print(common, to_plain(made), terminal_text(made, folder))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)

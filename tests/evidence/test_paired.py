@@ -1,0 +1,50 @@
+"""Paired differences."""
+
+from __future__ import annotations
+
+import pytest
+
+from tanas.evidence.paired import MOST_EXACT, paired, spread
+
+
+def test_the_exact_test_counts_the_ways_to_give_signs() -> None:
+    found = paired([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
+    assert found.n == 3
+    assert found.mean == pytest.approx(2.0)
+    assert found.p == pytest.approx(2 / 8), "all three plus, or all three minus"
+    assert found.low is not None and found.high is not None
+    assert 1.0 <= found.low < 2.0 < found.high <= 3.0
+
+
+def test_equal_figures_can_not_be_told_apart() -> None:
+    found = paired([0.5] * 5, [0.5] * 5)
+    assert (found.mean, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+
+
+def test_differences_that_cancel_have_a_high_chance() -> None:
+    assert paired([0.0] * 4, [1.0, -1.0, 1.0, -1.0]).p == 1.0
+
+
+def test_many_pairs_are_tested_by_drawn_signs_and_repeat_exactly() -> None:
+    other = [0.1 * (1 + at % 3) for at in range(MOST_EXACT + 10)]
+    found = paired([0.0] * len(other), other)
+    assert found.p is not None
+    assert 0 < found.p < 0.01, "the sample itself is one of the draws: never 0"
+    assert paired([0.0] * len(other), other) == found
+
+
+def test_a_single_pair_has_neither_interval_nor_chance() -> None:
+    found = paired([0.25], [0.5])
+    assert (found.n, found.mean, found.low, found.high, found.p) == (1, 0.25, None, None, None)
+
+
+def test_what_can_not_be_paired_is_refused() -> None:
+    with pytest.raises(ValueError, match="There is no pair to compare"):
+        paired([], [])
+    with pytest.raises(ValueError):
+        paired([1.0], [1.0, 2.0])
+
+
+def test_the_spread_of_one_value_is_not_known() -> None:
+    assert spread([1.0]) is None
+    assert spread([1.0, 3.0]) == pytest.approx(2**0.5)

@@ -1,0 +1,230 @@
+"""Searches side by side: who gets what, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tanas.errors import SettingError
+from tanas.events import ignore
+from tanas.evidence import searches
+from tanas.evidence.searches import (
+    ARMS,
+    AWARE,
+    RIVALS,
+    ZERO_LINE,
+    SearchRow,
+    arms_of,
+    at_scale,
+    configured,
+    searched,
+    settings_of,
+)
+from tanas.evidence.searches_page import (
+    SearchesRecord,
+    answers,
+    arms_in,
+    compared,
+    reproduce_search,
+    searches_page,
+    terminal_text,
+)
+from tanas.strategies.registry import STRATEGIES
+from tanas.tasks.library import Library
+
+SMOKE = at_scale("smoke")
+
+
+def row(arm: str, seed: int = 0, target: str = "digits:is=8", error: float = 0.1) -> SearchRow:
+    return SearchRow(
+        target=target,
+        seed=seed,
+        arm=arm,
+        test_error=error,
+        test_balanced_error=2 * error,
+        validation_performance=0.9,
+        parameters=1000,
+        macs=2000,
+        architecture="k",
+        stopped="rounds",
+        candidates=5,
+        neighbours=("a",),
+        spent={"represent": 1, "distance": 20, "search": 300, "train": 4000},
+        took_s={"represent": 1.0, "distance": 1.0, "search": 1.0, "train": 1.0},
+    )
+
+
+def record_of(*rows: SearchRow) -> SearchesRecord:
+    return SearchesRecord(
+        kind="searches",
+        schema=1,
+        scale="smoke",
+        command="tanas reproduce search",
+        n=len(rows),
+        seeds=tuple(sorted({one.seed for one in rows})),
+        hardware={"processor": "a"},
+        versions={"torch": "2"},
+        settings=settings_of(SMOKE),
+        targets=tuple(dict.fromkeys(one.target for one in rows)),
+        rows=rows,
+    )
+
+
+class TestArms:
+    def test_all_share_everything_but_strategy_inheritance_and_budget(self) -> None:
+        aware = row(AWARE.name)
+        for arm in (*ARMS, *RIVALS):
+            config = configured(arm, SMOKE.search, aware)
+            assert config.strategy in STRATEGIES
+            same = replace(
+                config,
+                strategy=SMOKE.search.strategy,
+                inherit=SMOKE.search.inherit,
+                budget_macs=None,
+                random=SMOKE.search.random,
+            )
+            assert same == SMOKE.search, arm.name
+
+    def test_random_search_may_spend_what_fuse_did_and_no_more(self) -> None:
+        aware = row(AWARE.name)
+        budgets = {arm.name: configured(arm, SMOKE.search, aware).budget_macs for arm in ARMS}
+        assert budgets["task-aware random search"] == 300
+        assert budgets["random search that knows nothing"] == 321, "what representing and measuring cost too"
+        assert budgets[AWARE.name] is None
+
+    def test_the_zero_line_draws_one_architecture_and_inherits_nothing(self) -> None:
+        arm = arms_of(SMOKE, "digits:is=8", 0)[-1]
+        config = configured(arm, SMOKE.search, row(AWARE.name))
+        assert arm.name == ZERO_LINE
+        assert (config.random.candidates, config.inherit, config.inherit_seed) == (1, "none", False)
+
+    def test_the_arm_that_sets_the_budgets_runs_first_and_rivals_on_their_targets_only(self) -> None:
+        config = replace(SMOKE, rivals_on=("digits:is=8",), rival_seeds=1)
+        assert arms_of(config, "digits:is=8", 0)[0] == AWARE
+        assert set(RIVALS) <= set(arms_of(config, "digits:is=8", 0))
+        assert not set(RIVALS) & set(arms_of(config, "digits:is=8", 1))
+        assert not set(RIVALS) & set(arms_of(config, "another", 0))
+
+    def test_known_tasks_and_targets_of_the_laptop_scale_are_named_and_differ(self) -> None:
+        laptop = at_scale("laptop")
+        names = [named.name for named in (*laptop.known, *laptop.targets)]
+        assert len(set(names)) == len(names) == 14
+        assert set(laptop.rivals_on) <= {target.label for target in laptop.targets}
+
+    def test_a_target_that_is_none_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="targets"):
+            at_scale("smoke", targets=("mars",))
+
+
+class TestRunning:
+    @pytest.fixture
+    def scripted(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, int | None]]:
+        """Searches are not run: each is noted, and gives a row."""
+        asked: list[tuple[int, str, int | None]] = []
+
+        class Run:
+            def result(self) -> None:
+                return None
+
+        def run_search(task: Any, folder: Path, dictionary: Any, **options: Any) -> Run:
+            asked.append((options["seed"], folder.name, options["config"].budget_macs))
+            return Run()
+
+        monkeypatch.setattr(searches, "run_search", run_search)
+        monkeypatch.setattr(searches, "memory_of", lambda *_, **__: None)
+        monkeypatch.setattr(searches, "row_of", lambda target, seed, arm, _: row(arm, seed, target))
+        return asked
+
+    def run(self, there: tuple[SearchRow, ...] = ()) -> tuple[tuple[SearchRow, ...], list[int]]:
+        kept: list[int] = []
+        made = searched(
+            SMOKE,
+            Library(),
+            Path("nowhere"),
+            there=there,
+            resources=None,  # type: ignore[arg-type]
+            engine=None,  # type: ignore[arg-type]
+            listener=ignore,
+            done=lambda rows: kept.append(len(rows)),
+        )
+        return made, kept
+
+    def test_every_arm_of_every_seed_runs_once_and_is_kept_at_once(
+        self, scripted: list[tuple[int, str, int | None]]
+    ) -> None:
+        made, kept = self.run()
+        assert len(made) == len(scripted) == 2 * 7
+        assert kept == list(range(1, 15))
+        assert [seed for seed, _, _ in scripted] == [0] * 7 + [1] * 7, "seed by seed"
+
+    def test_what_is_there_is_not_made_again(self, scripted: list[tuple[int, str, int | None]]) -> None:
+        first, _ = self.run()
+        scripted.clear()
+        again, _ = self.run(first[:10])
+        assert set(map(repr, again)) == set(map(repr, first))
+        assert len(scripted) == 4
+
+
+class TestPage:
+    def test_differences_are_paired_by_target_and_seed(self) -> None:
+        far = "FUSE from the farthest"
+        record = record_of(
+            row(AWARE.name, 0, error=0.10),
+            row(AWARE.name, 1, error=0.20),
+            row(far, 0, error=0.13),
+            row(far, 1, error=0.25),
+            row(far, 2, error=0.90),  # has no partner
+        )
+        found = compared(record, far)
+        assert found is not None
+        assert (found.n, found.mean) == (2, pytest.approx(0.04))
+        balanced = compared(record, far, balanced=True)
+        assert balanced is not None
+        assert balanced.mean == pytest.approx(0.08)
+        assert compared(record, "FUSE that knows nothing") is None
+
+    def test_the_answers_say_yes_no_or_that_it_can_not_be_told(self) -> None:
+        seeds = range(8)
+        rows = [row(AWARE.name, seed, error=0.1) for seed in seeds]
+        rows += [row("FUSE that knows nothing", seed, error=0.12) for seed in seeds]
+        rows += [row("FUSE from the farthest", seed, error=0.08) for seed in seeds]
+        rows += [row("FUSE from random tasks", seed, error=0.1 + 0.01 * (-1) ** seed) for seed in seeds]
+        found = answers(record_of(*rows))
+        assert (
+            found[0]
+            == "Does knowing other tasks help FUSE? Yes: 2.00 points of test error, n = 8, p = 0.00781."
+        )
+        assert found[1].startswith("Does it matter that they are near? No, it is worse: 2.00 points")
+        assert "It can't be told" in found[2]
+        assert len(found) == 3, "only what was measured"
+
+    def test_the_zero_line_comes_last_and_the_page_has_every_arm(self) -> None:
+        record = record_of(row(ZERO_LINE), row(AWARE.name), row("DARTS"))
+        assert arms_in(record) == (AWARE.name, "DARTS", ZERO_LINE)
+        text = searches_page(record)
+        assert all(arm in text for arm in arms_in(record))
+        assert "10.00" in text
+        assert ZERO_LINE in terminal_text(record, Path("f"))
+
+    def test_an_empty_record_says_so(self) -> None:
+        assert searches_page(record_of()) == "No search has been made yet.\n"
+
+
+def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
+    from tanas.records import write_json
+
+    other = replace(record_of(row(AWARE.name)), settings={"other": 1})
+    write_json(tmp_path / "record.json", other)
+    with pytest.raises(SettingError, match="made with other settings"):
+        reproduce_search(
+            tmp_path / "work",
+            SMOKE,
+            Library(),
+            record=tmp_path / "record.json",
+            resources=None,  # type: ignore[arg-type]
+            engine=None,  # type: ignore[arg-type]
+            listener=ignore,
+        )
