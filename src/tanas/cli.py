@@ -711,6 +711,44 @@ def reproduce_searches(
     _print(common, to_plain(made), terminal_text(made, folder))
 
 
+@reproduce_app.command(name="stream")
+def reproduce_tasks(
+    *,
+    scale: Literal["smoke", "laptop"] = "laptop",
+    orders: Whole | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Let tasks arrive one after the other, with a memory and without; the same command goes on.
+
+    Args:
+        scale: smoke (six digits tasks, offline, minutes) or laptop (twenty tasks in three orders, hours).
+        orders: how many; more are added to those that a folder has.
+        out: folder of the experiment; stream-SCALE if left out.
+        record: file to write the record to as well, such as one that a page is made from.
+        common: options of every command.
+    """
+    _starting(common)
+    from tanas.evidence.stream import at_scale, reproduce_stream, terminal_text
+    from tanas.records import to_plain, write_json
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+
+    folder = out or Path(f"stream-{scale}")
+    config = at_scale(scale, orders=orders)
+    if record is not None:
+        check_file(record)
+    resources = _resources(common)
+    with _listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_stream(
+            folder, config, _library(common), resources=resources, engine=engine, listener=listener
+        )
+    if record is not None:
+        write_json(record, made)
+    _print(common, to_plain(made), terminal_text(made, folder))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)

@@ -1,0 +1,382 @@
+"""Tasks that arrive one after the other: does the memory make the next search cheaper, and from which task on?
+
+Source: Algorithm 1, its outer loop.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tanas.api import run_search
+from tanas.dictionary.store import Dictionary
+from tanas.engines.local import LocalEngine
+from tanas.errors import check_choice, check_range
+from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.evidence.folder import experiment_folder
+from tanas.evidence.paired import PairedDifference, paired
+from tanas.evidence.searches import SearchRow, row_of
+from tanas.networks.training import TrainingConfig
+from tanas.presets import AUTO, SearchConfig, laptop, smoke
+from tanas.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
+from tanas.runs import slug
+from tanas.seeds import Seed
+from tanas.spaces.inherit import DEFAULT_INHERIT
+from tanas.tasks.library import Library
+from tanas.versions import processor, versions
+from tanas.views import table
+from tanas.workshop import Resources
+
+KIND = "stream"
+RECORD_FILE = "stream.json"
+
+EMPTY = "nothing known"
+ARMS: Mapping[str, str] = {
+    "memory, auto": AUTO,
+    "memory, always searching": DEFAULT_INHERIT,
+    EMPTY: "none",
+}
+"""What of the memory each way of searching inherits, by its name. The last one never has a dictionary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """Which tasks arrive, in how many orders."""
+
+    scale: str
+    tasks: tuple[str, ...]
+    orders: int = 3
+    """Each is drawn from a seed, which is also that of its searches."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        check_range(self.orders, "orders", "StreamConfig", low=1)
+
+    def order(self, number: int) -> tuple[str, ...]:
+        """The tasks as they arrive in an order."""
+        places = Seed(number).child("stream").numpy().permutation(len(self.tasks))
+        return tuple(self.tasks[int(place)] for place in places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One search of a stream."""
+
+    order: int
+    known: int
+    """Tasks that had arrived before it."""
+    inherited: str
+    """How the space was shaped: 'transfer', 'union', 'none'."""
+    row: SearchRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRecord:
+    """A stream of tasks, with and without a memory."""
+
+    kind: str
+    schema: int
+    scale: str
+    command: str
+    n: int
+    """Number of searches."""
+    orders: tuple[int, ...]
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    arrivals: tuple[Arrival, ...]
+
+
+def smoke_scale() -> StreamConfig:
+    """Six tasks of digits in one order, offline."""
+    return StreamConfig(
+        scale="smoke",
+        tasks=tuple(f"digits:is={digit}" for digit in range(6)),
+        orders=1,
+        search=replace(smoke(), training=TrainingConfig(epochs=12, batch=64)),
+    )
+
+
+def laptop_scale() -> StreamConfig:
+    """Twenty tasks of four data sets in three orders; hours on two cores."""
+    return StreamConfig(
+        scale="laptop",
+        tasks=(
+            "digits",
+            "digits:is=3",
+            "digits:groups=0+2+4+6+8/1+3+5+7+9",
+            "digits:only=0,1,2,3,4",
+            "mnist:is=1:take=2000",
+            "mnist:is=7:take=2000",
+            "mnist:only=0,1,2,3,4:take=2000",
+            "mnist:groups=0+2+4+6+8/1+3+5+7+9:take=2000",
+            "mnist:take=2000",
+            "fashion-mnist:is=trouser:take=2000",
+            "fashion-mnist:is=bag:take=2000",
+            "fashion-mnist:only=0,1,2,3,4:take=2000",
+            "fashion-mnist:only=5,7,9:take=2000",
+            "fashion-mnist:take=2000",
+            "quickdraw:is=moon:take=2000",
+            "quickdraw:is=apple:take=2000",
+            "quickdraw:only=apple,bear,lollipop,rabbit:take=2000",
+            "quickdraw:only=cat,dog,lion,horse:take=2000",
+            "quickdraw:only=bicycle,car,train,airplane:take=2000",
+            "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
+        ),
+        search=replace(laptop(), limit=2_000),
+    )
+
+
+SCALES: Mapping[str, Callable[[], StreamConfig]] = {"smoke": smoke_scale, "laptop": laptop_scale}
+"""Settings by the name that `--scale` takes."""
+
+
+def at_scale(scale: str, *, orders: int | None = None) -> StreamConfig:
+    """The settings of a scale.
+
+    Args:
+        scale: a name of `SCALES`.
+        orders: how many; None: the scale's own number.
+
+    Raises:
+        SettingError: there is no such scale, or less than one order.
+    """
+    check_choice(scale, "scale", "stream", SCALES)
+    config = SCALES[scale]()
+    return config if orders is None else replace(config, orders=orders)
+
+
+def reproduce_stream(
+    folder: Path,
+    config: StreamConfig,
+    library: Library,
+    *,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+) -> StreamRecord:
+    """Lets tasks arrive one after the other, into a folder or on with one that is there.
+
+    Args:
+        folder: of the experiment; more orders than before are added to those that are there.
+        config: which tasks, in how many orders.
+        library: opens the tasks.
+        resources: of the machine.
+        engine: runs jobs.
+        listener: is told what happens.
+
+    Raises:
+        StoreError: the folder is something else's.
+        SettingError: it was begun with other settings.
+        DataError: the data of a task is not there.
+    """
+    settings = settings_of(config)
+    request = {"scale": config.scale, "settings": digest(settings), "split_seed": library.reading.split_seed}
+    tasks = {name: library.open(name) for name in config.tasks}
+    done = {}
+    with experiment_folder(folder, KIND, request):
+        path = folder / RECORD_FILE
+        if path.exists():
+            done = {_key(one): one for one in read_record(StreamRecord, path).arrivals}
+        step = f"stream at scale {config.scale}"
+        total = config.orders * len(config.tasks) * len(ARMS)
+        listener(StepStarted(step=step, total=total, unit="searches"))
+        for number in range(config.orders):
+            for arm, inherit in ARMS.items():
+                part = folder / f"order-{number}" / slug(arm)
+                memory = Dictionary.create(part / "dictionary")
+                for known, name in enumerate(config.order(number)):
+                    if (number, known, arm) not in done:
+                        run = run_search(
+                            tasks[name],
+                            part / "runs" / f"{known:02d}-{slug(name)}",
+                            memory,
+                            remember=arm != EMPTY,
+                            config=replace(config.search, inherit=inherit),
+                            seed=number,
+                            resources=resources,
+                            engine=engine,
+                            listener=listener,
+                            reuse=False,
+                            time_limit=None,
+                            command=f"tanas reproduce stream --scale {config.scale}",
+                        )
+                        result = run.result()
+                        done[number, known, arm] = Arrival(
+                            order=number,
+                            known=known,
+                            inherited=result.space.inherit,
+                            row=row_of(name, number, arm, result),
+                        )
+                        write_json(path, record_of(config, settings, tuple(done.values())))
+                    listener(StepAdvanced(step=step, done=len(done)))
+        listener(StepFinished(step=step))
+        record = record_of(config, settings, tuple(done.values()))
+        write_json(path, record)
+        write_bytes(folder / "summary.md", stream_page(record).encode())
+    return record
+
+
+def settings_of(config: StreamConfig) -> dict[str, Any]:
+    """What decides an arrival beside its order, place and arm."""
+    return {"tasks": list(config.tasks), "search": to_plain(config.search)}
+
+
+def record_of(config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Arrival, ...]) -> StreamRecord:
+    """The record of so many searches."""
+    return StreamRecord(
+        kind=KIND,
+        schema=SCHEMA,
+        scale=config.scale,
+        command=f"TANAS_DATA=DIR tanas reproduce stream --scale {config.scale} --out WORK",
+        n=len(arrivals),
+        orders=tuple(sorted({one.order for one in arrivals})),
+        hardware={"processor": processor()},
+        versions=versions(),
+        settings=settings,
+        arrivals=tuple(sorted(arrivals, key=_key)),
+    )
+
+
+def _key(arrival: Arrival) -> tuple[int, int, str]:
+    return arrival.order, arrival.known, arrival.row.arm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The searches of one arm with so many tasks known, beside those of the same tasks and seeds with none."""
+
+    known: int
+    n: int
+    share: float
+    """What they spent before the final training, of what those spent that knew nothing."""
+    more_error: float
+    """Mean of their test error minus that of those."""
+    transfers: int
+    """How many took an architecture over without a search."""
+
+
+def places(record: StreamRecord, arm: str) -> tuple[Place, ...]:
+    """What each place in the stream costs and brings, in order."""
+    empty = {(one.order, one.row.target): one.row for one in record.arrivals if one.row.arm == EMPTY}
+    found: dict[int, list[Arrival]] = {}
+    for one in record.arrivals:
+        if one.row.arm == arm and (one.order, one.row.target) in empty:
+            found.setdefault(one.known, []).append(one)
+    result = []
+    for known, arrivals in sorted(found.items()):
+        partners = [empty[one.order, one.row.target] for one in arrivals]
+        spent = sum(one.row.spent_before_training for one in arrivals)
+        result.append(
+            Place(
+                known=known,
+                n=len(arrivals),
+                share=spent / sum(row.spent_before_training for row in partners),
+                more_error=statistics.fmean(
+                    one.row.test_error - row.test_error for one, row in zip(arrivals, partners, strict=True)
+                ),
+                transfers=sum(one.inherited == "transfer" for one in arrivals),
+            )
+        )
+    return tuple(result)
+
+
+def later(record: StreamRecord, arm: str, first: int) -> tuple[float, PairedDifference] | None:
+    """Cost and error of an arm from a place on.
+
+    Args:
+        record: of the stream.
+        arm: one with a memory.
+        first: least number of tasks known.
+
+    Returns:
+        the share of what the searches of the same tasks and seeds spent that knew nothing, and the differences
+        of the test error (that of those that knew nothing minus the arm's: positive is better); None: no search.
+    """
+    empty = {(one.order, one.row.target): one.row for one in record.arrivals if one.row.arm == EMPTY}
+    both = [
+        (one.row, empty[one.order, one.row.target])
+        for one in record.arrivals
+        if one.row.arm == arm and one.known >= first and (one.order, one.row.target) in empty
+    ]
+    if not both:
+        return None
+    spent = sum(own.spent_before_training for own, _ in both) / sum(
+        other.spent_before_training for _, other in both
+    )
+    return spent, paired([own.test_error for own, _ in both], [other.test_error for _, other in both])
+
+
+def cheaper_from(found: Sequence[Place]) -> int | None:
+    """The least number of known tasks from which on every place costs less than with nothing known; None: none."""
+    for at, place in enumerate(found):
+        if all(one.share < 1 for one in found[at:]):
+            return place.known
+    return None
+
+
+def stream_page(record: StreamRecord) -> str:
+    """The page's text, Markdown."""
+    if not record.arrivals:
+        return "No search has been made yet.\n"
+    parts = [
+        f"Scale `{record.scale}`, {len(record.settings['tasks'])} tasks in {len(record.orders)} orders, {record.n} "
+        "searches. 'Cost' is what a search spent before its final training, in multiply-adds (representing the task "
+        "and measuring distances among it), as a share of what the same task and seed cost with nothing known; "
+        "'error' the difference of the test errors in points (positive: the memory's is higher)."
+    ]
+    for arm in ARMS:
+        if arm == EMPTY or not (found := places(record, arm)):
+            continue
+        rows = [
+            [str(p.known), str(p.n), f"{p.share:.0%}", f"{p.more_error * 100:+.2f}", str(p.transfers)]
+            for p in found
+        ]
+        lines = [["known tasks", "n", "cost", "error", "taken over"], ["---"] * 5, *rows]
+        shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
+    made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+    parts.append(f"Made by `{record.command}` on {record.hardware['processor']}; {made}.")
+    return "\n\n".join(parts) + "\n"
+
+
+def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
+    """What the memory does to the cost of a search, whatever the answer.
+
+    Args:
+        record: of the stream.
+        arm: one with a memory.
+        first: known tasks from which on searches are counted: the tenth search knows nine.
+    """
+    start = cheaper_from(places(record, arm))
+    when = (
+        "There is no place from which on every search is cheaper than with nothing known."
+        if start is None
+        else f"From {start} known task{'' if start == 1 else 's'} on every place is cheaper than with nothing known."
+    )
+    found = later(record, arm, first)
+    if found is None:
+        return when
+    share, difference = found
+    chance = "" if difference.p is None else f", p = {difference.p:.2g}"
+    return (
+        f"{when} With {first} or more known, a search costs {share:.0%} of one that knows nothing, at "
+        f"{abs(difference.mean) * 100:.2f} points {'less' if difference.mean >= 0 else 'more'} test error "
+        f"(n = {difference.n}{chance})."
+    )
+
+
+def terminal_text(record: StreamRecord, folder: Path) -> str:
+    """What a terminal shows."""
+    rows = [
+        [arm, str(p.known), str(p.n), f"{p.share:.0%}", f"{p.more_error * 100:+.2f}"]
+        for arm in ARMS
+        if arm != EMPTY
+        for p in places(record, arm)
+    ]
+    lines = [table(["", "known", "n", "cost", "error"], rows)] if rows else []
+    lines += [f"{arm}: {sentence(record, arm)}" for arm in ARMS if arm != EMPTY]
+    return "\n".join([*lines, f"summary: {folder / 'summary.md'}"])
