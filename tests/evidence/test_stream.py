@@ -1,0 +1,174 @@
+"""Tasks that arrive one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tanas.errors import SettingError
+from tanas.events import ignore
+from tanas.evidence import stream
+from tanas.evidence.searches import SearchRow
+from tanas.evidence.stream import (
+    ARMS,
+    EMPTY,
+    Arrival,
+    StreamRecord,
+    at_scale,
+    cheaper_from,
+    later,
+    places,
+    record_of,
+    reproduce_stream,
+    sentence,
+    settings_of,
+    stream_page,
+    terminal_text,
+)
+from tanas.tasks.library import Library
+
+SMOKE = at_scale("smoke")
+AUTO_ARM = "memory, auto"
+
+
+def arrival(
+    arm: str, known: int, *, task: str = "", order: int = 0, spent: int = 100, error: float = 0.1
+) -> Arrival:
+    return Arrival(
+        order=order,
+        known=known,
+        inherited="transfer" if spent < 50 else "union",
+        row=SearchRow(
+            target=task or f"t{known}",
+            seed=order,
+            arm=arm,
+            test_error=error,
+            test_balanced_error=error,
+            validation_performance=0.9,
+            parameters=1,
+            macs=1,
+            architecture="k",
+            stopped="rounds",
+            candidates=1,
+            neighbours=(),
+            spent={"represent": 0, "distance": 0, "search": spent, "train": 10**9},
+            took_s={},
+        ),
+    )
+
+
+def record(*arrivals: Arrival) -> StreamRecord:
+    return record_of(SMOKE, settings_of(SMOKE), arrivals)
+
+
+class TestFigures:
+    def test_cost_is_held_against_the_same_task_and_seed_with_nothing_known(self) -> None:
+        made = record(
+            arrival(EMPTY, 0, task="a", spent=100, error=0.2),
+            arrival(EMPTY, 0, task="a", order=1, spent=300, error=0.4),
+            arrival(AUTO_ARM, 3, task="a", spent=40, error=0.25),
+            arrival(AUTO_ARM, 3, task="a", order=1, spent=160, error=0.45),
+            arrival(AUTO_ARM, 4, task="b", spent=1),  # has no partner
+        )
+        (place,) = places(made, AUTO_ARM)
+        assert (place.known, place.n, place.transfers) == (3, 2, 1)
+        assert place.share == pytest.approx(200 / 400), "the final training is the same and left out"
+        assert place.more_error == pytest.approx(0.05)
+
+    def test_the_turning_point_is_where_every_later_place_is_cheaper(self) -> None:
+        shares = (1.2, 0.9, 1.1, 0.8, 0.4)
+        arrivals = [arrival(EMPTY, at, spent=100) for at in range(5)]
+        arrivals += [arrival(AUTO_ARM, at, spent=round(100 * share)) for at, share in enumerate(shares)]
+        assert cheaper_from(places(record(*arrivals), AUTO_ARM)) == 3
+        assert cheaper_from(places(record(*arrivals[:8]), AUTO_ARM)) is None
+
+    def test_the_later_searches_are_summed_and_paired(self) -> None:
+        arrivals = [arrival(EMPTY, at, spent=100, error=0.3) for at in range(12)]
+        arrivals += [arrival(AUTO_ARM, at, spent=100 if at < 9 else 30, error=0.2) for at in range(12)]
+        made = record(*arrivals)
+        found = later(made, AUTO_ARM, 9)
+        assert found is not None
+        share, difference = found
+        assert share == pytest.approx(0.3)
+        assert (difference.n, difference.mean) == (3, pytest.approx(0.1))
+        assert sentence(made, AUTO_ARM) == (
+            "From 9 known tasks on every place is cheaper than with nothing known. With 9 or more known, a search "
+            "costs 30% of one that knows nothing, at 10.00 points less test error (n = 3, p = 0.25)."
+        )
+        assert later(made, AUTO_ARM, 20) is None
+
+    def test_page_and_terminal_show_every_place(self) -> None:
+        made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
+        assert "| 0 | 1 | 30% | +0.00 | 1 |" in stream_page(made)
+        assert "30%" in terminal_text(made, Path("f"))
+        assert stream_page(record()) == "No search has been made yet.\n"
+
+
+class TestRunning:
+    @pytest.fixture
+    def scripted(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
+        """Searches are not run: each is noted."""
+        asked: list[tuple[str, str, bool]] = []
+
+        class Run:
+            def result(self) -> Any:
+                return SimpleNamespace(space=SimpleNamespace(inherit="union"))
+
+        def run_search(task: Any, folder: Path, memory: Any, **options: Any) -> Run:
+            asked.append((task.name, options["config"].inherit, options["remember"]))
+            return Run()
+
+        monkeypatch.setattr(stream, "run_search", run_search)
+        monkeypatch.setattr(
+            stream, "row_of", lambda name, seed, arm, _: arrival(arm, 0, task=name, order=seed).row
+        )
+        return asked
+
+    def run(self, folder: Path, orders: int = 1) -> StreamRecord:
+        config = replace(SMOKE, tasks=SMOKE.tasks[:3], orders=orders)
+        return reproduce_stream(
+            folder,
+            config,
+            Library(),
+            resources=None,  # type: ignore[arg-type]
+            engine=None,  # type: ignore[arg-type]
+            listener=ignore,
+        )
+
+    def test_every_arm_gets_the_same_order_and_only_the_memory_remembers(
+        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+    ) -> None:
+        made = self.run(tmp_path / "s")
+        assert made.n == len(scripted) == 9
+        by_arm = {
+            inherit: [task for task, asked, _ in scripted if asked == inherit] for inherit in ARMS.values()
+        }
+        assert len({tuple(tasks) for tasks in by_arm.values()}) == 1
+        assert {(inherit, remembers) for _, inherit, remembers in scripted} == {
+            ("auto", True),
+            ("union", True),
+            ("none", False),
+        }
+
+    def test_it_goes_on_where_it_was_and_takes_more_orders(
+        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+    ) -> None:
+        first = self.run(tmp_path / "s")
+        scripted.clear()
+        assert self.run(tmp_path / "s") == first
+        assert not scripted
+        assert self.run(tmp_path / "s", orders=2).n == 18
+        assert len(scripted) == 9
+
+
+def test_orders_are_drawn_from_their_number_and_hold_every_task() -> None:
+    laptop = at_scale("laptop")
+    assert len(set(laptop.tasks)) == 20
+    assert laptop.order(0) == laptop.order(0) != laptop.order(1)
+    assert sorted(laptop.order(1)) == sorted(laptop.tasks)
+    with pytest.raises(SettingError, match="orders"):
+        at_scale("smoke", orders=0)
