@@ -4,6 +4,7 @@
 
 The table is DIR/nas-tables/nats_bench_tss_test_accuracy.csv, or your own file of that form: a header `arch` and the
 data sets' names, then a row a cell, accuracies in percent. The figures go to benchmarks/records/nasbench.json.
+Exit status 2 if the file is not of that form.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
-from tanas.evidence.nasbench import NasBenchConfig, NasBenchRecord, read_table, study
+from tanas.errors import TanasError
+from tanas.evidence.nasbench import NasBenchConfig, NasBenchRecord, study
+from tanas.evidence.nasbench_table import read_table
 from tanas.records import write_json
 from tanas.versions import processor, versions
 
@@ -22,19 +26,23 @@ RECORD = Path(__file__).parent / "records" / "nasbench.json"
 TABLE = Path("nas-tables") / "nats_bench_tss_test_accuracy.csv"
 
 
-def main() -> None:
-    """Runs the study and writes the record."""
+def main(arguments: list[str]) -> int:
+    """Runs the study and writes the record; 2 if the input is wrong."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--table", type=Path, help="your own file; else that under $TANAS_DATA")
     parser.add_argument("--seeds", type=int, default=NasBenchConfig().seeds)
     parser.add_argument("--out", type=Path, default=RECORD)
-    arguments = parser.parse_args()
-    path = arguments.table or Path(os.environ.get("TANAS_DATA", ".")) / TABLE
-    config = NasBenchConfig(seeds=arguments.seeds)
+    asked = parser.parse_args(arguments)
+    path = asked.table or Path(os.environ.get("TANAS_DATA", ".")) / TABLE
+    try:
+        config = NasBenchConfig(seeds=asked.seeds)
+        table = read_table(path)
+    except TanasError as error:
+        print(error, file=sys.stderr)
+        return 2
     began = time.monotonic()
-    table = read_table(path)
     targets, curves = study(table, config)
     record = NasBenchRecord(
         what="NAS-Bench-201: regret against queries, the other data sets as dictionary; test accuracies, an oracle",
@@ -50,9 +58,10 @@ def main() -> None:
         targets=targets,
         curves=curves,
     )
-    write_json(arguments.out, record)
-    print(f"wrote {arguments.out}")
+    write_json(asked.out, record)
+    print(f"wrote {asked.out}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -5,7 +5,7 @@
 
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
-agreement.json and transfer.json. A picture carries the hash of its record:
+agreement.json and transfer.json, docs/nas-bench-201.md from nasbench.json. A picture carries the hash of its record:
 drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
 """
 
@@ -21,6 +21,8 @@ from pathlib import Path
 from tanas.evidence.comparison import Record, agreement_page, transfer_page
 from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
+from tanas.evidence.nasbench import NasBenchRecord
+from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.records import read_json, read_record, write_bytes
 from tanas.reports.charts import Chart, to_svg
 
@@ -56,6 +58,14 @@ def figure2_part(record: Path) -> Part:
     return Part(text=page(measured, folder=PICTURES), charts=pictures(measured))
 
 
+def nasbench_part(record: Path) -> Part:
+    """The page of NAS-Bench-201."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    measured = read_record(NasBenchRecord, record)
+    return Part(text=nasbench_page(measured, folder=PICTURES), charts={PICTURE: nasbench_chart(measured)})
+
+
 def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
     """A part of the page that compares distances."""
     return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
@@ -65,6 +75,7 @@ SOURCES = (
     Source(page="figure2.md", name="figure2", make=figure2_part),
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
     Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
+    Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
 )
 
 

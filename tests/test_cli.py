@@ -25,7 +25,8 @@ COMMANDS = (
     ["demo"],
     ["dictionary"],
     *(["dictionary", name] for name in ("build", "add", "list", "show", "remove", "verify")),
-    *([name] for name in ("distance", "nearest", "search", "evaluate", "predict", "report", "export")),
+    *([name] for name in ("distance", "nearest", "search", "grow", "compress")),
+    *([name] for name in ("evaluate", "predict", "report", "export")),
 )
 SEARCH = ("search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml")
 

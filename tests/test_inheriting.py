@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import Answer
+
+from tanas import phases
+from tanas.spaces.inherit import Inheritance, Inherited, inherit
 
 SEARCH = (
     "search",
@@ -46,13 +50,21 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
 
 @pytest.mark.parametrize("neighbours", ["1", "2"])
 def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
-    tanas: Tanas, desk: Path, neighbours: str
+    tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch, neighbours: str
 ) -> None:
+    given = list[Inheritance]()
+
+    def heard(neighbours: Sequence[Inheritance], *others: Any, **options: Any) -> Inherited:
+        given.extend(neighbours)
+        return inherit(neighbours, *others, **options)
+
+    monkeypatch.setattr(phases, "inherit", heard)
     answer = tanas(*SEARCH, "--inherit", "farthest", "--neighbours", neighbours)
     assert answer.status == 0
     found = result(desk)
-    distances = [one["distance"] + one["shortfall"] for one in found["distances"]]
-    first = found["neighbours"][0]
-    assert first["distance"] + first["shortfall"] == max(distances)
+    ordered = sorted(found["distances"], key=lambda one: one["distance"] + one["shortfall"])
+    assert given[0].distance == found["neighbours"][0]["distance"] == ordered[-1]["distance"]
+    # they count as the nearest would in their place
+    assert [one.counts_as for one in given] == [one["distance"] for one in ordered[: int(neighbours)]]
     warned = "it is no control here" in " ".join(found["warnings"])
     assert warned == (neighbours == "2")

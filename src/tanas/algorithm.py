@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from tanas.checkpoints import Stopwatch
 from tanas.dictionary.atom import Atom
-from tanas.dictionary.learn import prepare, space_of
+from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative
 from tanas.networks.classifier import Classifier
 from tanas.phases import (
     Workplace,
     advised,
+    base_space,
+    control,
     find,
     greet,
     measure,
@@ -85,19 +87,22 @@ def search(
     advice = advised(neighbours, others, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
-    standard = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    inherited = related_space(neighbours, standard, blind, config, advice, place)
+    standard = base_space(config, task, place.latency)
+    inherited = related_space(related, neighbours, standard, blind, config, advice, place)
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):
         outcome = find(inherited, blind, config, seed, place, known=own if reuse else None)
     with watch.phase("train"):
         trained = train(outcome.best, task, config, seed, place)  # touches the test split
+    with watch.phase("control"):
+        beside = control(inherited, task, outcome, config, seed, place)
 
     # if desired, add the trained architecture to B
     result = summarise(
         task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
-        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None, advice=advice,
+        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
+        advice=advice, beside=beside,
     )  # fmt: skip
     atom = remember(task, representative, neighbours, inherited, outcome, config, seed, watch)
     return Found(result, trained.classifier, atom)

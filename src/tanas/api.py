@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from tanas.algorithm import Found
 from tanas.algorithm import search as search_task
 from tanas.devices import choose_device, processors
 from tanas.dictionary.atom import Atom, best_first
@@ -20,12 +22,14 @@ from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import StoreError, TaskError, check_range
 from tanas.events import Listener, Told, ignore
+from tanas.growing import Origin, TrainedOrigin, transform, transformations_of
 from tanas.listeners import JsonLinesListener, broadcast
-from tanas.networks.classifier import Classifier
+from tanas.networks.architecture import Architecture, Network
+from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifier, read_classifier_record
 from tanas.networks.training import evaluate
 from tanas.phases import Workplace, check_space, relatives
 from tanas.presets import SearchConfig
-from tanas.records import digest, to_plain, write_bytes
+from tanas.records import digest, from_plain, read_json, to_plain, write_bytes
 from tanas.reports.page import render
 from tanas.runs import RUN_FILE, Request, Run, UsedTime, check_writable, slug
 from tanas.seeds import Seed
@@ -168,18 +172,14 @@ def run_search(
     Raises:
         TanasError: the input or a setting is wrong, or the search failed.
     """
-    if time_limit is not None:
-        check_range(time_limit, "time_limit", "search", low=0, open_ends=True)
-    check_range(seed, "seed", "search", low=0)
-    device = choose_device(resources.device)
-    threads = resources.threads
+    _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
     if not (folder / RUN_FILE).exists():
         # what can't go well is refused before anything is written
         others, _ = relatives(dictionary, prepared, config, known=None, reuse=reuse)
         for _, atom in others:
             dictionary.representative(atom)
-        check_space(prepared, config)
+        check_space(prepared, config, device=choose_device(resources.device))
         check_writable(folder)
     request = Request(
         task=task.name,
@@ -188,11 +188,151 @@ def run_search(
         seed=seed,
         reuse=reuse,
         time_limit_s=time_limit,
-        device=device,
-        threads=threads,
+        device=choose_device(resources.device),
+        threads=resources.threads,
         config=to_plain(config),
     )
     run = Run.begin(folder, request, known=tuple(a.key for a in dictionary.atoms()), command=command)
+
+    def work(place: Workplace) -> Found:
+        found = search_task(
+            task,
+            dictionary,
+            config,
+            seed=Seed(seed),
+            place=place,
+            known=_atoms_then(dictionary, run),
+            learns=remember,
+            reuse=reuse,
+        )
+        if remember and found.memory is not None and found.result.stopped != "reused":
+            atom, representative = found.memory
+            dictionary.add(_keeping(atom, dictionary.get(atom.key)), representative)
+        return found
+
+    return _worked(run, work, resources=resources, engine=engine, listener=listener, command=command)
+
+
+def run_growth(
+    task: Task,
+    folder: Path,
+    origin: Origin,
+    aim: str,
+    *,
+    keep_weights: bool,
+    config: SearchConfig,
+    seed: int,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+    time_limit: float | None,
+    command: str,
+) -> Run:
+    """Grows or compresses a network into a run's folder: begins it, goes on with it, or finds it finished.
+
+    Args:
+        task: as its source gives it.
+        folder: of the run.
+        origin: what to begin with; `open_origin` reads it.
+        aim: 'grow' or 'compress'.
+        keep_weights: whether the final training may go on from the origin's weights.
+        config: how.
+        seed: of every draw.
+        resources: devices, threads and workers.
+        engine: of the workshop.
+        listener: is told what happens.
+        time_limit: seconds after which the search takes its best so far.
+        command: what repeats this; its folder is left out of the result.
+
+    Raises:
+        TanasError: the input or a setting is wrong, or the search failed.
+    """
+    _check_numbers(seed, time_limit)
+    prepared = prepare(task, performance=config.performance, limit=config.limit)
+    transformations_of(origin, aim, prepared, config)
+    if not (folder / RUN_FILE).exists():
+        check_writable(folder)
+    request = Request(
+        task=task.name,
+        fingerprint=prepared.fingerprint,
+        dictionary="",
+        seed=seed,
+        reuse=False,
+        time_limit_s=time_limit,
+        device=choose_device(resources.device),
+        threads=resources.threads,
+        config=to_plain(config),
+        growth={
+            "aim": aim,
+            "architecture": origin.architecture.key,
+            "weights": None if origin.trained is None else origin.trained.sha256,
+            "keep_weights": keep_weights,
+        },
+    )
+    run = Run.begin(folder, request, known=(), command=command)
+
+    def work(place: Workplace) -> Found:
+        return transform(task, origin, aim, config, seed=Seed(seed), place=place, keep_weights=keep_weights)
+
+    return _worked(run, work, resources=resources, engine=engine, listener=listener, command=command)
+
+
+def open_origin(path: Path) -> Origin:
+    """What can be grown or compressed.
+
+    Args:
+        path: folder of a finished run; or an architecture.json, or the folder of an export that holds one. A file
+            may also hold an architecture alone: its `skeleton` and `cell`.
+
+    Raises:
+        StoreError: it is none of these, is not finished, or is damaged.
+    """
+    if (path / RUN_FILE).exists():
+        run = Run.open(path)
+        result, classifier = run.result(), run.classifier()
+        assert isinstance(classifier.network, Network)  # a run's network is built from its architecture
+        return Origin(
+            architecture=result.architecture,
+            name=f"the network of {result.task.name}",
+            trained=TrainedOrigin(
+                network=classifier.network,
+                result=result,
+                sha256=hashlib.sha256((path / WEIGHTS_FILE).read_bytes()).hexdigest(),
+            ),
+        )
+    file = path / ARCHITECTURE_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise StoreError(
+            f"{path} is nothing to begin with: it is no finished run and no {ARCHITECTURE_FILE}. "
+            "Name the folder of a run, of an export to safetensors, or the file itself."
+        )
+    plain = read_json(file)
+    if isinstance(plain, dict) and set(plain) == {"skeleton", "cell"}:
+        architecture = from_plain(Architecture, plain, where=str(file))
+        return Origin(architecture=architecture, name=f"the architecture {architecture.key}", trained=None)
+    record = read_classifier_record(file)
+    name = f"the architecture of the network of {record.task}"
+    return Origin(architecture=record.architecture, name=name, trained=None)
+
+
+def _check_numbers(seed: int, time_limit: float | None) -> None:
+    if time_limit is not None:
+        check_range(time_limit, "time_limit", "search", low=0, open_ends=True)
+    check_range(seed, "seed", "search", low=0)
+
+
+def _worked(
+    run: Run,
+    work: Callable[[Workplace], Found],
+    *,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+    command: str,
+) -> Run:
+    """The run after its work, unless it was done before; the result is its last file."""
+    folder, request = run.folder, run.record.request
+    limit = request.time_limit_s
     with run.locked():
         if run.finished:
             listener(Told(message=f"The run {folder} is finished already; nothing was changed."))
@@ -200,35 +340,23 @@ def run_search(
         used = UsedTime(run.checkpoint)
         with JsonLinesListener(folder / "events.jsonl") as journal:
             place = Workplace(
-                device=device,
+                device=request.device,
                 workers=resources.workers or processors(),
                 executor=engine,
-                deadline=lambda: math.inf if time_limit is None else time_limit - used.seconds,
+                deadline=lambda: math.inf if limit is None else limit - used.seconds,
                 listener=broadcast(listener, journal)
-                if time_limit is None
+                if limit is None
                 else broadcast(listener, journal, used),
                 checkpoint=run.checkpoint,
                 environment={
                     "versions": versions(),
                     "processor": processor(),
-                    "device": device,
-                    "threads": threads,
+                    "device": request.device,
+                    "threads": request.threads,
                 },
                 command=_anywhere(command, folder),
             )
-            found = search_task(
-                task,
-                dictionary,
-                config,
-                seed=Seed(seed),
-                place=place,
-                known=_atoms_then(dictionary, run),
-                learns=remember,
-                reuse=reuse,
-            )
-        if remember and found.memory is not None and found.result.stopped != "reused":
-            atom, representative = found.memory
-            dictionary.add(_keeping(atom, dictionary.get(atom.key)), representative)
+            found = work(place)
         write_bytes(folder / "report.html", render(found.result).encode())
         run.finish(found.result, found.classifier)
     return run

@@ -55,9 +55,9 @@ def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resou
         SettingError: the device is not there, or the space's limits admit no architecture for a task.
         UnknownNameError: the space is unknown.
     """
-    choose_device(resources.device)
+    device = choose_device(resources.device)
     for task in tasks:
-        check_space(task, config)
+        check_space(task, config, device=device)
 
 
 def build_dictionary(

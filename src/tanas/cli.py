@@ -104,7 +104,7 @@ class Settings:
     intervals: Annotated[bool, Parameter(negative=())] = False
     """Give every distance an interval: maps fitted and images drawn anew, which takes several times as long."""
     space: str | None = None
-    """Base space: standard or paper."""
+    """Base space: standard (the default), paper, authors, nas-bench-201 or darts."""
     candidates: Whole | None = None
     """Candidates of a round of FUSE."""
     rounds: Whole | None = None
@@ -113,6 +113,8 @@ class Settings:
     """Most parameters of an architecture."""
     max_macs: Whole | None = None
     """Most multiply-adds of an architecture for one image."""
+    max_latency: float | None = None
+    """Most milliseconds in which an architecture answers one image, measured on this machine in one thread."""
     epochs: Whole | None = None
     """Of the final training."""
 
@@ -389,6 +391,7 @@ def search(
     strategy: str | None = None,
     inherit: str | None = None,
     inherit_seed: bool | None = None,
+    controls: Annotated[bool, Parameter(negative=())] = False,
     neighbours: Whole | None = None,
     threshold: float | None = None,
     time_limit: str | None = None,
@@ -412,6 +415,8 @@ def search(
             no search) or none; auto is transfer where past searches added next to nothing to that; farthest and
             random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
+        controls: search at random beside, in the same space at the same cost, and train what that finds: the
+            report then says where the result stands. Takes about as long again.
         neighbours: how many atoms are inherited from; three, or all that are known if fewer.
         threshold: instead, all atoms that are at most so far away.
         time_limit: of the search, such as 10m; then its best so far is trained.
@@ -437,6 +442,7 @@ def search(
         inherit=inherit,
         inherit_seed=inherit_seed,
         strategy=strategy,
+        controls=controls or None,
     )
     library, resources = _library(common), _resources(common)
     opened = list({task.name: task for task in map(library.open, tasks)}.values())
@@ -878,6 +884,7 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
             "fuse.rounds": settings.rounds,
             "max_parameters": settings.max_parameters,
             "max_macs": settings.max_macs,
+            "max_latency_ms": settings.max_latency,
             "training.epochs": settings.epochs,
         },
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tanas.checkpoints import Checkpoint, Stopwatch
+from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance, Reuse
 from tanas.dictionary.learn import LearnConfig, atom_of, represent_macs, score_winners, space_of, warn_if_weak
 from tanas.dictionary.measure import Bench, Related, boundary, measured, nearest
@@ -41,8 +42,10 @@ from tanas.spaces.inherit import (
     chosen_neighbours,
     inherit,
 )
+from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.registry import make_strategy
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
@@ -50,6 +53,9 @@ from tanas.versions import versions
 
 REUSED = "distances_reused_s"
 """Where a run keeps how many seconds of distances were measured before it."""
+
+MOST_CONTROLS = 10_000
+"""Candidates of random search beside: its budget ends it long before."""
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures: as many as one looks at."""
@@ -75,6 +81,8 @@ class Workplace:
     """What repeats this run: for the record."""
     warnings: list[str] = field(default_factory=list)
     """Heard so far: for the record."""
+    latency: MeasuredLatency = field(init=False)
+    """Times architectures where networks are trained."""
 
     def tell(self, event: Event) -> None:
         """The listener that also keeps warnings."""
@@ -85,6 +93,7 @@ class Workplace:
 
     def __post_init__(self) -> None:
         self.warnings = list(self.checkpoint.load("warnings") or self.warnings)
+        self.latency = MeasuredLatency(device=self.device, checkpoint=self.checkpoint.child("latency"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,15 +224,32 @@ def _warn_of_gaps(task: Task, name: str, split: Split, place: Workplace) -> None
         )
 
 
-def check_space(task: Task, config: SearchConfig | LearnConfig) -> None:
+def base_space(config: SearchConfig | LearnConfig, task: Task, latency: Latency) -> SearchSpace:
+    """The named space of a configuration, with its limits."""
+    return space_of(
+        config.space,
+        task,
+        max_parameters=config.max_parameters,
+        max_macs=config.max_macs,
+        max_latency_ms=config.max_latency_ms,
+        latency=latency,
+    )
+
+
+def check_space(task: Task, config: SearchConfig | LearnConfig, *, device: str) -> None:
     """Refuses a base space that is unknown, or whose limits admit no architecture for a task.
+
+    Args:
+        task: as it is worked on.
+        config: names the space and its limits.
+        device: where networks are timed, if there is a limit of latency.
 
     Raises:
         UnknownNameError: there is no such space.
         SettingError: the limits admit nothing.
     """
-    base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    base.sample(1, seed=Seed(), shape=task.shape, classes=len(task.classes))
+    latency = MeasuredLatency(device=device, checkpoint=NoCheckpoint())
+    base_space(config, task, latency).check_limits(task.shape, len(task.classes))
 
 
 def represent_target(task: Task, config: SearchConfig, seed: Seed, place: Workplace) -> Representative:
@@ -312,6 +338,7 @@ def advised(
 
 
 def related_space(
+    related: Sequence[Related],
     neighbours: Sequence[Related],
     base: SearchSpace,
     task: Task,
@@ -319,14 +346,19 @@ def related_space(
     advice: Advice | None,
     place: Workplace,
 ) -> Inherited:
-    """The search space that the nearest tasks give, or the base space."""
+    """The search space that the nearest tasks give, or the base space; of a control, that of its own neighbours."""
     mode = config.inherit
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
     inherited = inherit(
         [
-            Inheritance(name=r.name, distance=r.measurement.value, architectures=r.atom.architectures)
-            for r in neighbours
+            Inheritance(
+                name=one.name,
+                distance=one.measurement.value,
+                architectures=one.atom.architectures,
+                counts_as=near.measurement.value if mode in CONTROLS else None,
+            )
+            for one, near in zip(neighbours, related, strict=False)  # the first of all are the nearest
         ],
         base,
         mode=mode,
@@ -337,6 +369,18 @@ def related_space(
     place.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
     place.tell(Told(message=inherited.note))
     return inherited
+
+
+def timed(limit_ms: float | None, place: Workplace) -> str:
+    """How many architectures a limit of latency left out so far, a sentence; empty without a limit."""
+    if limit_ms is None:
+        return ""
+    taken = place.latency.measured
+    slow = sum(ms > limit_ms for ms in taken)
+    return (
+        f"{len(taken)} architectures that were drawn, inherited or among the smallest were timed; {slow} took "
+        f"more than {limit_ms:g} ms to answer one image on this machine and were left out."
+    )
 
 
 def find(
@@ -378,6 +422,8 @@ def find(
             checkpoint=place.checkpoint.child("search"),
             budget_macs=config.budget_macs,
         )
+    if note := timed(config.max_latency_ms, place):
+        place.tell(Told(message=note))
     return score_winners(
         outcome,
         task,
@@ -399,6 +445,7 @@ def train(
     place: Workplace,
     *,
     network: Network | None = None,
+    part: str = "final",
 ) -> Trained:
     """Trains the best architecture, then touches the test split, once.
 
@@ -409,6 +456,7 @@ def train(
         seed: of every draw.
         place: where.
         network: of the architecture, to go on from its weights; None: from scratch.
+        part: name under which the state of the training is kept.
     """
     classes = len(task.classes)
     if network is None:
@@ -422,7 +470,7 @@ def train(
         step=f"train {architecture.key} on {task.name}",
         device=place.device,
         listener=place.tell,
-        checkpoint=place.checkpoint.child("final"),
+        checkpoint=place.checkpoint.child(part),
     )
     validation = evaluate(network, task.validation, classes=classes, device=place.device)
     step = f"test on {task.name}"
@@ -470,6 +518,47 @@ def _reuse(
         score=scores[first],
         best=max(scores.values()),
     )
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """What random search found for the same multiply-adds."""
+
+    outcome: Outcome
+    trained: Trained
+
+
+def control(
+    inherited: Inherited, task: Task, outcome: Outcome, config: SearchConfig, seed: Seed, place: Workplace
+) -> Controlled | None:
+    """Random search beside: same space, first seed, images, recipe and cost; its winner is trained and tested too.
+
+    Args:
+        inherited: space and first seed.
+        task: with its test split, which is touched after both searches have ended.
+        outcome: of the search that it is held against.
+        config: how.
+        seed: of the run.
+        place: where.
+
+    Returns:
+        None: nobody asked, or there was no search to hold it against.
+    """
+    if not config.controls or not outcome.rounds:
+        return None
+    found = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring).search(
+        inherited.space,
+        task.without_test(),
+        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+        seed=seed.child("control"),
+        device=place.device,
+        workers=place.workers,
+        deadline=lambda: math.inf,
+        listener=place.tell,
+        checkpoint=place.checkpoint.child("control"),
+        budget_macs=outcome.ledger.macs,
+    )
+    return Controlled(found, train(found.best, task, config, seed, place, part="control"))
 
 
 def remember(

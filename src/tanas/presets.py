@@ -13,6 +13,7 @@ from tanas.errors import SettingError, UnknownNameError, check_choice, check_ran
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES
+from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.halving import HalvingConfig
@@ -20,6 +21,7 @@ from tanas.strategies.predictor import PredictorConfig
 from tanas.strategies.random_search import RandomConfig
 from tanas.strategies.registry import check_strategy
 from tanas.strategies.schedules import Alternating, EqualWeights
+from tanas.strategies.shared import SharedConfig
 from tanas.tasks.performance import PERFORMANCES
 
 DEFAULT_NEIGHBOURS = 3
@@ -61,15 +63,21 @@ class SearchConfig:
     """Most parameters of an architecture; None: the space's own limit."""
     max_macs: int | None = None
     """Most multiply-adds for one image; None: the space's own limit."""
+    max_latency_ms: float | None = None
+    """Most milliseconds for the answer to one image, measured on this machine by one thread; None: no limit."""
     strategy: str = "fuse"
     """How the space is searched, one of `tanas.strategies.registry.STRATEGIES`."""
     budget_macs: int | None = None
     """Most multiply-adds of all trainings of candidates, forward and backward; None: no limit."""
+    controls: bool = False
+    """Whether random search at the same cost is run and trained beside, so that the report says where it stands."""
     fuse: FuseConfig = field(default_factory=FuseConfig)
     random: RandomConfig = field(default_factory=RandomConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    shared: SharedConfig = field(default_factory=SharedConfig)
+    darts: DartsConfig = field(default_factory=DartsConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The final training."""
@@ -90,6 +98,8 @@ class SearchConfig:
         ):
             if (value := getattr(self, name)) is not None:
                 check_range(value, name, "SearchConfig", low=low)
+        if self.max_latency_ms is not None:
+            check_range(self.max_latency_ms, "max_latency_ms", "SearchConfig", low=0, open_ends=True)
         if self.threshold is not None:
             check_range(self.threshold, "threshold", "SearchConfig", low=0, high=1)
         if self.neighbours is not None and self.threshold is not None:
@@ -107,6 +117,7 @@ class SearchConfig:
             space=self.space,
             max_parameters=self.max_parameters,
             max_macs=self.max_macs,
+            max_latency_ms=self.max_latency_ms,
             fuse=self.learn,
             scoring=self.scoring,
             strict=strict,
@@ -127,6 +138,14 @@ def smoke() -> SearchConfig:
         pair=PairConfig(fit_images=600, gate_images=400),
         distance=DistanceConfig(transform=TransformConfig(widths=(512, 128))),
         fuse=FuseConfig(rounds=3, patience=2, images=1_000, validation_images=400, schedule=quick),
+        shared=SharedConfig(
+            runs=2,
+            pool=20,
+            images=1_000,
+            ranking_images=200,
+            training=TrainingConfig(epochs=10, batch=64),
+        ),
+        darts=DartsConfig(images=800, training=TrainingConfig(epochs=1, batch=64)),
         scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64)),
         training=TrainingConfig(epochs=20, batch=64),
         learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),

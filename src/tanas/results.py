@@ -70,6 +70,10 @@ class SpaceRecord:
     max_macs: int | None
     note: str
     """Why it is as it is, a sentence."""
+    inputs: int | None = None
+    """Edges into a node; None: as many as there are nodes before it."""
+    max_latency_ms: float | None = None
+    """Most milliseconds for the answer to one image, as measured; None: no limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +209,25 @@ class Grown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """Random search beside, in the same space and at the same cost; its winner was trained by the same recipe."""
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-adds for one image."""
+    candidates: int
+    """How many it tried."""
+    spent: int
+    """Multiply-adds of its trainings; no more than the search that it is held against."""
+    test_error: float
+    test_balanced_error: float
+    validation_performance: float
+    took_s: float
+    """Wall-clock seconds of its search and final training."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A test image that the network got wrong."""
 
@@ -257,6 +280,11 @@ class Result:
     """Versions, processor, threads."""
     command: str
     """What repeats this run."""
+    latency_s: float | None = None
+    """Seconds in which the network answers one image on this machine, one thread, the median of some answers; as a
+    limit of latency had it. None: the run is older than such limits."""
+    control: Control | None = None
+    """None: nobody asked for it (`--controls`)."""
     advice: str = ""
     """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
     ledger: LedgerRecord | None = None

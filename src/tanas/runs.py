@@ -46,6 +46,8 @@ class Request:
     device: str
     threads: int
     config: dict[str, Any]
+    growth: dict[str, Any] | None = None
+    """What is grown or compressed, and how; None: a search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +280,11 @@ def check_file(path: Path) -> None:
 
 
 def _refuse_other(folder: Path, old: Request, new: Request) -> None:
+    was, now = (("search" if one.growth is None else str(one.growth["aim"])) for one in (old, new))
+    if was != now:
+        raise SettingError(
+            f"The run {folder} was begun by `tanas {was}`; now it is `tanas {now}`. Name another --out."
+        )
     difference = _first_difference(to_plain(old), to_plain(new), "")
     if difference:
         name, before, now = difference

@@ -12,10 +12,11 @@ from tanas.dictionary.reuse import Advice
 from tanas.distances.representative import Representative
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
-from tanas.phases import REUSED, Trained, Workplace
+from tanas.phases import REUSED, Controlled, Trained, Workplace, timed
 from tanas.presets import SearchConfig
 from tanas.records import SCHEMA, to_plain
 from tanas.results import (
+    Control,
     Costs,
     Metrics,
     Neighbour,
@@ -47,6 +48,7 @@ def summarise(
     known: Sequence[tuple[str, Atom]],
     reused: Atom | None = None,
     advice: Advice | None = None,
+    beside: Controlled | None = None,
 ) -> Result:
     """The record of a search from the values of its phases."""
     cost = cost_of(outcome.best, task.shape, len(task.classes))
@@ -85,7 +87,9 @@ def summarise(
             size=inherited.space.size,
             max_parameters=inherited.space.max_parameters,
             max_macs=inherited.space.max_macs,
-            note=inherited.note,
+            note=" ".join(filter(None, (inherited.note, timed(config.max_latency_ms, place)))),
+            inputs=inherited.space.inputs,
+            max_latency_ms=config.max_latency_ms,
         ),
         strategy=config.strategy,
         rounds=outcome.rounds,
@@ -99,7 +103,9 @@ def summarise(
         config=to_plain(config),
         environment=place.environment,
         command=place.command,
+        latency_s=place.latency(outcome.best, task.shape, len(task.classes)) / 1000,
         advice="" if advice is None else str(advice),
+        control=None if beside is None else _control(task, beside, watch),
         ledger=ledger_of(
             task,
             related,
@@ -112,6 +118,22 @@ def summarise(
             reused=reused,
             reused_s=float(place.checkpoint.load(REUSED) or 0.0),
         ),
+    )
+
+
+def _control(task: Task, beside: Controlled, watch: Stopwatch) -> Control:
+    best, test = beside.outcome.best, beside.trained.test
+    cost = cost_of(best, task.shape, len(task.classes))
+    return Control(
+        architecture=best,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        candidates=len(beside.outcome.seen),
+        spent=beside.outcome.ledger.macs,
+        test_error=test.error,
+        test_balanced_error=test.balanced_error,
+        validation_performance=beside.trained.validation.performance(task.performance),
+        took_s=watch.seconds("control"),
     )
 
 

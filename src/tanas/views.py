@@ -15,6 +15,8 @@ from tanas.distances.representative import UNTRAINED
 from tanas.measuring import Comparison, Near
 from tanas.networks.architecture import Architecture
 from tanas.records import to_plain
+from tanas.reports.rows import grown_rows
+from tanas.reports.words import transformation
 from tanas.results import Result
 
 
@@ -215,6 +217,11 @@ def run_view(result: Result, folder: Path) -> str:
     m = result.metrics
     rows = [
         ["found network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
+        *(
+            []
+            if (c := result.control) is None
+            else [["random search at equal cost", f"{c.test_error:.2%}", f"{c.test_balanced_error:.2%}"]]
+        ),
         ["logistic regression on pixels", f"{m.baseline_error:.2%}", f"{m.baseline_balanced_error:.2%}"],
         ["always the commonest class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
     ]
@@ -222,6 +229,8 @@ def run_view(result: Result, folder: Path) -> str:
         f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds an image",
         table([f"on {result.task.test} test images", "error", "balanced error"], rows),
     ]
+    if result.grown is not None:
+        lines += _grown_lines(result)
     if result.neighbours:
         near = ", ".join(
             f"{n.atom} {shown_distance(n.distance, n.shortfall, n.interval)}" for n in result.neighbours
@@ -236,6 +245,23 @@ def run_view(result: Result, folder: Path) -> str:
         f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} --to onnx --out model.onnx",
     ]
     return "\n".join(lines)
+
+
+def _grown_lines(result: Result) -> list[str]:
+    """A network before and after it was grown or compressed, and how it was trained in the end."""
+    rows = [
+        [
+            row.who,
+            f"{row.parameters:,}",
+            f"{row.macs:,}",
+            "-" if row.score is None else f"{row.score:.4f}",
+            "-" if row.validation_error is None else f"{row.validation_error:.2%}",
+            "-" if row.test_error is None else f"{row.test_error:.2%}",
+        ]
+        for row in grown_rows(result)
+    ]
+    head = ["", "parameters", "multiply-adds", "score", "validation error", "test error"]
+    return [table(head, rows), transformation(result), result.grown.weights if result.grown else ""]
 
 
 def evaluation_view(document: dict[str, Any]) -> str:

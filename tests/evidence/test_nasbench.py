@@ -2,164 +2,230 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.evidence.small_table import SMALL, written
 
-from tanas.errors import DataError, SettingError
+from tanas.errors import SettingError
 from tanas.evidence.nasbench import (
-    OPERATIONS,
+    AIM,
+    ALIKE,
+    GIVEN,
+    NOTHING,
+    ORDERED,
+    PROBED,
     STRATEGIES,
+    TUNED,
+    WITHIN,
+    WITHOUT,
+    Curve,
+    Memory,
     NasBenchConfig,
-    NasBenchRecord,
-    nasbench_chart,
-    nasbench_page,
-    read_table,
+    Prediction,
+    Target,
+    ask_by_prediction,
+    probed,
     remember,
     study,
+    tune,
 )
-from tanas.records import read_record
-from tanas.reports.charts import to_svg
+from tanas.evidence.nasbench_table import NasTable, read_table
 from tanas.seeds import Seed
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "nasbench.py"
-NAMES = tuple(OPERATIONS)[:3]
-SMALL = NasBenchConfig(seeds=4, queries=12, counts=(1, 3, 5, 12), probes=20, known=10, handed=3, population=4)
+Study = tuple[tuple[Target, ...], tuple[Curve, ...]]
 
 
-def written(path: Path, *, noise: float = 1.0) -> Path:
-    """729 cells; near and target rank alike but for noise, far is the reverse."""
-    generator = np.random.default_rng(0)
-    lines = ["arch,target,near,far"]
-    for names in product(NAMES, repeat=6):
-        worth = 10 * sum(names.count(name) * weight for name, weight in ((NAMES[1], 0.5), (NAMES[2], 1)))
-        near = worth + noise * generator.normal()
-        a, b, c, d, e, f = names
-        text = f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
-        target = worth + generator.random()
-        lines.append(f"{text},{target + 10:.4f},{near + 20:.4f},{90 - near:.4f}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> NasTable:
+    return read_table(written(tmp_path_factory.mktemp("nasbench") / "table.csv"))
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return written(tmp_path / "table.csv")
+@pytest.fixture(scope="module")
+def studied(table: NasTable) -> Study:
+    return study(table, SMALL)
 
 
-def test_a_table_is_read_with_our_names(path: Path) -> None:
-    table = read_table(path)
-    assert (table.names, len(table.cells)) == (("target", "near", "far"), 729)
-    # the last row: the third operation on every edge
-    assert table.cells[-1].edges[0] == (0, 1, "conv_1x1")
-    assert not table.cells[0].connected
-    assert len(table.neighbours[0]) == 12
+def asked_by(name: str, memory: Memory, config: NasBenchConfig = SMALL) -> list[int]:
+    asked: list[int] = []
+
+    def ask(row: int) -> float:
+        asked.append(row)
+        return float(memory.table.accuracies[row, 0])
+
+    STRATEGIES[name](memory, config, ask, Seed(1).numpy())
+    return asked
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("cell,a,b\n", "has to begin with 'arch' and the names of at least two data sets"),
-        ("arch,a,b\n|none~0|,1,2\n", "Line 2 of .* is no cell of NAS-Bench-201"),
-        (
-            "arch,a,b\n|sep_conv~0|+|none~0|none~1|+|none~0|none~1|none~2|,1,2\n",
-            "Its operations are none, skip_connect",
-        ),
-        ("arch,a,b\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1,x\n", "no number: 1, x"),
-        ("arch,a,b\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1,nan\n", "must hold 2 accuracies"),
-        (
-            "arch,a,b\n" + "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1,2\n" * 2,
-            "Line 3 .* an earlier line",
-        ),
-    ],
-    ids=["header", "cell", "operation", "text", "nan", "twice"],
-)
-def test_another_file_is_refused_with_its_first_wrong_line(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_table(tmp_path / "t.csv")
+def turned(table: NasTable) -> NasTable:
+    """The same but for the first data set, whose accuracies are in another order."""
+    accuracies = table.accuracies.copy()
+    accuracies[:, 0] = accuracies[::-1, 0]
+    return replace(table, accuracies=accuracies)
 
 
-def test_a_missing_table_is_refused_with_its_form(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="There is no table .* a header 'arch'"):
-        read_table(tmp_path / "none.csv")
+def test_probes_tell_which_source_is_alike(table: NasTable) -> None:
+    near = probed(table, 0, range(100, 140))
+    assert near[1] > 0.8 > 0 > near[2]
 
 
-def test_the_probes_put_the_like_source_first(path: Path) -> None:
-    table = read_table(path)
-    memory = remember(table, 0, SMALL, Seed(0))
-    assert [table.names[at] for at in memory.sources] == ["near", "far"]
-    assert memory.correlations[0] > 0.8 > 0 > memory.correlations[1]
+def test_probes_without_an_order_say_nothing(table: NasTable) -> None:
+    assert probed(table, 0, [7, 7, 7]) == {1: 0.0, 2: 0.0}
+
+
+def test_a_memory_has_the_sources_best_first(table: NasTable) -> None:
+    memory = remember(table, (1, 2), SMALL)
     near, far = (int(np.argmax(table.accuracies[:, at])) for at in (1, 2))
-    assert memory.handed[:2].tolist() == [near, far]
+    assert memory.best_first[0] == near
+    assert memory.in_turn[:2].tolist() == [near, far]
+    assert sorted(memory.in_turn.tolist()) == list(range(729))
     assert np.isneginf(memory.log_prior[0])  # it connects nothing
 
 
-def test_no_strategy_asks_twice_or_too_often_and_a_seed_repeats_itself(path: Path) -> None:
-    table = read_table(path)
-    memory = remember(table, 0, SMALL, Seed(0))
-    for name, strategy in STRATEGIES.items():
-        runs = []
-        for _ in range(2):
-            asked: list[int] = []
-
-            def ask(row: int, asked: list[int] = asked) -> float:
-                asked.append(row)
-                return float(table.accuracies[row, 0])
-
-            strategy(memory, SMALL, ask, Seed(1).numpy())
-            runs.append(asked)
-        assert runs[0] == runs[1], name
-        assert len(set(runs[0])) == len(runs[0]) == SMALL.queries, name
+def test_the_less_alike_source_counts_for_less_in_the_prior(table: NasTable) -> None:
+    best = int(np.argmax(table.accuracies[:, 1]))
+    alike = remember(table, (1, 2), SMALL).log_prior
+    near = remember(table, (1, 2), SMALL, similarities=(1.0, -0.9)).log_prior
+    assert near[best] - near[np.isfinite(near)].mean() > alike[best] - alike[np.isfinite(alike)].mean()
 
 
-def test_what_is_asked_depends_on_the_target_only_through_probes_and_answers(path: Path) -> None:
-    table = read_table(path)
-    turned = table.accuracies.copy()
-    turned[:, 0] = np.round(turned[:, 0] * 0.5, 6)  # the same order, so the same probes
-    other = replace(table, accuracies=turned)
-    one, two = (remember(each, 0, SMALL, Seed(0)) for each in (table, other))
-    assert np.array_equal(one.handed, two.handed)
-    assert np.array_equal(one.mean_ranks, two.mean_ranks)
-    assert np.allclose(one.log_prior, two.log_prior)
+def test_no_strategy_asks_twice_or_too_often_and_a_seed_repeats_itself(table: NasTable) -> None:
+    memory = remember(table, (1, 2), SMALL, tuned=tune(table, (1, 2), SMALL, Seed(0)))
+    for name in STRATEGIES:
+        rows = asked_by(name, memory)
+        assert rows == asked_by(name, memory), name
+        assert len(set(rows)) == len(rows) == SMALL.queries, name
 
 
-def test_a_memory_of_a_like_set_beats_random_and_regret_never_rises(path: Path) -> None:
-    targets, curves = study(read_table(path), SMALL)
-    assert targets[0].nearest == {"near": 4, "far": 0}
-    found = {(curve.target, curve.strategy): curve.mean for curve in curves}
-    assert len(found) == 3 * len(STRATEGIES)
-    assert all(mean == tuple(sorted(mean, reverse=True)) and min(mean) >= 0 for mean in found.values())
-    assert found["target", "transfer"][0] < 0.2 * found["target", "random"][0]
-    assert found["target", "random, prior"][1] < 0.7 * found["target", "random"][1]
-    assert found["target", "evolution, prior"][3] < found["target", "evolution"][3]
+def test_nothing_of_the_target_is_known_before_it_is_asked(table: NasTable) -> None:
+    """What is tuned, remembered and asked for first are the same whatever the target's accuracies are."""
+    other = turned(table)
+    one, two = (tune(each, (1, 2), SMALL, Seed(0)) for each in (table, other))
+    assert one == two
+    for name in STRATEGIES:
+        first, again = (asked_by(name, remember(each, (1, 2), SMALL, tuned=one)) for each in (table, other))
+        assert first[0] == again[0], name
+        if "evolution" not in name and name != "predictor":  # these listen to no answer
+            assert first == again, name
 
 
-def test_the_script_makes_a_record_a_page_and_a_picture(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    specification = importlib.util.spec_from_file_location("nasbench_script", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    script = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(script)
-    out = tmp_path / "record.json"
-    monkeypatch.setattr(sys, "argv", ["nasbench", "--table", str(path), "--seeds", "2", "--out", str(out)])
-    script.main()
-    record = read_record(NasBenchRecord, out)
-    assert (record.n, record.cells) == (2, 729)
-    page = nasbench_page(record, folder="pictures/")
-    assert "### target" in page
-    assert page.count("| evolution, prior |") == 3
-    assert "on every data set within 5 queries, is **" in page
-    assert to_svg(nasbench_chart(record)).startswith("<svg")
+def test_constants_are_chosen_by_what_did_best_on_pairs_of_sources(table: NasTable) -> None:
+    tuned = tune(table, (0, 1), SMALL, Seed(0))
+    assert tuned is not None
+    assert tuned.known in SMALL.try_known
+    assert tuned.temperature in SMALL.try_temperature
+    assert tuned.prior_regret <= tuned.prior_worst
+    assert tuned.prediction_regret <= tuned.prediction_worst
+    assert tune(table, (1,), SMALL, Seed(0)) is None
 
 
-def test_counts_beyond_the_queries_are_refused() -> None:
-    with pytest.raises(SettingError, match="The 'counts' of NasBenchConfig must be from 1 to its 10 queries"):
+def test_a_predictor_begins_with_the_sources_best_and_turns_to_what_answers_say(table: NasTable) -> None:
+    how = Prediction(smoothing=0.0, residual=0.5, reach=1.0)
+    truth, asked = table.accuracies[:, 0], list[int]()
+
+    def ask(row: int) -> float:
+        asked.append(row)
+        return float(truth[row])
+
+    # the second source is the reverse of the target: only answers can tell that
+    ask_by_prediction(table, [1, 2], how, ask, most=12, among=np.ones(729, dtype=bool))
+    assert len(set(asked)) == 12
+    assert truth.max() - truth[asked[-4:]].mean() < 0.5 * (truth.max() - truth[asked[0]])
+    single = list[int]()
+    half = np.arange(729) % 2 == 0
+
+    def heard(row: int) -> float:
+        single.append(row)
+        return float(truth[row])
+
+    ask_by_prediction(table, [1], how, heard, most=3, among=half)
+    assert single[0] == max(np.flatnonzero(half), key=lambda row: table.accuracies[row, 1])
+    assert all(half[row] for row in single)
+
+
+def test_a_predictor_stands_sources_without_differences(table: NasTable) -> None:
+    flat = replace(table, accuracies=np.full_like(table.accuracies, 50.0))
+    asked = list[int]()
+
+    def ask(row: int) -> float:
+        asked.append(row)
+        return 50.0
+
+    how = Prediction(smoothing=0.5, residual=0.2, reach=1.0)
+    ask_by_prediction(flat, [1, 2], how, ask, most=8, among=np.ones(729, dtype=bool))
+    assert len(set(asked)) == 8
+
+
+def test_a_memory_of_a_like_set_beats_random_and_regret_never_rises(studied: Study) -> None:
+    found = {(curve.target, curve.strategy, curve.sources): curve for curve in studied[1]}
+    assert len(found) == len(studied[1]) == 3 * (len(STRATEGIES) + 2 * len(ORDERED))
+    assert all(list(c.mean) == sorted(c.mean, reverse=True) and min(c.mean) >= 0 for c in found.values())
+    random = found["target", "random", NOTHING].mean
+    assert found["target", "transfer", GIVEN].mean[0] < 0.2 * random[0]
+    assert found["target", "random, prior", GIVEN].mean[2] < 0.7 * random[2]
+    evolved = found["target", "evolution", NOTHING].mean
+    assert found["target", "evolution, prior", GIVEN].mean[3] < evolved[3]
+    assert {curve.strategy for curve in studied[1] if curve.sources == NOTHING} == set(WITHOUT)
+
+
+def test_the_probes_are_the_first_queries_where_they_are_counted(table: NasTable, studied: Study) -> None:
+    found = {(curve.target, curve.strategy, curve.sources): curve for curve in studied[1]}
+    names = [found["target", name, PROBED].mean for name in ORDERED]
+    # until all six probes are asked for, every strategy is the same random search
+    assert len({mean[:3] for mean in names}) == 1
+    given = found["target", "transfer", GIVEN]
+    counted = found["target", "transfer", PROBED]
+    assert counted.mean[2] > given.mean[0]
+    assert given.within is not None
+    assert counted.within is not None
+    assert SMALL.probes < counted.within <= SMALL.probes + given.within
+    best = table.accuracies[:, 0].max()
+    probes = [Seed(n).child("nasbench", "target", "probes").numpy().permutation(729)[:5] for n in range(4)]
+    expected = np.mean([best - table.accuracies[rows, 0].max() for rows in probes])
+    assert counted.mean[2] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_queries_until_it_is_near_are_where_the_mean_first_is(studied: Study) -> None:
+    for curve in studied[1]:
+        for count, mean in zip(SMALL.counts, curve.mean, strict=True):
+            reached = curve.within is not None and curve.within <= count
+            assert reached == (mean <= WITHIN), curve
+
+
+def test_a_target_says_how_sources_were_told_apart_and_what_was_chosen(studied: Study) -> None:
+    target = studied[0][0]
+    assert sum(target.nearest.values()) == SMALL.seeds
+    assert target.nearest["near"] == SMALL.seeds
+    assert target.near_best >= 1
+    assert target.places["near"] < 20 < target.places["far"]
+    assert target.tuned is not None
+    assert [one.strategy for one in target.halves] == [
+        "best of near",
+        "best of far",
+        "transfer in turn",
+        "mean rank",
+        "predictor",
+    ]
+
+
+def test_a_single_source_leaves_nothing_to_tune_on(tmp_path: Path) -> None:
+    table = read_table(written(tmp_path / "two.csv", sets=2))
+    targets, curves = study(table, replace(SMALL, seeds=2))
+    assert [target.tuned for target in targets] == [None, None]
+    assert not {curve.strategy for curve in curves} & set(TUNED)
+    assert {curve.sources for curve in curves} == {NOTHING, ALIKE, GIVEN, PROBED}
+
+
+def test_settings_that_make_no_study_are_refused() -> None:
+    with pytest.raises(
+        SettingError, match="The 'counts' of NasBenchConfig must be from 1 to its 10 queries, 5 among"
+    ):
         NasBenchConfig(queries=10)
+    with pytest.raises(SettingError, match=f"The 'queries' of NasBenchConfig must be at least {AIM}"):
+        NasBenchConfig(queries=3)
+    with pytest.raises(SettingError, match="The 'try_reach' of NasBenchConfig must be greater than 0"):
+        NasBenchConfig(try_reach=(0.0,))
+    with pytest.raises(SettingError, match="The 'try_known' of NasBenchConfig must be at least one number"):
+        NasBenchConfig(try_known=())

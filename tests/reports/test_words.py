@@ -4,7 +4,17 @@ from dataclasses import replace
 import pytest
 
 from tanas.reports.rows import wilson
-from tanas.reports.words import amount, answer, caveat, duration, inheritance, shorten, verdict
+from tanas.reports.words import (
+    amount,
+    answer,
+    caveat,
+    duration,
+    inheritance,
+    shorten,
+    transformation,
+    verdict,
+)
+from tanas.results import Grown, Sized
 
 
 def numbers(text):
@@ -40,6 +50,36 @@ class TestAnswer:
         few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
         assert "tells a, b and c apart with" in answer(few)
         assert "tells the 10 classes of digits apart with" in answer(digits)
+
+
+class TestTransformation:
+    def grown(self, result, differences, parameters):
+        sized = Sized(architecture=result.architecture, parameters=2_000, macs=10, score=None)
+        grown = Grown(
+            aim="grow",
+            origin="the network of moon",
+            before=sized,
+            after=replace(sized, parameters=parameters),
+            differences=differences,
+            recorded=None,
+            kept_weights=False,
+            weights="",
+        )
+        return replace(result, grown=grown)
+
+    def test_says_what_changed_and_by_how_much(self, moon):
+        said = transformation(self.grown(moon, ("cells of the stages 1 became 2", "1 stage became 2"), 5_000))
+        assert said == (
+            "It began with the network of moon, of 2,000 parameters, to grow it for this task. What was found has "
+            "2.5 times as many. Cells of the stages 1 became 2; 1 stage became 2."
+        )
+
+    def test_says_when_nothing_better_was_found(self, moon):
+        said = transformation(self.grown(moon, (), 2_000))
+        assert said.endswith("No candidate was found better: the network stayed as it was.")
+
+    def test_says_nothing_of_a_search(self, moon):
+        assert transformation(moon) == ""
 
 
 class TestVerdict:

@@ -185,6 +185,30 @@ def test_the_nearer_counts_for_more_and_none_for_nothing() -> None:
     assert weighed(1.0, ranked)[0].weight == LEAST_SIMILARITY
 
 
+def test_an_atom_can_count_as_another_distance_than_its_own() -> None:
+    """So does a control's, in the place of a nearer one."""
+    prior: dict[str, Any] = {**ASKED, "mode": "prior"}
+    far = replace(TROUSERS, distance=0.9)
+    standing_in = inherit((replace(far, counts_as=0.3),), BASE, **prior)
+    assert standing_in.space == inherit((TROUSERS,), BASE, **prior).space
+    assert standing_in.space != inherit((far,), BASE, **prior).space
+    assert "d 0.90" in standing_in.note
+
+
+def test_scores_count_by_rank_and_all_of_them_count() -> None:
+    prior: dict[str, Any] = {**ASKED, "mode": "prior"}
+    close = atom("close", 0.1, scored(0.9, "conv_3x3"), scored(0.899, "conv_1x1"), scored(0.1, "identity"))
+    apart = atom("close", 0.1, scored(0.5, "conv_3x3"), scored(0.2, "conv_1x1"), scored(0.0, "identity"))
+    base = replace(BASE, operations=(*BASE.operations, "conv_1x1"))
+    space = inherit((close,), base, **prior).space
+    assert space == inherit((apart,), base, **prior).space
+    assert space.prior is not None
+    shares = [
+        space.prior.probability((0, 3), name) for name in ("sep_conv_3x3", "identity", "conv_1x1", "conv_3x3")
+    ]
+    assert sorted(set(shares)) == shares
+
+
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
     inherited = inherit((atom("own", 0.1, scored(0.9, "my_conv")),), BASE, **{**ASKED, "mode": "prior"})
     assert inherited.space == BASE

@@ -127,7 +127,10 @@ def test_the_same_seed_draws_the_same_and_fewer_are_the_first_of_many() -> None:
         assert ten != led.sample(10, seed=Seed(6), **TASK)
 
 
-def test_limits_hold_under_a_prior_that_prefers_what_breaks_them() -> None:
+def test_limits_hold_under_a_prior_that_prefers_what_breaks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the prior's draws do not find is drawn without it, so that few are not taken for all."""
+    monkeypatch.setattr("tanas.spaces.space.DRAWS_AT_LEAST", 1_000)
+    monkeypatch.setattr("tanas.spaces.space.DRAWS_EACH", 20)
     led = replace(LARGE, prior=learnt((WIDE, CHAIN, 50.0), space=LARGE), max_parameters=700)
     drawn = led.sample(30, seed=Seed(0), **TASK)
     assert len(drawn) == 30
@@ -153,3 +156,26 @@ def test_a_prior_of_another_space_is_refused() -> None:
         replace(learnt(), shares=(1.0, 0.0, 0.0, 0.0))
     with pytest.raises(SettingError, match="The 'smoothing' of learn_prior must be greater than 0"):
         learn_prior([], nodes=3, operations=SPACE.operations, skeletons=SPACE.skeletons, smoothing=0)
+
+
+@pytest.mark.parametrize("operations", [("identity", "conv_3x3"), ("zero", "identity", "conv_3x3")])
+def test_a_prior_of_a_space_with_two_inputs_a_node_draws_all_of_its_cells_by_their_weight(
+    operations: tuple[str, ...],
+) -> None:
+    space = replace(SPACE, nodes=4, operations=operations, inputs=2)
+    cells = list(space.enumerate_cells())
+    prior = learn_prior(
+        [Evidence(architecture=Architecture(skeleton=WIDE, cell=cells[-1]), weight=2.0)],
+        nodes=4,
+        operations=space.operations,
+        skeletons=space.skeletons,
+        inputs=2,
+    )
+    generator = Seed(2).numpy()
+    drawn = Counter(cell for cell in (prior.draw_cell(generator) for _ in range(6_000)) if cell)
+    assert all(space.contains(Architecture(skeleton=WIDE, cell=cell)) for cell in drawn)
+    weights = np.exp([prior.log_cell(cell) for cell in cells])
+    shares = np.array([drawn[cell] for cell in cells]) / drawn.total()
+    assert np.abs(shares - weights / weights.sum()).max() < 0.03
+    led = replace(space, prior=prior)
+    assert len(set(led.sample(20, seed=Seed(0), **TASK))) == 20

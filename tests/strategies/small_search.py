@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+
+import pytest
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.events import Listener, ignore
-from tanas.networks.architecture import Architecture
+from tanas.networks.architecture import Architecture, Network
 from tanas.networks.cell import Cell
-from tanas.networks.scoring import ScoringConfig
+from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import TrainingConfig
+from tanas.presets import SearchConfig
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
+from tanas.strategies import halving, trials
 from tanas.strategies.base import Deadline, Outcome, Strategy
-from tanas.strategies.evolution import Evolution, EvolutionConfig
+from tanas.strategies.darts import DartsConfig
+from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
-from tanas.strategies.halving import Halving, HalvingConfig
-from tanas.strategies.predictor import Predictor, PredictorConfig
-from tanas.strategies.random_search import RandomConfig, RandomSearch
+from tanas.strategies.halving import HalvingConfig
+from tanas.strategies.predictor import PredictorConfig
+from tanas.strategies.random_search import RandomConfig
+from tanas.strategies.registry import STRATEGIES, make_strategy
 from tanas.strategies.schedules import Alternating, EqualWeights
+from tanas.strategies.shared import SharedConfig
+from tanas.strategies.trials import Asked, Trial
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 
@@ -50,6 +58,14 @@ SPACE = SearchSpace(
 @cache
 def digits(name: str = "digits:is=8") -> Task:
     return Library().open(name).limited(300)
+
+
+@cache
+def tiny(name: str = "digits:is=8") -> Task:
+    """60 images to train on, 60 to judge by."""
+    task = Library().open(name)
+    train, validation = task.train.stratified(60, SEED), task.validation.stratified(60, SEED)
+    return replace(task, train=train, validation=validation)
 
 
 def one_edge(operation: str, skeleton: Skeleton = SMALL) -> Architecture:
@@ -87,17 +103,31 @@ def run(
     )
 
 
-def all_strategies() -> dict[str, Strategy]:
-    """Every strategy of tanas in a small form; a new one is added here and has to keep every promise."""
+SMALL_CONFIG = SearchConfig(
+    fuse=replace(CONFIG, rounds=2),
+    random=RandomConfig(candidates=6),
+    evolution=EvolutionConfig(candidates=6, population=3, sample=2),
+    halving=HalvingConfig(candidates=6, eta=2),
+    predictor=PredictorConfig(candidates=6, initial=3, pool=20),
+    shared=SharedConfig(runs=2, finalists=3, pool=6, images=100, ranking_images=40, training=TRAINING),
+    darts=DartsConfig(runs=2, finalists=3, images=100, training=TRAINING),
+    scoring=SCORING,
+)
+"""Every strategy in a form that takes a fraction of a second; one that is added to tanas is made small here."""
+
+
+def fuse_forms(config: FuseConfig = CONFIG) -> dict[str, Strategy]:
+    """FUSE under either schedule, and with a warm seed."""
     return {
-        "fuse, equal weights": Fuse(CONFIG),
-        "fuse, warm seed": Fuse(replace(CONFIG, warm_seed=True)),
-        "fuse, alternating": Fuse(replace(CONFIG, schedule=ALTERNATING)),
-        "random": RandomSearch(RandomConfig(candidates=10), SCORING),
-        "evolution": Evolution(EvolutionConfig(candidates=7, population=3, sample=2), SCORING),
-        "halving": Halving(HalvingConfig(candidates=8, eta=2), SCORING),
-        "predictor": Predictor(PredictorConfig(candidates=7, initial=3, pool=20), SCORING),
+        "fuse": Fuse(config),
+        "fuse, warm seed": Fuse(replace(config, warm_seed=True)),
+        "fuse, alternating": Fuse(replace(config, schedule=ALTERNATING)),
     }
+
+
+def all_strategies() -> dict[str, Strategy]:
+    """Every strategy of tanas in its small form, by its name and after a comma the form it is in."""
+    return {name: make_strategy(name, SMALL_CONFIG) for name in STRATEGIES} | fuse_forms(SMALL_CONFIG.fuse)
 
 
 def untimed(outcome: Outcome) -> Outcome:
@@ -106,3 +136,47 @@ def untimed(outcome: Outcome) -> Outcome:
 
 def names(architectures: Iterable[Architecture]) -> list[str]:
     return [architecture.key for architecture in architectures]
+
+
+@dataclass
+class Script:
+    """Stands in for the training of candidates: says how good each is, and writes down what it was asked."""
+
+    says: Callable[[Architecture, int], Judgement | float | None]
+    """(candidate, its epochs so far) -> how it is judged; a number is a score whose loss is 0."""
+    asked: list[tuple[tuple[Architecture, ...], int]] = field(default_factory=list)
+    """(candidates, epochs) of each round of trainings."""
+    epochs: dict[Architecture, int] = field(default_factory=dict)
+    """What each was trained for in all."""
+
+    def judgement(self, candidate: Architecture) -> Judgement | None:
+        said = self.says(candidate, self.epochs[candidate])
+        return Judgement(score=said, loss=0.0) if isinstance(said, float) else said
+
+    def trained_alone(
+        self,
+        candidates: Sequence[Architecture],
+        networks: Sequence[Network],
+        task: Task,
+        training: TrainingConfig,
+        asked: Asked,
+        *,
+        seed: Seed,
+    ) -> tuple[Trial, ...]:
+        """In the place of the function of that name: it adds an epoch's number to each bias of the head."""
+        self.asked.append((tuple(candidates), training.epochs))
+        for one, network in zip(candidates, networks, strict=True):
+            self.epochs[one] = self.epochs.get(one, 0) + training.epochs
+            network.head.bias.data += training.epochs
+        images = training.epochs * len(task.train)
+        return tuple(Trial(architecture=c, judgement=self.judgement(c), images=images) for c in candidates)
+
+
+def scripted(
+    monkeypatch: pytest.MonkeyPatch, says: Callable[[Architecture, int], Judgement | float | None]
+) -> Script:
+    """Candidates are no longer trained but judged by a function, until the test ends."""
+    script = Script(says)
+    for module in (trials, halving):
+        monkeypatch.setattr(module, "trained_alone", script.trained_alone)
+    return script

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -12,9 +12,9 @@ from tests.strategies.small_search import (
     CONFIG,
     SEED,
     SPACE,
-    all_strategies,
     digits,
     every_architecture,
+    fuse_forms,
     one_edge,
     run,
     untimed,
@@ -26,6 +26,7 @@ from tanas.errors import SearchError, SettingError
 from tanas.events import Event, Listener, StepStarted, Told, Warned
 from tanas.networks.architecture import Architecture, build
 from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome, RoundFinished, Stage
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.mixture import Mixture
@@ -76,7 +77,7 @@ def fresh(candidate: Architecture, number: int, place: int) -> dict[str, Tensor]
 
 @cache
 def outcome_of(name: str) -> Outcome:
-    return untimed(run(all_strategies()[name]))
+    return untimed(run(fuse_forms()[name]))
 
 
 class TestRounds:
@@ -87,7 +88,7 @@ class TestRounds:
         assert second.candidates[0] == first.candidates[2]
         assert third.candidates[0] == second.candidates[1]
 
-    @pytest.mark.parametrize("name", all_strategies())
+    @pytest.mark.parametrize("name", fuse_forms())
     def test_the_seed_is_arg_max_alpha_of_the_round_before(self, name: str) -> None:
         outcome = outcome_of(name)
         for before, after in zip(outcome.rounds, outcome.rounds[1:], strict=False):
@@ -97,7 +98,7 @@ class TestRounds:
         last = outcome.rounds[-1]
         assert outcome.best == last.candidates[last.winner]
 
-    @pytest.mark.parametrize("name", all_strategies())
+    @pytest.mark.parametrize("name", fuse_forms())
     def test_never_draw_a_candidate_twice(self, name: str) -> None:
         outcome = outcome_of(name)
         drawn = [*outcome.rounds[0].candidates]
@@ -121,6 +122,31 @@ class TestRounds:
         outcome = run(fuse, seed_architecture=given)
         assert outcome.seen[0].architecture == given
         assert SPACE.contains(outcome.best)
+
+    def test_take_new_candidates_from_where_they_are_told(self) -> None:
+        given = one_edge("sep_conv_3x3")
+        others = [one_edge(name) for name in ("identity", "max_pool_3x3", "conv_3x3", "conv_1x1")]
+        asked = []
+
+        def propose(
+            space: SearchSpace,
+            task: Task,
+            best: Architecture | None,
+            count: int,
+            seed: Seed,
+            without: Collection[Architecture],
+        ) -> tuple[Architecture, ...]:
+            asked.append((best, count, set(without)))
+            return tuple(one for one in others if one not in without)[:count]
+
+        _, fuse = fixed([1, 0, 0])
+        outcome = run(replace(fuse, propose=propose), seed_architecture=given)
+        assert [past.candidates for past in outcome.rounds] == [
+            (given, *others[:2]),
+            (others[0], *others[2:]),
+        ]
+        assert outcome.stopped == "exhausted"
+        assert asked[:2] == [(given, 2, {given}), (others[0], 2, {given, *others[:2]})]
 
     def test_have_as_many_candidates_as_asked_for(self) -> None:
         _, fuse = fixed([4, 0], candidates=5)

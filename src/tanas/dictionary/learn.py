@@ -25,6 +25,7 @@ from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, uns
 from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
+from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
@@ -59,6 +60,8 @@ class LearnConfig:
     """Most parameters of an architecture; None: the space's own limit."""
     max_macs: int | None = None
     """Most multiply-adds for one image; None: the space's own limit."""
+    max_latency_ms: float | None = None
+    """Most milliseconds for the answer to one image, measured where it is learnt; None: the space's own limit."""
     fuse: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=3))
     """A short search: something to inherit, not the last word."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
@@ -76,7 +79,15 @@ def prepare(task: Task, *, performance: str, limit: int | None) -> Task:
     return task.measured_by(performance).limited(limit)
 
 
-def space_of(name: str, task: Task, *, max_parameters: int | None, max_macs: int | None) -> SearchSpace:
+def space_of(
+    name: str,
+    task: Task,
+    *,
+    max_parameters: int | None,
+    max_macs: int | None,
+    max_latency_ms: float | None = None,
+    latency: Latency | None = None,
+) -> SearchSpace:
     """A named space with its limits for images of the task's size.
 
     Args:
@@ -84,11 +95,15 @@ def space_of(name: str, task: Task, *, max_parameters: int | None, max_macs: int
         task: gives the shape.
         max_parameters: instead of the space's own limit.
         max_macs: instead of the space's own limit.
+        max_latency_ms: instead of the space's own limit; it needs `latency`.
+        latency: says how long an architecture takes.
     """
     space = named_space(name, shape=task.shape)
     return space.limited(
         max_parameters=space.max_parameters if max_parameters is None else max_parameters,
         max_macs=space.max_macs if max_macs is None else max_macs,
+        max_latency_ms=max_latency_ms,
+        latency=latency,
     )
 
 
@@ -117,6 +132,7 @@ def learn_atom(
     task = prepare(task, performance=config.performance, limit=config.limit)
     watch = Stopwatch(checkpoint)
     listener = watch.heard(listener)
+    latency = MeasuredLatency(device=device, checkpoint=checkpoint.child("latency"))
     with watch.phase("represent"):
         representative = represent(
             task.without_test(),
@@ -129,7 +145,14 @@ def learn_atom(
     warn_if_weak(representative, listener, strict=config.strict)
     with watch.phase("search"):
         outcome = Fuse(config.fuse).search(
-            space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs),
+            space_of(
+                config.space,
+                task,
+                max_parameters=config.max_parameters,
+                max_macs=config.max_macs,
+                max_latency_ms=config.max_latency_ms,
+                latency=latency,
+            ),
             task.without_test(),
             seed_architecture=None,
             seed=seed.child("search"),

@@ -44,6 +44,12 @@ class Cell:
         return cls(nodes, tuple((a, b, name) for (a, b), name in zip(pairs, operations, strict=True)))
 
     @property
+    def most_inputs(self) -> int:
+        """Most edges into a node."""
+        ends = [end for _, end, _ in self.edges]
+        return max(map(ends.count, ends), default=0)
+
+    @property
     def connected(self) -> bool:
         """Whether anything of the input reaches the output."""
         return bool(self._alive())

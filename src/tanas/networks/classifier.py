@@ -179,7 +179,7 @@ class Classifier:
                 f"{folder} holds no network: it has no {ARCHITECTURE_FILE}. "
                 "Name the folder of a finished run or of an export to safetensors."
             )
-        record = from_plain(ClassifierRecord, _this_schema(read_json(path), path), where=str(path))
+        record = read_classifier_record(path)
         state = _read_weights(folder, record)
         try:
             network = build(record.architecture, record.shape, len(record.classes), Seed())
@@ -198,6 +198,15 @@ class Classifier:
             task=record.task,
             network=network,
         )
+
+
+def read_classifier_record(path: Path) -> ClassifierRecord:
+    """Reads an architecture.json.
+
+    Raises:
+        StoreError: it is missing, of another schema version, or damaged.
+    """
+    return from_plain(ClassifierRecord, _this_schema(read_json(path), path), where=str(path))
 
 
 def _this_schema(plain: Any, path: Path) -> Any:

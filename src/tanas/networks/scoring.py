@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
 from tanas.events import Listener, ignore
 from tanas.networks.architecture import Architecture, build, cost_of
-from tanas.networks.training import TrainingConfig, evaluation_of, fit, logits_of
+from tanas.networks.training import TrainingConfig, class_weights, evaluation_of, fit, logits_of
 from tanas.seeds import Seed
 from tanas.tasks.task import Task
 
@@ -48,7 +48,7 @@ class Judgement:
     score: float
     """Validation performance l in [0, 1]."""
     loss: float
-    """Cross-entropy on the validation images, in nats."""
+    """Cross-entropy on the validation images, in nats; where l is 'balanced', its mean over the classes."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -66,12 +66,21 @@ def judged(network: nn.Module, task: Task, *, device: str = "cpu") -> Judgement:
     Raises:
         NonFiniteError: a logit is not finite.
     """
-    split = task.validation
-    logits = logits_of(network, split, device=device)  # (samples, classes)
-    evaluation = evaluation_of(logits, split, classes=len(task.classes))
+    return judgement_of(logits_of(network, task.validation, device=device), task)
+
+
+def judgement_of(logits: Tensor, task: Task) -> Judgement:
+    """Judges answers to the validation split, given as logits (samples, classes).
+
+    Raises:
+        NonFiniteError: a logit is not finite.
+    """
+    split, classes = task.validation, len(task.classes)
+    evaluation = evaluation_of(logits, split, classes=classes)
+    weights = class_weights(split.labels, classes).double() if task.performance == "balanced" else None
     return Judgement(
         score=evaluation.performance(task.performance),
-        loss=float(functional.cross_entropy(logits.double(), split.labels)),
+        loss=float(functional.cross_entropy(logits.double(), split.labels, weight=weights)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Networks made by hand, from torchvision: what a search is compared with."""
+"""Networks made by hand: what a search is compared with. From torchvision, and a narrow residual one of any size."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from tanas.errors import UnknownNameError, nearest_names
+from tanas.errors import SettingError, UnknownNameError, nearest_names
 from tanas.networks.architecture import PixelNorm, Shape
+from tanas.networks.narrow import NarrowResidual, narrow_design
 from tanas.seeds import Seed
+
+RESIDUAL = "residual"
+"""`residual@11410` is the narrow residual network with about 11,410 parameters (`tanas.networks.narrow`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +82,51 @@ class ZooNetwork(nn.Module):
 
 
 def zoo_names() -> tuple[str, ...]:
-    """The names that `make_zoo` knows. 'small' stands for the stem; else it is torchvision's."""
+    """The names of torchvision's networks that `make_zoo` knows. 'small' stands for the stem; else it is theirs."""
     return tuple(_DESIGNS)
 
 
-def make_zoo(name: str, shape: Shape, classes: int, seed: Seed) -> ZooNetwork:
-    """A network of torchvision, untrained, its weights drawn from the seed.
+def make_zoo(name: str, shape: Shape, classes: int, seed: Seed) -> ZooNetwork | NarrowResidual:
+    """A network made by hand, untrained, its weights drawn from the seed.
 
     Args:
-        name: one of `zoo_names`.
+        name: one of `zoo_names`, or `residual@N` for a narrow residual network with about N parameters.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
         seed: of the initial weights.
 
     Raises:
         UnknownNameError: there is no such network; the message names near ones.
+        SettingError: N is no number of parameters that a narrow residual network can have.
     """
-    if name not in _DESIGNS:
-        raise UnknownNameError(f"'{name}' is no network of the zoo. {nearest_names(name, _DESIGNS)}")
+    check_zoo(name)
+    family, _, parameters = name.partition("@")
     with seed.initialising():
-        network = ZooNetwork(name, shape, classes)
+        network: ZooNetwork | NarrowResidual
+        if family == RESIDUAL:
+            network = NarrowResidual(narrow_design(int(parameters), shape[0], classes), shape, classes)
+        else:
+            network = ZooNetwork(name, shape, classes)
     return network.to(memory_format=torch.channels_last)
+
+
+def check_zoo(name: str) -> None:
+    """Refuses what names no network made by hand.
+
+    Raises:
+        UnknownNameError: there is no such network; the message names near ones.
+        SettingError: the name of a narrow residual network has no number of parameters.
+    """
+    family, at, parameters = name.partition("@")
+    if family == RESIDUAL:
+        if not (parameters.isascii() and parameters.isdigit()):
+            raise SettingError(
+                f"The 'parameters' of a narrow residual network must be a whole number, as in {RESIDUAL}@11410. "
+                f"Got {parameters!r} instead."
+            )
+    elif at or name not in _DESIGNS:
+        known = [*_DESIGNS, f"{RESIDUAL}@11410"]
+        raise UnknownNameError(f"'{name}' is no network of the zoo. {nearest_names(name, known)}")
 
 
 def _first(channels: int, width: int, window: int, stride: int, biased: bool = False) -> nn.Conv2d:

@@ -27,6 +27,20 @@ class ErrorRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrownRow:
+    """A network before or after it was grown or compressed."""
+
+    who: str
+    parameters: int
+    macs: int
+    score: float | None
+    validation_error: float | None
+    """None: not known for these images."""
+    test_error: float | None
+    """None: not known for these images."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class DistanceRow:
     """An atom of the dictionary, seen from the task."""
 
@@ -162,6 +176,7 @@ def error_rows(result: Result) -> tuple[ErrorRow, ...]:
             balanced_error=metrics.test_balanced_error,
             interval=wilson(wrong_answers(result), result.task.test),
         ),
+        *_control_rows(result),
         ErrorRow(
             who="logistic regression",
             error=metrics.baseline_error,
@@ -173,6 +188,44 @@ def error_rows(result: Result) -> tuple[ErrorRow, ...]:
             error=metrics.constant_error,
             balanced_error=metrics.constant_balanced_error,
             interval=None,
+        ),
+    )
+
+
+def _control_rows(result: Result) -> tuple[ErrorRow, ...]:
+    if (control := result.control) is None:
+        return ()
+    row = ErrorRow(
+        who="random search",
+        error=control.test_error,
+        balanced_error=control.test_balanced_error,
+        interval=wilson(round(control.test_error * result.task.test), result.task.test),
+    )
+    return (row,)
+
+
+def grown_rows(result: Result) -> tuple[GrownRow, ...]:
+    """The network before and after it was grown or compressed; none after a search."""
+    grown = result.grown
+    if grown is None:
+        return ()
+    recorded = grown.recorded if grown.recorded is not None and grown.recorded.same_images else None
+    return (
+        GrownRow(
+            who="before",
+            parameters=grown.before.parameters,
+            macs=grown.before.macs,
+            score=grown.before.score,
+            validation_error=None if recorded is None else recorded.validation_error,
+            test_error=None if recorded is None else recorded.test_error,
+        ),
+        GrownRow(
+            who="after",
+            parameters=grown.after.parameters,
+            macs=grown.after.macs,
+            score=grown.after.score,
+            validation_error=result.metrics.validation_error,
+            test_error=result.metrics.test_error,
         ),
     )
 

@@ -75,6 +75,20 @@ def inheritance(result: Result) -> str:
     return f"Of {tasks}, the search inherited from {which} {taken}: {listed(names)}."
 
 
+def transformation(result: Result) -> str:
+    """What a network became that was grown or compressed, in a few sentences; empty after a search."""
+    grown = result.grown
+    if grown is None:
+        return ""
+    size = f"{grown.before.parameters:,} parameters"
+    began = f"It began with {grown.origin}, of {size}, to {grown.aim} it for this task."
+    if not grown.differences:
+        return f"{began} No candidate was found better: the network stayed as it was."
+    share = f"{grown.after.parameters / grown.before.parameters:.2g}"
+    parts = "; ".join(grown.differences)
+    return f"{began} What was found has {share} times as many. {parts[0].upper()}{parts[1:]}."
+
+
 def percent(share: float, images: int) -> str:
     """A share as per cent, with the decimals that so many images can tell apart."""
     decimals = 1 if images <= 1000 else 2
@@ -140,4 +154,17 @@ def memory(result: Result) -> str:
     return (
         f"{text}, in multiply-adds as much as {known.searches:.2g} searches like this one (final trainings left out): "
         "they have paid back once they made so many searches needless."
+    )
+
+
+def beside(result: Result) -> str:
+    """What random search beside was given and what it found, two sentences; empty if nobody asked for it."""
+    if (control := result.control) is None:
+        return ""
+    spent = next((p.macs for p in result.ledger.phases if p.phase == "search"), 0) if result.ledger else 0
+    share = f", {control.spent / spent:.0%} of what this search spent" if spent else ""
+    return (
+        f"Random search had the same space, images and recipe and tried {control.candidates} candidates for "
+        f"{control.spent:.3g} multiply-adds{share}. Its network has {control.parameters:,} parameters; one run of each "
+        "says little of which is better."
     )

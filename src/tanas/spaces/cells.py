@@ -3,6 +3,9 @@
 Cells that compute the same by their graph count once. A cell is a topology (which edges are alive) with an
 operation other than zero on each edge, and two of them are the same if a symmetry of the topology turns one
 into the other. So there are as many cells as there are orbits under the symmetries (Burnside's lemma).
+
+How many edges can end in a node is said by `inputs`: at most so many if edges may be absent; else exactly so
+many, or all that can where a node has fewer nodes before it. None: all that can.
 """
 
 from __future__ import annotations
@@ -51,44 +54,84 @@ class Topology:
 
 
 @lru_cache(maxsize=16)
-def topologies(nodes: int, *, absent: bool) -> tuple[Topology, ...]:
+def topologies(nodes: int, *, absent: bool, inputs: int | None = None) -> tuple[Topology, ...]:
     """The topologies of cells in the complete DAG, none isomorphic to another.
 
     Args:
         nodes: of the complete DAG; a topology may leave inner ones unused.
-        absent: whether edges may be absent. If not, there is only the complete DAG itself.
+        absent: whether edges may be absent. If not, and without `inputs`, there is only the complete DAG itself.
+        inputs: edges into a node; see the module.
     """
-    every = [(a, b) for b in range(nodes) for a in range(b)]
-    if not absent:
-        return (_topology(Cell(nodes, tuple((a, b, "any") for a, b in every))),)
+    starts = [
+        [
+            chosen
+            for size in degrees(end, absent=absent, inputs=inputs)
+            for chosen in combinations(range(end), size)
+        ]
+        for end in range(1, nodes)
+    ]
     distinct = {
-        Cell(nodes, tuple((a, b, "any") for a, b in chosen)).canonical()
-        for size in range(1, len(every) + 1)
-        for chosen in combinations(every, size)
+        Cell(nodes, tuple((a, b, "any") for b, of in enumerate(chosen, start=1) for a in of)).canonical()
+        for chosen in product(*starts)
     }
     return tuple(_topology(cell) for cell in sorted(distinct) if cell.edges)
 
 
-def count_cells(nodes: int, operations: tuple[str, ...]) -> int:
+def degrees(node: int, *, absent: bool, inputs: int | None) -> tuple[int, ...]:
+    """How many edges can end in a node.
+
+    Args:
+        node: its number, that of the nodes before it.
+        absent: whether edges may be absent.
+        inputs: edges into a node; see the module.
+    """
+    most = node if inputs is None else min(node, inputs)
+    return tuple(range(most + 1)) if absent else (most,)
+
+
+def holds_cell(cell: Cell, nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> bool:
+    """Whether a cell is one of those that `enumerate_cells` lists.
+
+    Args:
+        cell: in canonical form.
+        nodes: of the complete DAG.
+        operations: that an edge can hold; with zero among them, edges may be absent.
+        inputs: edges into a node; see the module.
+    """
+    if not cell.edges or cell.nodes > nodes or any(name not in operations for _, _, name in cell.edges):
+        return False
+    absent = ZERO in operations
+    into = [sum(b == end for _, b, _ in cell.edges) for end in range(cell.nodes)]
+    if any(into[end] not in degrees(end, absent=absent, inputs=inputs) for end in range(1, cell.nodes)):
+        return False
+    # without absent edges, a node can only be unused where enough others are left for the output
+    return absent or cell.nodes == nodes or (inputs is not None and cell.nodes > inputs)
+
+
+def count_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> int:
     """How many canonical, connected cells there are.
 
     Args:
         nodes: of the complete DAG.
         operations: that an edge can hold; with zero among them, edges may be absent.
+        inputs: edges into a node; see the module.
     """
     live = _live(operations)
-    return sum(_count(topology, len(live)) for topology in topologies(nodes, absent=ZERO in operations))
+    forms = topologies(nodes, absent=ZERO in operations, inputs=inputs)
+    return sum(_count(topology, len(live)) for topology in forms)
 
 
-def draw_cell(nodes: int, operations: tuple[str, ...], generator: np.random.Generator) -> Cell:
+def draw_cell(
+    nodes: int, operations: tuple[str, ...], generator: np.random.Generator, *, inputs: int | None = None
+) -> Cell:
     """A canonical cell, each with the same probability.
 
     A topology is drawn by its number of cells, then a symmetry with operations that it leaves as they are.
     Every orbit has as many such pairs as there are symmetries, so no draw needs to be rejected.
     """
     live = _live(operations)
-    forms = topologies(nodes, absent=ZERO in operations)
-    topology = forms[_draw(_shares(nodes, ZERO in operations, len(live)), generator)]
+    forms = topologies(nodes, absent=ZERO in operations, inputs=inputs)
+    topology = forms[_draw(_shares(nodes, ZERO in operations, inputs, len(live)), generator)]
     symmetry = topology.symmetries[0]
     if len(topology.symmetries) > 1:
         fixed = np.array([float(len(live)) ** len(topology.cycles(g)) for g in topology.symmetries])
@@ -101,9 +144,9 @@ def draw_cell(nodes: int, operations: tuple[str, ...], generator: np.random.Gene
     return topology.cell(tuple(names))
 
 
-def enumerate_cells(nodes: int, operations: tuple[str, ...]) -> Iterator[Cell]:
+def enumerate_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> Iterator[Cell]:
     """Every canonical, connected cell once, small topologies first."""
-    for topology in topologies(nodes, absent=ZERO in operations):
+    for topology in topologies(nodes, absent=ZERO in operations, inputs=inputs):
         for names in product(_live(operations), repeat=len(topology.pairs)):
             images = (tuple(names[place] for place in g) for g in topology.symmetries[1:])
             if all(names <= image for image in images):  # the least stands for its orbit
@@ -133,8 +176,9 @@ def _count(topology: Topology, operations: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _shares(nodes: int, absent: bool, operations: int) -> NDArray[np.float64]:
-    counts = [_count(topology, operations) for topology in topologies(nodes, absent=absent)]
+def _shares(nodes: int, absent: bool, inputs: int | None, operations: int) -> NDArray[np.float64]:
+    forms = topologies(nodes, absent=absent, inputs=inputs)
+    counts = [_count(topology, operations) for topology in forms]
     return np.cumsum(np.array(counts, dtype=np.float64)) / sum(counts)
 
 

@@ -5,54 +5,75 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations, product
 
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO
 from tanas.networks.skeleton import Skeleton
 
 
-def cells_with_another_edge(cell: Cell, operations: tuple[str, ...]) -> tuple[Cell, ...]:
+def cells_with_another_edge(
+    cell: Cell, operations: tuple[str, ...], *, moves: bool = False
+) -> tuple[Cell, ...]:
     """Cells in which one edge has another operation, appears, or (with zero among the operations) goes.
 
     Args:
         cell: in canonical form.
         operations: that an edge can hold.
+        moves: whether an edge can also come from another node, with the operation that it has.
 
     Returns:
         Each once, in canonical form and sorted; without the cell itself and those that connect nothing.
     """
     held = {(a, b): name for a, b, name in cell.edges}
-    changed = set()
-    for end in range(cell.nodes):
-        for start in range(end):
-            for name in operations:
-                edges = {**held, (start, end): name}
-                changed.add(Cell(cell.nodes, tuple((a, b, n) for (a, b), n in edges.items())).canonical())
+    pairs = [(start, end) for end in range(cell.nodes) for start in range(end)]
+    edges = [{**held, pair: name} for pair in pairs for name in operations]
+    if moves:
+        for (start, end), name in held.items():
+            left = {pair: other for pair, other in held.items() if pair != (start, end)}
+            edges += [{**left, (to, end): name} for to in range(end) if (to, end) not in held]
+    changed = {Cell(cell.nodes, tuple((a, b, n) for (a, b), n in one.items())).canonical() for one in edges}
     return tuple(sorted(one for one in changed if one.connected and one != cell))
 
 
-def cells_grown(cell: Cell, nodes: int, operations: tuple[str, ...]) -> tuple[Cell, ...]:
-    """Cells in which one more node joins, with one edge to it and one from it.
+def cells_grown(
+    cell: Cell, nodes: int, operations: tuple[str, ...], *, inputs: int | None = None
+) -> tuple[Cell, ...]:
+    """Cells in which one more node joins.
+
+    Where edges may be absent, it joins with one edge to it and one from it. Where they may not, as many edges
+    end in it as in any node, and one edge of a later node, its operation kept, comes from it instead.
 
     Args:
         cell: in canonical form.
         nodes: most that a cell can have.
-        operations: that an edge can hold; without zero, all edges are there and none can join.
+        operations: that an edge can hold; without zero and without `inputs`, all edges are there and none can join.
+        inputs: edges into a node; see `SearchSpace`.
 
     Returns:
         Each once, in canonical form and sorted.
     """
-    if cell.nodes >= nodes or ZERO not in operations:
+    if cell.nodes >= nodes or (ZERO not in operations and inputs is None):
         return ()
     live = [name for name in operations if name != ZERO]
     grown = set()
+    if ZERO not in operations and inputs is not None:
+        for taken, end, name in cell.edges:
+            # it takes the number of `end`, which moves up with those above
+            rest = [edge for edge in cell.edges if edge != (taken, end, name)]
+            moved = [(a + (a >= end), b + (b >= end), of) for a, b, of in rest]
+            for starts in combinations(range(end), min(end, inputs)):
+                for into in product(live, repeat=len(starts)):
+                    joined = [(a, end, of) for a, of in zip(starts, into, strict=True)]
+                    grown.add(Cell(cell.nodes + 1, (*moved, *joined, (end, end + 1, name))).canonical())
+        return tuple(sorted(grown))
     for start in range(cell.nodes - 1):
-        joined = start + 1  # takes this number; those above move up
+        joined_at = start + 1  # takes this number; those above move up
         moved = [(a + (a > start), b + (b > start), name) for a, b, name in cell.edges]
-        for end in range(joined + 1, cell.nodes + 1):
-            for into in live:
+        for end in range(joined_at + 1, cell.nodes + 1):
+            for to in live:
                 for out in live:
-                    edges = (*moved, (start, joined, into), (joined, end, out))
+                    edges = (*moved, (start, joined_at, to), (joined_at, end, out))
                     grown.add(Cell(cell.nodes + 1, edges).canonical())
     return tuple(sorted(grown))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from tanas.errors import check_choice, check_range
+from tanas.errors import SettingError, check_choice, check_range
 from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
@@ -38,6 +38,14 @@ class Inheritance:
     """d(atom -> task)."""
     architectures: tuple[ScoredArchitecture, ...]
     """All that were seen for it, in any order."""
+    counts_as: float | None = None
+    """The distance by which it counts in a prior; None: its own. The atoms of a control count as the nearest ones do
+    in whose place they stand, so that it differs in who is inherited from and in nothing else."""
+
+    @property
+    def weighed_at(self) -> float:
+        """The distance by which it counts."""
+        return self.distance if self.counts_as is None else self.counts_as
 
     def best(self, most: int) -> tuple[ScoredArchitecture, ...]:
         """Its scored architectures that differ, best first; of equal ones the smaller first."""
@@ -148,19 +156,20 @@ def _union(
     given = [architecture for _, architectures in gifts for architecture in architectures]
     operations = {name for one in given for _, _, name in one.cell.edges}
     nodes = max(base.nodes, *(one.cell.nodes for one in given))
-    if ZERO in base.operations or any(len(one.cell.edges) < nodes * (nodes - 1) // 2 for one in given):
-        operations.add(ZERO)
     inherited = replace(
         base,
         name=f"{base.name}+union",
-        operations=tuple(operations),
+        operations=tuple(operations | ({ZERO} & {*base.operations})),
         nodes=nodes,
+        inputs=None if base.inputs is None else max(base.inputs, *(one.cell.most_inputs for one in given)),
         skeletons=tuple(one.skeleton for one in given),
     )
+    if not all(inherited.contains(one) for one in given):  # some lack edges that all others have
+        inherited = replace(inherited, operations=(*operations, ZERO))
     fitting = inherited.fitting_skeletons(shape, classes)
     dropped = len(inherited.skeletons) - len(fitting)
     space = replace(inherited, skeletons=fitting or base.skeletons)
-    if not fitting and not space.fitting_skeletons(shape, classes):
+    if not fitting and not _admits_any(space, shape, classes):
         return _base(base, "what the related atoms have breaks the limits for this task's images")
     allowed = [one for one in given if space.contains(one) and space.allows(one, shape, classes)]
     nearest = gifts[0][1]
@@ -197,13 +206,19 @@ def _prior(
         passed += len(best) - len(usable)
         if usable:
             gifts.append((neighbour, usable))
-            evidence += weighed(neighbour.distance, usable)
+            evidence += weighed(neighbour.weighed_at, usable)
     if not gifts:
         who = "no related atom has a scored architecture" if neighbours else "no atom is related"
         if passed:
             who = f"no scored architecture of a related atom has only what the space '{base.name}' has"
         return _base(base, who)
-    prior = learn_prior(evidence, nodes=base.nodes, operations=base.operations, skeletons=base.skeletons)
+    prior = learn_prior(
+        evidence,
+        nodes=base.nodes,
+        operations=base.operations,
+        skeletons=base.skeletons,
+        inputs=base.inputs,
+    )
     space = replace(base, name=f"{base.name}+prior", prior=prior)
     seed = next(
         (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
@@ -304,6 +319,15 @@ def _usable(architecture: Architecture) -> bool:
 def _fits_cells(architecture: Architecture, base: SearchSpace) -> bool:
     """Whether the cell, which is canonical, is one of the space's, whatever the skeleton."""
     return base.contains(replace(architecture, skeleton=base.skeletons[0]))
+
+
+def _admits_any(space: SearchSpace, shape: Shape, classes: int) -> bool:
+    """Whether anything of a space stays within its limits."""
+    try:
+        space.check_limits(shape, classes)
+    except SettingError:
+        return False
+    return True
 
 
 def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:

@@ -107,7 +107,76 @@ def nas_bench_201() -> SearchSpace:
     )
 
 
-_REGISTRY: dict[str, MakeSpace] = {STANDARD_SPACE: standard, "paper": paper, "nas-bench-201": nas_bench_201}
+def authors() -> SearchSpace:
+    """The cells of the authors' public code, which are not those of the paper, in the skeleton of `paper`.
+
+    3 nodes and 3 edges, none of them absent: 343 cells. Its operations are the larger kernels of DARTS' list beside
+    the paper's, a max-pooling with a window of 3 and a 7x1 followed by a 1x7 convolution; there is no zero.
+
+    That code has no skeleton: its network is one cell of one channel, the two edges into the output put side by
+    side, and a linear layer on all pixels. Here an output is the sum of its edges, as in the paper, and the cells
+    stand in three stages of 16, 32 and 64 channels.
+
+    Source: the code published with the paper (model_FUSE.py of lephuoccat/Task-Aware-NAS).
+    """
+    return SearchSpace(
+        name="authors",
+        operations=(
+            "sep_conv_3x3",
+            "sep_conv_5x5",
+            "dil_conv_3x3",
+            "dil_conv_5x5",
+            "max_pool_3x3",
+            "identity",
+            "conv_7x1_1x7",
+        ),
+        nodes=3,
+        skeletons=paper().skeletons,
+    )
+
+
+def darts() -> SearchSpace:
+    """Cells of the DARTS kind: each node keeps exactly two edges, each from another node before it.
+
+    Input, four nodes between and output; seven operations, no zero (DARTS drops it when it takes the cell out of its
+    relaxation). 1.2 thousand million cells differ. What is different from the published space:
+
+    - A cell has one input, the cell before it; there it also has the one before that. So the first of the nodes
+      between has one edge, and the second takes its two from the input and the first.
+    - The output is a node like the others, the sum of two edges; there it is all nodes between, put side by side.
+      So a node can be unused here, and then it is left out.
+    - One cell is found for the whole network; there two are, one for keeping and one for halving the resolution. Here
+      the resolution is halved between stages, by max-pooling.
+    - A separable convolution is applied once; there twice in a row.
+    - The skeleton is of a size for laptops, 8, 16 and 32 channels and two cells a stage; there it is 20 cells of 36
+      channels, doubled at each halving.
+
+    Source: Liu, Simonyan and Yang, DARTS, ICLR 2019, sections 2.1 and 3.1.
+    """
+    return SearchSpace(
+        name="darts",
+        operations=(
+            "sep_conv_3x3",
+            "sep_conv_5x5",
+            "dil_conv_3x3",
+            "dil_conv_5x5",
+            "max_pool_3x3",
+            "avg_pool_3x3",
+            "identity",
+        ),
+        nodes=6,
+        inputs=2,
+        skeletons=(Skeleton(widths=(8, 16, 32), cells=(2, 2, 2), reductions=(False, True, True)),),
+    )
+
+
+_REGISTRY: dict[str, MakeSpace] = {
+    STANDARD_SPACE: standard,
+    "paper": paper,
+    "authors": authors,
+    "nas-bench-201": nas_bench_201,
+    "darts": darts,
+}
 
 SPACES: Mapping[str, MakeSpace] = MappingProxyType(_REGISTRY)
 """What makes each named space, by its name."""

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO
 from tanas.networks.skeleton import Skeleton
+from tanas.spaces.cells import degrees
 
 SMOOTHING = 1.0
 """Weight of the base space beside what was learnt. The best architecture of an atom at distance 0 weighs 1, so
@@ -42,6 +44,8 @@ class ArchitecturePrior:
     Cells: each edge of the complete DAG has probabilities of its own, by its position in the canonical form,
     in which a cell of fewer nodes keeps its first nodes and its output is the last one. A cell's probability is
     in proportion to the product over all edges; an absent edge counts as zero. Skeletons: each has a share.
+
+    With `inputs`, edges are absent whatever the operations are, so each has a probability of zero too.
     """
 
     nodes: int
@@ -49,11 +53,18 @@ class ArchitecturePrior:
     operations: tuple[str, ...]
     """Sorted; those of the space."""
     edges: tuple[tuple[float, ...], ...]
-    """Of each operation, for the edges (0,1), (0,2), (1,2), (0,3) and so on; each row sums to 1."""
+    """Of each of `names`, for the edges (0,1), (0,2), (1,2), (0,3) and so on; each row sums to 1."""
     skeletons: tuple[Skeleton, ...]
     """Sorted; those of the space."""
     shares: tuple[float, ...]
     """Of each skeleton; they sum to 1."""
+    inputs: int | None = None
+    """Edges into a node, those of the space; None: as many as there are nodes before it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What an edge can be: the operations, sorted, zero among them if edges are absent."""
+        return names_of(self.operations, self.inputs)
 
     def __post_init__(self) -> None:
         rows = (*self.edges, self.shares)
@@ -93,11 +104,10 @@ class ArchitecturePrior:
         Every edge is drawn on its own. Of the many that are the same cell only the canonical one is taken, so a
         cell's probability does not depend on how many ways there are to number it.
         """
-        held = {}
-        for pair, row in zip(pairs_of(self.nodes), self._cumulated, strict=True):
-            held[pair] = self.operations[
-                min(int(np.searchsorted(row, generator.random(), "right")), len(row) - 1)
-            ]
+        names, held = self.names, {}
+        for pair, row in zip(self._drawn_pairs(generator), self._cumulated, strict=True):
+            if pair is not None:
+                held[pair] = names[_position(row, generator)]
         drawn = Cell(self.nodes, tuple((a, b, name) for (a, b), name in held.items()))
         if not drawn.connected:
             return None
@@ -107,18 +117,54 @@ class ArchitecturePrior:
 
     def probability(self, edge: tuple[int, int], operation: str) -> float:
         """Of an operation on an edge, (from, to) in the complete DAG."""
-        return self.edges[pairs_of(self.nodes).index(edge)][self.operations.index(operation)]
+        return self.edges[pairs_of(self.nodes).index(edge)][self.names.index(operation)]
+
+    def _drawn_pairs(self, generator: np.random.Generator) -> Sequence[tuple[int, int] | None]:
+        """The edges that get an operation, None for the others: all, or with `inputs` as many a node as end there."""
+        every = pairs_of(self.nodes)
+        if self.inputs is None:
+            return every
+        chosen = set[tuple[int, int]]()
+        for end, (sets, cumulated) in enumerate(self._starts, start=1):
+            chosen.update((start, end) for start in sets[_position(cumulated, generator)])
+        return [pair if pair in chosen else None for pair in every]
+
+    @cached_property
+    def _starts(self) -> tuple[tuple[tuple[tuple[int, ...], ...], np.ndarray], ...]:
+        """For each node but the input, the sets of nodes that edges can come from, and their cumulated shares.
+
+        A set's share is the product of what the edges are likely to be, live or absent. Where a space has no absent
+        edges an inner node can still be unused, so it can have none.
+        """
+        absent = dict(
+            zip(pairs_of(self.nodes), (row[self.names.index(ZERO)] for row in self.edges), strict=True)
+        )
+        found = []
+        for end in range(1, self.nodes):
+            sizes = set(degrees(end, absent=ZERO in self.operations, inputs=self.inputs))
+            if end < self.nodes - 1:
+                sizes.add(0)
+            sets = tuple(starts for size in sorted(sizes) for starts in combinations(range(end), size))
+            weights = [
+                math.prod(1 - absent[at, end] if at in starts else absent[at, end] for at in range(end))
+                for starts in sets
+            ]
+            found.append((sets, np.cumsum(weights) / sum(weights)))
+        return tuple(found)
 
     @cached_property
     def _logs(self) -> tuple[dict[str, float], ...]:
         return tuple(
-            {name: math.log(share) for name, share in zip(self.operations, row, strict=True)}
-            for row in self.edges
+            {name: math.log(share) for name, share in zip(self.names, row, strict=True)} for row in self.edges
         )
 
     @cached_property
     def _cumulated(self) -> tuple[np.ndarray, ...]:
-        return tuple(np.cumsum(row) for row in self.edges)
+        """Cumulated shares of the names on each edge; with `inputs`, of those of an edge that is there."""
+        if self.inputs is None:
+            return tuple(np.cumsum(row) for row in self.edges)
+        live = np.array([name != ZERO for name in self.names])
+        return tuple(np.cumsum(live * row) / (live * row).sum() for row in np.array(self.edges))
 
     @cached_property
     def _log_shares(self) -> dict[Skeleton, float]:
@@ -132,6 +178,7 @@ def learn_prior(
     operations: tuple[str, ...],
     skeletons: tuple[Skeleton, ...],
     smoothing: float = SMOOTHING,
+    inputs: int | None = None,
 ) -> ArchitecturePrior:
     """Learns which operations, widths, depths, reductions and stems did well, as far as a space has them.
 
@@ -147,6 +194,7 @@ def learn_prior(
         operations: of the space.
         skeletons: of the space.
         smoothing: weight of the space itself, above 0.
+        inputs: edges into a node, of the space.
     """
     check_range(smoothing, "smoothing", "learn_prior", low=0, open_ends=True)
     operations, skeletons = tuple(sorted(operations)), tuple(sorted(skeletons))
@@ -156,12 +204,13 @@ def learn_prior(
         for cell, weight in cells
         if cell.nodes <= nodes and all(name in operations for _, _, name in cell.edges)
     ]
-    uniform = dict.fromkeys(operations, 1 / len(operations))
+    names = names_of(operations, inputs)
+    uniform = dict.fromkeys(names, 1 / len(names))
     edges = []
     for pair in pairs_of(nodes):
         heard = [(held.get(pair, ZERO), weight) for held, weight in usable]
         shares = _smoothed(heard, uniform, smoothing)
-        edges.append(tuple(shares[name] for name in operations))
+        edges.append(tuple(shares[name] for name in names))
 
     base = _frequencies((one, 1.0) for one in skeletons)
     given = _frequencies((one.architecture.skeleton, one.weight) for one in evidence)
@@ -179,7 +228,13 @@ def learn_prior(
         edges=tuple(edges),
         skeletons=skeletons,
         shares=tuple(weight / total for weight in weights),
+        inputs=inputs,
     )
+
+
+def names_of(operations: tuple[str, ...], inputs: int | None) -> tuple[str, ...]:
+    """What an edge can be, sorted: the operations, and zero where edges are absent since a node has only `inputs`."""
+    return operations if inputs is None else tuple(sorted({*operations, ZERO}))
 
 
 def pairs_of(nodes: int) -> tuple[tuple[int, int], ...]:
@@ -191,6 +246,11 @@ def placed(cell: Cell, nodes: int) -> dict[tuple[int, int], str]:
     """Where the edges of a canonical cell lie in a larger DAG: its output becomes the last node."""
     last = cell.nodes - 1
     return {(a, nodes - 1 if b == last else b): name for a, b, name in cell.edges}
+
+
+def _position(cumulated: np.ndarray, generator: np.random.Generator) -> int:
+    """A position, by cumulated shares; the last is 1 but for rounding."""
+    return min(int(np.searchsorted(cumulated, generator.random(), "right")), len(cumulated) - 1)
 
 
 def _smoothed(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,13 @@ from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.cells import MAX_NODES, count_cells, draw_cell, enumerate_cells
+from tanas.spaces.cells import MAX_NODES, count_cells, draw_cell, enumerate_cells, holds_cell, topologies
 from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_skeletons
 from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.latency import Latency
 from tanas.spaces.prior import ArchitecturePrior
+
+Limit = TypeVar("Limit", int, float)
 
 EXHAUSTIVE = 10_000
 """A space of at most so many architectures is listed to draw from it (0.3 s): nothing in it is missed."""
@@ -26,6 +31,14 @@ DRAWS_AT_LEAST = 20_000
 """Draws from a larger space before it counts as exhausted: 2 s. One allowed in a thousand is still found."""
 DRAWS_EACH = 200
 """More draws for each architecture asked for."""
+TOO_SLOW_AT_LEAST = 60
+"""Architectures that may turn out too slow in one draw before it counts as exhausted: some 2 s of measuring. One
+fast enough in twenty is still found (in 95 of 100 draws)."""
+TOO_SLOW_EACH = 20
+"""More of them for each architecture asked for."""
+FASTEST = 6
+"""Smallest architectures that are timed to know whether a limit of latency admits any: the one with the fewest
+multiply-adds is not always the fastest, since pooling and sums take time and count as none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +47,9 @@ class SearchSpace:
 
     A cell is a DAG of up to `nodes` nodes with one of the `operations` on each edge. With zero among
     them, edges (and so inner nodes) may be absent; without it, every cell is the complete DAG.
+
+    With `inputs`, at most so many edges end in a node; without zero among the operations exactly so many (all that
+    can, where a node has fewer before it), as in the cells of DARTS. A node that leads nowhere is then left out.
     """
 
     name: str
@@ -41,12 +57,18 @@ class SearchSpace:
     """Sorted, without repeats, zero included if edges may be absent."""
     nodes: int
     """Nodes of the complete DAG, input and output included: the paper's n."""
+    inputs: int | None = None
+    """Edges into a node; None: as many as there are nodes before it."""
     skeletons: tuple[Skeleton, ...]
     """Sorted, without repeats."""
     max_parameters: int | None = None
     """Most weights and biases; None: no limit."""
     max_macs: int | None = None
     """Most multiply-adds for one image of the task; None: no limit."""
+    max_latency_ms: float | None = None
+    """Most milliseconds that `latency` gives; None: no limit."""
+    latency: Latency | None = field(default=None, compare=False, repr=False)
+    """Says how long an architecture takes; needed for `max_latency_ms`. The space is as pure as it is."""
     prior: ArchitecturePrior | None = None
     """What is drawn more often, and what a mutation turns to; None: all alike. It leaves nothing out."""
 
@@ -68,15 +90,22 @@ class SearchSpace:
         if not self.skeletons:
             raise SettingError("The 'skeletons' of SearchSpace must be at least one. Got none instead.")
         check_range(self.nodes, "nodes", "SearchSpace", low=2, high=MAX_NODES)
-        for field in ("max_parameters", "max_macs"):
-            if (limit := getattr(self, field)) is not None:
-                check_range(limit, field, "SearchSpace", low=1)
+        for name in ("inputs", "max_parameters", "max_macs"):
+            if (limit := getattr(self, name)) is not None:
+                check_range(limit, name, "SearchSpace", low=1)
+        if self.max_latency_ms is not None:
+            check_range(self.max_latency_ms, "max_latency_ms", "SearchSpace", low=0, open_ends=True)
+            if self.latency is None:
+                raise SettingError(
+                    "The 'latency' of SearchSpace must say how long an architecture takes where 'max_latency_ms' is "
+                    "set. Got None instead. Give it a `tanas.spaces.latency.MeasuredLatency`."
+                )
         self._check_prior()
 
     @cached_property
     def cells(self) -> int:
         """How many cells differ: canonical and connected."""
-        return count_cells(self.nodes, self.operations)
+        return count_cells(self.nodes, self.operations, inputs=self.inputs)
 
     @property
     def size(self) -> int:
@@ -86,26 +115,19 @@ class SearchSpace:
     def contains(self, architecture: Architecture) -> bool:
         """Whether its canonical form is one of the space's, whatever it costs."""
         cell = architecture.cell.canonical()
-        complete = cell.nodes == self.nodes and len(cell.edges) == self.nodes * (self.nodes - 1) // 2
-        return (
-            architecture.skeleton in self._skeletons
-            and cell.connected
-            and cell.nodes <= self.nodes
-            and (complete or ZERO in self.operations)
-            and all(name in self.operations for _, _, name in cell.edges)
+        return architecture.skeleton in self._skeletons and holds_cell(
+            cell, self.nodes, self.operations, inputs=self.inputs
         )
 
     def allows(self, architecture: Architecture, shape: Shape, classes: int) -> bool:
         """Whether it stays within the limits, whether or not the space contains it.
 
         Args:
-            architecture: what to weigh.
+            architecture: what to weigh; it is timed last, and only if there is a limit of latency.
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
         """
-        if self.max_parameters is None and self.max_macs is None:
-            return True
-        return self._excess(cost_by_parts(architecture.canonical(), shape, classes)) <= 1
+        return self._affords(architecture, shape, classes) and self._fast_enough(architecture, shape, classes)
 
     def sample(
         self,
@@ -130,7 +152,8 @@ class SearchSpace:
         Returns:
             `count` of them in canonical form; fewer if no more are left. (In a space of more than
             `EXHAUSTIVE` whose limits are so tight that the draws find too few, the smallest
-            architecture of each skeleton is taken before it counts as exhausted.)
+            architecture of each skeleton is taken before it counts as exhausted. So it is in any space
+            if `TOO_SLOW_AT_LEAST` and more of those drawn are slower than the limit of latency.)
 
         Raises:
             SettingError: the limits admit nothing; the message has the figures of the smallest architecture.
@@ -138,33 +161,71 @@ class SearchSpace:
         check_range(count, "count", "SearchSpace.sample", low=0)
         excluded = {architecture.canonical() for architecture in without}
         generator = seed.numpy()
-        if self.size <= EXHAUSTIVE:
-            allowed = [one for one in self._every() if self.allows(one, shape, classes)]
-            if not allowed:
-                raise self._refusal(shape, classes)
-            left = [one for one in allowed if one not in excluded]
-            return tuple(left[place] for place in self._order(left, generator)[:count])
-        if not self.fitting_skeletons(shape, classes):
-            raise self._refusal(shape, classes)
+        self.check_limits(shape, classes)
+        slow = TOO_SLOW_AT_LEAST + TOO_SLOW_EACH * count  # so many are left to be timed in vain
         found: dict[Architecture, None] = {}
-        for _ in range(DRAWS_AT_LEAST + DRAWS_EACH * count):
-            if len(found) == count:
+        for drawn in self._affordable(
+            excluded, generator, shape, classes, DRAWS_AT_LEAST + DRAWS_EACH * count
+        ):
+            if len(found) == count or slow == 0:
                 break
-            drawn = self._draw(generator)
-            if drawn is not None and drawn not in excluded and self.allows(drawn, shape, classes):
+            if drawn in found:
+                continue
+            if self._fast_enough(drawn, shape, classes):
                 found[drawn] = None
-        if len(found) < count:
-            small = [one for one in self._smallest(shape, classes) if self.allows(one, shape, classes)]
-            found |= dict.fromkeys(one for one in small if one not in excluded)
-        return tuple(found)[:count]
+            else:
+                slow -= 1
+        if len(found) < count and (slow == 0 or self.size > EXHAUSTIVE):
+            small = [
+                one for one in self._smallest(shape, classes) if one not in excluded and one not in found
+            ]
+            if self.max_latency_ms is not None:
+                small = small[: TOO_SLOW_AT_LEAST + TOO_SLOW_EACH * count]
+            allowed = (one for one in small if self.allows(one, shape, classes))
+            found |= dict.fromkeys(islice(allowed, count - len(found)))
+        return tuple(found)
+
+    def check_limits(self, shape: Shape, classes: int) -> None:
+        """Refuses limits that admit nothing.
+
+        Whether a limit of latency does is told from the `FASTEST` smallest architectures.
+
+        Args:
+            shape: (channels, height, width) of the task's images.
+            classes: number of logits.
+
+        Raises:
+            SettingError: the message has the figures of the smallest architecture.
+        """
+        if self.max_parameters is None and self.max_macs is None and self.max_latency_ms is None:
+            return
+        small = self._smallest(shape, classes)
+        affordable = [one for one in small if self._affords(one, shape, classes)]
+        if not affordable and not (
+            self.size <= EXHAUSTIVE and any(self._affords(one, shape, classes) for one in self._every())
+        ):
+            raise self._refusal(shape, classes)
+        if self.latency is None or self.max_latency_ms is None:
+            return
+        taken_ms = []
+        for one in (affordable or small)[:FASTEST]:
+            taken_ms.append(self.latency(one, shape, classes))
+            if taken_ms[-1] <= self.max_latency_ms:
+                return
+        raise SettingError(
+            f"The 'max_latency_ms' of {self.max_latency_ms:g} of the search space '{self.name}' admits nothing: for "
+            f"images of {'x'.join(map(str, shape))} and {classes} classes the fastest of its smallest architectures "
+            f"takes {min(taken_ms):.3g} ms to answer one image here. Raise the limit to more than that."
+        )
 
     def mutate(self, architecture: Architecture, *, seed: Seed, shape: Shape, classes: int) -> Architecture:
         """Another architecture of the space, within its limits, by one change.
 
-        One of three, each as likely where it is possible: an edge gets another operation, appears or goes;
-        an unused node joins by two edges (one edge alone would be dead); or one field of the skeleton changes
-        to the nearest other that the space has. Under a prior, what the kind of change can lead to is as likely
-        as the prior says. Where no single change stays inside, it is drawn afresh.
+        One of three, each as likely where it is possible: an edge gets another operation, appears, goes or, with
+        `inputs`, comes from another node; an unused node joins (by two edges, as one alone would be dead; without
+        absent edges by all that it needs, and takes the place of another before a later node); or one field of the
+        skeleton changes to the nearest other that the space has. Under a prior, what the kind of change can lead to
+        is as likely as the prior says. Where no single change stays inside, it is drawn afresh.
 
         Args:
             architecture: what to change; it need not be in the space.
@@ -173,15 +234,21 @@ class SearchSpace:
             classes: number of logits.
 
         Raises:
-            SettingError: the space has no other architecture.
+            SettingError: the space has no other architecture, or none was found that is fast enough.
         """
         parent = architecture.canonical()
         generator = seed.numpy()
         for kind in generator.permutation(3):
             changed = [one for one in self._changed(parent, int(kind)) if self.contains(one)]
-            for place in self._order(changed, generator):
-                if self.allows(changed[place], shape, classes):
-                    return changed[place]
+            within = (
+                changed[place]
+                for place in self._order(changed, generator)
+                if self._affords(changed[place], shape, classes)
+            )
+            timed = within if self.max_latency_ms is None else islice(within, TOO_SLOW_EACH)
+            for one in timed:
+                if self._fast_enough(one, shape, classes):
+                    return one
         drawn = self.sample(1, seed=seed.child("afresh"), shape=shape, classes=classes, without=(parent,))
         if not drawn:
             raise SettingError(
@@ -193,26 +260,38 @@ class SearchSpace:
     def union(self, other: SearchSpace) -> SearchSpace:
         """The least space that contains both: all operations, all skeletons, the looser limits.
 
-        Zero joins if one has only complete DAGs of fewer nodes than the other. It has no prior.
+        Zero joins if one has only complete DAGs of fewer nodes, or fewer edges into a node, than the other. It has
+        no prior.
         """
         operations = {*self.operations, *other.operations}
-        if self.nodes != other.nodes:
+        if (self.nodes, self._most_inputs) != (other.nodes, other._most_inputs):
             operations.add(ZERO)
         return SearchSpace(
             name=self.name if self.name == other.name else f"{self.name}+{other.name}",
             operations=tuple(operations),
             nodes=max(self.nodes, other.nodes),
+            inputs=_looser(self.inputs, other.inputs),
             skeletons=self.skeletons + other.skeletons,
             max_parameters=_looser(self.max_parameters, other.max_parameters),
             max_macs=_looser(self.max_macs, other.max_macs),
+            max_latency_ms=_looser(self.max_latency_ms, other.max_latency_ms),
+            latency=self.latency or other.latency,
         )
 
-    def limited(self, max_parameters: int | None = None, max_macs: int | None = None) -> SearchSpace:
+    def limited(
+        self,
+        max_parameters: int | None = None,
+        max_macs: int | None = None,
+        max_latency_ms: float | None = None,
+        latency: Latency | None = None,
+    ) -> SearchSpace:
         """The same with other limits; None leaves a limit as it is."""
         return replace(
             self,
             max_parameters=self.max_parameters if max_parameters is None else max_parameters,
             max_macs=self.max_macs if max_macs is None else max_macs,
+            max_latency_ms=self.max_latency_ms if max_latency_ms is None else max_latency_ms,
+            latency=self.latency if latency is None else latency,
         )
 
     def fitting_skeletons(self, shape: Shape, classes: int) -> tuple[Skeleton, ...]:
@@ -221,14 +300,56 @@ class SearchSpace:
         Args:
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
+
+        Returns:
+            sorted, as in the space. With a limit of latency the smallest of each is timed: not for spaces of hundreds.
         """
         return tuple(
-            one.skeleton for one in self._smallest(shape, classes) if self.allows(one, shape, classes)
+            sorted(one.skeleton for one in self._smallest(shape, classes) if self.allows(one, shape, classes))
         )
 
     def enumerate_cells(self) -> Iterator[Cell]:
         """Every canonical, connected cell once, small ones first. For small spaces: see `cells`."""
-        return enumerate_cells(self.nodes, self.operations)
+        return enumerate_cells(self.nodes, self.operations, inputs=self.inputs)
+
+    def _affords(self, architecture: Architecture, shape: Shape, classes: int) -> bool:
+        """Whether it stays within the limits of parameters and multiply-adds."""
+        if self.max_parameters is None and self.max_macs is None:
+            return True
+        return self._excess(cost_by_parts(architecture.canonical(), shape, classes)) <= 1
+
+    def _fast_enough(self, architecture: Architecture, shape: Shape, classes: int) -> bool:
+        """Whether it stays within the limit of latency; it is timed only if there is one."""
+        if self.max_latency_ms is None or self.latency is None:
+            return True
+        return self.latency(architecture, shape, classes) <= self.max_latency_ms
+
+    def _affordable(
+        self,
+        excluded: Collection[Architecture],
+        generator: np.random.Generator,
+        shape: Shape,
+        classes: int,
+        draws: int,
+    ) -> Iterator[Architecture]:
+        """What can be afforded and is not excluded, in a random order: each once, or (in a large space) drawn."""
+        if self.size <= EXHAUSTIVE:
+            left = [
+                one for one in self._every() if one not in excluded and self._affords(one, shape, classes)
+            ]
+            yield from (left[place] for place in self._order(left, generator))
+            return
+        for _ in range(draws):
+            drawn = self._draw(generator)
+            if drawn is not None and drawn not in excluded and self._affords(drawn, shape, classes):
+                yield drawn
+        if self.prior is not None:  # what it prefers is used up, or beyond the limits: the rest, all alike
+            yield from replace(self, prior=None)._affordable(excluded, generator, shape, classes, draws)
+
+    @property
+    def _most_inputs(self) -> int:
+        """Most edges into a node."""
+        return self.nodes - 1 if self.inputs is None else min(self.inputs, self.nodes - 1)
 
     @cached_property
     def _skeletons(self) -> frozenset[Skeleton]:
@@ -240,9 +361,9 @@ class SearchSpace:
             nearest = nearest_skeletons(parent.skeleton, self.skeletons)
             return [replace(parent, skeleton=skeleton) for skeleton in nearest]
         cells = (
-            cells_with_another_edge(parent.cell, self.operations)
+            cells_with_another_edge(parent.cell, self.operations, moves=self.inputs is not None)
             if kind == 0
-            else cells_grown(parent.cell, self.nodes, self.operations)
+            else cells_grown(parent.cell, self.nodes, self.operations, inputs=self.inputs)
         )
         return [replace(parent, cell=cell) for cell in cells]
 
@@ -257,7 +378,8 @@ class SearchSpace:
         """One of the space; None: under a prior, a draw that has to be repeated."""
         if self.prior is None:
             skeleton = self.skeletons[generator.integers(len(self.skeletons))]
-            return Architecture(skeleton=skeleton, cell=draw_cell(self.nodes, self.operations, generator))
+            drawn = draw_cell(self.nodes, self.operations, generator, inputs=self.inputs)
+            return Architecture(skeleton=skeleton, cell=drawn)
         place = int(np.searchsorted(self._shares, generator.random(), side="right"))
         skeleton = self.skeletons[min(place, len(self.skeletons) - 1)]  # the last share is 1 but for rounding
         cell = self.prior.draw_cell(generator)
@@ -286,30 +408,38 @@ class SearchSpace:
         prior = self.prior
         if prior is None:
             return
-        same = (prior.nodes, prior.operations) == (self.nodes, self.operations)
+        theirs = (prior.nodes, prior.operations, prior.inputs)
+        same = theirs == (self.nodes, self.operations, self.inputs)
         if not same or not set(self.skeletons) <= set(prior.skeletons):
             raise SettingError(
-                "The 'prior' of SearchSpace must be learnt for its own nodes, operations and skeletons. "
+                "The 'prior' of SearchSpace must be learnt for its own nodes, inputs, operations and skeletons. "
                 "Got that of another space instead. Learn it anew with `learn_prior`."
             )
 
     def _smallest(self, shape: Shape, classes: int) -> list[Architecture]:
-        """The architecture of each skeleton that comes nearest to the limits, or stays below them most."""
-        ends = [(a, b) for b in range(self.nodes) for a in range(b)]
-        if ZERO in self.operations:
-            ends = [(0, self.nodes - 1)]
+        """The architecture of each skeleton that comes nearest to the limits, or stays below them most.
+
+        Those with the fewest multiply-adds come first.
+        """
+        ends = [(0, self.nodes - 1)]  # without absent edges the first cell that there is, the others alike
+        if ZERO not in self.operations:
+            form = topologies(self.nodes, absent=False, inputs=self.inputs)[0]
+            ends = list(form.pairs)
+        nodes = 1 + max(b for _, b in ends)
         cells = [
-            Cell(self.nodes, tuple((a, b, name) for a, b in ends)).canonical()
+            Cell(nodes, tuple((a, b, name) for a, b in ends)).canonical()
             for name in self.operations
             if name != ZERO
         ]
-        return [
-            min(
-                (Architecture(skeleton=skeleton, cell=cell) for cell in cells),
-                key=lambda one: self._excess(cost_by_parts(one, shape, classes)),
-            )
-            for skeleton in self.skeletons
-        ]
+        smallest = []
+        for skeleton in self.skeletons:
+            costs = {
+                one: cost_by_parts(one, shape, classes)
+                for one in (Architecture(skeleton=skeleton, cell=cell) for cell in cells)
+            }
+            least = min(costs, key=lambda one: (self._excess(costs[one]), costs[one].macs))
+            smallest.append((costs[least].macs, least))
+        return [one for _, one in sorted(smallest)]
 
     def _excess(self, cost: Cost) -> float:
         """The share of its limits that a cost takes; above 1 it breaks one."""
@@ -322,8 +452,8 @@ class SearchSpace:
         costs = [cost_by_parts(one, shape, classes) for one in self._smallest(shape, classes)]
         least = min(costs, key=self._excess)
         limits = [
-            f"'{field}' of {limit:,}"
-            for field, limit in (("max_parameters", self.max_parameters), ("max_macs", self.max_macs))
+            f"'{name}' of {limit:,}"
+            for name, limit in (("max_parameters", self.max_parameters), ("max_macs", self.max_macs))
             if limit is not None
         ]
         return SettingError(
@@ -333,5 +463,5 @@ class SearchSpace:
         )
 
 
-def _looser(one: int | None, other: int | None) -> int | None:
+def _looser(one: Limit | None, other: Limit | None) -> Limit | None:
     return None if one is None or other is None else max(one, other)

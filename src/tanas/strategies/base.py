@@ -43,7 +43,8 @@ class Ledger:
     macs: int = 0
     """Multiply-adds of all trainings, forward and backward."""
     images: tuple[tuple[str, int], ...] = ()
-    """(key, training images seen) of every candidate that was trained, in the order of their first training."""
+    """(key, training images seen) of every candidate that was trained, in the order of their first training; where
+    many architectures share weights, these have an entry of their own ('supernet 1')."""
 
     def plus(self, key: str, macs: int, images: int) -> Ledger:
         """With one more training of a candidate.
@@ -53,9 +54,19 @@ class Ledger:
             macs: multiply-adds of its answer to one image.
             images: that it was trained on; an image counts once an epoch.
         """
+        return self.spending(key, training_macs(macs, images), images)
+
+    def spending(self, key: str, macs: int, images: int) -> Ledger:
+        """With work that is no training of one architecture, such as that on weights which many share.
+
+        Args:
+            key: what was trained.
+            macs: multiply-adds of all of it, forward and backward.
+            images: that it was trained on; an image counts once an epoch.
+        """
         seen = dict(self.images)
         seen[key] = seen.get(key, 0) + images
-        return Ledger(macs=self.macs + training_macs(macs, images), images=tuple(seen.items()))
+        return Ledger(macs=self.macs + macs, images=tuple(seen.items()))
 
 
 def budget_refusal(budget_macs: int, needed: int) -> SettingError:
@@ -100,15 +111,15 @@ class Round:
     candidates are judged by scores."""
     winner: int
     """Position of the best candidate: arg max alpha; or the highest score, of equal ones the lowest loss, of those
-    the first."""
+    the first; or the lowest loss."""
     took_s: float
     """Wall-clock seconds."""
     scores: tuple[float | None, ...] = ()
-    """Validation performance l of each candidate after its own training; None: dropped. Empty where candidates
-    are judged by alpha."""
+    """Validation performance l of each candidate after its training; None: dropped. Empty where candidates are
+    judged by alpha."""
     losses: tuple[float | None, ...] = ()
-    """Cross-entropy of each candidate on the validation images, in nats, where it was judged by l: of equal l the
-    lower loss is the better; None: dropped."""
+    """Cross-entropy of each candidate on the validation images, in nats (`Judgement.loss`), where it was judged by l:
+    of equal l the lower loss is the better; None: dropped."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +133,7 @@ class RoundFinished(Event):
 
     def __str__(self) -> str:
         what, values = "l", self.round.scores
-        if self.round.stages:
+        if self.round.stages and not self.round.scores:
             what, values = "softmax(alpha)", self.round.stages[-1].weights
         pairs = zip(self.round.keys, values, strict=True)
         shown = ", ".join(f"{key[:6]} {'-' if value is None else f'{value:.2f}'}" for key, value in pairs)

@@ -1,8 +1,9 @@
-"""Regularized evolution: the best of a few is mutated, the oldest dies."""
+"""Regularized evolution: the best of a few is mutated, the oldest dies, however good it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
@@ -13,7 +14,7 @@ from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
 from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, Trial, search_by_score
+from tanas.strategies.trials import Asked, Trial, best_of, search_by_score
 from tanas.tasks.task import Task
 
 MUTATIONS = 20
@@ -30,7 +31,7 @@ class EvolutionConfig:
     population: int = 6
     """Architectures alive at a time."""
     sample: int = 3
-    """Members that are drawn from it; the best of them is the parent."""
+    """Draws from it, with replacement as in the paper; the best member drawn is the parent."""
     children: int = 2
     """Made from one state of the population, so that they can be trained side by side."""
 
@@ -41,10 +42,17 @@ class EvolutionConfig:
 
 @dataclass(frozen=True)
 class Evolution:
-    """Source: Real et al. 2019, "Regularized evolution for image classifier architecture search"."""
+    """Regularized (aging) evolution.
+
+    The paper trains a child that was tried before once more; here every child is new, so that nothing is spent twice.
+    A candidate whose loss was not finite never joins the population.
+
+    Source: Real et al. 2019, "Regularized evolution for image classifier architecture search", algorithm 1.
+    """
 
     config: EvolutionConfig = EvolutionConfig()
-    scoring: ScoringConfig = ScoringConfig()
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """The short training by which every candidate is judged."""
     name: str = "evolution"
 
     def search(
@@ -95,8 +103,7 @@ class Evolution:
         """Proposes the first population by chance, then mutations of the fit; see `Ask`."""
         if not trials:
             return drawn(asked, trials, count, seen, seed)
-        scored = [(trial.score, trial.architecture) for trial in trials if trial.score is not None]
-        alive = scored[-self.config.population :]  # the oldest has died
+        alive = [trial for trial in trials if trial.judgement is not None][-self.config.population :]
         made: list[Architecture] = []
         for number in range(count):
             child = self._child(asked, alive, seen | set(made), seed.child("child", number))
@@ -108,17 +115,26 @@ class Evolution:
     def _child(
         self,
         asked: Asked,
-        alive: list[tuple[float, Architecture]],
+        alive: Sequence[Trial],
         seen: frozenset[Architecture],
         seed: Seed,
     ) -> Architecture | None:
-        """A new architecture from the best of a sample; None if the space holds no new one."""
+        """A new architecture from the best of a sample; None if the space holds no new one.
+
+        Args:
+            asked: what the search was given.
+            alive: the population, the oldest first.
+            seen: what was tried.
+            seed: of the draws.
+        """
         fresh = asked.sample(1, seed.child("afresh"), seen)
         if not fresh:
             return None
-        count = min(self.config.sample, len(alive))
-        picked = seed.child("tournament").numpy().choice(len(alive), size=count, replace=False)
-        _, parent = max((alive[at] for at in sorted(picked)), key=lambda member: member[0])
+        drawn_at = seed.child("tournament").numpy().integers(len(alive), size=self.config.sample)
+        members = [alive[at] for at in sorted(drawn_at)]
+        best = best_of([member.judgement for member in members])
+        assert best is not None  # all that live were judged
+        parent = members[best].architecture
         task = asked.task
         for number in range(MUTATIONS):
             child = asked.space.mutate(

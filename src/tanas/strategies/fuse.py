@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
 from tanas.checkpoints import Checkpoint
-from tanas.errors import SearchError, check_range
+from tanas.errors import SearchError, check_choice, check_range
 from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Told
 from tanas.networks.architecture import Architecture, cost_of
-from tanas.networks.scoring import unscored
+from tanas.networks.scoring import Judgement, unscored
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
@@ -28,6 +29,12 @@ from tanas.strategies.base import (
 from tanas.strategies.mixture import Mixture
 from tanas.strategies.schedules import EqualWeights, Schedule
 from tanas.tasks.task import Task
+
+
+CHOICES = ("alpha", "loss", "performance")
+"""What makes a candidate the best of its round."""
+FINALS = ("last", "score")
+"""What makes an architecture the search's own choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +55,28 @@ class FuseConfig:
     """How w and alpha take turns: `EqualWeights` or `Alternating` (the paper's letter)."""
     warm_seed: bool = False
     """Whether the kept seed goes on with its trained weights. A head start that is no merit: off."""
+    choice: str = "alpha"
+    """The best of a round: 'alpha' (arg max alpha, the paper's), 'loss' (least loss of its own on the validation
+    images) or 'performance' (best l of its own there, of equal ones the least loss)."""
+    final: str = "last"
+    """The best of the search: 'last' (the winner of the last round, the paper's) or 'score' (the best score of the
+    fixed short training, which winners and the given seed get in any case: `score_winners`)."""
+    early_rounds: int = 0
+    """So many first rounds train on `early_images`."""
+    early_images: int = 1000
+    """Training images of an early round, at most: enough to tell the poor from the good."""
+
+    def images_in(self, number: int) -> int | None:
+        """Most training images in a round, counted from 0; None: all."""
+        if number >= self.early_rounds:
+            return self.images
+        return self.early_images if self.images is None else min(self.early_images, self.images)
 
     def __post_init__(self) -> None:
+        check_choice(self.choice, "choice", "FuseConfig", CHOICES)
+        check_choice(self.final, "final", "FuseConfig", FINALS)
+        check_range(self.early_rounds, "early_rounds", "FuseConfig", low=0)
+        check_range(self.early_images, "early_images", "FuseConfig", low=2)
         check_range(self.candidates, "candidates", "FuseConfig", low=2)
         check_range(self.rounds, "rounds", "FuseConfig", low=1)
         check_range(self.patience, "patience", "FuseConfig", low=1)
@@ -58,12 +85,33 @@ class FuseConfig:
                 check_range(most, name, "FuseConfig", low=2)
 
 
+Propose = Callable[
+    [SearchSpace, Task, Architecture | None, int, Seed, Collection[Architecture]], tuple[Architecture, ...]
+]
+"""(space, task, kept seed if there is one, how many, seed of the draws, what must not be proposed) -> the new
+candidates of a round, all different; fewer only if there are no more."""
+
+
+def sampled(
+    space: SearchSpace,
+    task: Task,
+    best: Architecture | None,
+    count: int,
+    seed: Seed,
+    without: Collection[Architecture],
+) -> tuple[Architecture, ...]:
+    """Candidates drawn from the space, whatever the kept seed; see `Propose`. Source: Algorithm 2."""
+    return space.sample(count, seed=seed, shape=task.shape, classes=len(task.classes), without=without)
+
+
 @dataclass(frozen=True)
 class Fuse:
     """The strategy of the paper. Source: section 3.3, Algorithm 2."""
 
     config: FuseConfig = FuseConfig()
     name: str = "fuse"
+    propose: Propose = sampled
+    """Where the new candidates of a round come from."""
 
     def search(
         self,
@@ -80,7 +128,7 @@ class Fuse:
         budget_macs: int | None = None,
     ) -> Outcome:
         """Searches; see `Strategy.search`."""
-        config, task = self.config, _sized(task.without_test(), self.config)
+        config, whole = self.config, task.without_test()
         rounds, best, kept, warm, ledger = _restore(checkpoint, seed_architecture)
         stopped = ""
         step = f"search {task.name}"
@@ -89,13 +137,12 @@ class Fuse:
             number = len(rounds)
             began = time.monotonic()
             here = seed.child("round", number)
+            task = _sized(whole, config, number)
 
             # M = (C - 1) candidates sampled from S; C = [seed, M]
             wanted = config.candidates - (best is not None)
             seen = {c for past in rounds for c in past.candidates} | ({best} if best else set())
-            drawn = space.sample(
-                wanted, seed=here.child("sample"), shape=task.shape, classes=len(task.classes), without=seen
-            )
+            drawn = self.propose(space, task, best, wanted, here.child("sample"), seen)
             candidates = ((best,) if best else ()) + drawn
             if not drawn:  # nothing new is left to compare with; a sample is never empty otherwise
                 stopped = "exhausted"
@@ -122,8 +169,9 @@ class Fuse:
                 listener=_within(listener, f"{step}, round {number + 1}"),
             )
 
-            # seed = arg max alpha
-            winner = mixture.best
+            # seed = arg max alpha, or as it is chosen
+            judgements = () if config.choice == "alpha" else mixture.judgements(task)
+            winner = _chosen(mixture, judgements, config.choice)
             kept = kept + 1 if best is not None and winner == 0 else 0
             best = candidates[winner]
             warm = mixture.networks[winner].state_dict() if config.warm_seed else None
@@ -136,6 +184,8 @@ class Fuse:
                     stages=stages,
                     winner=winner,
                     took_s=time.monotonic() - began,
+                    scores=tuple(None if one is None else one.score for one in judgements),
+                    losses=tuple(None if one is None else one.loss for one in judgements),
                 ),
             )
             for candidate, each, images in zip(candidates, macs, mixture.images_seen, strict=True):
@@ -160,12 +210,45 @@ class Fuse:
         )
 
 
-def _sized(task: Task, config: FuseConfig) -> Task:
-    """The images that the search trains and compares on."""
+def final_choice(outcome: Outcome, config: FuseConfig) -> Outcome:
+    """The outcome with the architecture that the search chooses in the end (`FuseConfig.final`).
+
+    Args:
+        outcome: with the scores of what won a round, as far as there are any.
+        config: says how; by 'last' the outcome stays.
+    """
+    scores = {one.architecture: one.score for one in outcome.seen if one.score is not None}
+    if config.final == "last" or not scores:
+        return outcome
+    winners = [past.candidates[past.winner] for past in reversed(outcome.rounds)]
+    # of equal ones the later winner: it has beaten the earlier
+    order = [one for one in dict.fromkeys([outcome.best, *winners, *scores]) if one in scores]
+    return replace(outcome, best=max(order, key=scores.__getitem__))
+
+
+def _chosen(mixture: Mixture, judgements: Sequence[Judgement | None], choice: str) -> int:
+    """The position of the best candidate of a round.
+
+    Args:
+        mixture: after its training.
+        judgements: of the candidates; none are needed if alpha decides.
+        choice: one of `CHOICES`.
+    """
+    if choice == "alpha":
+        return mixture.best
+    if choice == "performance":
+        ranks = {at: one.rank for at, one in enumerate(judgements) if one is not None}
+        return max(ranks, key=ranks.__getitem__)
+    losses = {at: one.loss for at, one in enumerate(judgements) if one is not None}
+    return min(losses, key=losses.__getitem__)
+
+
+def _sized(task: Task, config: FuseConfig, number: int) -> Task:
+    """The images that a round trains and compares on; an early round's are among those of the later ones."""
     seed = Seed(task.split_seed).child("fuse")
     train, validation = task.train, task.validation
-    if config.images is not None:
-        train = train.stratified(config.images, seed.child("train"))
+    if (most := config.images_in(number)) is not None:
+        train = train.stratified(most, seed.child("train"))
     if config.validation_images is not None:
         validation = validation.stratified(config.validation_images, seed.child("validation"))
     return replace(task, train=train, validation=validation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tanas.checkpoints import Checkpoint
@@ -14,7 +14,7 @@ from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
-from tanas.strategies.trials import Asked, Log, affordable, outcome_of, trained_alone
+from tanas.strategies.trials import Asked, Log, affordable, outcome_of, trained_alone, trials_of
 from tanas.tasks.task import Task
 
 
@@ -35,12 +35,15 @@ class HalvingConfig:
         check_range(self.eta, "eta", "HalvingConfig", low=2)
         check_range(self.first_epochs, "first_epochs", "HalvingConfig", low=1)
 
-    def rungs(self) -> tuple[tuple[int, int], ...]:
+    def rungs(self, candidates: int) -> tuple[tuple[int, int], ...]:
         """(candidates, epochs that are added to their training) of each rung.
 
         It ends where one candidate would be left: there is nothing to compare it with.
+
+        Args:
+            candidates: of the first rung: `candidates`, or fewer if the space holds no more.
         """
-        made = [(self.candidates, self.first_epochs)]
+        made = [(candidates, self.first_epochs)]
         epochs = self.first_epochs
         while (left := made[-1][0] // self.eta) > 1:
             made.append((left, epochs * (self.eta - 1)))
@@ -50,13 +53,17 @@ class HalvingConfig:
 
 @dataclass(frozen=True)
 class Halving:
-    """Each rung goes on from the candidate's own weights, with a learning rate that rises and falls anew.
+    """The best of a rung are trained `eta` times as long in the next.
 
-    Source: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization".
+    They go on from their own weights, with a learning rate that rises and falls anew. Epochs grow as the candidates
+    fall, so that every rung of a search costs about as much as the first.
+
+    Source: Jamieson and Talwalkar 2016, "Non-stochastic best arm identification and hyperparameter optimization";
+    with any eta: Li et al. 2018, "Hyperband: a novel bandit-based approach to hyperparameter optimization".
     """
 
     config: HalvingConfig = HalvingConfig()
-    scoring: ScoringConfig = ScoringConfig()
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """Gives the images and the recipe; the epochs are the rungs' own."""
     name: str = "halving"
 
@@ -88,18 +95,20 @@ class Halving:
             budget_macs=budget_macs,
         )
         small = asked.task.limited(self.scoring.images)
-        rungs = self.config.rungs()
         log, stopped = Log.restored(checkpoint), ""
         weights: dict[str, Any] = (checkpoint.load("log") or {}).get("weights", {})
         step = f"search {task.name}"
-        listener(StepStarted(step=step, total=len(rungs), unit="rounds"))
+        listener(StepStarted(step=step, total=len(self.config.rungs(self.config.candidates)), unit="rounds"))
+        first = self._first(asked)  # the same again in a search that goes on
+        rungs = self.config.rungs(len(first)) if first else ()
         while not (stopped := stopped or log.stopped or _ended(log, len(rungs), deadline)):
             began, number = time.monotonic(), len(log.rounds)
             count, epochs = rungs[number]
-            field = self._first(asked, count) if number == 0 else _survivors(log, count)
-            if not field or (number > 0 and len(field) == 1):  # the space holds no more to compare with
+            entered = first if number == 0 else _survivors(log, count)
+            if number > 0 and len(entered) == 1:  # the others failed: nothing is left to compare it with
+                stopped = "rounds"
                 break
-            paid = affordable(field, asked, log.ledger, epochs * len(small.train))
+            paid = affordable(entered, asked, log.ledger, epochs * len(small.train))
             if not paid:
                 stopped = "budget"
                 break
@@ -115,29 +124,31 @@ class Halving:
             weights = {
                 one.key: network.state_dict() for one, network in zip(paid, networks, strict=True)
             }  # of the next rung, which only holds some of these
-            log = log.plus(tried, asked, kept=None, took_s=time.monotonic() - began)
-            log = replace(log, stopped="budget" if len(paid) < len(field) else "")
+            failed = number > 0 and all(trial.judgement is None for trial in tried)
+            if failed:  # the rung before has the best so far
+                log = replace(log.paying(tried, asked), stopped="rounds")
+            else:
+                log = log.plus(tried, asked, kept=None, took_s=time.monotonic() - began)
+                log = replace(log, stopped="budget" if len(paid) < len(entered) else "")
             checkpoint.save("log", {**log.plain(), "weights": weights})
-            winner = log.rounds[-1].keys[log.rounds[-1].winner]
-            listener(StepAdvanced(step=step, done=number + 1, note=f"best {winner}"))
-        if stopped in ("", "rounds") and len(log.trials) < self.config.candidates:
+            listener(StepAdvanced(step=step, done=number + 1, note=log.note))
+        if stopped == "rounds" and len(first) < self.config.candidates:
             stopped = "exhausted"
         listener(StepFinished(step=step, note=stopped))
         return outcome_of(log, asked, stopped, scored=False)
 
-    def _first(self, asked: Asked, count: int) -> tuple[Architecture, ...]:
+    def _first(self, asked: Asked) -> tuple[Architecture, ...]:
         """The candidates of the first rung, the given seed architecture before the drawn ones."""
         given = () if asked.seed_architecture is None else (asked.seed_architecture.canonical(),)
-        return given + asked.sample(count - len(given), asked.seed.child("sample"), given)
+        return given + asked.sample(self.config.candidates - len(given), asked.seed.child("sample"), given)
 
 
 def _survivors(log: Log, count: int) -> tuple[Architecture, ...]:
     """The best of the last rung, best first; the earlier of equal ones."""
-    last = log.rounds[-1]
     known = [
-        (score, one) for one, score in zip(last.candidates, last.scores, strict=True) if score is not None
+        (trial.judgement.rank, trial.architecture) for trial in trials_of(log.rounds[-1]) if trial.judgement
     ]
-    return tuple(one for _, one in sorted(known, key=lambda pair: -pair[0])[:count])
+    return tuple(one for _, one in sorted(known, key=lambda pair: pair[0], reverse=True)[:count])
 
 
 def _ended(log: Log, rungs: int, deadline: Deadline) -> str:

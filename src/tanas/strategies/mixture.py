@@ -13,6 +13,7 @@ from torch.nn import functional
 from tanas.errors import NonFiniteError, SearchError
 from tanas.events import Listener, Warned
 from tanas.networks.architecture import Architecture, build
+from tanas.networks.scoring import Judgement, judgement_of
 from tanas.networks.training import logits_of
 from tanas.seeds import Seed
 from tanas.tasks.task import Task
@@ -75,6 +76,7 @@ class Mixture:
         self.device = device
         self.workers = workers
         self._listener = listener
+        self._answers: dict[int, Tensor] = {}  # validation logits by position, as long as w stands still
 
     @property
     def active(self) -> list[int]:
@@ -87,6 +89,16 @@ class Mixture:
         alpha = self.alpha.clone()
         alpha[sorted(self.dropped)] = -torch.inf
         return alpha.softmax(dim=0)
+
+    def shares(self, floor: float) -> Tensor:
+        """softmax(alpha) drawn towards equal weights, (candidates,) float64; dropped ones have 0.
+
+        Args:
+            floor: least weight of a candidate as a share of 1/|C|: 0 leaves softmax(alpha), 1 gives equal weights.
+        """
+        even = torch.zeros_like(self.alpha)
+        even[self.active] = 1 / len(self.active)
+        return floor * even + (1 - floor) * self.weights
 
     @property
     def best(self) -> int:
@@ -101,8 +113,16 @@ class Mixture:
         """A thread a candidate, `workers` of them at a time."""
         return side_by_side(self.workers)
 
-    def descend(self, pixels: Tensor, labels: Tensor, pool: ThreadPoolExecutor) -> float:
-        """Adds the gradients of the mixture's loss to w, candidates side by side; gives the loss, in nats.
+    def descend(
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        pool: ThreadPoolExecutor,
+        *,
+        floor: float = 0.0,
+        own_loss: float = 0.0,
+    ) -> float:
+        """Adds the gradients of the loss to w, candidates side by side; gives the mixture's loss, in nats.
 
         The loss needs all candidates' outputs, but each candidate's own backward pass only its output's gradient.
 
@@ -110,7 +130,10 @@ class Mixture:
             pixels: (batch, channels, h, w) in [0, 1].
             labels: (batch,).
             pool: of `side_by_side`.
+            floor: least weight of a candidate in the mixture, as a share of 1/|C|; see `shares`.
+            own_loss: weight of the sum of the candidates' own cross-entropies, which is added to the mixture's.
         """
+        self._answers = {}
         active = self.active
         for i in active:
             self.images_seen[i] += len(labels)
@@ -119,11 +142,14 @@ class Mixture:
             if not torch.isfinite(outputs[i]).all():
                 self.drop(i)
         active = self.active
-        weights = self.weights.to(pixels.device, torch.float32)
+        weights = self.shares(floor).to(pixels.device, torch.float32)
         leaves = {i: outputs[i].detach().requires_grad_(True) for i in active}
         mixed = torch.stack([weights[i] * leaves[i] for i in active]).sum(dim=0)  # (batch, classes)
         loss = functional.cross_entropy(mixed, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        whole = loss
+        if own_loss:
+            whole = loss + own_loss * sum(functional.cross_entropy(leaves[i], labels) for i in active)
+        whole.backward()  # type: ignore[no-untyped-call]
         list(pool.map(lambda i: outputs[i].backward(leaves[i].grad), active))
         return loss.item()
 
@@ -138,7 +164,20 @@ class Mixture:
         for i, values in logits.items():
             if not torch.isfinite(values).all():
                 self.drop(i)
+        self._answers = {i: logits[i] for i in self.active}
         return torch.stack([logits[i] for i in self.active])
+
+    def judgements(self, task: Task) -> tuple[Judgement | None, ...]:
+        """How well each candidate does on its own on the validation images; None: it was dropped.
+
+        What it answered last is used if its weights have stood still since.
+        """
+        if not self._answers:
+            self.validation_logits(task)
+        return tuple(
+            judgement_of(self._answers[i], task) if i in self._answers else None
+            for i in range(len(self.networks))
+        )
 
     def drop(self, position: int) -> None:
         """Leaves a candidate out from now on.

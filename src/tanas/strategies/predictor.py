@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -48,12 +48,16 @@ class PredictorConfig:
 class Predictor:
     """Linear regression on what an architecture is made of; it chooses its own strength of regularisation.
 
+    What it predicts is l, and beside it the loss, which decides where l is predicted to be the same: where all that
+    was tried has l = 0, as after too short a training.
+
     Source: White et al. 2021, "How powerful are performance predictors in neural architecture search?", where
     Bayesian linear regression is among the model-based predictors.
     """
 
     config: PredictorConfig = PredictorConfig()
-    scoring: ScoringConfig = ScoringConfig()
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """The short training by which every candidate is judged."""
     name: str = "predictor"
 
     def search(
@@ -105,14 +109,24 @@ class Predictor:
         if not trials:
             return drawn(asked, trials, count, seen, seed)
         pool = asked.sample(self.config.pool, seed.child("pool"), seen)
-        known = [(trial.architecture, trial.score) for trial in trials if trial.score is not None]
+        known = [(trial.architecture, trial.judgement) for trial in trials if trial.judgement is not None]
         if not pool or len(known) < 2:  # a line needs two points
             return pool[:count]
-        model = make_pipeline(StandardScaler(), BayesianRidge())
-        model.fit(_table(asked, [one for one, _ in known]), [score for _, score in known])
-        predicted = model.predict(_table(asked, pool))  # (pool,)
-        order = np.argsort(-predicted, kind="stable")
+        table, asked_about = _table(asked, [one for one, _ in known]), _table(asked, pool)
+        scores = _predicted(table, [judgement.score for _, judgement in known], asked_about)
+        losses = _predicted(table, [judgement.loss for _, judgement in known], asked_about)
+        order = np.lexsort((losses, -scores))  # by score; the lower loss before the higher
         return tuple(pool[at] for at in order[:count])
+
+
+def _predicted(
+    table: npt.NDArray[np.float64], values: Sequence[float], asked_about: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """What a regression on a table of what is known says of another, (rows,); a constant of values that are one."""
+    if len(set(values)) == 1:
+        return np.full(len(asked_about), values[0])
+    model = make_pipeline(StandardScaler(), BayesianRidge()).fit(table, values)
+    return np.asarray(model.predict(asked_about), dtype=np.float64)
 
 
 def _table(asked: Asked, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
@@ -125,19 +139,23 @@ def encode(architecture: Architecture, cost: Cost, space: SearchSpace) -> npt.ND
     """An architecture as numbers.
 
     Args:
-        architecture: in canonical form; what the space does not know of it is left out.
+        architecture: in canonical form; edges of more nodes or other operations than the space has are left out.
         cost: its own.
         space: gives nodes and operations.
 
     Returns:
-        features, (features,): an indicator of each operation on each edge, how often each operation occurs; stem,
-        depth, number of stages and of reductions, the logarithms of the first and the last width; the logarithms
-        of parameters and of multiply-adds.
+        features, (features,): an indicator of each operation on each edge, the output being the last node in cells
+        of any size; how often each operation occurs; stem, depth, number of stages and of reductions, the
+        logarithms of the first and the last width; the logarithms of parameters and of multiply-adds.
     """
     ends = [(start, end) for end in range(space.nodes) for start in range(end)]
-    held = {(start, end): name for start, end, name in architecture.cell.edges}
+    cell = architecture.cell
+    # the output of a cell with fewer nodes is the output all the same; an inner node too many is none of the space's
+    places = {node: node if node < space.nodes - 1 else -1 for node in range(cell.nodes - 1)}
+    places[cell.nodes - 1] = space.nodes - 1
+    held = {(places[start], places[end]): name for start, end, name in cell.edges}
     edges = [float(held.get(pair) == name) for pair in ends for name in space.operations]
-    counts = [float(sum(name == other for other in held.values())) for name in space.operations]
+    counts = [float(sum(name == other for _, _, other in cell.edges)) for name in space.operations]
     skeleton = architecture.skeleton
     size = [
         float(skeleton.stem == "half"),

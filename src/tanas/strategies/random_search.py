@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
@@ -37,7 +37,8 @@ class RandomSearch:
     """Random search. Source: Li and Talwalkar 2019, "Random search and reproducibility for NAS"."""
 
     config: RandomConfig = RandomConfig()
-    scoring: ScoringConfig = ScoringConfig()
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """The short training by which every candidate is judged."""
     name: str = "random"
 
     def search(

@@ -8,11 +8,13 @@ from typing import Protocol
 from tanas.errors import UnknownNameError, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.strategies.base import Strategy
+from tanas.strategies.darts import Darts, DartsConfig
 from tanas.strategies.evolution import Evolution, EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import Halving, HalvingConfig
 from tanas.strategies.predictor import Predictor, PredictorConfig
 from tanas.strategies.random_search import RandomConfig, RandomSearch
+from tanas.strategies.shared import SharedConfig, WeightSharing
 
 
 class StrategyConfigs(Protocol):
@@ -29,6 +31,10 @@ class StrategyConfigs(Protocol):
     @property
     def predictor(self) -> PredictorConfig: ...
     @property
+    def shared(self) -> SharedConfig: ...
+    @property
+    def darts(self) -> DartsConfig: ...
+    @property
     def scoring(self) -> ScoringConfig:
         """The short training by which all but FUSE judge their candidates."""
 
@@ -39,6 +45,8 @@ STRATEGIES: Mapping[str, Callable[[StrategyConfigs], Strategy]] = {
     "evolution": lambda configs: Evolution(configs.evolution, configs.scoring),
     "halving": lambda configs: Halving(configs.halving, configs.scoring),
     "predictor": lambda configs: Predictor(configs.predictor, configs.scoring),
+    "ws-random": lambda configs: WeightSharing(configs.shared, configs.scoring),
+    "darts": lambda configs: Darts(configs.darts, configs.scoring),
 }
 """Name to strategy. A new one is listed here; the contract tests then hold it to what every strategy promises."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from tanas.errors import check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
@@ -36,6 +37,12 @@ class EqualWeights:
     kind: Literal["equal-weights"] = "equal-weights"
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2))
     """The stage: its epochs, and the recipe by which w descends."""
+    own_loss: float = 0.0
+    """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends. Without it
+    a candidate is only ever asked to correct what the others say."""
+
+    def __post_init__(self) -> None:
+        check_range(self.own_loss, "own_loss", "EqualWeights", low=0)
 
     @property
     def most_epochs(self) -> int:
@@ -47,7 +54,14 @@ class EqualWeights:
     ) -> tuple[Stage, ...]:
         """Trains w, then alpha; see `Schedule.run`."""
         losses = descend_weights(
-            mixture, task, self.training, seed=seed, deadline=deadline, listener=listener
+            mixture,
+            task,
+            self.training,
+            seed=seed,
+            deadline=deadline,
+            listener=listener,
+            floor=1.0,
+            own_loss=self.own_loss,
         )
         logits = mixture.validation_logits(task)
         solved = fit_alpha(logits, task.validation.labels)
@@ -65,18 +79,26 @@ class Alternating:
             epochs=1, learning_rate=1e-3, weight_decay=0, schedule="constant"
         )
     )
-    """Of w in one stage; Adam at 1e-3, as in the authors' code."""
-    alpha_steps: int = 20
-    """Steps of alpha in one stage."""
+    """Of w in one stage; Adam at 1e-3, as in the authors' code. A cosine would span all stages."""
+    alpha_steps: int | None = 20
+    """Steps of alpha in one stage; None: it is solved to convergence on the frozen candidates' answers."""
     alpha_learning_rate: float = 0.02
     """Adam's, kept over the stages: a fresh Adam a stage puts alphas on a lattice, where ties go to the first."""
     stages: int = 20
     """Most stages."""
     tolerance: float = 5e-3
     """alpha has converged when no softmax weight changes by more in a stage."""
+    floor: float = 0.0
+    """Least weight of a candidate in the mixture while w descends, as a share of 1/|C|: 0 is the paper's letter, 1
+    equal weights. It keeps a slow learner learning."""
+    own_loss: float = 0.0
+    """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends."""
 
     def __post_init__(self) -> None:
-        check_range(self.alpha_steps, "alpha_steps", "Alternating", low=1)
+        if self.alpha_steps is not None:
+            check_range(self.alpha_steps, "alpha_steps", "Alternating", low=1)
+        check_range(self.floor, "floor", "Alternating", low=0, high=1)
+        check_range(self.own_loss, "own_loss", "Alternating", low=0)
         check_range(self.alpha_learning_rate, "alpha_learning_rate", "Alternating", low=0, open_ends=True)
         check_range(self.stages, "stages", "Alternating", low=1)
         check_range(self.tolerance, "tolerance", "Alternating", low=0, high=1)
@@ -92,7 +114,10 @@ class Alternating:
         """Alternates to convergence; see `Schedule.run`."""
         alpha = mixture.alpha.clone().requires_grad_(True)  # (candidates,)
         alpha_optimizer = torch.optim.Adam([alpha], lr=self.alpha_learning_rate)
-        weight_optimizer = torch.optim.Adam(mixture.parameters(), lr=self.training.learning_rate)
+        steps = math.ceil(len(task.train) / self.training.batch) * self.most_epochs
+        # without weight decay it is Adam
+        weight_optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), self.training)
+        scheduler = LambdaLR(weight_optimizer, learning_rate_at(self.training, steps))
         labels = task.validation.labels
         stages: list[Stage] = []
         for number in range(self.stages):
@@ -106,15 +131,21 @@ class Alternating:
                 deadline=deadline,
                 listener=listener,
                 optimizer=weight_optimizer,
+                scheduler=scheduler,
+                floor=self.floor,
+                own_loss=self.own_loss,
             )
             # (ii) freeze the candidates, update alpha; frozen candidates have constant logits
             logits = mixture.validation_logits(task)
             active = mixture.active
-            for _ in range(self.alpha_steps):
-                alpha_optimizer.zero_grad()
-                mixture_loss(alpha[active], logits.double(), labels).backward()  # type: ignore[no-untyped-call]
-                alpha_optimizer.step()
-            mixture.alpha = alpha.detach().clone()
+            if self.alpha_steps is None:
+                mixture.alpha[active] = fit_alpha(logits, labels)
+            else:
+                for _ in range(self.alpha_steps):
+                    alpha_optimizer.zero_grad()
+                    mixture_loss(alpha[active], logits.double(), labels).backward()  # type: ignore[no-untyped-call]
+                    alpha_optimizer.step()
+                mixture.alpha = alpha.detach().clone()
             stages.append(_stage(mixture, losses[-1], logits, labels))
             if (mixture.weights - before).abs().max() <= self.tolerance or deadline() <= 0:
                 break
@@ -135,6 +166,9 @@ def descend_weights(
     deadline: Deadline,
     listener: Listener,
     optimizer: torch.optim.Optimizer | None = None,
+    scheduler: LambdaLR | None = None,
+    floor: float = 0.0,
+    own_loss: float = 0.0,
 ) -> tuple[float, ...]:
     """Updates all candidates by the mixture's training loss while alpha stands still.
 
@@ -146,18 +180,20 @@ def descend_weights(
         deadline: no further epoch begins when no time is left.
         listener: is told of each epoch.
         optimizer: to go on with, at its own learning rate; a fresh AdamW by the recipe if left out.
+        scheduler: of that optimizer's learning rate; None: it stays.
+        floor: least weight of a candidate in the mixture, as a share of 1/|C|.
+        own_loss: weight of the sum of the candidates' own losses, which is added to the mixture's.
 
     Returns:
-        the mean loss of each epoch, in nats.
+        the mixture's mean loss in each epoch, in nats.
 
     Source: section 3.3, step (i): min over w of L_train(w; alpha, X_train).
     """
     split = task.train
     steps = math.ceil(len(split) / training.batch) * training.epochs
-    scheduler = None
     if optimizer is None:
         optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), training)
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_at(training, steps))
+        scheduler = LambdaLR(optimizer, learning_rate_at(training, steps))
     losses: list[float] = []
     with mixture.side_by_side() as pool:
         seconds = sum(
@@ -172,7 +208,8 @@ def descend_weights(
             for which in batches(len(split), training.batch, seed.child("epoch", epoch)):
                 pixels = split.pixels(which).to(mixture.device, memory_format=torch.channels_last)
                 optimizer.zero_grad(set_to_none=True)
-                loss = mixture.descend(pixels, split.labels[which].to(mixture.device), pool)
+                labels = split.labels[which].to(mixture.device)
+                loss = mixture.descend(pixels, labels, pool, floor=floor, own_loss=own_loss)
                 optimizer.step()
                 if scheduler is not None:
                     scheduler.step()

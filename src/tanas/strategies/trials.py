@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -107,6 +108,11 @@ class Log:
         """The winner of the last round; None before any."""
         return trials_of(self.rounds[-1])[self.rounds[-1].winner] if self.rounds else None
 
+    @property
+    def note(self) -> str:
+        """What the search shows of itself."""
+        return f"best {self.rounds[-1].keys[self.rounds[-1].winner]}" if self.rounds else ""
+
     def paying(self, trials: Sequence[Trial], asked: Asked) -> Log:
         """With what these trainings cost."""
         ledger = self.ledger
@@ -200,7 +206,7 @@ def search_by_score(
         log = log.plus(tried, asked, kept=log.best, took_s=time.monotonic() - began)
         log = replace(log, stopped="budget" if len(paid) < len(proposed) else "")
         asked.checkpoint.save("log", log.plain())
-        listener(StepAdvanced(step=step, done=len(log.rounds), note=_note(log)))
+        listener(StepAdvanced(step=step, done=len(log.rounds), note=log.note))
     listener(StepFinished(step=step, note=stopped))
     return outcome_of(log, asked, stopped, scored=True)
 
@@ -299,9 +305,12 @@ def trained_alone(
     # each training seeds torch's global generator for itself; side by side they can't put it back in order
     with torch.random.fork_rng(devices=[]), side_by_side(asked.workers) as pool:
         try:
-            made = list(pool.map(trial, range(len(candidates))))
+            running = [pool.submit(trial, at) for at in range(len(candidates))]
+            for future in wait(running, return_when=FIRST_EXCEPTION).done:
+                future.result()  # raises what one of them raised, while others are still at work
+            made = [future.result() for future in running]
         except BaseException:
-            abandoned.set()  # Ctrl-C does not wait for trainings to end
+            abandoned.set()  # neither Ctrl-C nor an error waits for trainings to end
             raise
     return tuple(one for one in made if one is not None)
 
@@ -355,8 +364,3 @@ def _ended(log: Log, most: int, deadline: Deadline) -> str:
     if log.rounds and deadline() <= 0:  # also when it resumes after the limit
         return "time"
     return "rounds" if len(log.trials) >= most else ""
-
-
-def _note(log: Log) -> str:
-    assert log.best is not None
-    return f"best {log.best.architecture.key}"
