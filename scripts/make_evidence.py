@@ -5,7 +5,8 @@
 
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
-agreement.json and transfer.json, docs/nas-bench-201.md from nasbench.json. A picture carries the hash of its record:
+agreement.json and transfer.json, docs/nas-bench-201.md from nasbench.json, docs/search-evidence.md
+from truth.csv, truth.json and truth-analysis.json. A picture carries the hash of its record:
 drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
 """
 
@@ -23,6 +24,7 @@ from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
 from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
+from tanas.evidence.truth_page import read_analysis, truth_page
 from tanas.records import read_json, read_record, write_bytes
 from tanas.reports.charts import Chart, to_svg
 
@@ -66,6 +68,12 @@ def nasbench_part(record: Path) -> Part:
     return Part(text=nasbench_page(measured, folder=PICTURES), charts={PICTURE: nasbench_chart(measured)})
 
 
+def truth_part(record: Path) -> Part:
+    """What a table of stand-alone trainings says of searches."""
+    read = read_analysis(record)
+    return Part(text="It has not been measured yet.\n" if read is None else truth_page(*read))
+
+
 def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
     """A part of the page that compares distances."""
     return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
@@ -76,6 +84,7 @@ SOURCES = (
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
     Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
     Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
+    Source(page="search-evidence.md", name="truth", make=truth_part),
 )
 
 

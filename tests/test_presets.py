@@ -54,7 +54,8 @@ def test_paper_is_the_papers_experiment() -> None:
     assert config.space == "paper"
     assert not config.inherit_seed
     assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
-    assert isinstance(config.fuse.schedule, Alternating)
+    assert config.fuse.schedule == Alternating(alpha_steps=20, floor=0.0, own_loss=0.0)
+    assert (config.fuse.choice, config.fuse.final, config.fuse.early_rounds) == ("alpha", "last", 0)
     assert config.representative.architecture == "paper"
     assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
     assert config.distance.method == "exact"
@@ -79,6 +80,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
         ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),
         ({"max_macs": 0}, "The 'max_macs' of SearchConfig must be at least 1"),
+        ({"max_latency_ms": 0.0}, "The 'max_latency_ms' of SearchConfig must be greater than 0"),
         ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
         ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
         ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),

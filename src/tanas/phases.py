@@ -45,6 +45,7 @@ from tanas.spaces.inherit import (
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.fuse import final_choice
 from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.registry import make_strategy
 from tanas.tasks.performance import Evaluation
@@ -424,7 +425,7 @@ def find(
         )
     if note := timed(config.max_latency_ms, place):
         place.tell(Told(message=note))
-    return score_winners(
+    outcome = score_winners(
         outcome,
         task,
         config.scoring,
@@ -435,6 +436,7 @@ def find(
         # what was taken over is scored in any case: so a dictionary learns what a search adds to it
         also=() if first is None else (first,),
     )
+    return final_choice(outcome, config.fuse) if config.strategy == "fuse" else outcome
 
 
 def train(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from scipy.stats import chisquare  # type: ignore[import-untyped]
 
 from tanas.networks.cell import Cell
 from tanas.seeds import Seed
-from tanas.spaces.cells import count_cells, draw_cell, enumerate_cells, topologies
+from tanas.spaces.cells import count_cells, draw_cell, enumerate_cells, holds_cell, topologies
 
 PAPER = ("dil_conv_3x3", "identity", "max_pool_2x2", "sep_conv_3x3", "zero")
 
@@ -44,19 +44,84 @@ def test_counts_and_lists_are_those_of_brute_force(nodes: int, operations: tuple
     assert len(listed) == len(every) == count_cells(nodes, operations)
 
 
+def within(cell: Cell, inputs: int) -> bool:
+    """Whether at most so many edges end in each node."""
+    return cell.most_inputs <= inputs
+
+
+@pytest.mark.parametrize(
+    ("nodes", "operations", "inputs"),
+    [(4, ("a", "b", "zero"), 2), (4, ("a", "b", "zero"), 1), (5, ("a", "zero"), 2), (5, ("a", "zero"), 9)],
+    ids=str,
+)
+def test_with_inputs_at_most_so_many_edges_end_in_a_node(
+    nodes: int, operations: tuple[str, ...], inputs: int
+) -> None:
+    every = {cell for cell in enumerate_cells(nodes, operations) if within(cell, inputs)}
+    listed = list(enumerate_cells(nodes, operations, inputs=inputs))
+    assert set(listed) == every
+    assert len(listed) == len(every) == count_cells(nodes, operations, inputs=inputs)
+
+
+def exactly_two(nodes: int, operations: tuple[str, ...]) -> set[Cell]:
+    """Every choice of two earlier nodes for each node (one for the first), with operations; none left unconnected."""
+    choices = [list(combinations(range(end), min(end, 2))) for end in range(1, nodes)]
+    pairs = ([(a, b) for b, starts in enumerate(chosen, 1) for a in starts] for chosen in product(*choices))
+    return {
+        Cell(nodes, tuple((a, b, name) for (a, b), name in zip(edges, names, strict=True))).canonical()
+        for edges in pairs
+        for names in product(operations, repeat=len(edges))
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "operations"), [(3, ("a", "b")), (4, ("a", "b")), (5, ("a",)), (6, ("a",))], ids=str
+)
+def test_with_inputs_and_without_zero_each_node_keeps_exactly_so_many(
+    nodes: int, operations: tuple[str, ...]
+) -> None:
+    every = exactly_two(nodes, operations)
+    listed = list(enumerate_cells(nodes, operations, inputs=2))
+    assert set(listed) == every
+    assert len(listed) == len(every) == count_cells(nodes, operations, inputs=2)
+    assert {cell.nodes for cell in listed} == set(range(3, nodes + 1)), (
+        "a node that leads nowhere is left out"
+    )
+
+
+@pytest.mark.parametrize("inputs", [None, 1, 2, 3])
+@pytest.mark.parametrize("operations", [("a", "b"), ("a", "b", "zero")], ids=["all edges", "absent edges"])
+def test_holds_what_it_lists_and_nothing_else(operations: tuple[str, ...], inputs: int | None) -> None:
+    listed = set(enumerate_cells(4, operations, inputs=inputs))
+    everything = enumerate_cells(4, ("a", "b", "zero"))
+    assert {cell for cell in everything if holds_cell(cell, 4, operations, inputs=inputs)} == listed
+    assert not holds_cell(Cell(2, ()), 4, operations, inputs=inputs)
+    assert not holds_cell(Cell(2, ((0, 1, "c"),)), 4, operations, inputs=inputs)
+
+
 def test_without_zero_every_cell_is_the_complete_dag() -> None:
     assert count_cells(4, ("a", "b", "c")) == 3**6
     assert all(len(cell.edges) == 6 for cell in enumerate_cells(4, ("a", "b")))
 
 
 @pytest.mark.parametrize(
-    ("nodes", "operations"), [(4, ("a", "b", "zero")), (5, ("a", "zero")), (3, ("a", "b"))], ids=str
+    ("nodes", "operations", "inputs"),
+    [
+        (4, ("a", "b", "zero"), None),
+        (5, ("a", "zero"), None),
+        (3, ("a", "b"), None),
+        (4, ("a", "b"), 2),
+        (4, ("a", "b", "zero"), 2),
+    ],
+    ids=str,
 )
-def test_every_cell_is_drawn_equally_often(nodes: int, operations: tuple[str, ...]) -> None:
-    cells = list(enumerate_cells(nodes, operations))
+def test_every_cell_is_drawn_equally_often(
+    nodes: int, operations: tuple[str, ...], inputs: int | None
+) -> None:
+    cells = list(enumerate_cells(nodes, operations, inputs=inputs))
     place = {cell: index for index, cell in enumerate(cells)}
     generator = Seed(11).numpy()
-    drawn = [place[draw_cell(nodes, operations, generator)] for _ in range(20 * len(cells))]
+    drawn = [place[draw_cell(nodes, operations, generator, inputs=inputs)] for _ in range(20 * len(cells))]
     counts = np.bincount(drawn, minlength=len(cells))
     assert chisquare(counts).pvalue > 0.01
 

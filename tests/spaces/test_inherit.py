@@ -250,3 +250,45 @@ def test_a_control_makes_of_its_neighbours_what_the_default_makes(mode: str) -> 
     assert replace(control, mode=DEFAULT_INHERIT) == inherit(
         (TROUSERS,), BASE, **{**ASKED, "mode": DEFAULT_INHERIT}
     )
+
+
+DARTS = named_space("darts")
+
+
+def test_a_union_over_a_base_with_inputs_keeps_them_and_the_edges_that_all_cells_have() -> None:
+    given = DARTS.sample(2, seed=Seed(1), **TASK)
+    known = atom("a", 0.1, *(replace(scored(0.9, "identity"), architecture=one) for one in given))
+    space = inherit((known,), DARTS, **ASKED).space
+    assert (space.inputs, "zero" in space.operations) == (2, False)
+    assert all(space.contains(one) for one in given)
+
+
+def test_a_union_over_a_base_with_inputs_widens_to_what_it_inherits() -> None:
+    three = Cell.complete(4, ("conv_1x1",) * 6)
+    inherited = inherit(
+        (
+            atom(
+                "a",
+                0.1,
+                replace(scored(0.9, "identity"), architecture=Architecture(skeleton=NARROW, cell=three)),
+            ),
+            TROUSERS,
+        ),
+        DARTS,
+        **ASKED,
+    )
+    assert (inherited.space.inputs, inherited.space.nodes) == (3, 6)
+    assert "zero" in inherited.space.operations, "the inherited cells lack edges that six nodes would have"
+    assert inherited.seed_architecture is not None
+    assert inherited.space.contains(inherited.seed_architecture)
+
+
+def test_a_prior_over_a_base_with_inputs_knows_them_and_passes_other_cells_over() -> None:
+    own = replace(scored(0.9, "identity"), architecture=DARTS.sample(1, seed=Seed(1), **TASK)[0])
+    inherited = inherit(
+        (atom("a", 0.1, own, scored(0.8, "identity", "sep_conv_3x3")),), DARTS, **(ASKED | {"mode": "prior"})
+    )
+    assert inherited.space.prior is not None
+    assert inherited.space.prior.inputs == 2
+    assert inherited.seed_architecture == own.architecture
+    assert "passed over (1)" in inherited.note

@@ -49,8 +49,26 @@ def test_the_limit_of_multiply_adds_grows_with_the_pixels_and_never_falls() -> N
     assert named_space("paper", shape=(3, 56, 56)).max_macs is None
 
 
+def test_the_authors_space_has_their_operations_on_three_edges() -> None:
+    space = named_space("authors")
+    assert (space.nodes, space.cells) == (3, 7**3)
+    assert "zero" not in space.operations
+    assert {"conv_7x1_1x7", "max_pool_3x3", "dil_conv_5x5"} <= set(space.operations)
+    assert all(len(cell.edges) == 3 for cell in space.enumerate_cells())
+
+
+def test_cells_of_the_darts_kind_keep_two_edges_a_node() -> None:
+    space = named_space("darts")
+    assert (space.nodes, space.inputs, len(space.operations)) == (6, 2, 7)
+    for one in space.sample(30, seed=Seed(0), shape=(1, 28, 28), classes=10):
+        into = [sum(end == node for _, end, _ in one.cell.edges) for node in range(one.cell.nodes)]
+        assert into == [0, 1, *(2 for _ in range(one.cell.nodes - 2))]
+
+
 def test_an_unknown_space_is_refused_with_the_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"'standart' is no search space. Did you mean 'standard'\?"):
+    with pytest.raises(
+        UnknownNameError, match=r"'standart' is no search space. Did you mean 'standard' or 'darts'\?"
+    ):
         named_space("standart")
 
 

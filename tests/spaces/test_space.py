@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 from scipy.stats import chisquare  # type: ignore[import-untyped]
 
 from tanas.errors import SettingError, UnknownNameError
-from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.architecture import Architecture, Shape, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.changes import nearest_skeletons
+from tanas.spaces.changes import cells_with_another_edge, nearest_skeletons
 from tanas.spaces.named import named_space
+from tanas.spaces.prior import Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
 
 SHAPE, CLASSES = (1, 8, 8), 2
@@ -197,6 +199,138 @@ def test_a_mutation_of_an_outsider_comes_inside() -> None:
     assert SMALL.contains(SMALL.mutate(outsider, seed=Seed(0), **TASK))
 
 
+TWO = replace(SMALL, operations=("identity", "conv_3x3"), nodes=4, inputs=2)
+
+
+@pytest.mark.parametrize(
+    "space", [TWO, replace(TWO, operations=("identity", "conv_3x3", "zero"))], ids=["exactly", "at most"]
+)
+def test_mutations_reach_the_whole_of_a_space_with_inputs(space: SearchSpace) -> None:
+    reached = {space.sample(1, seed=Seed(0), **TASK)[0]}
+    todo = list(reached)
+    while todo:
+        parent = todo.pop()
+        near = {one for kind in range(3) for one in space._changed(parent, kind) if space.contains(one)}
+        todo += near - reached
+        reached |= near
+    assert reached == everything(space)
+
+
+def test_an_edge_moves_only_where_inputs_are_limited() -> None:
+    line = Cell(3, ((0, 1, "identity"), (1, 2, "identity")))
+    assert Cell(2, ((0, 1, "identity"),)) in cells_with_another_edge(line, ("identity",), moves=True)
+    assert Cell(2, ((0, 1, "identity"),)) not in cells_with_another_edge(line, ("identity",))
+
+
+def test_a_prior_over_a_space_with_inputs_draws_each_cell_by_its_weight() -> None:
+    space = replace(TWO, skeletons=(NARROW,))
+    cells = list(space.enumerate_cells())
+    best = [Architecture(skeleton=NARROW, cell=cells[place]) for place in (3, -5)]
+    prior = learn_prior(
+        [Evidence(architecture=one, weight=0.3) for one in best],
+        nodes=space.nodes,
+        operations=space.operations,
+        skeletons=space.skeletons,
+        inputs=space.inputs,
+    )
+    weights = np.exp([prior.log_cell(cell) for cell in cells])
+    generator = Seed(3).numpy()
+    drawn = Counter(cell for _ in range(9_000) if (cell := prior.draw_cell(generator)) is not None)
+    expected = weights / weights.sum() * drawn.total()
+    assert expected.min() > 4 and expected.max() > 5 * expected.min()
+    assert chisquare([drawn[cell] for cell in cells], expected).pvalue > 0.01
+
+
+def test_a_prior_of_other_inputs_is_refused() -> None:
+    prior = learn_prior([], nodes=4, operations=TWO.operations, skeletons=TWO.skeletons, inputs=3)
+    with pytest.raises(SettingError, match="must be learnt for its own nodes, inputs, operations"):
+        replace(TWO, prior=prior)
+
+
+def by_macs(architecture: Architecture, shape: Shape, classes: int) -> float:
+    """A latency that repeats: a millisecond for ten thousand multiply-adds."""
+    return cost_of(architecture.canonical(), shape, classes).macs / 1e4
+
+
+@pytest.mark.parametrize("exhaustive", [0, 10_000], ids=["drawn", "listed"])
+def test_every_architecture_that_is_fast_enough_is_as_likely(
+    exhaustive: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tanas.spaces.space.EXHAUSTIVE", exhaustive)
+    times = sorted(by_macs(one, SHAPE, CLASSES) for one in everything(SMALL))
+    space = SMALL.limited(max_latency_ms=times[len(times) // 3], latency=by_macs)
+    fast = [one for one in everything(space) if space.allows(one, SHAPE, CLASSES)]
+    assert 1 < len(fast) < space.size
+    counts = Counter(space.sample(1, seed=Seed(7).child(n), **TASK)[0] for n in range(30 * len(fast)))
+    assert set(counts) == set(fast)
+    assert chisquare(list(counts.values())).pvalue > 0.01
+
+
+def test_a_limit_of_latency_that_admits_nothing_is_refused_with_the_fastest_of_the_smallest() -> None:
+    least = min(by_macs(one, SHAPE, CLASSES) for one in everything(SMALL))
+    space = SMALL.limited(max_latency_ms=least / 2, latency=by_macs)
+    message = (
+        f"The 'max_latency_ms' of {least / 2:g} of the search space 'small' admits nothing: for images of 1x8x8 and 2 "
+        f"classes the fastest of its smallest architectures takes {least:.3g} ms"
+    )
+    for refused in (space.check_limits, partial(space.sample, 1, seed=Seed(0))):
+        with pytest.raises(SettingError, match=message):
+            refused(**TASK)
+    assert SMALL.limited(max_latency_ms=least, latency=by_macs).sample(1, seed=Seed(0), **TASK)
+
+
+def test_what_other_limits_leave_out_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Architecture] = []
+
+    def latency(architecture: Architecture, shape: Shape, classes: int) -> float:
+        asked.append(architecture)
+        return 1.0
+
+    space = SMALL.limited(max_parameters=400, max_latency_ms=2.0, latency=latency)
+    drawn = space.sample(3, seed=Seed(0), **TASK)
+    assert set(drawn) <= set(asked)
+    assert all(cost_of(one, SHAPE, CLASSES).parameters <= 400 for one in asked)
+    assert len(asked) == 4, "the smallest, and what was drawn; a small space is not timed whole"
+
+
+@pytest.mark.parametrize("exhaustive", [0, 10_000], ids=["drawn", "listed"])
+def test_few_are_timed_where_nearly_all_are_too_slow(
+    exhaustive: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tanas.spaces.space.EXHAUSTIVE", exhaustive)
+    monkeypatch.setattr("tanas.spaces.space.TOO_SLOW_AT_LEAST", 5)
+    monkeypatch.setattr("tanas.spaces.space.TOO_SLOW_EACH", 2)
+    least = min(by_macs(one, SHAPE, CLASSES) for one in everything(SMALL))
+    asked: list[Architecture] = []
+
+    def latency(architecture: Architecture, shape: Shape, classes: int) -> float:
+        asked.append(architecture)
+        return by_macs(architecture, shape, classes)
+
+    space = SMALL.limited(max_latency_ms=least, latency=latency)
+    drawn = space.sample(2, seed=Seed(1), **TASK)
+    assert drawn, "the smallest are taken before it counts as exhausted"
+    assert all(by_macs(one, SHAPE, CLASSES) <= least for one in drawn)
+    assert len(asked) <= 1 + (5 + 2 * 2) + 2 + len(SMALL.skeletons)
+    fast = space.limited(max_latency_ms=3 * least)
+    for number in range(5):
+        child = fast.mutate(drawn[0], seed=Seed(number), **TASK)
+        assert by_macs(child, SHAPE, CLASSES) <= 3 * least
+
+
+def test_two_spaces_are_equal_whoever_times_them() -> None:
+    other = SMALL.limited(latency=lambda architecture, shape, classes: 1.0)
+    assert other == SMALL
+    assert SMALL.limited(max_latency_ms=2.0, latency=by_macs) != SMALL
+
+
+def test_a_union_of_limits_of_latency_has_the_looser() -> None:
+    fast = SMALL.limited(max_latency_ms=2.0, latency=by_macs)
+    assert fast.union(replace(fast, max_latency_ms=3.0)).max_latency_ms == 3.0
+    assert fast.union(SMALL).max_latency_ms is None
+    assert fast.union(fast).latency is by_macs
+
+
 def test_the_only_architecture_of_a_space_cannot_be_mutated() -> None:
     space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(NARROW,))
     only = space.sample(1, seed=Seed(0), **TASK)[0]
@@ -264,8 +398,15 @@ def test_a_union_of_complete_dags_of_different_nodes_contains_both() -> None:
         ({"skeletons": ()}, SettingError, "The 'skeletons' of SearchSpace must be at least one"),
         ({"nodes": 7}, SettingError, r"The 'nodes' of SearchSpace must be in \[2, 6\]. Got 7 instead."),
         ({"max_macs": 0}, SettingError, "The 'max_macs' of SearchSpace must be at least 1. Got 0 instead."),
+        ({"inputs": 0}, SettingError, "The 'inputs' of SearchSpace must be at least 1. Got 0 instead."),
+        ({"max_latency_ms": 3.0}, SettingError, "The 'latency' of SearchSpace must say how long"),
+        (
+            {"max_latency_ms": 0.0, "latency": by_macs},
+            SettingError,
+            "The 'max_latency_ms' of SearchSpace must be greater than 0. Got 0.0 instead.",
+        ),
     ],
-    ids=["operation", "only zero", "skeletons", "nodes", "limit"],
+    ids=["operation", "only zero", "skeletons", "nodes", "limit", "inputs", "no latency", "latency"],
 )
 def test_settings_that_make_no_space_are_refused(
     change: dict[str, Any], error: type[Exception], message: str

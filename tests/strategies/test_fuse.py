@@ -25,10 +25,11 @@ from tanas.checkpoints import FolderCheckpoint
 from tanas.errors import SearchError, SettingError
 from tanas.events import Event, Listener, StepStarted, Told, Warned
 from tanas.networks.architecture import Architecture, build
+from tanas.networks.scoring import Judgement, ScoredArchitecture
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, RoundFinished, Stage
-from tanas.strategies.fuse import Fuse, FuseConfig
+from tanas.strategies.base import Deadline, Outcome, Round, RoundFinished, Stage
+from tanas.strategies.fuse import Fuse, FuseConfig, final_choice
 from tanas.strategies.mixture import Mixture
 from tanas.tasks.task import Task
 
@@ -271,6 +272,134 @@ class TestImages:
         assert len(schedule.tasks[0].validation) == len(digits().validation)
 
 
+class TestChoice:
+    @pytest.fixture
+    def judged(self, monkeypatch: pytest.MonkeyPatch) -> list[Judgement | None]:
+        """What the candidates are like, whoever they are."""
+        said: list[Judgement | None] = [
+            Judgement(score=0.5, loss=0.9),
+            Judgement(score=0.7, loss=0.8),
+            Judgement(score=0.7, loss=0.6),
+            Judgement(score=0.2, loss=0.1),
+        ]
+        monkeypatch.setattr(Mixture, "judgements", lambda self, task: tuple(said))
+        return said
+
+    @pytest.mark.parametrize(("choice", "winner"), [("alpha", 1), ("loss", 3), ("performance", 2)])
+    def test_is_by_alpha_or_by_a_candidates_own_figures(
+        self, judged: list[Judgement | None], choice: str, winner: int
+    ) -> None:
+        _, fuse = fixed([1], candidates=4, choice=choice)
+        outcome = run(fuse)
+        (only,) = outcome.rounds
+        assert only.winner == winner
+        assert outcome.best == only.candidates[winner]
+        assert only.stages[0].alphas.index(1.0) == 1
+        if choice == "alpha":
+            assert (only.scores, only.losses) == ((), ())
+        else:
+            assert only.scores == (0.5, 0.7, 0.7, 0.2)
+            assert only.losses == (0.9, 0.8, 0.6, 0.1)
+
+    @pytest.mark.parametrize(("choice", "winner"), [("loss", 1), ("performance", 1)])
+    def test_never_falls_on_a_dropped_candidate(
+        self, judged: list[Judgement | None], choice: str, winner: int
+    ) -> None:
+        judged[2] = judged[3] = None
+        _, fuse = fixed([3], candidates=4, choice=choice)
+        (only,) = run(fuse).rounds
+        assert only.winner == winner
+        assert only.scores[2:] == (None, None)
+
+    def test_is_told_with_what_it_went_by(self, judged: list[Judgement | None]) -> None:
+        told: list[Event] = []
+        _, fuse = fixed([1], candidates=4, choice="performance")
+        (only,) = run(fuse, listener=told.append).rounds
+        (finished,) = [event for event in told if isinstance(event, RoundFinished)]
+        shown = ", ".join(f"{key[:6]} {score:.2f}" for key, score in zip(only.keys, only.scores, strict=True))
+        assert str(finished) == f"digits:is=8, round 1: l {shown}"
+
+    def test_goes_by_the_trained_candidates_own_answers(self) -> None:
+        outcome = run(Fuse(replace(CONFIG, rounds=1, choice="performance")))
+        (only,) = outcome.rounds
+        ranks = [(score or 0.0, -(loss or 0.0)) for score, loss in zip(only.scores, only.losses, strict=True)]
+        assert only.winner == ranks.index(max(ranks))
+
+
+class TestFinalChoice:
+    def outcome(self, scores: Sequence[float | None], *, best: int = 2) -> Outcome:
+        """Candidates 0, 1 and 2 won a round each; candidate 3 is a given seed that won none."""
+        candidates = every_architecture()[:4]
+        rounds = tuple(
+            Round(candidates=candidates, keys=(), dropped=(), stages=(), winner=winner, took_s=0.0)
+            for winner in range(3)
+        )
+        seen = tuple(
+            ScoredArchitecture(architecture=one, score=score, parameters=1, macs=1)
+            for one, score in zip(candidates, scores, strict=True)
+        )
+        return Outcome(best=candidates[best], rounds=rounds, seen=seen, stopped="rounds")
+
+    @pytest.mark.parametrize(
+        ("scores", "chosen"),
+        [
+            ((0.3, 0.6, 0.5, None), 1),
+            ((0.3, 0.2, 0.5, 0.7), 3),
+            ((0.6, 0.6, 0.5, None), 1),
+            ((0.6, 0.6, 0.6, 0.6), 2),
+            ((None, 0.1, None, None), 1),
+            ((None, None, None, None), 2),
+        ],
+        ids=[
+            "an earlier winner",
+            "the given seed",
+            "the later of equal ones",
+            "the last of all",
+            "scored",
+            "none",
+        ],
+    )
+    def test_by_score_is_the_best_scored_one(self, scores: Sequence[float | None], chosen: int) -> None:
+        outcome = self.outcome(scores)
+        made = final_choice(outcome, FuseConfig(final="score"))
+        assert made.best == every_architecture()[chosen]
+        assert replace(made, best=outcome.best) == outcome
+
+    def test_by_last_is_the_last_winner(self) -> None:
+        outcome = self.outcome((0.3, 0.6, 0.5, 0.9))
+        assert final_choice(outcome, FuseConfig(final="last")) is outcome
+
+
+class TestEarlyRounds:
+    def test_train_on_fewer_images_which_the_later_ones_have_too(self) -> None:
+        schedule, fuse = fixed([0, 0, 0], images=90, early_rounds=2, early_images=40)
+        run(fuse)
+        first, second, third = [set(task.train.rows.tolist()) for task in schedule.tasks]
+        assert (len(first), len(second), len(third)) == (40, 40, 90)
+        assert first == second
+        assert first < third
+        validation = [task.validation.rows.tolist() for task in schedule.tasks]
+        assert validation[0] == validation[1] == validation[2]
+
+    def test_cost_less(self) -> None:
+        def spent(**changes: Any) -> list[int]:
+            outcome = run(Fuse(replace(CONFIG, rounds=2, images=90, **changes)))
+            return [images for _, images in outcome.ledger.images]
+
+        assert sum(spent()) == 6 * 90
+        assert sum(spent(early_rounds=1, early_images=30)) == 3 * 30 + 3 * 90
+
+    @pytest.mark.parametrize(
+        ("images", "early", "expected"),
+        [(4000, 1000, [1000, 4000]), (None, 1000, [1000, None]), (500, 1000, [500, 500])],
+    )
+    def test_never_have_more_images_than_the_others(
+        self, images: int | None, early: int, expected: list[int | None]
+    ) -> None:
+        config = FuseConfig(images=images, early_rounds=1, early_images=early)
+        assert [config.images_in(0), config.images_in(1)] == expected
+
+
 class TestFailures:
     def wild(self) -> Fuse:
         training = replace(CONFIG.schedule.training, learning_rate=1e30, epochs=2)
@@ -324,10 +453,17 @@ def test_the_steps_of_a_round_carry_its_number() -> None:
         ({"candidates": 1}, "The 'candidates' of FuseConfig must be at least 2. Got 1 instead."),
         ({"rounds": 0}, "The 'rounds' of FuseConfig must be at least 1"),
         ({"patience": 0}, "The 'patience' of FuseConfig must be at least 1"),
+        (
+            {"choice": "beta"},
+            "The 'choice' of FuseConfig must be one of alpha, loss, performance. Got 'beta'",
+        ),
+        ({"final": "first"}, "The 'final' of FuseConfig must be one of last, score. Got 'first'"),
+        ({"early_rounds": -1}, "The 'early_rounds' of FuseConfig must be at least 0"),
+        ({"early_images": 1}, "The 'early_images' of FuseConfig must be at least 2"),
         ({"images": 1}, "The 'images' of FuseConfig must be at least 2"),
         ({"validation_images": 0}, "The 'validation_images' of FuseConfig must be at least 2"),
     ],
 )
-def test_a_setting_outside_its_range_is_refused(wrong: dict[str, int], message: str) -> None:
+def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        FuseConfig(**wrong)  # type: ignore[arg-type]
+        FuseConfig(**wrong)

@@ -11,6 +11,8 @@ from torch.nn import functional
 from tanas.errors import NonFiniteError, SearchError
 from tanas.events import Event, Warned, ignore
 from tanas.networks.architecture import build
+from tanas.networks.scoring import judged
+from tanas.strategies import mixture as mixtures
 from tanas.strategies.mixture import Mixture, check_finite, mixture_loss
 
 CANDIDATES = (one_edge("sep_conv_3x3"), one_edge("conv_3x3"), one_edge("max_pool_3x3", LARGE))
@@ -71,6 +73,35 @@ class TestDescend:
         assert loss == pytest.approx(expected.item())
         for own, theirs in zip(gradients(mixture), gradients(direct), strict=True):
             torch.testing.assert_close(own, theirs, rtol=1e-4, atol=2e-6)
+
+    @pytest.mark.parametrize(
+        ("floor", "own_loss", "shares"),
+        [
+            (0.0, 0.0, (0.5, 0.25, 0.25)),
+            (1.0, 0.0, (1 / 3, 1 / 3, 1 / 3)),
+            (0.5, 0.0, (5 / 12, 7 / 24, 7 / 24)),
+            (0.0, 2.0, (0.5, 0.25, 0.25)),
+            (1.0, 1.0, (1 / 3, 1 / 3, 1 / 3)),
+        ],
+    )
+    def test_gradients_are_those_of_the_floored_mixtures_loss_and_the_candidates_own(
+        self, floor: float, own_loss: float, shares: tuple[float, ...]
+    ) -> None:
+        mixture, direct = mixture_of(), mixture_of()
+        mixture.alpha = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64).log()
+        with mixture.side_by_side() as pool:
+            loss = mixture.descend(*batch(), pool, floor=floor, own_loss=own_loss)
+
+        pixels, labels = batch()
+        outputs = [network(pixels) for network in direct.networks]
+        mixed = functional.cross_entropy(
+            torch.stack([share * one for share, one in zip(shares, outputs, strict=True)]).sum(dim=0), labels
+        )
+        own = torch.stack([functional.cross_entropy(one, labels) for one in outputs]).sum()
+        (mixed + own_loss * own).backward()  # type: ignore[no-untyped-call]
+        assert loss == pytest.approx(mixed.item()), "what is told is the loss of the mixture alone"
+        for mine, theirs in zip(gradients(mixture), gradients(direct), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=5e-6)
 
     def test_gradients_are_the_same_bits_with_any_number_of_workers(self) -> None:
         one, three = mixture_of(workers=1), mixture_of(workers=3)
@@ -148,6 +179,58 @@ class TestDropping:
         )
         with pytest.raises(SearchError, match=message):
             descend(mixture)
+
+
+class TestShares:
+    def test_lie_between_those_of_alpha_and_equal_ones(self) -> None:
+        mixture = mixture_of()
+        mixture.alpha = torch.tensor([0.0, 50.0, 0.0], dtype=torch.float64)
+        assert mixture.shares(0.0).tolist() == mixture.weights.tolist()
+        assert mixture.shares(1.0).tolist() == pytest.approx([1 / 3] * 3)
+        assert mixture.shares(0.6).tolist() == pytest.approx([0.2, 0.6, 0.2])
+
+    def test_leave_dropped_candidates_without_weight(self) -> None:
+        mixture = mixture_of()
+        mixture.drop(1)
+        for floor in (0.0, 0.5, 1.0):
+            assert mixture.shares(floor).tolist() == pytest.approx([0.5, 0, 0.5])
+
+
+class TestJudgements:
+    def test_are_those_of_each_candidate_on_its_own(self) -> None:
+        mixture = mixture_of()
+        expected = tuple(judged(network, digits()) for network in mixture.networks)
+        assert mixture.judgements(digits()) == expected
+
+    def test_take_the_last_answers_as_long_as_the_weights_stand_still(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        real = mixtures.logits_of
+
+        def counted(*args: Any, **kwargs: Any) -> Tensor:
+            asked.append(1)
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(mixtures, "logits_of", counted)
+        mixture = mixture_of()
+        mixture.validation_logits(digits())
+        before = mixture.judgements(digits())
+        assert len(asked) == 3
+        with torch.no_grad():
+            for parameter in mixture.parameters():
+                parameter.add_(0.1)
+        descend(mixture)
+        assert mixture.judgements(digits()) != before
+        assert len(asked) == 6
+
+    def test_a_dropped_candidate_has_none(self) -> None:
+        mixture = mixture_of()
+        mixture.networks[1].head.weight.data.fill_(float("nan"))
+        first, second, third = mixture.judgements(digits())
+        assert second is None
+        assert first is not None
+        assert third is not None
 
 
 class TestLoss:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
@@ -13,9 +13,11 @@ from torch.nn import functional
 
 from tanas.errors import NonFiniteError, SettingError
 from tanas.events import Event, StepAdvanced, StepFinished, StepStarted, Warned, ignore
+from tanas.networks.training import TrainingConfig
+from tanas.strategies import schedules
 from tanas.strategies.base import Deadline, Stage
 from tanas.strategies.mixture import Mixture, mixture_loss
-from tanas.strategies.schedules import Alternating, Schedule, descend_weights, fit_alpha
+from tanas.strategies.schedules import Alternating, EqualWeights, Schedule, descend_weights, fit_alpha
 from tanas.tasks.task import Task
 
 CANDIDATES = (one_edge("sep_conv_3x3"), one_edge("conv_3x3"), one_edge("max_pool_3x3"))
@@ -161,6 +163,17 @@ class TestEverySchedule:
         assert (steps - steps.round()).abs().min() > 1e-4
         assert len(set(mixture.alpha.tolist())) == 3
 
+    def test_own_losses_teach_each_candidate_on_its_own(self, schedule: Schedule) -> None:
+        with_own = replace(schedule, own_loss=1.0)
+        without, own = mixture_of(), mixture_of()
+        run(schedule, without)
+        stages = run(with_own, own)
+        assert not any(
+            torch.equal(one.head.weight, two.head.weight)
+            for one, two in zip(without.networks, own.networks, strict=True)
+        )
+        assert all(math.isfinite(stage.train_loss) for stage in stages)
+
     def test_leaves_a_diverged_candidate_out_and_goes_on(self, schedule: Schedule) -> None:
         told: list[Event] = []
         mixture = mixture_of(listener=told.append)
@@ -196,16 +209,82 @@ class TestAlternating:
 
     def test_goes_on_with_the_same_optimizers_over_its_stages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A fresh Adam a stage moves each alpha by its learning rate, whatever the slope."""
-        made: list[Any] = []
-        adam = torch.optim.Adam
+        made: dict[str, list[float]] = {"Adam": [], "AdamW": []}
+        for name, kind in {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}.items():
 
-        def counted(*args: Any, **kwargs: Any) -> torch.optim.Adam:
-            made.append(kwargs)
-            return adam(*args, **kwargs)
+            def counted(
+                *args: Any, kind: Any = kind, name: str = name, **kwargs: Any
+            ) -> torch.optim.Optimizer:
+                made[name].append(kwargs["lr"])
+                return kind(*args, **kwargs)  # type: ignore[no-any-return]
 
-        monkeypatch.setattr(torch.optim, "Adam", counted)
+            monkeypatch.setattr(torch.optim, name, counted)
         run(replace(ALTERNATING, stages=3, tolerance=0.0), mixture_of())
-        assert [kwargs["lr"] for kwargs in made] == [ALTERNATING.alpha_learning_rate, 1e-3]
+        assert made == {"Adam": [ALTERNATING.alpha_learning_rate], "AdamW": [1e-3]}
+
+    def test_descends_w_as_adam_does_in_the_papers_letter(self) -> None:
+        letter, direct = mixture_of(), mixture_of()
+        run(replace(ALTERNATING, stages=2, tolerance=0.0, floor=1.0), letter)
+        optimizer = torch.optim.Adam(direct.parameters(), lr=1e-3)
+        for stage in range(2):
+            descend_weights(
+                direct,
+                TASK,
+                ALTERNATING.training,
+                seed=SEED.child("stage", stage),
+                deadline=lambda: math.inf,
+                listener=ignore,
+                optimizer=optimizer,
+                floor=1.0,
+            )
+        for own, theirs in zip(letter.parameters(), direct.parameters(), strict=True):
+            torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-4)
+
+    def test_a_cosine_spans_all_stages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        rates: list[float] = []
+        descend = Mixture.descend
+
+        def watched(self: Mixture, *args: Any, **kwargs: Any) -> float:
+            rates.append(optimizers[0].param_groups[0]["lr"])
+            return descend(self, *args, **kwargs)
+
+        optimizers: list[torch.optim.Optimizer] = []
+        make = schedules.make_optimizer
+
+        def kept(*args: Any) -> torch.optim.AdamW:
+            made = make(*args)
+            optimizers.append(made)
+            return made
+
+        monkeypatch.setattr(Mixture, "descend", watched)
+        monkeypatch.setattr(schedules, "make_optimizer", kept)
+        training = TrainingConfig(epochs=1, batch=20)
+        run(Alternating(training=training, stages=3, tolerance=0.0), mixture_of())
+        assert len(optimizers) == 1
+        assert len(rates) == 18
+        assert max(rates) == training.learning_rate
+        assert all(a > b for a, b in pairwise(rates[1:])), "it falls over all stages"
+        assert rates[-1] < training.learning_rate / 20
+
+    def test_solves_alpha_to_convergence_where_no_steps_are_named(self) -> None:
+        mixture = mixture_of()
+        stages = run(replace(ALTERNATING, stages=2, tolerance=0.0, alpha_steps=None), mixture)
+        solved = fit_alpha(mixture.validation_logits(TASK), TASK.validation.labels)
+        torch.testing.assert_close(mixture.alpha, solved)
+        assert len(stages) == 2
+        assert stages[0].alphas != stages[1].alphas
+
+    def test_keeps_a_floor_under_every_weight_while_w_descends(self) -> None:
+        """Alpha that has fallen for one candidate stops its learning; a floor does not let it."""
+
+        def moved(floor: float) -> float:
+            mixture = mixture_of()
+            mixture.alpha = torch.tensor([60.0, 60.0, 0.0], dtype=torch.float64)
+            before = mixture.networks[2].head.bias.detach().clone()
+            run(replace(ALTERNATING, stages=1, floor=floor), mixture)
+            return float((mixture.networks[2].head.bias.detach() - before).abs().max())
+
+        assert moved(0.0) < 1e-8 < 1e-4 < moved(0.5)
 
     def test_moves_alpha_downhill(self) -> None:
         mixture = mixture_of()
@@ -218,6 +297,8 @@ class TestAlternating:
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [
+            ({"floor": 1.5}, r"The 'floor' of Alternating must be in \[0, 1\]"),
+            ({"own_loss": -1.0}, "The 'own_loss' of Alternating must be at least 0"),
             ({"alpha_steps": 0}, "The 'alpha_steps' of Alternating must be at least 1"),
             ({"alpha_learning_rate": 0.0}, "The 'alpha_learning_rate' of Alternating must be greater than 0"),
             ({"stages": 0}, "The 'stages' of Alternating must be at least 1"),
@@ -227,6 +308,32 @@ class TestAlternating:
     def test_a_setting_outside_its_range_is_refused(self, wrong: dict[str, Any], message: str) -> None:
         with pytest.raises(SettingError, match=message):
             Alternating(**wrong)
+
+
+class TestEqualWeights:
+    def test_gives_all_candidates_the_same_weight_while_w_descends_whatever_alpha_is(self) -> None:
+        even, uneven = mixture_of(), mixture_of()
+        uneven.alpha = torch.tensor([9.0, 0.0, -9.0], dtype=torch.float64)
+        run(EQUAL, even)
+        run(EQUAL, uneven)
+        for one, two in zip(even.parameters(), uneven.parameters(), strict=True):
+            assert torch.equal(one, two)
+
+    def test_the_own_loss_of_a_candidate_without_others_leads_where_the_mixtures_does(self) -> None:
+        """A mixture of one is the candidate: its own loss is the mixture's."""
+        recipe = replace(TRAINING, schedule="constant", weight_decay=0, learning_rate=1e-3)
+
+        def trained(own_loss: float) -> list[Tensor]:
+            mixture = Mixture(CANDIDATES[:1], TASK, seed=SEED, device="cpu", workers=1, listener=ignore)
+            run(EqualWeights(training=recipe, own_loss=own_loss), mixture)
+            return [p.detach() for p in mixture.parameters()]
+
+        for one, two in zip(trained(0.0), trained(3.0), strict=True):  # Adam does not mind the scale
+            torch.testing.assert_close(one, two, rtol=1e-2, atol=1e-3)
+
+    def test_a_negative_weight_of_own_losses_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="The 'own_loss' of EqualWeights must be at least 0"):
+            EqualWeights(own_loss=-0.5)
 
 
 class TestDescendWeights:

@@ -240,7 +240,7 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
     """
     fuse, scoring = config.fuse, config.scoring
     images, validation = len(task.train), len(task.validation)
-    seen = min(images, fuse.images or images)
+    seen = sum(min(images, fuse.images_in(number) or images) for number in range(fuse.rounds)) / fuse.rounds
     compared = min(validation, fuse.validation_images or validation)
     schedule = fuse.schedule
     stages = schedule.stages / 2 if isinstance(schedule, Alternating) else 1

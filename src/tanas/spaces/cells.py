@@ -153,6 +153,12 @@ def enumerate_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | No
                 yield topology.cell(names)
 
 
+@lru_cache(maxsize=4)
+def listed_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> tuple[Cell, ...]:
+    """What `enumerate_cells` gives, kept: a search draws from the same list again and again. For small spaces."""
+    return tuple(enumerate_cells(nodes, operations, inputs=inputs))
+
+
 def _live(operations: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in operations if name != ZERO)
 

@@ -17,7 +17,15 @@ from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.cells import MAX_NODES, count_cells, draw_cell, enumerate_cells, holds_cell, topologies
+from tanas.spaces.cells import (
+    MAX_NODES,
+    count_cells,
+    draw_cell,
+    enumerate_cells,
+    holds_cell,
+    listed_cells,
+    topologies,
+)
 from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_skeletons
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
@@ -368,9 +376,10 @@ class SearchSpace:
         return [replace(parent, cell=cell) for cell in cells]
 
     def _every(self) -> Iterator[Architecture]:
+        """All architectures of a space of at most `EXHAUSTIVE`."""
         return (
             Architecture(skeleton=skeleton, cell=cell)
-            for cell in self.enumerate_cells()
+            for cell in listed_cells(self.nodes, self.operations, inputs=self.inputs)
             for skeleton in self.skeletons
         )
 

@@ -30,7 +30,6 @@ from tanas.strategies.mixture import Mixture
 from tanas.strategies.schedules import EqualWeights, Schedule
 from tanas.tasks.task import Task
 
-
 CHOICES = ("alpha", "loss", "performance")
 """What makes a candidate the best of its round."""
 FINALS = ("last", "score")
