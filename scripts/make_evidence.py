@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tanas.evidence.choice import StudyRecord
+from tanas.evidence.choice_page import choice_page
 from tanas.evidence.comparison import Record, agreement_page, transfer_page
 from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
@@ -74,6 +76,13 @@ def truth_part(record: Path) -> Part:
     return Part(text="It has not been measured yet.\n" if read is None else truth_page(*read))
 
 
+def choice_part(record: Path) -> Part:
+    """The page of how FUSE chooses."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=choice_page(read_record(StudyRecord, record)))
+
+
 def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
     """A part of the page that compares distances."""
     return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
@@ -85,6 +94,7 @@ SOURCES = (
     Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
     Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
     Source(page="search-evidence.md", name="truth", make=truth_part),
+    Source(page="fuse.md", name="fuse", make=choice_part),
 )
 
 

@@ -54,7 +54,7 @@ def test_paper_is_the_papers_experiment() -> None:
     assert config.space == "paper"
     assert not config.inherit_seed
     assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
-    assert config.fuse.schedule == Alternating(alpha_steps=20, floor=0.0, own_loss=0.0)
+    assert config.fuse.schedule == Alternating(alpha="steps", floor=0.0, own_loss=0.0)
     assert (config.fuse.choice, config.fuse.final, config.fuse.early_rounds) == ("alpha", "last", 0)
     assert config.representative.architecture == "paper"
     assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)

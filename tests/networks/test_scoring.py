@@ -5,15 +5,18 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
+from torch.nn import functional
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.errors import NonFiniteError, SettingError
 from tanas.events import Event, StepAdvanced, StepStarted
-from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.cell import Cell
-from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
+from tanas.networks.scoring import Judgement, ScoredArchitecture, ScoringConfig, judged, score, unscored
 from tanas.networks.skeleton import Skeleton
-from tanas.networks.training import TrainingConfig
+from tanas.networks.training import TrainingConfig, logits_of
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -91,3 +94,45 @@ def test_too_few_images_are_refused() -> None:
         SettingError, match="The 'images' of ScoringConfig must be at least 2. Got 1 instead."
     ):
         ScoringConfig(images=1)
+
+
+def test_a_judgement_tells_networks_apart_that_are_no_better_than_a_constant() -> None:
+    """Both answer class 0 for everything; the second is wrong with less confidence."""
+
+    class Constant(nn.Module):
+        def __init__(self, confidence: float) -> None:
+            super().__init__()
+            self.confidence = confidence
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([self.confidence] + [0.0] * 9).expand(len(pixels), 10)
+
+    sure, unsure = (judged(Constant(confidence), digits()) for confidence in (5.0, 1.0))
+    assert sure.score == unsure.score == 0.0
+    assert unsure.loss < sure.loss
+    assert unsure.rank > sure.rank
+
+
+def test_a_judgement_goes_by_l_before_the_loss() -> None:
+    assert Judgement(score=0.2, loss=9.0).rank > Judgement(score=0.1, loss=0.5).rank
+
+
+def test_the_loss_weighs_classes_as_l_does() -> None:
+    task = Library().open("digits:is=8")
+    network = build(ARCHITECTURE, task.shape, 2, SEED).eval()
+    labels = task.validation.labels
+    each = functional.cross_entropy(
+        logits_of(network, task.validation).double(), labels, reduction="none"
+    )  # (samples,)
+    by_class = sum(float(each[labels == label].mean()) for label in (0, 1)) / 2
+    assert judged(network, task).loss == pytest.approx(by_class)
+    assert judged(network, task.measured_by("accuracy")).loss == pytest.approx(float(each.mean()))
+    assert by_class != pytest.approx(float(each.mean()))
+
+
+def test_answers_that_are_not_finite_are_not_judged() -> None:
+    network = build(ARCHITECTURE, digits().shape, 10, SEED)
+    with torch.no_grad():
+        network.head.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteError, match="logits are not finite"):
+        judged(network, digits())

@@ -266,9 +266,9 @@ class TestAlternating:
         assert all(a > b for a, b in pairwise(rates[1:])), "it falls over all stages"
         assert rates[-1] < training.learning_rate / 20
 
-    def test_solves_alpha_to_convergence_where_no_steps_are_named(self) -> None:
+    def test_solves_alpha_to_convergence_where_that_is_asked_for(self) -> None:
         mixture = mixture_of()
-        stages = run(replace(ALTERNATING, stages=2, tolerance=0.0, alpha_steps=None), mixture)
+        stages = run(replace(ALTERNATING, stages=2, tolerance=0.0, alpha="solved"), mixture)
         solved = fit_alpha(mixture.validation_logits(TASK), TASK.validation.labels)
         torch.testing.assert_close(mixture.alpha, solved)
         assert len(stages) == 2
@@ -299,6 +299,7 @@ class TestAlternating:
         [
             ({"floor": 1.5}, r"The 'floor' of Alternating must be in \[0, 1\]"),
             ({"own_loss": -1.0}, "The 'own_loss' of Alternating must be at least 0"),
+            ({"alpha": "guessed"}, "The 'alpha' of Alternating must be one of steps, solved. Got 'guessed'"),
             ({"alpha_steps": 0}, "The 'alpha_steps' of Alternating must be at least 1"),
             ({"alpha_learning_rate": 0.0}, "The 'alpha_learning_rate' of Alternating must be greater than 0"),
             ({"stages": 0}, "The 'stages' of Alternating must be at least 1"),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from tanas.errors import check_range
+from tanas.errors import check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
 from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
 from tanas.seeds import Seed
@@ -80,8 +80,10 @@ class Alternating:
         )
     )
     """Of w in one stage; Adam at 1e-3, as in the authors' code. A cosine would span all stages."""
-    alpha_steps: int | None = 20
-    """Steps of alpha in one stage; None: it is solved to convergence on the frozen candidates' answers."""
+    alpha: str = "steps"
+    """How alpha descends in one stage: 'steps' (tempered, the paper's letter) or 'solved' (to convergence)."""
+    alpha_steps: int = 20
+    """Steps of alpha in one stage, if it takes steps."""
     alpha_learning_rate: float = 0.02
     """Adam's, kept over the stages: a fresh Adam a stage puts alphas on a lattice, where ties go to the first."""
     stages: int = 20
@@ -95,8 +97,8 @@ class Alternating:
     """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends."""
 
     def __post_init__(self) -> None:
-        if self.alpha_steps is not None:
-            check_range(self.alpha_steps, "alpha_steps", "Alternating", low=1)
+        check_choice(self.alpha, "alpha", "Alternating", ("steps", "solved"))
+        check_range(self.alpha_steps, "alpha_steps", "Alternating", low=1)
         check_range(self.floor, "floor", "Alternating", low=0, high=1)
         check_range(self.own_loss, "own_loss", "Alternating", low=0)
         check_range(self.alpha_learning_rate, "alpha_learning_rate", "Alternating", low=0, open_ends=True)
@@ -138,7 +140,7 @@ class Alternating:
             # (ii) freeze the candidates, update alpha; frozen candidates have constant logits
             logits = mixture.validation_logits(task)
             active = mixture.active
-            if self.alpha_steps is None:
+            if self.alpha == "solved":
                 mixture.alpha[active] = fit_alpha(logits, labels)
             else:
                 for _ in range(self.alpha_steps):

@@ -1,0 +1,101 @@
+"""How long a network takes to answer on this machine: measured, so no two measurements are quite the same."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from functools import lru_cache
+from typing import Protocol, final
+
+import torch
+
+from tanas.checkpoints import Checkpoint
+from tanas.networks.architecture import Architecture, Shape, build
+from tanas.records import digest
+from tanas.seeds import Seed
+
+IMAGES = 1
+"""What is timed is the answer to one image: what someone waits for who shows a picture to the network."""
+WARM_UP = 2
+"""Answers that are not counted: the first ones fetch memory and choose kernels, and take up to ten times as long."""
+REPEATS = 9
+"""Answers whose median is taken: four of them may be disturbed by other work."""
+LONGEST_S = 0.25
+"""No further answer is timed after so many seconds; a network that slow is known well enough by the first."""
+
+KEPT = "latencies"
+"""Where a checkpoint keeps what was measured."""
+
+
+class Latency(Protocol):
+    """Says how long the network of an architecture takes."""
+
+    def __call__(self, architecture: Architecture, shape: Shape, classes: int) -> float:
+        """Milliseconds for the answer to one image; the same whenever it is asked again.
+
+        Args:
+            architecture: whose network is asked.
+            shape: (channels, height, width) of the image.
+            classes: number of logits.
+        """
+
+
+@final
+class MeasuredLatency:
+    """Measures each architecture once, by `measure_ms`; what a checkpoint holds is not measured again.
+
+    So a search that goes on after it was killed decides as it did before. Another run measures anew, and where a
+    figure lies close to a limit it may decide otherwise.
+    """
+
+    def __init__(self, *, device: str, checkpoint: Checkpoint) -> None:
+        self._device = device
+        self._checkpoint = checkpoint
+        self._known: dict[str, float] = dict(checkpoint.load(KEPT) or {})
+
+    def __call__(self, architecture: Architecture, shape: Shape, classes: int) -> float:
+        """Milliseconds; see `Latency`."""
+        architecture = architecture.canonical()
+        name = digest(architecture, shape, classes)
+        if name not in self._known:
+            self._known[name] = measure_ms(architecture, shape, classes, self._device)
+            self._checkpoint.save(KEPT, self._known)  # before anything is decided by it
+        return self._known[name]
+
+    @property
+    def measured(self) -> tuple[float, ...]:
+        """Milliseconds of every architecture that was measured, those before an interruption included."""
+        return tuple(self._known.values())
+
+
+@lru_cache(maxsize=65536)
+def measure_ms(architecture: Architecture, shape: Shape, classes: int, device: str) -> float:
+    """Milliseconds in which the network of an architecture answers one image, the median of some answers.
+
+    In one thread, after a warm-up, from the image's pixels to the logits in the processor's memory. It is measured
+    once a process.
+
+    Args:
+        architecture: in canonical form.
+        shape: (channels, height, width) of the image.
+        classes: number of logits.
+        device: where the network runs.
+    """
+    # weights don't change how long it takes
+    network = build(architecture, shape, classes, Seed().child("latency")).to(device).eval()
+    pixels = torch.full((IMAGES, *shape), 0.5).to(memory_format=torch.channels_last)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    taken_s: list[float] = []
+    try:
+        with torch.no_grad():
+            for number in range(-WARM_UP, REPEATS):
+                began = time.perf_counter()
+                network(pixels.to(device)).cpu()  # waits for the device
+                if number >= 0:
+                    taken_s.append(time.perf_counter() - began)
+                if sum(taken_s) > LONGEST_S:
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    return 1000 * statistics.median(taken_s)

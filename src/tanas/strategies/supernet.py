@@ -1,0 +1,555 @@
+"""Supernets: every operation on every edge of one skeleton's cells, and searches whose candidates share them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.networks.architecture import Architecture, Network, Shape
+from tanas.networks.cell import Cell
+from tanas.networks.operations import ZERO, make_operation
+from tanas.networks.scoring import ScoringConfig
+from tanas.networks.skeleton import Skeleton
+from tanas.networks.training import (
+    TrainingConfig,
+    batches,
+    class_weights,
+    learning_rate_at,
+    make_optimizer,
+    shifted,
+)
+from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.prior import pairs_of, placed
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Ledger, Outcome, budget_refusal, training_macs
+from tanas.strategies.trials import Asked, Log, affordable, outcome_of, trained_alone
+from tanas.tasks.task import Split, Task
+
+SKELETON_DRAWS = 20
+"""Architectures drawn for each skeleton that a search takes: enough that all of them differ where a space has many."""
+
+CLIP = 5.0
+"""Largest norm of the gradient of w. Source: Liu et al. 2019, appendix A.1."""
+
+Passes = Callable[[int, nn.ModuleList, Tensor], Tensor | None]
+"""(edge in the order of `pairs_of`, its operations in the order of `Supernet.names`, what stands at its beginning)
+-> what arrives at its end; None: the edge is absent."""
+
+
+class SharedCell(nn.Module):
+    """A cell with every operation on each edge of the complete DAG: (batch, channels, h, w) -> the same shape."""
+
+    def __init__(self, nodes: int, names: Sequence[str], channels: int) -> None:
+        super().__init__()
+        self.nodes = nodes
+        self.ends = pairs_of(nodes)
+        self.edges = nn.ModuleList(
+            nn.ModuleList(make_operation(name, channels) for name in names) for _ in self.ends
+        )
+
+    def forward(self, images: Tensor, passes: Passes) -> Tensor:
+        values: list[Tensor | None] = [images] + [None] * (self.nodes - 1)
+        for edge, (start, end) in enumerate(self.ends):
+            value, operations = values[start], self.edges[edge]
+            assert isinstance(operations, nn.ModuleList)
+            if value is None or (passed := passes(edge, operations, value)) is None:
+                continue
+            so_far = values[end]
+            values[end] = passed if so_far is None else so_far + passed
+        output = values[-1]
+        return images * 0.0 if output is None else output
+
+
+class Supernet(nn.Module):
+    """The networks of all cells of a space in one skeleton; an operation's weights belong to its edge and its cell.
+
+    BatchNorm always takes the batch's own mean and deviation: running ones would mix those of many networks.
+    """
+
+    def __init__(
+        self, skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: int, *, affine: bool = True
+    ) -> None:
+        """Builds it; weights come from torch's global generator (`Seed.initialising`).
+
+        Args:
+            skeleton: stem, stages and head.
+            space: gives the operations and the nodes of a cell.
+            shape: (channels, height, width) of the task's images.
+            classes: number of logits.
+            affine: whether BatchNorm within cells has a scale and a shift of its own. Where operations are mixed by
+                learnt weights it must not: it would undo them.
+        """
+        super().__init__()
+        self.names = tuple(name for name in space.operations if name != ZERO)
+        plain = Network(Architecture(skeleton=skeleton, cell=Cell(2, ())), shape, classes)
+        self.norm, self.stem, self.head = plain.norm, plain.stem, plain.head
+        stages = []
+        for width, count, stage in zip(skeleton.widths, skeleton.cells, plain.stages, strict=True):
+            assert isinstance(stage, nn.Sequential)
+            cells = [SharedCell(space.nodes, self.names, width) for _ in range(count)]
+            stages.append(nn.ModuleList([stage[0], *cells]))
+        self.stages = nn.ModuleList(stages)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+        if not affine:
+            for module in self.stages.modules():
+                if isinstance(module, SharedCell):
+                    _forget_affine(module)
+
+    def forward(self, pixels: Tensor, passes: Passes) -> Tensor:
+        images = self.stem(self.norm(pixels))  # (batch, width, h, w)
+        for stage in self.stages:
+            assert isinstance(stage, nn.ModuleList)
+            images = stage[0](images)
+            for cell in stage[1:]:
+                images = cell(images, passes)
+        return self.head(torch.relu(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]  # (batch, classes)
+
+    def path(self, cell: Cell) -> Passes:
+        """Passes only the operations of one cell.
+
+        Args:
+            cell: in canonical form; where it has fewer nodes, its output is the last node all the same.
+        """
+        nodes = next(one.nodes for one in self.modules() if isinstance(one, SharedCell))
+        held = placed(cell, nodes)
+        chosen = [self.names.index(held[pair]) if pair in held else None for pair in pairs_of(nodes)]
+
+        def passes(edge: int, operations: nn.ModuleList, value: Tensor) -> Tensor | None:
+            at = chosen[edge]
+            return None if at is None else operations[at](value)
+
+        return passes
+
+
+def mixing(weights: Tensor) -> Passes:
+    """Passes the weighted sum of all operations.
+
+    Args:
+        weights: (edges, operations), without the operation that passes nothing.
+    """
+
+    def passes(edge: int, operations: nn.ModuleList, value: Tensor) -> Tensor:
+        total: Tensor = weights[edge, 0] * operations[0](value)
+        for at in range(1, len(operations)):
+            total = total + weights[edge, at] * operations[at](value)
+        return total
+
+    return passes
+
+
+def mixed_macs(skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: int) -> int:
+    """Multiply-adds of a supernet's answer to one image where all operations of all edges are computed.
+
+    Args:
+        skeleton: of the supernet.
+        space: gives the operations and the nodes of a cell.
+        shape: (channels, height, width) of the task's images.
+        classes: number of logits.
+    """
+
+    def macs(cell: Cell) -> int:
+        return cost_by_parts(Architecture(skeleton=skeleton, cell=cell), shape, classes).macs
+
+    around = macs(Cell(2, ()))
+    edges = len(pairs_of(space.nodes))
+    every = [Cell.complete(space.nodes, (name,) * edges) for name in space.operations if name != ZERO]
+    return around + sum(macs(cell) - around for cell in every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One supernet of a search."""
+
+    number: int
+    """From 0."""
+    asked: Asked
+    """What the search was given, its space narrowed to the run's skeleton."""
+    skeleton: Skeleton
+    task: Task
+    """The images that it learns from."""
+    pool: tuple[Architecture, ...]
+    """Drawn from the space; none was tried before."""
+    known: frozenset[Architecture]
+    """What was tried before."""
+    seed: Seed
+
+    @property
+    def key(self) -> str:
+        """What the ledger calls it."""
+        return f"supernet {self.number + 1}"
+
+    def supernet(self, *, affine: bool = True) -> Supernet:
+        """Its network with fresh weights; see `Supernet`."""
+        with self.seed.child("weights").initialising():
+            made = Supernet(
+                self.skeleton,
+                self.asked.space,
+                self.task.shape,
+                len(self.task.classes),
+                affine=affine,
+            )
+        made.norm.fit(self.task.train.pixels())
+        return made.to(self.asked.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def batch_sizes(self, split: Split, batch: int) -> tuple[int, ...]:
+        """Images of every step of an epoch."""
+        return tuple(len(which) for which in batches(len(split), batch, self.seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """What a supernet says of its architectures."""
+
+    architectures: Iterable[Architecture]
+    """The best first; all are in the space and its limits, and none is known."""
+    macs: int
+    """Multiply-adds that its training took, forward and backward."""
+    images: int
+    """That it was trained on; an image counts once an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """A way to search by supernets."""
+
+    runs: int
+    """Supernets, each of a skeleton of its own where the space has so many."""
+    finalists: int
+    """Architectures of each that are scored."""
+    pool: int
+    """Architectures that are drawn for each."""
+    epochs: int
+    """Passes of each over its images."""
+    images: int
+    """At most so many training images, stratified; validation images in proportion."""
+    costs: Callable[[Run], Sequence[int]]
+    """Multiply-adds of a supernet's training after each of its epochs, exactly: they are known before."""
+    rank: Callable[[Run, int], Ranked]
+    """(run, epochs) -> what it says after so many epochs, or when time has run out."""
+
+
+def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) -> Outcome:
+    """Trains a supernet a round; what it ranks highest is trained on its own and held against the best so far.
+
+    The skeletons are those of architectures drawn from the space, that of a given seed architecture before them if
+    the space has it. Where fewer fit than there are runs they come again, with other weights and another order. The
+    seed architecture itself is tried in the first round. A supernet of no more architectures than are scored anyway
+    is not trained.
+
+    A budget that does not allow all that is cut to fewer epochs and then to fewer runs, so that what is trained can
+    also be scored.
+
+    Args:
+        sharing: how.
+        asked: what the search was given.
+        scoring: the short training. It is the one behind the scores of a dictionary, so they are not made twice.
+
+    Raises:
+        SearchError: no candidate of the first round has a finite loss.
+        SettingError: the budget does not allow the first supernet for an epoch and its cheapest candidate.
+    """
+    task, listener = asked.task.limited(scoring.images), asked.listener
+    images = len(task.train) * scoring.training.epochs
+    given = () if asked.seed_architecture is None else (asked.seed_architecture.canonical(),)
+    log, stopped = Log.restored(asked.checkpoint), ""
+    step = f"search {task.name}"
+    listener(StepStarted(step=step, total=sharing.runs, unit="rounds"))
+    skeletons = _skeletons(asked, sharing.runs)
+    planned = _planned(sharing, asked, skeletons, given, images)
+    while not (stopped := stopped or log.stopped or _ended(log, sharing, planned, asked)):
+        began, number = time.monotonic(), len(log.rounds)
+        seeded = () if log.rounds else given
+        known = frozenset([*given, *(trial.architecture for trial in log.trials)])
+        run = _run(sharing, asked, skeletons[number], number, known)
+        if run is None and not seeded:
+            stopped = "exhausted"
+            break
+        affordable(seeded, asked, log.ledger, images)  # refuses a budget that does not allow the seed
+        found = _Finalists()
+        if run is not None:
+            found = _finalists(sharing, run, log, seeded, planned[1], images)
+        proposed = (*seeded, *found.architectures)
+        if not proposed:
+            stopped = "budget"
+            break
+        log = replace(log, ledger=found.paid_by(log, run))
+        networks = [asked.build(one) for one in proposed]
+        tried = trained_alone(
+            proposed, networks, task, scoring.training, asked, seed=asked.seed.child("order")
+        )
+        log = log.plus(tried, asked, kept=log.best, took_s=time.monotonic() - began)
+        log = replace(log, stopped="budget" if found.cut else "")
+        asked.checkpoint.save("log", log.plain())
+        listener(StepAdvanced(step=step, done=len(log.rounds), note=log.note))
+    listener(StepFinished(step=step, note=stopped))
+    return outcome_of(log, asked, stopped, scored=True)
+
+
+def each_batch(
+    run: Run, training: TrainingConfig, epochs: int, step: Callable[[int, Tensor, Tensor], bool]
+) -> None:
+    """Goes through a run's training images epoch by epoch, until time has run out.
+
+    Args:
+        run: gives the images, the order, the listener and the deadline.
+        training: gives the batch and the augmentation.
+        epochs: passes over the images.
+        step: is given its number from 0, pixels (batch, channels, h, w) and labels (batch,); says whether its loss
+            and its gradients were finite.
+    """
+    split, listener = run.task.train, run.asked.listener
+    name, note = f"{run.key} for {run.task.name}", ""
+    number = failed = 0
+    listener(StepStarted(step=name, total=epochs, unit="epochs"))
+    for epoch in range(epochs):
+        with run.seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
+            for which in batches(len(split), training.batch, run.seed.child("epoch", epoch)):
+                if run.asked.deadline() <= 0:
+                    note = "no time is left"
+                    break
+                pixels = split.pixels(which).to(run.asked.device, memory_format=torch.channels_last)
+                if training.shift:
+                    pixels = shifted(pixels, training.shift, run.seed.child("shift", number))
+                failed += not step(number, pixels, split.labels[which].to(run.asked.device))
+                number += 1
+        if note:
+            break
+        listener(StepAdvanced(step=name, done=epoch + 1))
+    listener(StepFinished(step=name, note=note))
+    if failed:
+        listener(
+            Warned(
+                message=f"In {failed} of {number} steps of {run.key} the loss or its gradients were not finite; "
+                "these steps changed nothing."
+            )
+        )
+
+
+class Descent:
+    """How the weights of a supernet are trained: the house's recipe, its gradients clipped."""
+
+    def __init__(self, network: Supernet, run: Run, training: TrainingConfig, epochs: int) -> None:
+        self._network = network
+        self._optimizer = make_optimizer(network, training)
+        steps = epochs * len(run.batch_sizes(run.task.train, training.batch))
+        self._rate, self._factor = training.learning_rate, learning_rate_at(training, steps)
+        self._class_weights = (
+            class_weights(run.task.train.labels, len(run.task.classes)).to(run.asked.device)
+            if training.class_weights
+            else None
+        )
+
+    def step(self, number: int, passes: Passes, pixels: Tensor, labels: Tensor) -> bool:
+        """A step of w. One whose loss or gradients are not finite changes nothing.
+
+        Args:
+            number: from 0; the learning rate follows it.
+            passes: what is computed; what is not gets no gradient and stays as it is.
+            pixels: (batch, channels, h, w) in [0, 1].
+            labels: (batch,).
+
+        Returns:
+            whether all was finite.
+        """
+        self._network.train()
+        loss = functional.cross_entropy(self._network(pixels, passes), labels, weight=self._class_weights)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), CLIP)
+        if not math.isfinite(float(norm)) or not math.isfinite(loss.item()):
+            return False
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * self._factor(number)
+        self._optimizer.step()
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finalists:
+    """What a run gives to be scored."""
+
+    architectures: tuple[Architecture, ...] = ()
+    ranked: Ranked = field(default_factory=lambda: Ranked(architectures=(), macs=0, images=0))
+    cut: bool = False
+    """Whether the budget kept any out."""
+
+    def paid_by(self, log: Log, run: Run | None) -> Ledger:
+        """The ledger with what the supernet cost."""
+        if run is None or not self.ranked.images:
+            return log.ledger
+        return log.ledger.spending(run.key, self.ranked.macs, self.ranked.images)
+
+
+def _finalists(
+    sharing: Sharing, run: Run, log: Log, seeded: Sequence[Architecture], epochs: int, images: int
+) -> _Finalists:
+    """Trains a supernet and takes its best, as far as the budget allows.
+
+    Where none of what it ranks will do, for it failed or the budget is short, they are taken from those drawn, in the
+    order of the draws.
+
+    Args:
+        sharing: how.
+        run: the supernet.
+        log: what was done before.
+        seeded: what will be scored beside them.
+        epochs: of the supernet.
+        images: of one score; an image counts once an epoch.
+
+    Raises:
+        SettingError: nothing was trained yet, and nothing can be.
+    """
+    asked = run.asked
+    shared = len(run.pool) > sharing.finalists
+    left = math.inf
+    if asked.budget_macs is not None:
+        beside = sum(training_macs(asked.macs(one), images) for one in seeded)
+        left = asked.budget_macs - log.ledger.macs - beside
+        cheapest = min(training_macs(asked.macs(one), images) for one in run.pool)
+        least = cheapest + (sharing.costs(run)[epochs - 1] if shared else 0)
+        if least > left:
+            if not seeded and not log.ledger.images:
+                raise budget_refusal(asked.budget_macs, least)
+            return _Finalists(cut=True)
+    ranked = sharing.rank(run, epochs) if shared else Ranked(architectures=(), macs=0, images=0)
+    left -= ranked.macs
+    taken: dict[Architecture, None] = {}
+    cut = False
+    for one in chain(ranked.architectures, run.pool):
+        if len(taken) == sharing.finalists:
+            break
+        needed = training_macs(asked.macs(one), images)
+        if one in taken:
+            continue
+        if needed > left:
+            cut = True
+            continue
+        left -= needed
+        taken[one] = None
+    return _Finalists(architectures=tuple(taken), ranked=ranked, cut=cut)
+
+
+def _skeletons(asked: Asked, count: int) -> tuple[Skeleton, ...]:
+    """The skeleton of each run.
+
+    Raises:
+        SettingError: the limits of the space admit nothing.
+    """
+    drawn = asked.sample(SKELETON_DRAWS * count, asked.seed.child("skeletons"), ())
+    found = dict.fromkeys(one.skeleton for one in drawn)
+    if asked.seed_architecture is not None:
+        first = asked.seed_architecture.skeleton
+        if first in asked.space.skeletons and _narrowed(asked, first) is not None:
+            found = dict.fromkeys([first, *found])
+    chosen = tuple(found)[:count]
+    return tuple(chosen[at % len(chosen)] for at in range(count))
+
+
+def _narrowed(asked: Asked, skeleton: Skeleton) -> Asked | None:
+    """The search with no other skeleton; None if the limits admit no cell in it."""
+    space = replace(asked.space, skeletons=(skeleton,))
+    fits = space.fitting_skeletons(asked.task.shape, len(asked.task.classes))
+    return replace(asked, space=space) if fits else None
+
+
+def _run(
+    sharing: Sharing, asked: Asked, skeleton: Skeleton, number: int, known: frozenset[Architecture]
+) -> Run | None:
+    """A run in a skeleton, or in another where nothing new is left in that; None: nothing is left anywhere."""
+    seed = asked.seed.child("run", number)
+
+    fresh = asked.sample(1, seed.child("elsewhere"), known)
+    for tried in (skeleton, *(one.skeleton for one in fresh)):
+        if (narrow := _narrowed(asked, tried)) is None:
+            continue
+        pool = narrow.sample(sharing.pool, seed.child("pool"), known)
+        if (
+            not pool and fresh and tried == fresh[0].skeleton
+        ):  # so rare among its cells that the draws missed it
+            pool = fresh
+        if pool:
+            return Run(
+                number=number,
+                asked=narrow,
+                skeleton=tried,
+                task=asked.task.limited(sharing.images),
+                pool=pool,
+                known=known,
+                seed=seed,
+            )
+    return None
+
+
+def _planned(
+    sharing: Sharing,
+    asked: Asked,
+    skeletons: Sequence[Skeleton],
+    given: Sequence[Architecture],
+    images: int,
+) -> tuple[int, int]:
+    """(runs, epochs of each) that the budget allows: all of them if it can, else as even a part of both as it can.
+
+    Args:
+        sharing: what is wanted.
+        asked: what the search was given.
+        skeletons: of the runs.
+        given: what is scored beside them.
+        images: of one score; an image counts once an epoch.
+    """
+    wanted = (sharing.runs, sharing.epochs)
+    if asked.budget_macs is None:
+        return wanted
+    money = asked.budget_macs - sum(training_macs(asked.macs(one), images) for one in given)
+    runs = [
+        run
+        for number, skeleton in enumerate(skeletons)
+        if (run := _run(sharing, asked, skeleton, number, frozenset(given))) is not None
+    ]
+    prices = [[training_macs(run.asked.macs(one), images) for one in run.pool] for run in runs]
+    counts = [min(len(run.pool), sharing.finalists) for run in runs]
+    costs = [
+        sharing.costs(run) if len(run.pool) > sharing.finalists else (0,) * sharing.epochs for run in runs
+    ]
+    least = sum(count * min(each) for count, each in zip(counts, prices, strict=True))
+    if sum(cost[-1] for cost in costs) + least <= money:
+        return wanted
+    usual = [count * sum(each) // len(each) for count, each in zip(counts, prices, strict=True)]
+    fitting = [
+        (some, epochs)
+        for some in range(1, len(runs) + 1)
+        for epochs in range(1, sharing.epochs + 1)
+        if sum(cost[epochs - 1] for cost in costs[:some]) + sum(usual[:some]) <= money
+    ]
+    shares = {
+        (some, epochs): (min(some / sharing.runs, epochs / sharing.epochs), some * epochs)
+        for some, epochs in fitting
+    }
+    return max(fitting, key=shares.__getitem__, default=(1, 1))
+
+
+def _ended(log: Log, sharing: Sharing, planned: tuple[int, int], asked: Asked) -> str:
+    """Why the search ends here; empty if it goes on."""
+    if log.rounds and asked.deadline() <= 0:  # also when it resumes after the limit
+        return "time"
+    if len(log.rounds) < planned[0]:
+        return ""
+    return "rounds" if planned == (sharing.runs, sharing.epochs) else "budget"
+
+
+def _forget_affine(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.affine = False
+            part.weight = part.bias = None  # type: ignore[assignment]

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TRAINING, tiny
+from torch import Tensor, nn
+
+from tanas.checkpoints import NoCheckpoint
+from tanas.errors import SettingError
+from tanas.events import Event, Warned
+from tanas.networks.architecture import build
+from tanas.networks.operations import _REGISTRY
+from tanas.networks.skeleton import Skeleton
+from tanas.networks.training import logits_of
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Deadline, training_macs
+from tanas.strategies.shared import SharedConfig, WeightSharing, judged_by
+from tanas.strategies.supernet import Run
+from tanas.strategies.trials import Asked
+
+TASK = tiny().without_test()
+CONFIG = SharedConfig(pool=8, images=60, ranking_images=40, training=replace(TRAINING, epochs=2))
+SHARING = WeightSharing(CONFIG, SCORING)
+
+
+def run_of(
+    skeleton: Skeleton = SMALL,
+    *,
+    space: SearchSpace = SPACE,
+    workers: int = 1,
+    deadline: Deadline = lambda: math.inf,
+    told: list[Event] | None = None,
+) -> Run:
+    asked = Asked(
+        space=replace(space, skeletons=(skeleton,)),
+        task=TASK,
+        seed_architecture=None,
+        seed=SEED,
+        device="cpu",
+        workers=workers,
+        deadline=deadline,
+        listener=([] if told is None else told).append,
+        checkpoint=NoCheckpoint(),
+        budget_macs=None,
+    )
+    pool = asked.sample(8, SEED.child("pool"), ())
+    return Run(number=0, asked=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
+
+
+@pytest.mark.parametrize("skeleton", [SMALL, LARGE])
+def test_the_costs_say_before_what_the_training_takes(skeleton: Skeleton) -> None:
+    run = run_of(skeleton)
+    first, second = SHARING.costs(run)
+    whole = SHARING.rank(run, 2)
+    assert (whole.macs, whole.images) == (second, 2 * 60)
+    assert SHARING.rank(run, 1).macs == first
+
+
+def test_a_step_costs_what_the_architecture_that_it_draws_does() -> None:
+    run = run_of()
+    drawn = SHARING.drawn(run)
+    assert len(drawn) == 4  # batches of 50 and 10, twice
+    expected = sum(
+        training_macs(run.asked.macs(one), images)
+        for one, images in zip(drawn, (50, 10, 50, 10), strict=True)
+    )
+    assert SHARING.costs(run)[-1] == expected
+
+
+def test_all_of_a_skeletons_architectures_have_their_turn_before_one_comes_again() -> None:
+    few = replace(SPACE, nodes=2)
+    long = WeightSharing(replace(CONFIG, training=replace(TRAINING, epochs=4)), SCORING)
+    drawn = long.drawn(run_of(space=few))
+    assert len(drawn) == 8
+    assert len(set(drawn[:3])) == 3
+    assert drawn[3:6] == drawn[:3]
+
+
+def test_the_pool_is_ranked_by_the_shared_weights_on_validation() -> None:
+    run = run_of()
+    ranked = tuple(SHARING.rank(run, 2).architectures)
+    assert sorted(ranked) == sorted(run.pool)
+    swapped = replace(TASK.validation, labels=1 - TASK.validation.labels)
+    other = replace(run, task=replace(TASK, validation=swapped))
+    assert tuple(SHARING.rank(other, 2).architectures) != ranked
+
+
+def test_the_ranking_does_not_depend_on_the_number_of_workers() -> None:
+    alone, several = run_of(LARGE), run_of(LARGE, workers=3)
+    assert tuple(SHARING.rank(alone, 1).architectures) == tuple(SHARING.rank(several, 1).architectures)
+
+
+def test_training_raises_what_the_shared_weights_reach_on_validation() -> None:
+    run = run_of()
+    long = WeightSharing(replace(CONFIG, training=replace(TRAINING, epochs=12, batch=20)), SCORING)
+    losses = []
+    for epochs in (0, 12):
+        network = run.supernet()
+        kept: list[nn.Module] = [network]
+        patched = replace(run)
+        object.__setattr__(patched, "supernet", lambda *, affine=True, kept=kept: kept[0])
+        long.rank(patched, epochs)
+        losses.append(
+            sum(judged_by(network, one, TASK, TASK.validation, SEED, "cpu").loss for one in run.pool)
+        )
+    assert losses[1] < losses[0]
+
+
+def test_an_architecture_is_judged_by_its_own_answers() -> None:
+    run = run_of(LARGE)
+    one, split = run.pool[0], TASK.validation
+    network = run.supernet().eval()
+    judgement = judged_by(network, one, TASK, split, SEED, "cpu")
+    alone = build(one, TASK.shape, 2, SEED)
+    with torch.no_grad():
+        answers = network(split.pixels(), network.path(one.cell))  # (samples, classes)
+    assert answers.shape == logits_of(alone, split).shape
+    loss = nn.functional.cross_entropy(answers.double(), split.labels)
+    assert judgement.loss == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_when_time_has_run_out_only_the_first_of_the_pool_is_ranked() -> None:
+    run = run_of(deadline=lambda: 0.0)
+    ranked = SHARING.rank(run, 2)
+    assert tuple(ranked.architectures) == run.pool[:1]
+    assert (ranked.macs, ranked.images) == (0, 0)
+
+
+class Broken(nn.Module):
+    """Nothing finite comes out."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images * torch.nan
+
+
+def test_an_operation_that_fails_does_not_spoil_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_REGISTRY, "broken", lambda channels: Broken())
+    told: list[Event] = []
+    space = replace(SPACE, operations=("broken", "zero", "sep_conv_3x3"))
+    run = run_of(space=space, told=told)
+    ranked = tuple(SHARING.rank(run, 2).architectures)
+    whole = {one for one in run.pool if all(name != "broken" for _, _, name in one.cell.edges)}
+    assert set(ranked) == whole
+    assert 0 < len(whole) < len(run.pool)
+    (warning,) = [event.message for event in told if isinstance(event, Warned)]
+    assert "of 4 steps of supernet 1 the loss or its gradients were not finite" in warning
+
+
+def test_where_every_answer_fails_it_says_that_it_ranks_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_REGISTRY, "broken", lambda channels: Broken())
+    told: list[Event] = []
+    ranked = SHARING.rank(run_of(space=replace(SPACE, operations=("broken", "zero")), told=told), 1)
+    assert tuple(ranked.architectures) == ()
+    assert "ranks by chance" in [event.message for event in told if isinstance(event, Warned)][-1]
+
+
+@pytest.mark.parametrize("field", ["runs", "finalists", "pool", "images", "ranking_images"])
+def test_impossible_numbers_are_refused(field: str) -> None:
+    with pytest.raises(SettingError, match=f"The '{field}' of SharedConfig must be at least"):
+        replace(SharedConfig(), **{field: 0})

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tests.strategies.small_search import LARGE, SEED, SMALL, SPACE, TRAINING, one_edge, run, scripted, tiny
+from torch import Tensor, nn
+
+from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.errors import SearchError, SettingError
+from tanas.events import Event, Listener, StepAdvanced, StepFinished, Warned, ignore
+from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.operations import _REGISTRY
+from tanas.networks.scoring import Judgement, judged
+from tanas.strategies.base import Ledger, RoundFinished, training_macs
+from tanas.strategies.random_search import RandomConfig, RandomSearch
+from tanas.strategies.trials import Asked, Log, Trial, affordable, best_of, trained_alone, trials_of
+
+TASK = tiny().without_test()
+THREE = (one_edge("sep_conv_3x3"), one_edge("max_pool_3x3", LARGE), one_edge("identity"))
+GOOD, TIED, WORSE = (
+    Judgement(score=0.5, loss=0.9),
+    Judgement(score=0.5, loss=0.4),
+    Judgement(score=0.1, loss=0.1),
+)
+
+
+def asked_with(
+    *,
+    workers: int = 1,
+    deadline: Callable[[], float] = lambda: math.inf,
+    listener: Listener = ignore,
+    budget_macs: int | None = None,
+) -> Asked:
+    return Asked(
+        space=SPACE,
+        task=TASK,
+        seed_architecture=None,
+        seed=SEED,
+        device="cpu",
+        workers=workers,
+        deadline=deadline,
+        listener=listener,
+        checkpoint=NoCheckpoint(),
+        budget_macs=budget_macs,
+    )
+
+
+def trained(asked: Asked, candidates: tuple[Architecture, ...] = THREE, epochs: int = 1) -> tuple[Trial, ...]:
+    networks = [asked.build(one) for one in candidates]
+    training = replace(TRAINING, epochs=epochs)
+    return trained_alone(candidates, networks, TASK, training, asked, seed=SEED.child("order"))
+
+
+class FailsLate(nn.Module):
+    """Passes images on, until it has seen so many batches to learn from."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.left = batches
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.left -= 1
+        return images if self.left >= 0 else images * torch.nan
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> Iterator[Architecture]:
+    """An architecture whose loss is finite for one epoch of two batches, after the two that are timed."""
+    monkeypatch.setitem(_REGISTRY, "late", lambda channels: FailsLate(4))
+    cost_of.cache_clear()
+    yield one_edge("late")
+    cost_of.cache_clear()
+
+
+class TestBestOf:
+    def test_is_the_highest_score_whatever_the_loss(self) -> None:
+        assert best_of([WORSE, GOOD]) == 1
+
+    def test_of_equal_scores_is_the_lowest_loss_and_of_equal_losses_the_first(self) -> None:
+        assert best_of([GOOD, WORSE, TIED]) == 2
+        assert best_of([GOOD, TIED, TIED]) == 1
+
+    def test_leaves_out_what_failed(self) -> None:
+        assert best_of([None, WORSE, None]) == 1
+        assert best_of([None, None]) is None
+        assert best_of([]) is None
+
+
+class TestTrainedAlone:
+    def test_judges_each_by_its_own_network_after_its_own_training(self) -> None:
+        asked = asked_with()
+        networks = [asked.build(one) for one in THREE]
+        tried = trained_alone(THREE, networks, TASK, TRAINING, asked, seed=SEED.child("order"))
+        assert [trial.architecture for trial in tried] == list(THREE)
+        assert [trial.judgement for trial in tried] == [judged(network, TASK) for network in networks]
+        assert {trial.images for trial in tried} == {60}
+
+    def test_what_a_candidate_is_worth_does_not_depend_on_the_others(self) -> None:
+        together = trained(asked_with(workers=3))
+        assert together == tuple(trained(asked_with(), (one,))[0] for one in THREE)
+
+    def test_counts_the_epoch_that_failed_and_warns(self, late: Architecture) -> None:
+        told: list[Event] = []
+        tried = trained(asked_with(listener=told.append), (late, THREE[0]), epochs=4)
+        assert tried[0] == Trial(architecture=late, judgement=None, images=2 * 60)
+        assert tried[1].images == 4 * 60
+        (warned,) = (event for event in told if isinstance(event, Warned))
+        assert "is nan in epoch 2." in warned.message
+        assert warned.message.endswith(f"The candidate {late.key} was left out.")
+        step = f"try {late.key} on digits:is=8"
+        assert StepFinished(step=step, note="not finite") in told
+
+    def test_the_first_begins_without_any_time_and_no_other_does(self) -> None:
+        tried = trained(asked_with(deadline=lambda: 0.0))
+        assert [trial.architecture for trial in tried] == [THREE[0]]
+
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_what_one_raises_ends_the_others_within_their_epoch_and_is_raised(self, place: int) -> None:
+        told: list[Event] = []
+
+        def listener(event: Event) -> None:
+            told.append(event)
+            if isinstance(event, StepAdvanced) and THREE[place].key in event.step:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            trained(asked_with(workers=2, listener=listener), epochs=1000)
+        assert max(event.done for event in told if isinstance(event, StepAdvanced)) < 1000
+        assert not any(isinstance(event, StepFinished) for event in told)
+
+
+class TestAffordable:
+    def test_is_all_without_a_budget_and_what_comes_before_the_first_that_exceeds_it(self) -> None:
+        asked = asked_with()
+        costs = [training_macs(asked.macs(one), 60) for one in THREE]
+        assert affordable(THREE, asked, Ledger(), 60) == THREE
+        two = asked_with(budget_macs=costs[0] + costs[1])
+        assert affordable(THREE, two, Ledger(), 60) == THREE[:2]
+        assert affordable(THREE, two, Ledger(macs=1, images=(("x", 1),)), 60) == THREE[:1]
+
+    def test_is_nothing_where_all_is_spent_and_an_error_where_nothing_was(self) -> None:
+        asked = asked_with(budget_macs=100)
+        assert affordable(THREE, asked, Ledger(macs=99, images=(("x", 1),)), 60) == ()
+        needed = training_macs(asked.macs(THREE[0]), 60)
+        with pytest.raises(
+            SettingError,
+            match=f"The 'budget_macs' of a search must be at least {needed:,}, what its first training costs. "
+            "Got 100 instead.",
+        ):
+            affordable(THREE, asked, Ledger(), 60)
+
+    def test_counts_multiply_adds_as_the_networks_do(self) -> None:
+        for one in THREE:
+            assert asked_with().macs(one) == cost_of(one, TASK.shape, 2).macs
+
+
+class TestLog:
+    def trial(self, at: int, judgement: Judgement | None, images: int = 60) -> Trial:
+        return Trial(architecture=THREE[at], judgement=judgement, images=images)
+
+    def test_holds_each_round_against_the_best_so_far_which_is_not_paid_twice(self) -> None:
+        asked, told = asked_with(), list[Event]()
+        asked = replace(asked, listener=told.append)
+        first = Log().plus([self.trial(0, GOOD), self.trial(1, WORSE)], asked, kept=None, took_s=1.0)
+        assert first.best == Trial(architecture=THREE[0], judgement=GOOD)
+        second = first.plus([self.trial(2, TIED)], asked, kept=first.best, took_s=1.0)
+        assert second.best == Trial(architecture=THREE[2], judgement=TIED)
+        last = second.rounds[-1]
+        assert (last.scores, last.losses, last.winner) == ((0.5, 0.5), (0.9, 0.4), 1)
+        assert [trial.architecture for trial in second.trials] == list(THREE)
+        assert [images for _, images in second.ledger.images] == [60, 60, 60]
+        assert second.ledger.macs == sum(training_macs(asked.macs(one), 60) for one in THREE)
+        assert [event.number for event in told if isinstance(event, RoundFinished)] == [1, 2]
+        assert "round 2: l" in str(told[-1])
+
+    def test_keeps_the_best_where_all_others_fail_and_fails_where_there_is_none(self) -> None:
+        first = Log().plus([self.trial(0, WORSE)], asked_with(), kept=None, took_s=1.0)
+        second = first.plus([self.trial(1, None, images=20)], asked_with(), kept=first.best, took_s=1.0)
+        assert second.best == first.best
+        assert second.rounds[-1].dropped == (THREE[1].key,)
+        assert dict(second.ledger.images)[THREE[1].key] == 20
+        with pytest.raises(SearchError, match="All 1 candidates of a round had a loss that is not finite"):
+            Log().plus([self.trial(1, None)], asked_with(), kept=None, took_s=1.0)
+
+    def test_is_the_same_from_its_checkpoint(self, tmp_path: Path) -> None:
+        checkpoint = FolderCheckpoint(tmp_path)
+        assert Log.restored(checkpoint) == Log()
+        log = Log().plus([self.trial(0, GOOD), self.trial(1, None)], asked_with(), kept=None, took_s=1.0)
+        checkpoint.save("log", log.plain())
+        assert Log.restored(checkpoint) == log
+        assert trials_of(log.rounds[0])[1] == Trial(architecture=THREE[1], judgement=None)
+
+
+def test_a_candidate_is_judged_once_even_if_the_given_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = scripted(monkeypatch, lambda candidate, epochs: 0.5)
+    few = replace(SPACE, nodes=2, skeletons=(SMALL,))
+    outcome = run(RandomSearch(RandomConfig(candidates=9)), few, task=TASK, seed_architecture=THREE[0])
+    assert outcome.seen[0].architecture == THREE[0]
+    assert len(outcome.seen) == 3
+    assert [len(candidates) for candidates, _ in script.asked] == [3]
