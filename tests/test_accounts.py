@@ -31,9 +31,7 @@ from tanas.strategies.base import Ledger, Outcome, training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 
-CONFIG = SearchConfig(
-    pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3)
-)
+CONFIG = SearchConfig(pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +64,15 @@ def atom_of(task: Task, representative: Representative, **provenance: Any) -> At
 
 def measured(name: str, atom: Atom) -> Related:
     measurement = Measurement(
-        source=name, target="t", same=False, value=0.5, shortfall=0.0, gate=0.9, own=0.9, dense=0.9, took_s=1.0
+        source=name,
+        target="t",
+        same=False,
+        value=0.5,
+        shortfall=0.0,
+        gate=0.9,
+        own=0.9,
+        dense=0.9,
+        took_s=1.0,
     )
     return Related(name=name, atom=atom, measurement=measurement)
 
@@ -117,9 +123,7 @@ def test_every_phase_says_what_it_cost(task: Task, representative: Representativ
     assert train.macs == training_macs(cost_of(best, task.shape, 2).macs, images * 3)
 
 
-def test_the_memory_is_held_against_what_a_search_costs(
-    task: Task, representative: Representative
-) -> None:
+def test_the_memory_is_held_against_what_a_search_costs(task: Task, representative: Representative) -> None:
     atom = atom_of(task, representative)
     found = ledger(task, representative, {"a": atom, "b": atom})
     spent = sum(phase.macs for phase in found.phases if phase.phase != "train")

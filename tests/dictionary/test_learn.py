@@ -19,8 +19,7 @@ from tanas.events import Event, StepAdvanced, StepStarted, Warned, ignore
 from tanas.networks.architecture import cost_of
 from tanas.networks.scoring import unscored
 from tanas.records import to_plain
-from tanas.strategies.base import Outcome
-from tanas.strategies.base import RoundFinished
+from tanas.strategies.base import Outcome, RoundFinished
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 

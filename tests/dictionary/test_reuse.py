@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.dictionary.test_learn import learnt
 
 from tanas.dictionary.atom import Atom, Reuse
 from tanas.dictionary.reuse import LEAST_SEARCHES, NOT_WORTH, advise
-from tests.dictionary.test_learn import learnt
 
 
 def atom(reuse: Reuse | None = None, search_macs: int | None = 100) -> Atom:

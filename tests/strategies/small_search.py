@@ -127,7 +127,13 @@ def fuse_forms(config: FuseConfig = CONFIG) -> dict[str, Strategy]:
 
 def all_strategies() -> dict[str, Strategy]:
     """Every strategy of tanas in its small form, by its name and after a comma the form it is in."""
-    return {name: make_strategy(name, SMALL_CONFIG) for name in STRATEGIES} | fuse_forms(SMALL_CONFIG.fuse)
+    fuse = SMALL_CONFIG.fuse
+    own = replace(fuse, choice="performance", schedule=replace(EQUAL, own_loss=1.0))
+    return {
+        **{name: make_strategy(name, SMALL_CONFIG) for name in STRATEGIES},
+        **fuse_forms(fuse),
+        "fuse, by its candidates' own figures": Fuse(own),
+    }
 
 
 def untimed(outcome: Outcome) -> Outcome:
