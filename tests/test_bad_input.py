@@ -158,7 +158,8 @@ SETTINGS = {
     "--time-limit inf": "'--time-limit' must be more than 0 seconds. Got 'inf' instead|--time-limit.* Got 'inf'",
     "--preset smok": r"'smok' is no preset. Did you mean 'smoke'\?",
     "--space standrad": r"'standrad' is no search space. Did you mean 'standard'\?",
-    "--inherit unon": "'inherit' of SearchConfig must be one of union, prior, transfer, none, farthest, random-neighbours. Got 'unon' instead",
+    "--inherit unon": "'inherit' of SearchConfig must be one of union, prior, transfer, none, farthest, "
+    "random-neighbours, auto. Got 'unon' instead",
     "--max-parameters 3": "'max_parameters' of 3 .* admit nothing: .* smallest architecture has [0-9,]+ parameters",
     "--rounds 0": "'rounds' of FuseConfig must be at least 1. Got 0 instead",
     "--candidates 1": "'candidates' of FuseConfig must be at least 2. Got 1 instead",
@@ -172,7 +173,7 @@ SETTINGS = {
     "--config own.toml": r"'roundz' in own.toml is no setting",
     "--reuse": "There is nothing to reuse: known holds no scored architecture of npz:bars.npz",
     "--neigbours 3": r"Unknown option: --neigbours. Did you mean --neighbours\? See: tanas search --help",
-    "--strategy darts": 'Invalid value "darts" for --strategy. Choose from: "fuse"',
+    "--strategy drats": r"'drats' is no search strategy. Did you mean 'darts'\?",
 }
 
 

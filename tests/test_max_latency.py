@@ -1,0 +1,88 @@
+"""A limit of latency, from the command line to the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.conftest import Answer
+
+from tanas.dictionary.store import Dictionary
+from tanas.networks.architecture import Architecture, Shape
+from tanas.spaces.costs import cost_by_parts
+
+SQUARE = ("npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml")
+MS = 3.0
+
+
+@pytest.fixture(autouse=True)
+def repeated_times(monkeypatch: pytest.MonkeyPatch) -> list[Architecture]:
+    """What is timed, in order; it takes a millisecond for each 100,000 multiply-adds."""
+    asked: list[Architecture] = []
+
+    def measure(architecture: Architecture, shape: Shape, classes: int, device: str) -> float:
+        asked.append(architecture)
+        return cost_by_parts(architecture, shape, classes).macs / 1e5
+
+    monkeypatch.setattr("tanas.spaces.latency.measure_ms", measure)
+    return asked
+
+
+def test_all_that_a_search_sees_is_fast_enough_and_the_rest_is_counted(
+    tanas: Callable[..., Answer], desk: Path, repeated_times: list[Architecture]
+) -> None:
+    ended = tanas("search", *SQUARE, "--max-latency", f"{MS}", "--inherit", "none", "--out", "run")
+    assert ended.status == 0, ended.err
+    result = json.loads((desk / "run" / "result.json").read_text())
+    assert result["space"]["max_latency_ms"] == result["config"]["max_latency_ms"] == MS
+    assert 0 < result["latency_s"] <= MS / 1000
+    assert all(one["macs"] <= MS * 1e5 for one in result["seen"])
+    within_run = set(repeated_times)
+    slow = sum(cost_by_parts(one, (1, 12, 12), 2).macs > MS * 1e5 for one in within_run)
+    assert slow > 0, "nothing had to be left out: the test says nothing"
+    note = f"{len(within_run)} architectures that were drawn, inherited or among the smallest were timed; {slow} took"
+    assert note in result["space"]["note"]
+    assert note in ended.err
+
+
+def test_what_is_inherited_is_fast_enough_too(tanas: Callable[..., Answer], desk: Path) -> None:
+    atoms = Dictionary(desk / "known").atoms()
+    known = sorted(one.macs for atom in atoms for one in atom.architectures if one.score is not None)
+    limit = (known[0] - 1) / 1e5  # faster than all that the dictionary knows
+    ended = tanas("search", *SQUARE, "--max-latency", f"{limit}", "--inherit", "transfer", "--out", "run")
+    assert ended.status == 0, ended.err
+    result = json.loads((desk / "run" / "result.json").read_text())
+    assert "every architecture of the related atoms breaks the limits" in result["space"]["note"]
+    assert all(one["macs"] < known[0] for one in result["seen"])
+
+
+@pytest.mark.parametrize("limit", ["0.0001", "0", "-1"])
+def test_a_limit_that_nothing_satisfies_is_refused_before_anything_is_made(
+    tanas: Callable[..., Answer], desk: Path, limit: str
+) -> None:
+    for command in (
+        ("search", *SQUARE, "--out", "run"),
+        ("dictionary", "build", "new", SQUARE[0], *SQUARE[3:]),
+    ):
+        ended = tanas(*command, "--max-latency", limit)
+        assert ended.status == 2
+        assert "The 'max_latency_ms' of " in ended.err
+        if limit == "0.0001":
+            assert "the fastest of its smallest architectures takes" in ended.err
+    assert not (desk / "run").exists()
+    assert not (desk / "new").exists()
+
+
+def test_without_a_limit_only_the_network_that_was_found_is_timed(
+    tanas: Callable[..., Answer], desk: Path, repeated_times: list[Architecture]
+) -> None:
+    assert tanas("search", *SQUARE, "--out", "run").status == 0
+    result = json.loads((desk / "run" / "result.json").read_text())
+    assert result["space"]["max_latency_ms"] is None
+    assert "timed" not in result["space"]["note"]
+    assert len(repeated_times) == 1
+    ended = tanas("grow", "run", SQUARE[0], *SQUARE[3:], "--max-latency", "5", "--out", "grown")
+    assert ended.status == 2
+    assert "The 'max_latency_ms' of grow must be left out" in ended.err

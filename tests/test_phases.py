@@ -1,0 +1,77 @@
+"""The phases of Algorithm 1, one at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.strategies.small_search import CONFIG, SCORING, SEED, SPACE, tiny
+
+from tanas import phases
+from tanas.checkpoints import NoCheckpoint
+from tanas.engines.local import InlineEngine
+from tanas.events import ignore
+from tanas.phases import Workplace, find
+from tanas.presets import SearchConfig
+from tanas.spaces.inherit import Inherited
+from tanas.strategies.base import Outcome
+from tanas.strategies.random_search import RandomConfig
+
+
+class TestFind:
+    @pytest.fixture
+    def first_is_best(self, monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
+        """Scores the first winner best and the last worst; gives the outcomes as the strategy left them."""
+        left: list[Outcome] = []
+
+        def scored(outcome: Outcome, *_: Any, **__: Any) -> Outcome:
+            left.append(outcome)
+            winners = list(dict.fromkeys(past.candidates[past.winner] for past in outcome.rounds))
+            return replace(
+                outcome,
+                seen=tuple(
+                    replace(one, score=1 / (2 + winners.index(one.architecture)))
+                    if one.architecture in winners
+                    else one
+                    for one in outcome.seen
+                ),
+            )
+
+        monkeypatch.setattr(phases, "score_winners", scored)
+        return left
+
+    def found(self, config: SearchConfig) -> Outcome:
+        place = Workplace(
+            device="cpu",
+            workers=1,
+            executor=InlineEngine(),
+            deadline=lambda: math.inf,
+            listener=ignore,
+            checkpoint=NoCheckpoint(),
+            environment={},
+            command="",
+        )
+        inherited = Inherited(space=SPACE, seed_architecture=None, mode="none", note="")
+        return find(inherited, tiny().without_test(), config, SEED, place, known=None)
+
+    @pytest.mark.parametrize("final", ["last", "score"])
+    def test_ends_with_the_last_winner_or_the_best_scored_one(
+        self, first_is_best: list[Outcome], final: str
+    ) -> None:
+        fuse = replace(CONFIG, rounds=3, images=60, validation_images=40, final=final)
+        outcome = self.found(SearchConfig(fuse=fuse, scoring=SCORING))
+        winners = [past.candidates[past.winner] for past in outcome.rounds]
+        assert len(set(winners)) > 1, "else the test says nothing"
+        assert outcome.best == (winners[-1] if final == "last" else winners[0])
+        assert first_is_best[0].best == winners[-1]
+
+    def test_leaves_the_choice_of_another_strategy_alone(self, first_is_best: list[Outcome]) -> None:
+        config = SearchConfig(
+            strategy="random",
+            random=RandomConfig(candidates=4),
+            fuse=replace(CONFIG, final="score"),
+            scoring=SCORING,
+        )
+        assert self.found(config).best == first_is_best[0].best
