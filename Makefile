@@ -24,7 +24,7 @@ demo: $(INSTALLED)
 
 # One thread: networks of tests are tiny, and threads that wait for each other would be most of the time.
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
 check: $(INSTALLED_DEV)
 	$(PY) -m ruff check

@@ -30,7 +30,7 @@ from tanas.distances.representative import (
     state_of,
     untrained,
 )
-from tanas.errors import DataError, SettingError, check_choice, check_range
+from tanas.errors import DataError, SettingError, StoreError, check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, ignore
 from tanas.evidence.statements import (
     Matrices,
@@ -513,6 +513,44 @@ def represented(
     return made
 
 
+def kept_representatives(
+    config: Figure2Config, library: Library, seed: int, checkpoint: Checkpoint
+) -> list[tuple[Task, Representative]]:
+    """The base tasks of a run that was made, with the representatives of one of its seeds; nothing is trained.
+
+    Args:
+        config: of the run.
+        library: opens the tasks.
+        seed: one of the run's.
+        checkpoint: of the run.
+
+    Raises:
+        StoreError: a representative is not there.
+    """
+    found = []
+    for task in (_opened(library, name, config.search) for name in config.tasks):
+        saved = _place(task, config.search, seed, checkpoint)[1].load("done")
+        if saved is None:
+            raise StoreError(
+                f"The run holds no representative of {task.name} from seed {seed} with these settings. "
+                f"Make it by '{command_of(config)}'."
+            )
+        found.append((task, _read(task, saved)))
+    return found
+
+
+def _place(task: Task, search: SearchConfig, seed: int, checkpoint: Checkpoint) -> tuple[str, Checkpoint]:
+    """What names a representative, and where it is kept."""
+    key = digest(task.fingerprint, search.representative, search.performance, seed)
+    return key, checkpoint.child("representatives").child(key)
+
+
+def _read(task: Task, saved: Mapping[str, Any]) -> Representative:
+    """A representative as `represented` kept it."""
+    state = from_plain(RepresentativeState, saved["state"], where=f"the representative of {task.name}")
+    return replace(representative_from(state, saved["tensors"]), task=task.name)
+
+
 def _represented(
     tasks: Sequence[Task],
     search: SearchConfig,
@@ -527,8 +565,7 @@ def _represented(
     listener(StepStarted(step=step, total=len(tasks), unit="representatives"))
     keys, jobs = [], []
     for task in tasks:
-        key = digest(task.fingerprint, search.representative, search.performance, seed)
-        part = checkpoint.child("representatives").child(key)
+        key, part = _place(task, search, seed, checkpoint)
         saved = part.load("done")
         keys.append(key)
         jobs.append(
@@ -545,11 +582,9 @@ def _represented(
     made = []
     for done, (task, key, job) in enumerate(zip(tasks, keys, jobs, strict=True), 1):
         if isinstance(job, Future):
-            state, tensors = job.result()
+            representative = replace(representative_from(*job.result()), task=task.name)
         else:
-            state = from_plain(RepresentativeState, job["state"], where=f"the representative of {task.name}")
-            tensors = job["tensors"]
-        representative = replace(representative_from(state, tensors), task=task.name)
+            representative = _read(task, job)
         warn_if_weak(representative, listener, strict=False)
         made.append(_Made(task=task, key=key, representative=representative))
         note = f"{task.name}: l = {representative.performance:.3f}"
