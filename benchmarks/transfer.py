@@ -36,6 +36,7 @@ import torch
 
 from tanas.dictionary.learn import prepare
 from tanas.distances.features import FeatureCache
+from tanas.distances.memory import OF_TARGETS
 from tanas.distances.methods import METHODS, make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import (
@@ -255,6 +256,7 @@ class Experiment:
                         )
                         needs_s = max(whole_s - plain_s, 0.0)
                     pair_seed = Seed(seed).child("distance", network.fingerprint, own.fingerprint)
+                    OF_TARGETS.clear()  # a pair alone: as dear as the first of a target
                     cpu_s, measured = _timed(lambda p=pair, s=pair_seed: distance(p, s))
                 except SettingError as error:
                     found[source] = {"refused": str(error)}

@@ -5,8 +5,9 @@
 
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
-agreement.json and transfer.json, docs/nas-bench-201.md from nasbench.json, docs/search-evidence.md
-from truth.csv, truth.json and truth-analysis.json. A picture carries the hash of its record:
+agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
+docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json and stream.json. A picture carries
+the hash of its record:
 drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
 """
 
@@ -21,11 +22,13 @@ from pathlib import Path
 
 from tanas.evidence.choice import StudyRecord
 from tanas.evidence.choice_page import choice_page
-from tanas.evidence.comparison import Record, agreement_page, transfer_page
+from tanas.evidence.comparison import Record, agreement_page, speed_page, stability_page, transfer_page
 from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
 from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
+from tanas.evidence.searches_page import SearchesRecord, searches_page
+from tanas.evidence.stream import StreamRecord, stream_page
 from tanas.evidence.truth_page import read_analysis, truth_page
 from tanas.records import read_json, read_record, write_bytes
 from tanas.reports.charts import Chart, to_svg
@@ -76,6 +79,20 @@ def truth_part(record: Path) -> Part:
     return Part(text="It has not been measured yet.\n" if read is None else truth_page(*read))
 
 
+def searches_part(record: Path) -> Part:
+    """Searches side by side."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=searches_page(read_record(SearchesRecord, record)))
+
+
+def stream_part(record: Path) -> Part:
+    """Tasks that arrive one after the other."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=stream_page(read_record(StreamRecord, record)))
+
+
 def choice_part(record: Path) -> Part:
     """The page of how FUSE chooses."""
     if not record.exists():
@@ -91,9 +108,13 @@ def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
 SOURCES = (
     Source(page="figure2.md", name="figure2", make=figure2_part),
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
+    Source(page="which-distance.md", name="stability", make=partial(comparison_part, stability_page)),
+    Source(page="which-distance.md", name="distance-speed", make=partial(comparison_part, speed_page)),
     Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
     Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
     Source(page="search-evidence.md", name="truth", make=truth_part),
+    Source(page="search-evidence.md", name="search", make=searches_part),
+    Source(page="search-evidence.md", name="stream", make=stream_part),
     Source(page="fuse.md", name="fuse", make=choice_part),
 )
 

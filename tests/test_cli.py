@@ -325,6 +325,28 @@ class TestDistances:
         assert "an untrained network: d = " in out
         assert ("can't be told apart" in out) == (not following["told_apart"])
 
+    def test_nearest_within_a_threshold_says_how_sure_its_two_sides_are(self, tanas: Command) -> None:
+        add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
+        assert tanas(*add, "--method", "probe").status == 0
+        asked = ("nearest", "known", "npz:bars.npz", "--threshold", "1", "--method", "probe", *self.tiny)
+        entries = json.loads(tanas(*asked, "--json").out)
+        assert all(entry["at_threshold"] == [] for entry in entries[:-1])
+        (end,) = entries[-1]["at_threshold"]
+        assert (end["threshold"], end["within"], end["atom"]) == (1, True, entries[-1]["atom"])
+        assert (end["other_share"], end["told_apart"]) == (0, True)
+        assert entries[-1]["measurement"]["interval"] is not None
+        edge = str(entries[-1]["measurement"]["value"])
+        answer = tanas(*(word if word != "1" else edge for word in asked))
+        assert answer.status == 0, answer.err
+        (end,) = (
+            end
+            for end in json.loads(tanas(*(w if w != "1" else edge for w in asked), "--json").out)[-1][
+                "at_threshold"
+            ]
+            if end["within"]
+        )
+        assert (f"can't be told from tau = {float(edge):g}" in answer.out) == (not end["told_apart"])
+
     def test_a_representative_that_is_damaged_is_refused_by_name(self, tanas: Command, desk: Path) -> None:
         from tanas.dictionary.store import Dictionary
 

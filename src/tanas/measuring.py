@@ -11,11 +11,13 @@ from tanas.dictionary.atom import Atom, atom_key
 from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.dictionary.measure import (
     COSTLY,
+    AtThreshold,
     Bench,
     Boundary,
     Distances,
     Loaded,
     Related,
+    at_threshold,
     boundary,
     measured,
     nearest,
@@ -53,6 +55,8 @@ class Near:
     """Of an untrained network; None: the method can't measure that."""
     advice: Advice | None = None
     """Reuse or search again?"""
+    at_threshold: tuple[AtThreshold, ...] = ()
+    """Whether the last within the threshold and the first beyond can be told from it; none without a threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,15 +243,22 @@ def nearest_atoms(
     # one more than asked for, to hold the last of them against
     distances = measured(bench, others, most=most + 1, within=config.threshold)
     near = nearest(distances.related, most, within=config.threshold)
-    edge = boundary(bench, distances.related, len(near)) if config.threshold is None else None
-    if edge is not None:
-        near = (*near[:-1], edge.last)
+    edge: Boundary | None = None
+    ends: tuple[AtThreshold, ...] = ()
+    if config.threshold is None:
+        edge = boundary(bench, distances.related, len(near))
+    else:
+        ends = at_threshold(bench, distances.related, config.threshold)
+    last = [edge.last] if edge is not None else [end.atom for end in ends if end.within]
+    if last:
+        near = (*near[:-1], *last)
     return Near(
         task=name,
         related=near,
         boundary=edge,
         untrained=distances.untrained,
         advice=advise([(one.name, one.atom) for one in near], [atom for _, atom in others]),
+        at_threshold=ends,
     )
 
 

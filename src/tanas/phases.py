@@ -17,7 +17,7 @@ from torch import Tensor
 from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance, Reuse
 from tanas.dictionary.learn import LearnConfig, atom_of, represent_macs, score_winners, space_of, warn_if_weak
-from tanas.dictionary.measure import Bench, Related, boundary, measured, nearest
+from tanas.dictionary.measure import Bench, Related, at_threshold, boundary, measured, nearest
 from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
@@ -278,7 +278,8 @@ def measure(
 ) -> tuple[Related, ...]:
     """d(b -> t) for every atom b, nearest first; those behind the nearest only until that is known.
 
-    Warns if the last of the nearest can't be told from the next one; both then have intervals.
+    Warns if the last of the nearest can't be told from the next one, or one of the two from the threshold, where
+    there is one; both then have intervals.
     """
     if not others or representative is None:
         return ()
@@ -298,14 +299,19 @@ def measure(
     wanted = len(others) if config.inherit == FARTHEST else most + 1
     within = None if config.inherit == FARTHEST else config.threshold
     related = measured(bench, others, most=wanted, within=within).related
-    edge = boundary(bench, related, most) if config.threshold is None else None
+    doubts: list[str] = []
+    sure: dict[str, Related] = {}
+    if config.threshold is not None:
+        for end in at_threshold(bench, related, config.threshold):
+            sure[end.atom.name] = end.atom
+            doubts += [] if end.told_apart else [str(end)]
+    elif (edge := boundary(bench, related, most)) is not None:
+        sure = {edge.last.name: edge.last, edge.next.name: edge.next}
+        doubts += [] if edge.told_apart else [str(edge)]
     if place.checkpoint.load(REUSED) is None:  # what a resumed run reads it has made itself
         place.checkpoint.save(REUSED, sum(bench.reused_s))
-    if edge is None:
-        return related
-    if not edge.told_apart:
-        place.tell(Warned(message=f"Which tasks are inherited from is not sure: {edge}"))
-    sure = {edge.last.name: edge.last, edge.next.name: edge.next}
+    for doubt in doubts:
+        place.tell(Warned(message=f"Which tasks are inherited from is not sure: {doubt}"))
     return tuple(sure.get(one.name, one) for one in related)
 
 

@@ -138,6 +138,7 @@ def near_view(near: Near) -> str:
         lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
     if near.boundary is not None and not near.boundary.told_apart:
         lines.append(str(near.boundary))
+    lines.extend(str(end) for end in near.at_threshold if not end.told_apart)
     if near.advice is not None and near.related:
         lines.append(str(near.advice))
     return "\n".join(lines)
@@ -146,7 +147,8 @@ def near_view(near: Near) -> str:
 def near_rows(near: Near) -> list[dict[str, Any]]:
     """An entry an atom.
 
-    The first also says what the past advises, the last which is the next and whether the two can be told apart.
+    The first also says what the past advises, the last which is the next and whether the two can be told apart,
+    or, where a threshold is asked for, whether it and the first beyond can be told from the threshold.
     """
     untrained = None if near.untrained is None else to_plain(near.untrained)
     edge = near.boundary
@@ -158,12 +160,24 @@ def near_rows(near: Near) -> list[dict[str, Any]]:
             "nearer_share": edge.nearer_share,
             "told_apart": edge.told_apart,
         }
+    ends = [
+        {
+            "threshold": end.threshold,
+            "atom": end.atom.name,
+            "within": end.within,
+            "measurement": to_plain(end.atom.measurement),
+            "other_share": end.other_share,
+            "told_apart": end.told_apart,
+        }
+        for end in near.at_threshold
+    ]
     return [
         {
             "atom": r.name,
             "measurement": to_plain(r.measurement),
             "untrained": untrained,
             "next": following if r is near.related[-1] else None,
+            "at_threshold": ends if r is near.related[-1] else [],
             "advice": None if near.advice is None or r is not near.related[0] else to_plain(near.advice),
         }
         for r in near.related

@@ -10,12 +10,14 @@ from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_o
 
 from tanas.dictionary import measure as module
 from tanas.dictionary.measure import (
+    AtThreshold,
     Bench,
     Boundary,
     DistanceMeasured,
     Distances,
     Loaded,
     Related,
+    at_threshold,
     boundary,
     measured,
     nearest,
@@ -503,3 +505,79 @@ class TestNearest:
         assert nearest(related, 1, within=0.2) == tuple(related[:3])
         assert nearest(related, 1, within=0.05) == ()
         assert nearest(self.related(0.0), 1, within=0.0) != ()
+
+
+class TestAtThreshold:
+    @pytest.fixture(autouse=True)
+    def enough_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "FEW_IMAGES", 1)
+
+    def orders(self, folder: Path) -> list[tuple[float, str]]:
+        """All distances, measured to their end, nearest first."""
+        found = distances(bench(filled(folder, MORE)), MORE[1:]).related
+        return [(one.measurement.order, one.name) for one in found]
+
+    def ends(self, folder: Path, tau: float, spread: float) -> tuple[AtThreshold, ...]:
+        where = bench(filled(folder, MORE), distance=Hasty(), surer=Sure(spread=spread))
+        return at_threshold(where, distances(where, MORE[1:], within=tau).related, tau)
+
+    def test_the_last_within_and_the_first_beyond_are_told_from_it_where_their_draws_keep_their_side(
+        self, tmp_path: Path
+    ) -> None:
+        orders = self.orders(tmp_path / "all")
+        tau = (orders[1][0] + orders[2][0]) / 2
+        last, following = self.ends(tmp_path / "memory", tau, 1e-9)
+        assert (last.within, last.atom.name) == (True, orders[1][1])
+        assert (following.within, following.atom.name) == (False, orders[2][1])
+        assert (last.other_share, following.other_share) == (0, 0)
+        assert last.told_apart
+        assert following.told_apart
+        # Hasty had given no more than a lower end of it
+        assert not following.atom.measurement.at_least
+        assert following.atom.measurement.value == orders[2][0]
+
+    def test_the_first_beyond_is_the_nearest_of_them_however_low_the_ends_known_of_others(
+        self, tmp_path: Path
+    ) -> None:
+        orders = self.orders(tmp_path / "all")
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), surer=Sure())
+        found = list(distances(where, MORE[1:], within=0.0).related)
+        # what is known of the farthest is next to nothing
+        at = next(at for at, one in enumerate(found) if one.name == orders[-1][1])
+        lowest = replace(found[at].measurement, value=1e-6)
+        mixed = [replace(found[at], measurement=lowest), *found[:at], *found[at + 1 :]]
+        (following,) = at_threshold(where, mixed, 0.0)
+        assert following.atom.name == orders[0][1]
+
+    def test_they_are_not_where_draws_lie_on_the_other_side(self, tmp_path: Path) -> None:
+        orders = self.orders(tmp_path / "all")
+        tau = orders[1][0] + 1e-6
+        last, *_ = self.ends(tmp_path / "memory", tau, 0.01)
+        assert last.other_share == 0.4  # of five draws two are greater
+        assert not last.told_apart
+        assert str(last).startswith(f"{orders[1][1]} (d = {orders[1][0]:.4f} [")
+        assert str(last).endswith(
+            f"can't be told from tau = {tau:g}: in 40% of 5 draws of the images it lies beyond."
+        )
+
+    def test_draws_above_one_are_no_farther_than_one(self) -> None:
+        measurement = Measurement(
+            source="a",
+            target="t",
+            same=False,
+            value=1.0,
+            shortfall=0.1,
+            interval=(1.0, 1.0),
+            draws=(1.1, 1.2),
+        )
+        far = Related("a", atom_of(), measurement)
+        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 1.0)  # type: ignore[arg-type]
+        assert (end.within, end.other_share) == (True, 0)
+        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 0.9)  # type: ignore[arg-type]
+        assert (end.within, end.other_share) == (False, 0)
+
+    def test_there_are_none_without_draws(self, tmp_path: Path) -> None:
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
+        found = distances(where, MORE[1:], within=0.5).related
+        assert at_threshold(where, found, 0.5) == ()
+        assert at_threshold(replace(where, surer=ByTheSeed()), found, 0.5) == ()

@@ -278,7 +278,7 @@ class TestJudged:
 
     def test_is_where_the_first_map_meets_the_gate(self, ten: Pair) -> None:
         gate = Gate(asks(slack=0.2), ten)
-        measured = judged(gate, wrong_at(), self.traces(), None, took_s=1.5)
+        measured = judged(gate, wrong_at(), self.traces(), None)
         performances = (7 / 8, 6 / 8, 0.125)
         assert measured.own == 1
         assert measured.gate == pytest.approx(0.8)
@@ -286,7 +286,7 @@ class TestJudged:
         assert measured.value == pytest.approx(crossing(self.DENSITIES, performances, 0.8).value)
         assert [density for density, _ in measured.curve] == list(self.DENSITIES)
         assert [reached for _, reached in measured.curve] == pytest.approx(list(performances))
-        assert (measured.interval, measured.draws, measured.took_s) == (None, (), 1.5)
+        assert (measured.interval, measured.draws) == (None, ())
 
     @pytest.mark.parametrize("maps", [1, 3])
     @pytest.mark.parametrize("asked", ["own", "absolute", "dense"])
@@ -294,7 +294,7 @@ class TestJudged:
         gate = Gate(asks(slack=0.2, asked=asked), ten)
         traces, own = self.traces(maps), wrong_at(3)
         intervals = IntervalConfig(draws=31, maps=maps)
-        measured = judged(gate, own, traces, intervals, took_s=0.0)
+        measured = judged(gate, own, traces, intervals)
         assert len(measured.draws) == 31
         labels = ten.labels_gate.numpy()
         for at, count in enumerate(row_counts(10, 31)):
@@ -320,9 +320,9 @@ class TestJudged:
             replace(trace, scores=tuple(self.with_another_error(a) for a in trace.scores))
             for trace in self.traces()
         ]
-        near = judged(gate, wrong_at(), self.traces(), intervals, took_s=0.0)
+        near = judged(gate, wrong_at(), self.traces(), intervals)
         other = replace(ten, source="another", source_gate=ten.source_gate + 1)
-        far = judged(Gate(gate.config, other), wrong_at(), worse, intervals, took_s=0.0)
+        far = judged(Gate(gate.config, other), wrong_at(), worse, intervals)
         # one more error never helps in the same draw; in draws of one's own it would seem to now and then
         assert all(a <= b for a, b in zip(near.draws, far.draws, strict=True))
         assert not all(a <= b for a, b in zip(near.draws, reversed(far.draws), strict=True))

@@ -20,7 +20,7 @@ def test_what_lies_outside_the_unit_interval_breaks_ties(
     order: float, value: float, shortfall: float, surplus: float
 ) -> None:
     pair = make_pair(representative_of(0), representative_of(3), task_of(3), PAIR)
-    measurement = placed(pair, order, took_s=0.0)
+    measurement = placed(pair, order)
     assert (measurement.value, measurement.shortfall, measurement.surplus) == (value, shortfall, surplus)
     assert measurement.order == order
     assert measurement.interval is None

@@ -30,6 +30,7 @@ from tanas.evidence.figure2 import (
     command_of,
     figure2,
     halves_of,
+    kept_representatives,
     statements_of,
 )
 from tanas.evidence.figure2_page import (
@@ -175,6 +176,19 @@ class TestGoingOn:
         # up to four pairs are under way when it is cut off
         assert jobs - (3 + 8) <= last.done <= jobs - (3 + 8) + 4
         assert without_times(to_plain(record.runs[0])) == without_times(to_plain(whole.runs[1]))
+
+    def test_its_representatives_can_be_taken_without_training_any(self, tmp_path) -> None:
+        config, checkpoint = replace(TINY, seeds=(0,)), FolderCheckpoint(tmp_path)
+        record = figure2(config, Library(), executor=InlineEngine(), checkpoint=checkpoint)
+        kept = kept_representatives(config, Library(), 0, checkpoint)
+        assert [task.name for task, _ in kept] == list(config.tasks)
+        assert [(made.task, made.performance) for _, made in kept] == [
+            (line.task, line.performance) for line in record.runs[0].representatives[: len(kept)]
+        ]
+        with pytest.raises(
+            StoreError, match="no representative of digits:is=0 from seed 1 .* Make it by 'tanas"
+        ):
+            kept_representatives(config, Library(), 1, checkpoint)
 
     def test_another_number_of_seeds_takes_what_is_there(self, made, tmp_path):
         folder, whole = made

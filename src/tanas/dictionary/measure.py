@@ -46,7 +46,7 @@ DOUBT = 0.05
 
 TRIAL = 100
 """Rows of the smaller of two trials from which a pair's seconds are reckoned; at most a sixteenth of the pair's
-own, so that trials cost a quarter of a pair."""
+own, so that trials cost three eighths of a pair."""
 
 
 KEPT_WEIGHTS = 2**25
@@ -124,6 +124,32 @@ class Boundary:
             "is nearer."
             if self.last.measurement.order != self.next.measurement.order
             else "they are equally near."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtThreshold:
+    """The last atom within a threshold, or the first beyond it; with an interval."""
+
+    threshold: float
+    """tau, in [0, 1]."""
+    atom: Related
+    within: bool
+    """d is at most tau."""
+    other_share: float
+    """Share of the draws of images and maps in which d lies on the other side of tau, in [0, 1]."""
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether d stays on its side in all but a few of the draws."""
+        return self.other_share < DOUBT
+
+    def __str__(self) -> str:
+        measurement = self.atom.measurement
+        return (
+            f"{self.atom.name} (d = {measurement.value:.4f}{interval_text(measurement)}) can't be told from "
+            f"tau = {self.threshold:g}: in {self.other_share:.0%} of {len(measurement.draws)} draws of the images it "
+            f"lies {'beyond' if self.within else 'within'}."
         )
 
 
@@ -372,22 +398,72 @@ def boundary(bench: Bench, related: Sequence[Related], most: int) -> Boundary | 
     pair = related[most - 1 : most + 1]
     if any(one.measurement.at_least for one in pair):
         return None
-    if not all(one.measurement.draws for one in pair):
-        step = f"how sure the distances to {bench.task.name} are"
-        bench.listener(StepStarted(step=step, total=len(pair), unit="networks"))
-        sources = [_source(bench, one.name, one.atom, bench.surer) for one in pair]
-        surer = [measurement for _, measurement in _run(bench, sources, bench.surer, None)]
-        bench.listener(StepFinished(step=step))
-        pair = [
-            replace(one, measurement=replace(one.measurement, interval=sure.interval, draws=sure.draws))
-            for one, sure in zip(pair, surer, strict=True)
-            if sure is not None
-        ]
+    pair = _with_draws(bench, bench.surer, pair)
     last, following = pair
     if not (last.measurement.draws and following.measurement.draws):
         return None
     share = nearer_share(last.measurement.draws, following.measurement.draws)
     return Boundary(last=last, next=following, nearer_share=share)
+
+
+def at_threshold(bench: Bench, related: Sequence[Related], threshold: float) -> tuple[AtThreshold, ...]:
+    """Whether the last atom within a threshold, and the first beyond it, can be told from the threshold.
+
+    Of those beyond, as many are measured to their end as it takes to know the first of them: they were measured
+    only until it was known that they are beyond. Maps are fitted and images drawn anew for the two alone.
+
+    Args:
+        bench: where and how.
+        related: nearest first, as `measured` gives them for this threshold.
+        threshold: tau.
+
+    Returns:
+        the last within, then the first beyond, as far as there are such; none, if the method gives no draws.
+    """
+    if bench.surer is None:
+        return ()
+    inside = nearest(related, len(related), within=threshold)
+    names = {one.name for one in inside}
+    beyond = [one for one in related if one.name not in names]
+    while (
+        beyond and beyond[0].measurement.at_least
+    ):  # what is known of it is a lower end: the next may be nearer
+        source = _source(bench, beyond[0].name, beyond[0].atom, bench.distance)
+        ((_, whole),) = _run(bench, [source], bench.distance, None)
+        assert whole is not None  # only an untrained network may be refused
+        beyond[0] = replace(beyond[0], measurement=whole)
+        beyond.sort(key=lambda one: (one.measurement.order, one.name))
+    found = []
+    for one in _with_draws(bench, bench.surer, [*inside[-1:], *beyond[:1]]):
+        if draws := one.measurement.draws:
+            # draws are orders: what they have above 1 or below 0 breaks ties and is no distance
+            outside = sum(min(max(draw, 0.0), 1.0) > threshold for draw in draws) / len(draws)
+            own = one.name in names
+            found.append(
+                AtThreshold(
+                    threshold=threshold,
+                    atom=one,
+                    within=own,
+                    other_share=outside if own else 1 - outside,
+                )
+            )
+    return tuple(found)
+
+
+def _with_draws(bench: Bench, surer: Distance, some: Sequence[Related]) -> Sequence[Related]:
+    """Atoms with intervals and draws, by the surer method; their distances stay as they are."""
+    if all(one.measurement.draws for one in some):
+        return some
+    step = f"how sure the distances to {bench.task.name} are"
+    bench.listener(StepStarted(step=step, total=len(some), unit="networks"))
+    sources = [_source(bench, one.name, one.atom, surer) for one in some]
+    sure = [measurement for _, measurement in _run(bench, sources, surer, None)]
+    bench.listener(StepFinished(step=step))
+    return [
+        replace(one, measurement=replace(one.measurement, interval=found.interval, draws=found.draws))
+        for one, found in zip(some, sure, strict=True)
+        if found is not None
+    ]
 
 
 def interval_text(measurement: Measurement) -> str:
@@ -516,8 +592,8 @@ def _estimate_s(bench: Bench, sources: Sequence[_Source], distance: Distance) ->
 def seconds_of(distance: Distance, pair: Pair, seed: Seed) -> float | None:
     """Seconds that a pair will take, from two trials on few of its rows and a straight line through them.
 
-    The smaller trial is run twice and the first of them not counted: what is done for the first time takes
-    longer.
+    Each trial is run twice and the first of the two not counted: what is done for the first time takes longer,
+    and what the sources of a target have in common a method may remember.
 
     What a method does once a pair, whatever the number of rows, is in both trials and cancels out of the
     slope; the line is only as good as the method's cost is proportional to the rest.
@@ -527,7 +603,7 @@ def seconds_of(distance: Distance, pair: Pair, seed: Seed) -> float | None:
     """
     rows = max(min(len(pair.labels_fit) // 16, TRIAL), 2)
     times = []
-    for count in (rows, rows, 2 * rows):
+    for count in (rows, rows, 2 * rows, 2 * rows):
         small = _thinned(pair, count / len(pair.labels_fit))
         began = time.monotonic()
         try:
@@ -535,8 +611,8 @@ def seconds_of(distance: Distance, pair: Pair, seed: Seed) -> float | None:
         except (TanasError, RuntimeError):  # what it refuses or can't solve on few rows it may do on many
             return None
         times.append(time.monotonic() - began)
-    slope = max(times[2] - times[1], 0.0) / rows
-    return times[2] + slope * (len(pair.labels_fit) - 2 * rows)
+    slope = max(times[3] - times[1], 0.0) / rows
+    return times[3] + slope * (len(pair.labels_fit) - 2 * rows)
 
 
 def _thinned(pair: Pair, share: float) -> Pair:

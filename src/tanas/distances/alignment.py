@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_finite
+from tanas.distances.base import Measurement, Pair
 from tanas.distances.intervals import IntervalConfig
+from tanas.distances.measuring import measure
 from tanas.distances.placing import fit_row_draws, placed
-from tanas.distances.threads import one_thread
 from tanas.seeds import Seed
 
 
@@ -49,22 +47,19 @@ class CkaDistance:
         Raises:
             NonFiniteError: features are not finite.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
-        with one_thread():
-            # products of rows with rows: a draw of rows then needs no product of features
-            centred = [features - features.mean(dim=0) for features in (pair.source_fit, pair.target_fit)]
-            source, target = (rows @ rows.T for rows in centred)  # (fit images, fit images)
-            whole = 1 - alignment(source, target)
+        return measure(pair, lambda: self._measured(pair))
 
-            def order(rows: Tensor) -> float:
-                return 1 - alignment(source[rows][:, rows], target[rows][:, rows])
+    def _measured(self, pair: Pair) -> Measurement:
+        # products of rows with rows: a draw of rows then needs no product of features
+        centred = [features - features.mean(dim=0) for features in (pair.source_fit, pair.target_fit)]
+        source, target = (rows @ rows.T for rows in centred)  # (fit images, fit images)
+        whole = 1 - alignment(source, target)
 
-            draws = fit_row_draws(len(source), order, whole, self.intervals)
-        took_s = time.monotonic() - began
-        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+        def order(rows: Tensor) -> float:
+            return 1 - alignment(source[rows][:, rows], target[rows][:, rows])
+
+        draws = fit_row_draws(len(source), order, whole, self.intervals)
+        return placed(pair, whole, draws=draws, intervals=self.intervals)
 
 
 def alignment(first: Tensor, second: Tensor) -> float:

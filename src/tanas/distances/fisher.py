@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_finite
+from tanas.distances.base import Measurement, Pair
 from tanas.distances.conversion import converted
 from tanas.distances.information import diagonal_fisher
+from tanas.distances.measuring import measure
 from tanas.distances.placing import placed
 from tanas.distances.representative import Representative
 from tanas.distances.threads import one_thread
@@ -67,25 +66,23 @@ class FisherDistance:
             NonFiniteError: features or Fisher information are not finite, or all of the latter is 0.
             SettingError: the pair holds no Fisher information, or the networks are of different shapes.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         source, target = pair.source_fisher, pair.target_fisher
         if source is None or target is None:
             raise SettingError(
                 "The 'fisher' distance needs a pair with the Fisher information of both networks. "
                 'Make the pair with needs=("fisher",).'
             )
-        with one_thread():
-            if pair.source_head_weight.shape != pair.head_weight.shape:
-                source = source[: len(source) - _size(pair.source_head_weight, pair.source_head_bias)]
-                target = target[: len(target) - _size(pair.head_weight, pair.head_bias)]
-            if len(source) != len(target):
-                raise _of_other_shape(pair.source, pair.target)
-            common = _share(source, pair.source, pair) * _share(target, pair.target, pair)
-            order = min(max(1 - float(common.sqrt().sum()), 0.0), 1.0)
-        return placed(pair, order, took_s=time.monotonic() - began)
+        if pair.source_head_weight.shape != pair.head_weight.shape:
+            source = source[: len(source) - _size(pair.source_head_weight, pair.source_head_bias)]
+            target = target[: len(target) - _size(pair.head_weight, pair.head_bias)]
+        if len(source) != len(target):
+            raise _of_other_shape(pair.source, pair.target)
+        common = _share(source, pair.source, pair) * _share(target, pair.target, pair)
+        order = min(max(1 - float(common.sqrt().sum()), 0.0), 1.0)
+        return placed(pair, order)
 
 
 def fisher_information(representative: Representative, images: Split) -> Tensor:

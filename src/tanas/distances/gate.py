@@ -13,6 +13,7 @@ from torch import Tensor
 from tanas.distances.base import Measurement, Pair
 from tanas.distances.heads import Head, fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
+from tanas.distances.memory import OF_TARGETS
 from tanas.errors import check_choice, check_range
 from tanas.tasks.performance import PERFORMANCES, Confusion, confusion_of, performance_of
 
@@ -91,8 +92,15 @@ class Gate:
         return fit_ridge(fit, labels, self.pair.classes, balanced=self.balanced, width=width).scores(gate)
 
     def own_scores(self) -> Tensor:
-        """The scores that B's own features give under the same head, (gate images, classes)."""
-        return self.scores(self.pair.target_fit, self.pair.target_gate)
+        """The scores that B's own features give under the same head, (gate images, classes).
+
+        They are the same for every source and remembered: for 'linear' they are a third of the work.
+        """
+        pair = self.pair
+        if self.config.head == "frozen":
+            return self.scores(pair.target_fit, pair.target_gate)
+        content = (pair.target_fit, pair.target_gate, pair.labels_fit, pair.classes, self.balanced)
+        return OF_TARGETS.once("own", content, lambda: self.scores(pair.target_fit, pair.target_gate))
 
     def score(self, scores: Tensor) -> float:
         """l_B of scores for the gate rows, in [0, 1]."""
@@ -158,9 +166,7 @@ class Trace:
     """Of the classes at each, (gate images, classes)."""
 
 
-def judged(
-    gate: Gate, own: Tensor, traces: Sequence[Trace], intervals: IntervalConfig | None, *, took_s: float
-) -> Measurement:
+def judged(gate: Gate, own: Tensor, traces: Sequence[Trace], intervals: IntervalConfig | None) -> Measurement:
     """The measurement that one or more fitted maps give.
 
     Args:
@@ -168,7 +174,6 @@ def judged(
         own: scores that B's own features give under the same head, (gate images, classes).
         traces: of each map; the first says what d is, all together how sure it is.
         intervals: how the interval is made; None: there is none.
-        took_s: seconds that the maps took.
     """
     pair, first = gate.pair, traces[0]
     asked = gate.asked(own, first.scores[0])
@@ -188,7 +193,6 @@ def judged(
         curve=tuple(zip(first.densities, performances, strict=True)),
         interval=None if intervals is None else intervals.ends([min(max(draw, 0.0), 1.0) for draw in draws]),
         draws=draws,
-        took_s=took_s,
     )
 
 

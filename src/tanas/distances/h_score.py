@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.base import Measurement, Pair
+from tanas.distances.checks import check_classes
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.placing import fit_row_draws, placed
-from tanas.distances.threads import one_thread
+from tanas.distances.measuring import measure
+from tanas.distances.placing import placed_by_fit_rows
 from tanas.seeds import Seed
 
 LEAST_SHRINKAGE = 1e-6
@@ -57,25 +56,17 @@ class HScoreDistance:
             NonFiniteError: features are not finite.
             SettingError: the fit rows are of one class only.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         check_classes(pair, self.name)
 
-        def order(features: Tensor, labels: Tensor) -> float:
-            return 1 - min(h_score(features, labels, pair.classes) / (pair.classes - 1), 1.0)
-
-        with one_thread():
-            whole = order(pair.source_fit, pair.labels_fit)
-            draws = fit_row_draws(
-                len(pair.labels_fit),
-                lambda rows: order(pair.source_fit[rows], pair.labels_fit[rows]),
-                whole,
-                self.intervals,
+        def order(rows: Tensor) -> float:
+            return 1 - min(
+                h_score(pair.source_fit[rows], pair.labels_fit[rows], pair.classes) / (pair.classes - 1), 1.0
             )
-        took_s = time.monotonic() - began
-        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+
+        return placed_by_fit_rows(pair, order, self.intervals)
 
 
 def h_score(features: Tensor, labels: Tensor, classes: int) -> float:

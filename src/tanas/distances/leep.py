@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.base import Measurement, Pair
+from tanas.distances.checks import check_classes
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.placing import fit_row_draws, placed
-from tanas.distances.threads import one_thread
+from tanas.distances.measuring import measure
+from tanas.distances.placing import placed_by_fit_rows
 from tanas.errors import SettingError
 from tanas.seeds import Seed
 
@@ -55,10 +54,9 @@ class LeepDistance:
             NonFiniteError: features or answers are not finite.
             SettingError: the pair holds no head for A's features, or the fit rows are of one class only.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         check_classes(pair, self.name)
         weight, bias = pair.source_head_weight, pair.source_head_bias
         if weight.shape != (len(bias), pair.source_fit.shape[1]) or len(bias) < 2:
@@ -66,16 +64,12 @@ class LeepDistance:
                 f"The 'leep' distance needs the head of the representative of {pair.source}, of at least two "
                 f"classes for {pair.source_fit.shape[1]} features. Got {tuple(weight.shape)} instead."
             )
-        with one_thread():
-            answers = torch.softmax((pair.source_fit @ weight.T + bias).double(), dim=1)
+        answers = torch.softmax((pair.source_fit @ weight.T + bias).double(), dim=1)
 
-            def order(rows: Tensor) -> float:
-                return -math.expm1(leep(answers[rows], pair.labels_fit[rows], pair.classes))
+        def order(rows: Tensor) -> float:
+            return -math.expm1(leep(answers[rows], pair.labels_fit[rows], pair.classes))
 
-            whole = order(torch.arange(len(answers)))
-            draws = fit_row_draws(len(answers), order, whole, self.intervals)
-        took_s = time.monotonic() - began
-        return placed(pair, whole, draws=draws, intervals=self.intervals, took_s=took_s)
+        return placed_by_fit_rows(pair, order, self.intervals)
 
 
 def leep(answers: Tensor, labels: Tensor, classes: int) -> float:

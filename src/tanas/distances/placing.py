@@ -25,7 +25,6 @@ def placed(
     draws: tuple[float, ...] = (),
     intervals: IntervalConfig | None = None,
     dense: float | None = None,
-    took_s: float,
 ) -> Measurement:
     """A measurement from the one number that sorts: what of it lies outside [0, 1] becomes the tie-break.
 
@@ -35,7 +34,6 @@ def placed(
         draws: `order` under draws of rows.
         intervals: says where the interval's ends lie among the draws; None: there is none.
         dense: what A's features reach, l in [0, 1], if the method has an l.
-        took_s: seconds.
     """
     ends = None
     if intervals is not None and draws:
@@ -50,7 +48,6 @@ def placed(
         dense=dense,
         interval=ends,
         draws=draws,
-        took_s=took_s,
     )
 
 
@@ -77,3 +74,18 @@ def fit_row_draws(
     drawn = np.array([order(torch.from_numpy(kept)) for kept in subsets(rows, intervals.maps * FIT_DRAWS)])
     stretched = whole + (KEPT / (1 - KEPT)) ** 0.5 * (drawn - drawn.mean())
     return tuple(round(float(draw), 6) for draw in stretched)
+
+
+def placed_by_fit_rows(
+    pair: Pair, order: Callable[[Tensor], float], intervals: IntervalConfig | None
+) -> Measurement:
+    """A measurement from a score of the fit rows alone, its interval from draws of them.
+
+    Args:
+        pair: that is measured.
+        order: of some of the rows, given as positions (kept,) int64.
+        intervals: as in `fit_row_draws`.
+    """
+    whole = order(torch.arange(len(pair.labels_fit)))
+    draws = fit_row_draws(len(pair.labels_fit), order, whole, intervals)
+    return placed(pair, whole, draws=draws, intervals=intervals)

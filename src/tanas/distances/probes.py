@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.base import Measurement, Pair
+from tanas.distances.checks import check_classes
 from tanas.distances.gate import Gate, GateConfig
 from tanas.distances.heads import fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
+from tanas.distances.measuring import measure
 from tanas.distances.placing import placed
-from tanas.distances.threads import one_thread
 from tanas.errors import check_choice, check_range
 from tanas.seeds import Seed
 
@@ -81,22 +80,20 @@ class KnnDistance:
             NonFiniteError: features are not finite.
             SettingError: a class of B has too few fit rows.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         check_classes(pair, self.name, least=(self.config.k + 1) // 2)
-        with one_thread():
-            gate = Gate(self.gate, pair)
-            scores = votes(
-                pair.source_fit,
-                pair.labels_fit,
-                pair.source_gate,
-                pair.classes,
-                self.config,
-                balanced=gate.balanced,
-            )
-            return read(gate, scores, self.intervals, began)
+        gate = Gate(self.gate, pair)
+        scores = votes(
+            pair.source_fit,
+            pair.labels_fit,
+            pair.source_gate,
+            pair.classes,
+            self.config,
+            balanced=gate.balanced,
+        )
+        return read(gate, scores, self.intervals)
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,13 @@ class ProbeDistance:
             NonFiniteError: features are not finite.
             SettingError: the fit rows are of one class only.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         check_classes(pair, self.name)
-        with one_thread():
-            gate = Gate(self.gate, pair)
-            head = fit_ridge(pair.source_fit, pair.labels_fit, pair.classes, balanced=gate.balanced)
-            return read(gate, head.scores(pair.source_gate), self.intervals, began)
+        gate = Gate(self.gate, pair)
+        head = fit_ridge(pair.source_fit, pair.labels_fit, pair.classes, balanced=gate.balanced)
+        return read(gate, head.scores(pair.source_gate), self.intervals)
 
 
 def votes(
@@ -176,14 +171,13 @@ def votes(
     return counted / counted.sum(dim=1, keepdim=True)
 
 
-def read(gate: Gate, scores: Tensor, intervals: IntervalConfig | None, began: float) -> Measurement:
+def read(gate: Gate, scores: Tensor, intervals: IntervalConfig | None) -> Measurement:
     """The measurement 1 - l that scores of the gate rows give.
 
     Args:
         gate: says what l is.
         scores: greatest for the class that is answered, (gate images, classes).
         intervals: of draws of the gate rows; None: there is none.
-        began: when the measurement did, by the monotonic clock.
     """
     pair = gate.pair
     reached = gate.score(scores)
@@ -196,9 +190,7 @@ def read(gate: Gate, scores: Tensor, intervals: IntervalConfig | None, began: fl
     if intervals is not None:
         performances = gate.resampled([scores], row_counts(len(scores), intervals.draws))[:, 0]
         draws = tuple(round(1 - float(performance), 6) for performance in performances)
-    return placed(
-        pair, order, draws=draws, intervals=intervals, dense=reached, took_s=time.monotonic() - began
-    )
+    return placed(pair, order, draws=draws, intervals=intervals, dense=reached)
 
 
 def _margin(gate: Gate, scores: Tensor) -> float:

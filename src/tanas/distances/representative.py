@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,26 +101,6 @@ class RepresentativeState:
     """All of a representative but its weights, as it is stored."""
 
     task: str
-    fingerprint: str
-    shape: Shape
-    classes: tuple[str, ...]
-    measure: str
-    performance: float
-    epsilon: float
-    weak: bool
-    parameters: int
-    epochs: int
-    took_s: float
-    config: RepresentativeConfig
-    embedding: tuple[float, ...] = ()
-    """Records of before there were embeddings have none."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Representative:
-    """The network N of a task; `represent` makes one. Source: section 3.1."""
-
-    task: str
     """Name of the task."""
     fingerprint: str
     """Of the training and validation data that it was made from."""
@@ -142,9 +123,19 @@ class Representative:
     took_s: float
     """Wall-clock seconds of training."""
     config: RepresentativeConfig
-    network: RepresentativeNetwork = field(repr=False)
     embedding: tuple[float, ...] = field(default=(), repr=False)
     """Task2Vec of the task's training images, (probe filters,); empty: it was made before there were any."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Representative(RepresentativeState):
+    """The network N of a task; `represent` makes one. Source: section 3.1."""
+
+    network: RepresentativeNetwork = field(repr=False)
+
+    # two of the same state may differ in their weights: each is equal to itself alone
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     @cached_property
     def key(self) -> str:
@@ -181,7 +172,7 @@ class Representative:
         return features
 
 
-def macs_of(state: RepresentativeState | Representative) -> int:
+def macs_of(state: RepresentativeState) -> int:
     """Multiply-adds of a representative's answer to one image."""
     with torch.device("meta"):
         network = RepresentativeNetwork(state.config, state.shape, len(state.classes))
@@ -321,21 +312,7 @@ def represent(
 
 def state_of(representative: Representative) -> tuple[RepresentativeState, dict[str, Tensor]]:
     """A representative as a record (for JSON) and named tensors (for safetensors)."""
-    state = RepresentativeState(
-        task=representative.task,
-        fingerprint=representative.fingerprint,
-        shape=representative.shape,
-        classes=representative.classes,
-        measure=representative.measure,
-        performance=representative.performance,
-        epsilon=representative.epsilon,
-        weak=representative.weak,
-        parameters=representative.parameters,
-        epochs=representative.epochs,
-        took_s=representative.took_s,
-        config=representative.config,
-        embedding=representative.embedding,
-    )
+    state = RepresentativeState(**_stored(representative))
     tensors = representative.network.state_dict()
     return state, {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
@@ -355,19 +332,9 @@ def representative_from(state: RepresentativeState, tensors: dict[str, Tensor]) 
             f"({' '.join(str(error).split())}). Make it anew."
         ) from error
     network.eval().requires_grad_(False)
-    return Representative(
-        task=state.task,
-        fingerprint=state.fingerprint,
-        shape=state.shape,
-        classes=state.classes,
-        measure=state.measure,
-        performance=state.performance,
-        epsilon=state.epsilon,
-        weak=state.weak,
-        parameters=state.parameters,
-        epochs=state.epochs,
-        took_s=state.took_s,
-        config=state.config,
-        network=network,
-        embedding=state.embedding,
-    )
+    return Representative(network=network, **_stored(state))
+
+
+def _stored(of: RepresentativeState) -> dict[str, Any]:
+    """The fields that are stored."""
+    return {one.name: getattr(of, one.name) for one in fields(RepresentativeState)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -11,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_finite
+from tanas.distances.base import Measurement, Pair
 from tanas.distances.conversion import converted
 from tanas.distances.drawing import drawn
 from tanas.distances.information import diagonal_fisher
+from tanas.distances.measuring import measure
 from tanas.distances.placing import placed
 from tanas.distances.threads import one_thread
 from tanas.errors import NonFiniteError, SettingError
@@ -105,15 +104,13 @@ class Task2VecDistance:
             NonFiniteError: features or an embedding are not finite.
             SettingError: a representative holds no embedding, or one of another probe.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair))
+
+    def _measured(self, pair: Pair) -> Measurement:
         source = _checked(pair.source_embedding, pair.source)
         target = _checked(pair.target_embedding, pair.target)
-        with one_thread():
-            order = embedding_distance(source, target)
-        return placed(pair, order, took_s=time.monotonic() - began)
+        order = embedding_distance(source, target)
+        return placed(pair, order)
 
 
 def embedding_distance(first: Tensor, second: Tensor) -> float:

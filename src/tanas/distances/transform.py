@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import log
@@ -10,12 +9,11 @@ from math import log
 import torch
 from torch import Tensor
 
-from tanas.distances.base import Measurement, Pair, to_itself
-from tanas.distances.checks import check_finite
+from tanas.distances.base import Measurement, Pair
 from tanas.distances.gate import Gate, GateConfig, Trace, judged
 from tanas.distances.intervals import IntervalConfig
+from tanas.distances.measuring import measure
 from tanas.distances.pruning import bisect_density, magnitude_masks, shrink_density
-from tanas.distances.threads import one_thread
 from tanas.distances.transform_network import TransformNetwork, regress
 from tanas.errors import check_choice, check_range
 from tanas.seeds import Seed
@@ -135,20 +133,18 @@ class TransformDistance:
         Raises:
             NonFiniteError: the fit diverged.
         """
-        if pair.same:
-            return to_itself(pair)
-        began = time.monotonic()
-        check_finite(pair)
+        return measure(pair, lambda: self._measured(pair, seed, beyond))
+
+    def _measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
         maps = 1 if self.intervals is None else self.intervals.maps
-        with one_thread():
-            gate = Gate(self.gate, pair)
-            own = gate.own_scores()
-            traces, ended = [], False
-            for at in range(maps):
-                seed_of_map = seed.child("map", at) if at else seed
-                trace, ended = self._trace(gate, own, seed_of_map, None if maps > 1 else beyond)
-                traces.append(trace)
-            measured = judged(gate, own, traces, self.intervals, took_s=time.monotonic() - began)
+        gate = Gate(self.gate, pair)
+        own = gate.own_scores()
+        traces, ended = [], False
+        for at in range(maps):
+            seed_of_map = seed.child("map", at) if at else seed
+            trace, ended = self._trace(gate, own, seed_of_map, None if maps > 1 else beyond)
+            traces.append(trace)
+        measured = judged(gate, own, traces, self.intervals)
         if ended:
             failing = max(d for d, performance in measured.curve if performance < (measured.gate or 0.0))
             return replace(measured, value=failing, surplus=0.0, at_least=True)

@@ -8,6 +8,13 @@ from typing import Any
 Record = Mapping[str, Any]
 """A record of a benchmark, as JSON holds it."""
 
+STABLE = 0.9
+"""Spearman between two seeds that a method's distances are to reach."""
+EPOCHS = "this / plain recipe's epoch"
+"""A figure of the record, which is a column too."""
+MANY = 1000
+"""From here on a ratio is written out."""
+
 
 def agreement_page(record: Record) -> str:
     """What `benchmarks/agreement.py` measured: the gate, and each method beside the exact one."""
@@ -81,6 +88,82 @@ def _agreement(table: Mapping[str, Record], part: str) -> str:
             f"{_number(crossed['mean spearman within a target'])}, same nearest {crossed['same nearest']})."
         )
     return text
+
+
+def stability_page(record: Record) -> str:
+    """What `benchmarks/stability.py` measured: each method's distances from other seeds of the representatives."""
+    parts = [
+        _made(record, f"seeds {', '.join(map(str, record['seeds']))} of the representatives"),
+        f"All {record['n']['pairs']} pairs of the {record['n']['tasks']} base tasks between the representatives of "
+        f"`{record['run']}`: each seed has weights of its own, and maps that are fitted start from it too. Spearman's "
+        "rank correlation of two seeds' distances, over all pairs (mean and least of all two and two seeds), its mean "
+        f"within a target, and the share of targets with the same nearest source. {STABLE:g} is asked for.",
+    ]
+    rows = []
+    for name, row in sorted(record["methods"].items(), key=lambda entry: -(entry[1]["spearman mean"] or -2)):
+        least = row["spearman least"]
+        reached = "-" if least is None else "yes" if least >= STABLE else "no"
+        nearest = "-" if row["same nearest"] is None else _share(row["same nearest"])
+        keys = ("spearman mean", "spearman least", "within")
+        figures = ("-" if row[key] is None else f"{row[key]:.3f}" for key in keys)
+        rows.append([f"`{name}`", *figures, nearest, reached, str(len(row["seeds"]))])
+    head = ["method", "Spearman", "least", "within a target", "same nearest", f"at least {STABLE:g}", "seeds"]
+    parts.append(_table(head, rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def speed_page(record: Record) -> str:
+    """What `benchmarks/distance.py` measured: a pair by each method, the default's matrix, and its memory."""
+    plain, goals, default = record["plain recipe"], record["goals"], record["default"]
+    parts = [
+        _made(record, f"rounds: {record['n']['methods']}, of `exact` {record['n']['exact']}"),
+        f"One pair, {record['pair']}. CPU seconds, medians. An epoch of the plain recipe takes "
+        f"{plain['epoch_s']:.3g} s ({plain['epoch']}), a pair by it some {plain['pair_s']:,.0f} s ({plain['pair']}). "
+        "In brackets: what the method needs beside features.",
+    ]
+    rows = []
+    for name, row in sorted(record["methods"].items(), key=lambda entry: -entry[1]["cpu_s"]):
+        needs = row["needs_cpu_s"]
+        rows.append(
+            [
+                f"`{name}`",
+                f"{row['cpu_s']:.3g}" + (f" (+ {needs:.3g})" if needs else ""),
+                f"{row['exact / this']:,.3g}"
+                if row["exact / this"] < MANY
+                else f"{row['exact / this']:,.0f}",
+                f"{row[EPOCHS]:.2g}",
+            ]
+        )
+    parts.append(_table(["method", "CPU-s a pair", "`exact` / this", EPOCHS], rows))
+    parts.append(f"The default, `{default}`, with features computed, beside what was to be reached:")
+    target, matrix = record["target"], record["matrix"]
+    ratio, memory = record["methods"][default]["exact / this"], max(target["peak_gb"], matrix["peak_gb"])
+    goal_matrix, goal_target = goals["ten by ten matrix, s"], goals["a new target against ten atoms, s"]
+    goal_ratio, goal_memory = goals["exact a pair / default a pair, at least"], goals["peak memory, GB"]
+    reached = [
+        (f"ten by ten matrix, {matrix['pairs']} pairs", matrix["cpu_s"], " CPU-s", goal_matrix, False),
+        (f"a new target against {target['pairs']} atoms", target["cpu_s"], " CPU-s", goal_target, False),
+        ("`exact` / default, a pair", ratio, "", goal_ratio, True),
+        ("peak memory", memory, " GB", goal_memory, False),
+    ]
+    parts.append(
+        _table(
+            ["what", "measured", "asked", "reached"],
+            [
+                [
+                    what,
+                    f"{value:.3g}{unit}",
+                    f"{'at least' if more else 'under'} {goal:g}{unit.replace('CPU-', '')}",
+                    "yes" if (value >= goal if more else value < goal) else "no",
+                ]
+                for what, value, unit, goal, more in reached
+            ],
+        )
+    )
+    parts.append(
+        f"By the clock the matrix took {matrix['wall_s']:.0f} s and the target {target['wall_s']:.0f} s."
+    )
+    return "\n\n".join(parts) + "\n"
 
 
 def transfer_page(record: Record) -> str:

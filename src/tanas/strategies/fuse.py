@@ -57,9 +57,10 @@ class FuseConfig:
     choice: str = "alpha"
     """The best of a round: 'alpha' (arg max alpha, the paper's), 'loss' (least loss of its own on the validation
     images) or 'performance' (best l of its own there, of equal ones the least loss)."""
-    final: str = "last"
+    final: str = "score"
     """The best of the search: 'last' (the winner of the last round, the paper's) or 'score' (the best score of the
-    fixed short training, which winners and the given seed get in any case: `score_winners`)."""
+    fixed short training, which winners and the given seed get in any case: `score_winners`). Separate trainings tell
+    the better of two architectures apart more often than the weights of a mixture (benchmarks/records/fuse.json)."""
     early_rounds: int = 0
     """So many first rounds train on `early_images`."""
     early_images: int = 1000

@@ -1,0 +1,71 @@
+"""The tables of docs/which-distance.md say what the records hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tanas.evidence.comparison import speed_page, stability_page
+
+RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
+MADE = {
+    "hardware": {"processor": "a processor", "cores": 2},
+    "versions": {"tanas": "1"},
+    "command": "make it",
+}
+
+
+def stability(**methods: Any) -> dict[str, Any]:
+    return {**MADE, "run": "a run", "seeds": [0, 1], "n": {"tasks": 3, "pairs": 6}, "methods": methods}
+
+
+def figures(mean: float | None, least: float | None) -> dict[str, Any]:
+    return {
+        "seeds": [0, 1],
+        "spearman mean": mean,
+        "spearman least": least,
+        "within": 0.5,
+        "same nearest": 0.25,
+    }
+
+
+def lines(page: str) -> list[str]:
+    return [line for line in page.splitlines() if line.startswith("| `")]
+
+
+def test_the_most_stable_method_stands_first_and_each_says_whether_it_reaches_what_is_asked() -> None:
+    page = stability_page(
+        stability(shaky=figures(0.95, 0.85), steady=figures(0.97, 0.9), blind=figures(None, None))
+    )
+    assert lines(page) == [
+        "| `steady` | 0.970 | 0.900 | 0.500 | 25% | yes | 2 |",
+        "| `shaky` | 0.950 | 0.850 | 0.500 | 25% | no | 2 |",
+        "| `blind` | - | - | 0.500 | 25% | - | 2 |",
+    ]
+
+
+@pytest.fixture
+def speed() -> dict[str, Any]:
+    return json.loads((RECORDS / "distance-speed.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_every_method_has_its_seconds_and_the_dearest_stands_first(speed: dict[str, Any]) -> None:
+    found = lines(speed_page(speed))
+    assert len(found) == len(speed["methods"]) + 1  # and the ratio of exact and default
+    dearest = max(speed["methods"], key=lambda name: speed["methods"][name]["cpu_s"])
+    assert found[0].startswith(f"| `{dearest}` | {speed['methods'][dearest]['cpu_s']:.3g} | 1 |")
+
+
+@pytest.mark.parametrize(("seconds", "verdict"), [(299.0, "yes"), (300.0, "no")])
+def test_the_matrix_stands_beside_what_was_asked(speed: dict[str, Any], seconds: float, verdict: str) -> None:
+    speed["matrix"]["cpu_s"] = seconds
+    assert f"| {seconds:.3g} CPU-s | under 300 s | {verdict} |" in speed_page(speed)
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(100.0, "yes"), (99.0, "no")])
+def test_so_does_how_much_cheaper_the_default_is(speed: dict[str, Any], ratio: float, verdict: str) -> None:
+    speed["methods"][speed["default"]]["exact / this"] = ratio
+    assert f"| `exact` / default, a pair | {ratio:.3g} | at least 100 | {verdict} |" in speed_page(speed)
