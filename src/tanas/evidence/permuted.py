@@ -30,7 +30,7 @@ def write_permuted(task: Task, path: Path, *, seed: Seed, train: int, test: int)
     height, width = task.shape[1:]
     order = seed.child("pixels").numpy().permutation(height * width)
 
-    def part(*splits: Split) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def part(*splits: Split) -> tuple[np.ndarray, np.ndarray]:
         images = np.concatenate([split.images[split.rows].numpy() for split in splits])  # (images, c, h, w)
         flat = images.reshape(*images.shape[:2], -1)[:, :, order]  # (images, c, h * w)
         labels = np.concatenate([split.labels.numpy() for split in splits])
