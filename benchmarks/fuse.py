@@ -8,8 +8,8 @@ over several seeds. Every variant of a round of FUSE then compares the same trip
 other validation images than those of the truth. Beside them: separate trainings at the same cost.
 
 Every piece is kept in WORK: the same command goes on where it stopped, and `--variants` measures some only; the
-record then holds all that WORK has. No test image is used. `--smoke` tries it all on scikit-learn's digits in a
-minute.
+record then holds every way that WORK has whole. No test image is used.
+`--smoke` tries it all on scikit-learn's digits in a minute or two.
 The figures go to benchmarks/records/fuse.json (smoke: to WORK).
 """
 
@@ -284,17 +284,15 @@ class Study:
             )
 
     def record(self) -> StudyRecord:
-        """All that was measured, and its figures."""
+        """All that was measured, and its figures; a way that is under way is left out."""
         truths, ways = list[Truth](), []
         for target in self.targets:
             truths += self._truths(target)
         for name in VARIANTS:
-            compared = []
-            for target in self.targets:
-                for number in range(self.triples):
-                    if (path := self._compared(target, name, number)).exists():
-                        compared.append(read_record(Compared, path))
-            if compared:
+            numbers = range(min(self.triples, VARIANTS[name].triples or self.triples))
+            paths = [self._compared(target, name, number) for target in self.targets for number in numbers]
+            if all(path.exists() for path in paths):
+                compared = [read_record(Compared, path) for path in paths]
                 ways.append(
                     Way(
                         name=name,
@@ -305,13 +303,14 @@ class Study:
         known = {(truth.target, truth.key) for truth in truths}
         # a study under way has truths of some only
         ways = [kept for way in ways if (kept := _within(way, known)) is not None]
+        runs = min((len(truth.runs) for truth in truths), default=self.size.runs)
         return StudyRecord(
             what="how often a round of FUSE chooses the best of its candidates, by the way w and alpha are trained",
             command=f"python benchmarks/fuse.py --out WORK --triples {self.triples}"
             + (" --smoke" if self.smoke else ""),
             targets=self.targets,
             seed=SEED.root,
-            size=to_plain(self.size),
+            size=to_plain(replace(self.size, runs=runs)),
             architectures=tuple(to_plain(one) for one in self.architectures),
             default=default_way(),
             noise=noise_of(truths),
