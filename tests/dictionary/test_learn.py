@@ -151,7 +151,6 @@ class TestScoreWinners:
             in told
         )
 
-
     def test_adds_what_the_scores_cost_those_that_diverged_too(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
