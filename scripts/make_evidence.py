@@ -29,6 +29,8 @@ from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.evidence.searches_page import SearchesRecord, searches_page
 from tanas.evidence.stream import StreamRecord, stream_page
+from tanas.evidence.table1 import Table1Record
+from tanas.evidence.table1_page import table1_page
 from tanas.evidence.truth_page import read_analysis, truth_page
 from tanas.records import read_json, read_record, write_bytes
 from tanas.reports.charts import Chart, to_svg
@@ -100,6 +102,13 @@ def choice_part(record: Path) -> Part:
     return Part(text=choice_page(read_record(StudyRecord, record)))
 
 
+def table1_part(record: Path) -> Part:
+    """The page of Table 1."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=table1_page(read_record(Table1Record, record)))
+
+
 def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
     """A part of the page that compares distances."""
     return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
@@ -116,6 +125,7 @@ SOURCES = (
     Source(page="search-evidence.md", name="search", make=searches_part),
     Source(page="search-evidence.md", name="stream", make=stream_part),
     Source(page="fuse.md", name="fuse", make=choice_part),
+    Source(page="table1.md", name="table1", make=table1_part),
 )
 
 

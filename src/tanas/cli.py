@@ -755,6 +755,47 @@ def reproduce_tasks(
     _print(common, to_plain(made), terminal_text(made, folder))
 
 
+@reproduce_app.command(name="table1")
+def reproduce_table(
+    *,
+    scale: Literal["smoke", "laptop", "paper"] = "laptop",
+    seeds: Whole | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Compare what a search finds with networks made by hand, in error, size and cost; the same command goes on.
+
+    Args:
+        scale: smoke (a digits target, offline, minutes), laptop (the paper's target and base tasks, 4,000 images and
+            12 epochs for every method, about two hours on two cores) or paper (all images, its space, its distance;
+            days on a CPU).
+        seeds: how many, from --seed on; more are added to those that a folder has.
+        out: folder of the experiment; table1-SCALE if left out.
+        record: file to write the record to as well, such as one that a page is made from.
+        common: options of every command.
+    """
+    _starting(common)
+    from tanas.evidence.table1 import at_scale
+    from tanas.evidence.table1_page import reproduce_table1, terminal_text
+    from tanas.records import to_plain, write_json
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+
+    folder = out or Path(f"table1-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds)
+    if record is not None:
+        check_file(record)
+    resources = _resources(common)
+    with _listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_table1(
+            folder, config, _library(common), resources=resources, engine=engine, listener=listener
+        )
+    if record is not None:
+        write_json(record, made)
+    _print(common, to_plain(made), terminal_text(made, folder))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)

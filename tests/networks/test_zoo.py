@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from tanas.errors import UnknownNameError
+from tanas.errors import SettingError, UnknownNameError
 from tanas.networks.architecture import PixelNorm, count_cost
 from tanas.networks.zoo import ZooNetwork, make_zoo, zoo_names
 from tanas.seeds import Seed
@@ -21,10 +21,11 @@ def shapes_within(network, shape):
     return shapes
 
 
+@pytest.mark.parametrize("shape", [SHAPE, (3, 32, 32), (1, 8, 8)])
 @pytest.mark.parametrize("name", zoo_names())
-def test_every_network_takes_images_of_28x28(name):
+def test_every_network_takes_grey_and_colour_images_of_the_usual_sizes(name, shape):
     with torch.device("meta"):  # of the sizes only: VGG-16 holds 134 million weights
-        logits = ZooNetwork(name, SHAPE, 3).eval()(torch.empty(2, *SHAPE))
+        logits = ZooNetwork(name, shape, 3).eval()(torch.empty(2, *shape))
     assert logits.shape == (2, 3)
 
 
@@ -83,3 +84,22 @@ def test_an_unknown_name_is_refused_with_near_ones():
         UnknownNameError, match="'resnet81' is no network of the zoo. Did you mean 'resnet18'"
     ):
         make_zoo("resnet81", SHAPE, 2, Seed(0))
+
+
+def test_a_narrow_residual_network_is_named_by_its_size():
+    one, same, other = (make_zoo("residual@11410", SHAPE, 2, Seed(root)) for root in (0, 0, 1))
+    cost = count_cost(one, torch.zeros(1, *SHAPE))
+    assert abs(cost.parameters / 11_410 - 1) < 0.03
+    assert torch.equal(one.stem[0].weight, same.stem[0].weight)
+    assert not torch.equal(one.stem[0].weight, other.stem[0].weight)
+
+
+@pytest.mark.parametrize("name", ["residual", "residual@", "residual@many", "residual@-5", "residual@1e5"])
+def test_a_narrow_residual_network_without_a_size_is_refused(name):
+    with pytest.raises(SettingError, match="must be a whole number, as in residual@11410. Got"):
+        make_zoo(name, SHAPE, 2, Seed(0))
+
+
+def test_only_the_narrow_network_has_a_size_in_its_name():
+    with pytest.raises(UnknownNameError, match="'resnet18@5000' is no network of the zoo"):
+        make_zoo("resnet18@5000", SHAPE, 2, Seed(0))
