@@ -381,12 +381,14 @@ class TestPage:
 
     def test_each_method_has_a_sentence_whatever_it_says(self):
         resnet, vgg, constant = sentences(record_of())
-        assert resnet.startswith("ResNet-18: test error 0.60 points higher")
+        assert resnet.startswith("ResNet-18: against the found network, test error 0.60 points higher")
         assert "50 times the parameters" in resnet
         assert "its training cost 0.5 times the multiply-adds and 0.4 times the seconds" in resnet
-        assert "test error 0.20 points lower than the found network's" in vgg
+        assert "test error 0.20 points lower, balanced error 0.40 points lower" in vgg
         assert "(one seed: nothing is known of chance)" in vgg
-        assert constant.startswith("always the most frequent class: test error 8.80 points higher")
+        assert constant.startswith(
+            "always the most frequent class: against the found network, test error 8.80"
+        )
 
     def test_the_page_shows_the_papers_figures_beside_ours(self):
         text = table1_page(record_of(), title="# A title")

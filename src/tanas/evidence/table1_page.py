@@ -237,7 +237,7 @@ def _sentence(record: Table1Record, method: str) -> str:
     if difference is None or balanced is None:
         return ""
     text = (
-        f"{_label(method)}: test error {_points(difference)} than the found network's, "
+        f"{_label(method)}: against the found network, test error {_points(difference)}, "
         f"balanced error {_points(balanced)} ({_certainty(difference, balanced)})"
     )
     own = [one for one in record.entries if one.method == AWARE.name]
@@ -263,6 +263,8 @@ def _parameters(entry: Entry) -> float:
 
 def _points(difference: PairedDifference) -> str:
     text = f"{abs(difference.mean) * 100:.2f} points {'higher' if difference.mean >= 0 else 'lower'}"
+    if difference.mean == 0:
+        text = "the same"
     if difference.low is None or difference.high is None:
         return text
     return f"{text} [{difference.low * 100:+.2f}, {difference.high * 100:+.2f}]"
