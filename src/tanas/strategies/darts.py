@@ -12,19 +12,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
-from tanas.events import Listener
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell, Edge
 from tanas.networks.operations import ZERO
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig, batches
-from tanas.seeds import Seed
 from tanas.spaces.cells import degrees
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, training_macs
+from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.mixture import side_by_side
 from tanas.strategies.supernet import (
     Descent,
@@ -36,8 +33,7 @@ from tanas.strategies.supernet import (
     mixing,
     search_by_supernets,
 )
-from tanas.strategies.trials import Asked
-from tanas.tasks.task import Task
+from tanas.strategies.trials import Asked, ByAsking
 
 ALPHA_BETAS = (0.5, 0.999)
 """Of Adam for alpha. Source: appendix A.1."""
@@ -83,7 +79,7 @@ class DartsConfig:
 
 
 @dataclass(frozen=True)
-class Darts:
+class Darts(ByAsking):
     """Differentiable architecture search, first order.
 
     Every edge of a relaxed network is the sum of all operations, weighted by softmax(alpha); alpha is the same in all
@@ -102,33 +98,8 @@ class Darts:
     """The short training by which the cells of the runs are compared."""
     name: str = "darts"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
         config = self.config
         sharing = Sharing(
             runs=config.runs,

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
-from tanas.events import Listener
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, Trial, best_of, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.trials import Asked, ByAsking, Trial, best_of, search_by_score
 
 MUTATIONS = 20
 """Mutations of a parent before an architecture is drawn instead: most have hundreds of neighbours, so that so many
@@ -41,7 +37,7 @@ class EvolutionConfig:
 
 
 @dataclass(frozen=True)
-class Evolution:
+class Evolution(ByAsking):
     """Regularized (aging) evolution.
 
     The paper trains a child that was tried before once more; here every child is new, so that nothing is spent twice.
@@ -55,33 +51,8 @@ class Evolution:
     """The short training by which every candidate is judged."""
     name: str = "evolution"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
         config = self.config
         return search_by_score(
             self.children,

@@ -6,16 +6,12 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.events import StepAdvanced, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
-from tanas.seeds import Seed
-from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
-from tanas.strategies.trials import Asked, Log, affordable, outcome_of, trained_alone, trials_of
-from tanas.tasks.task import Task
+from tanas.strategies.trials import Asked, ByAsking, Log, affordable, outcome_of, trained_alone, trials_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +48,7 @@ class HalvingConfig:
 
 
 @dataclass(frozen=True)
-class Halving:
+class Halving(ByAsking):
     """The best of a rung are trained `eta` times as long in the next.
 
     They go on from their own weights, with a learning rate that rises and falls anew. Epochs grow as the candidates
@@ -67,41 +63,17 @@ class Halving:
     """Gives the images and the recipe; the epochs are the rungs' own."""
     name: str = "halving"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
+        listener, checkpoint = asked.listener, asked.checkpoint
         small = asked.task.limited(self.scoring.images)
         log, stopped = Log.restored(checkpoint), ""
         weights: dict[str, Any] = (checkpoint.load("log") or {}).get("weights", {})
-        step = f"search {task.name}"
+        step = f"search {asked.task.name}"
         listener(StepStarted(step=step, total=len(self.config.rungs(self.config.candidates)), unit="rounds"))
         first = self._first(asked)  # the same again in a search that goes on
         rungs = self.config.rungs(len(first)) if first else ()
-        while not (stopped := stopped or log.stopped or _ended(log, len(rungs), deadline)):
+        while not (stopped := stopped or log.stopped or _ended(log, len(rungs), asked.deadline)):
             began, number = time.monotonic(), len(log.rounds)
             count, epochs = rungs[number]
             entered = first if number == 0 else _survivors(log, count)
@@ -118,7 +90,7 @@ class Halving:
                 for one, network in zip(paid, networks, strict=True):
                     network.load_state_dict(weights[one.key])
             training = replace(self.scoring.training, epochs=epochs)
-            order = seed.child("order", number)
+            order = asked.seed.child("order", number)
             tried = trained_alone(paid, networks, small, training, asked, seed=order)
 
             weights = {

@@ -12,18 +12,15 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
-from tanas.events import Listener
 from tanas.networks.architecture import Architecture, Cost
 from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, Trial, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.trials import Asked, ByAsking, Trial, search_by_score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +42,7 @@ class PredictorConfig:
 
 
 @dataclass(frozen=True)
-class Predictor:
+class Predictor(ByAsking):
     """Linear regression on what an architecture is made of; it chooses its own strength of regularisation.
 
     What it predicts is l, and beside it the loss, which decides where l is predicted to be the same: where all that
@@ -60,33 +57,8 @@ class Predictor:
     """The short training by which every candidate is judged."""
     name: str = "predictor"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
         config = self.config
         return search_by_score(
             self.promising,

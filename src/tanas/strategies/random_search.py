@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
-from tanas.events import Listener
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome
-from tanas.strategies.trials import Asked, Trial, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.base import Outcome
+from tanas.strategies.trials import Asked, ByAsking, Trial, search_by_score
 
 BATCH = 4
 """Candidates of a round: enough to keep the cores of a laptop busy, few enough that little is lost when the search
@@ -33,7 +29,7 @@ class RandomConfig:
 
 
 @dataclass(frozen=True)
-class RandomSearch:
+class RandomSearch(ByAsking):
     """Random search. Source: Li and Talwalkar 2019, "Random search and reproducibility for NAS"."""
 
     config: RandomConfig = RandomConfig()
@@ -41,33 +37,8 @@ class RandomSearch:
     """The short training by which every candidate is judged."""
     name: str = "random"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
         most = self.config.candidates
         return search_by_score(drawn, asked, self.scoring, most=most, first=min(BATCH, most), batch=BATCH)
 

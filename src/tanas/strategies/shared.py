@@ -9,18 +9,16 @@ from itertools import accumulate, cycle, islice
 import torch
 from torch.nn import functional
 
-from tanas.checkpoints import Checkpoint
 from tanas.errors import NonFiniteError, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
 from tanas.seeds import Seed
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, training_macs
+from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.mixture import side_by_side
 from tanas.strategies.supernet import Descent, Ranked, Run, Sharing, Supernet, each_batch, search_by_supernets
-from tanas.strategies.trials import Asked
+from tanas.strategies.trials import Asked, ByAsking
 from tanas.tasks.task import Split, Task
 
 
@@ -51,7 +49,7 @@ class SharedConfig:
 
 
 @dataclass(frozen=True)
-class WeightSharing:
+class WeightSharing(ByAsking):
     """Random search with weight sharing.
 
     A supernet has one skeleton, so that all its cells have the same number of channels; in a space of many skeletons
@@ -67,33 +65,8 @@ class WeightSharing:
     """The short training by which the finalists are compared."""
     name: str = "ws-random"
 
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
+    def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
-        asked = Asked(
-            space=space,
-            task=task.without_test(),
-            seed_architecture=seed_architecture,
-            seed=seed,
-            device=device,
-            workers=workers,
-            deadline=deadline,
-            listener=listener,
-            checkpoint=checkpoint,
-            budget_macs=budget_macs,
-        )
         config = self.config
         sharing = Sharing(
             runs=config.runs,

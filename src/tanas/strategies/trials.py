@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass, field, replace
@@ -66,6 +67,44 @@ class Asked:
     def macs(self, architecture: Architecture) -> int:
         """Multiply-adds of a candidate's answer to one image."""
         return cost_by_parts(architecture, self.task.shape, len(self.task.classes)).macs
+
+
+class ByAsking(ABC):
+    """A strategy that is given the arguments of `Strategy.search` as one value."""
+
+    @abstractmethod
+    def find(self, asked: Asked) -> Outcome:
+        """Searches; see `Strategy.search`."""
+
+    def search(
+        self,
+        space: SearchSpace,
+        task: Task,
+        *,
+        seed_architecture: Architecture | None,
+        seed: Seed,
+        device: str,
+        workers: int,
+        deadline: Deadline,
+        listener: Listener,
+        checkpoint: Checkpoint,
+        budget_macs: int | None = None,
+    ) -> Outcome:
+        """Searches, without the test split in reach; see `Strategy.search`."""
+        return self.find(
+            Asked(
+                space=space,
+                task=task.without_test(),
+                seed_architecture=seed_architecture,
+                seed=seed,
+                device=device,
+                workers=workers,
+                deadline=deadline,
+                listener=listener,
+                checkpoint=checkpoint,
+                budget_macs=budget_macs,
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
