@@ -269,12 +269,13 @@ class TestStrategyContract:
         alone = sum(3 * macs[key] * images for key, images in outcome.ledger.images if key in macs)
         assert outcome.ledger.macs > alone if shared else outcome.ledger.macs == alone
 
-    def test_stops_before_the_training_that_its_budget_does_not_allow(
+    def test_makes_no_training_that_its_budget_does_not_allow(
         self, strategy: Strategy, name: str, tmp_path: Path
     ) -> None:
         budget, checkpoint = undisturbed(name).outcome.ledger.macs - 1, FolderCheckpoint(tmp_path)
         outcome = run(strategy, task=TASK, budget_macs=budget, checkpoint=checkpoint)
-        assert outcome.stopped == "budget"
+        # what judges by scores passes a candidate over that is too dear, and may find others that are not
+        assert outcome.stopped == "budget" or name in ("random", "evolution", "predictor")
         assert 0 < outcome.ledger.macs <= budget
         assert outcome.best in [one.architecture for one in outcome.seen]
         assert run(strategy, task=TASK, budget_macs=budget, checkpoint=checkpoint) == outcome

@@ -105,15 +105,18 @@ def test_every_candidate_is_trained_once_for_the_epochs_of_a_score(monkeypatch: 
     assert [one.score for one in outcome.seen] == [by_size(one, 2) for one in tried(outcome)]
 
 
-def test_a_budget_is_spent_up_to_the_first_candidate_that_it_does_not_allow(
+def test_a_budget_is_spent_on_what_it_can_pay_for_until_a_round_holds_nothing_of_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scripted(monkeypatch, by_size)
-    whole = searched(12, seed=SEED)
+    whole = searched(SPACE.size, seed=SEED)
+    cheapest = min(3 * 120 * one.macs for one in whole.seen)
     six = sum(3 * 120 * one.macs for one in whole.seen[:6])
-    exactly, less = searched(12, budget_macs=six), searched(12, budget_macs=six - 1)
-    assert (tried(exactly), exactly.stopped, exactly.ledger.macs) == (tried(whole)[:6], "budget", six)
-    assert (tried(less), less.stopped) == (tried(whole)[:5], "budget")
+    exactly, less = searched(SPACE.size, budget_macs=six), searched(SPACE.size, budget_macs=six - 1)
+    assert (tried(exactly)[:6], exactly.stopped, exactly.ledger.macs) == (tried(whole)[:6], "budget", six)
+    assert (tried(less)[:5], less.stopped) == (tried(whole)[:5], "budget")
+    fifth = sum(3 * 120 * one.macs for one in whole.seen[:5])
+    assert fifth + cheapest <= less.ledger.macs < six, "what is too dear is passed over"
 
 
 def test_no_candidates_are_refused() -> None:

@@ -59,10 +59,10 @@ ARMS = (
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
     Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
     Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
-)
-RIVALS = (
     Arm(name="prior, FUSE", strategy="fuse", inherit="prior"),
     Arm(name="transfer, no search", strategy="fuse", inherit="transfer"),
+)
+RIVALS = (
     Arm(name="evolution", strategy="evolution", inherit=DEFAULT_INHERIT, budget="search"),
     Arm(name="successive halving", strategy="halving", inherit=DEFAULT_INHERIT, budget="search"),
     Arm(name="predictor", strategy="predictor", inherit=DEFAULT_INHERIT, budget="search"),

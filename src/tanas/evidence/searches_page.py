@@ -233,6 +233,11 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
         ("Are the nearest better than random ones", "FUSE from random tasks"),
         ("Is task-aware FUSE better than random search in the same space at equal cost", ARMS[1].name),
         ("Is it better than random search that knows nothing at equal total cost", ARMS[3].name),
+        ("Is it better than FUSE in a space shaped by a soft prior", "prior, FUSE"),
+        (
+            "Is it better than the nearest task's best architecture, taken over without a search",
+            "transfer, no search",
+        ),
         ("Is it better than no search: one random architecture", ZERO_LINE),
     )
     lines = []

@@ -125,7 +125,7 @@ class Log:
     rounds: tuple[Round, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     stopped: str = ""
-    """'budget' if the last round had to be cut."""
+    """Why no round can follow, where the rounds so far do not tell: 'budget' if the last one had to be cut."""
 
     @classmethod
     def restored(cls, checkpoint: Checkpoint) -> Log:
@@ -236,14 +236,13 @@ def search_by_score(
         if not (proposed := seeded + drawn):
             stopped = "exhausted"
             break
-        paid = affordable(proposed, asked, log.ledger, images)
+        paid = affordable(proposed, asked, log.ledger, images, pass_over=True)
         if not paid:
             stopped = "budget"
             break
         networks = [asked.build(one) for one in paid]
         tried = trained_alone(paid, networks, task, scoring.training, asked, seed=asked.seed.child("order"))
         log = log.plus(tried, asked, kept=log.best, took_s=time.monotonic() - began)
-        log = replace(log, stopped="budget" if len(paid) < len(proposed) else "")
         asked.checkpoint.save("log", log.plain())
         listener(StepAdvanced(step=step, done=len(log.rounds), note=log.note))
     listener(StepFinished(step=step, note=stopped))
@@ -251,29 +250,42 @@ def search_by_score(
 
 
 def affordable(
-    proposed: Sequence[Architecture], asked: Asked, ledger: Ledger, images: int
+    proposed: Sequence[Architecture],
+    asked: Asked,
+    ledger: Ledger,
+    images: int,
+    *,
+    pass_over: bool = False,
 ) -> tuple[Architecture, ...]:
-    """The candidates up to the first whose training would exceed the budget.
+    """The candidates whose trainings the budget allows.
 
     Args:
         proposed: in order.
         asked: what the search was given, its budget among it.
         ledger: what was spent.
         images: of one training; an image counts once an epoch.
+        pass_over: whether a candidate that is too dear is left out and those after it are still taken: a search that
+            ended at the first such one would leave up to a third of a small budget unspent. Otherwise it ends there.
 
     Raises:
-        SettingError: nothing was trained yet, and nothing can be.
+        SettingError: nothing was trained yet, and the budget does not allow the first.
     """
     if asked.budget_macs is None:
         return tuple(proposed)
+    paid: list[Architecture] = []
     spent = ledger.macs
-    for at, one in enumerate(proposed):
-        spent += training_macs(asked.macs(one), images)
-        if spent > asked.budget_macs:
-            if at == 0 and not ledger.images:
-                raise budget_refusal(asked.budget_macs, spent)
-            return tuple(proposed[:at])
-    return tuple(proposed)
+    for one in proposed:
+        needed = training_macs(asked.macs(one), images)
+        if spent + needed <= asked.budget_macs:
+            paid.append(one)
+            spent += needed
+        elif not (
+            paid or ledger.images
+        ):  # the first of a search may be the given one, which is never left out
+            raise budget_refusal(asked.budget_macs, needed)
+        elif not pass_over:
+            break
+    return tuple(paid)
 
 
 class _AbandonedError(Exception):
