@@ -208,7 +208,16 @@ class TestWhatItBeginsWith:
             ("compress", "run", TASK, "--max-parameters", "4000"): "there is nothing to compress",
             ("compress", "run", TASK, "--space", "standrd"): "'standrd' is no search space",
             ("compress", "run", TASK, "--time-limit", "soon"): "--time-limit",
-            ("compress", "run", TASK, "--max-latency", "2"): "of compress must be left out",
+            (
+                "compress",
+                "run",
+                TASK,
+                "--max-latency",
+                "0.00001",
+            ): "smallest that transformations lead to takes",
+            ("compress", "run", TASK, "--max-latency", "60000"): "there is nothing to compress",
+            ("grow", "run", TASK, "--max-latency", "0.00001"): "the network itself takes",
+            ("grow", "run", TASK, "--max-latency", "-1"): "'max_latency_ms' of ",
             ("grow", "run", TASK, "--config", "rival.toml"): "The 'strategy' of grow must be fuse",
         }
         for command, message in expected.items():

@@ -83,6 +83,18 @@ def test_without_a_limit_only_the_network_that_was_found_is_timed(
     assert result["space"]["max_latency_ms"] is None
     assert "timed" not in result["space"]["note"]
     assert len(repeated_times) == 1
-    ended = tanas("grow", "run", SQUARE[0], *SQUARE[3:], "--max-latency", "5", "--out", "grown")
-    assert ended.status == 2
-    assert "The 'max_latency_ms' of grow must be left out" in ended.err
+
+
+@pytest.mark.parametrize("aim", ["compress", "grow"])
+def test_what_a_network_becomes_is_fast_enough(tanas: Callable[..., Answer], desk: Path, aim: str) -> None:
+    assert tanas("search", *SQUARE, "--out", "run").status == 0
+    before = json.loads((desk / "run" / "result.json").read_text())
+    limit = before["macs"] / 1e5 * (0.7 if aim == "compress" else 1.3)
+    ended = tanas(aim, "run", SQUARE[0], *SQUARE[3:], "--max-latency", f"{limit}", "--out", "other")
+    assert ended.status == 0, ended.err
+    result = json.loads((desk / "other" / "result.json").read_text())
+    assert result["space"]["max_latency_ms"] == limit
+    assert f"{limit:g} ms to answer one image" in result["space"]["note"]
+    others = [one for one in result["seen"] if one["architecture"] != before["architecture"]]
+    assert others
+    assert all(one["macs"] <= limit * 1e5 for one in others)

@@ -15,6 +15,7 @@ import platformdirs
 
 from tanas.algorithm import Found
 from tanas.algorithm import search as search_task
+from tanas.checkpoints import NoCheckpoint
 from tanas.devices import choose_device, processors
 from tanas.dictionary.atom import Atom, best_first
 from tanas.dictionary.learn import prepare
@@ -33,6 +34,7 @@ from tanas.records import digest, from_plain, read_json, to_plain, write_bytes
 from tanas.reports.page import render
 from tanas.runs import RUN_FILE, Request, Run, UsedTime, check_writable, slug
 from tanas.seeds import Seed
+from tanas.spaces.latency import MeasuredLatency
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -249,7 +251,8 @@ def run_growth(
     """
     _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    transformations_of(origin, aim, prepared, config)
+    latency = MeasuredLatency(device=choose_device(resources.device), checkpoint=NoCheckpoint())
+    transformations_of(origin, aim, prepared, config, latency)
     if not (folder / RUN_FILE).exists():
         check_writable(folder)
     request = Request(

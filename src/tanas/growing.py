@@ -21,6 +21,7 @@ from tanas.presets import SearchConfig
 from tanas.results import Grown, Recorded, Result, Sized
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
+from tanas.spaces.latency import Latency
 from tanas.spaces.space import SearchSpace
 from tanas.spaces.transformations import GROW, Transformations, differences
 from tanas.strategies.base import Outcome
@@ -88,7 +89,7 @@ def transform(
     available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
     introduce(task, available, place)
     blind = task.without_test()
-    moves = transformations_of(origin, aim, blind, config)
+    moves = transformations_of(origin, aim, blind, config, place.latency)
     inherited = _space(moves, origin, blind, place)
 
     # the seed is the architecture as it is, unless that breaks the limits
@@ -109,29 +110,26 @@ def transform(
     return Found(result, trained.classifier, None)
 
 
-def transformations_of(origin: Origin, aim: str, task: Task, config: SearchConfig) -> Transformations:
+def transformations_of(
+    origin: Origin, aim: str, task: Task, config: SearchConfig, latency: Latency
+) -> Transformations:
     """What the origin can become for a task, within the limits that are asked for or meant.
 
+    Args:
+        origin: what to begin with.
+        aim: 'grow' or 'compress'.
+        task: without its test split.
+        config: its space and its limits.
+        latency: says how long an architecture takes; asked only if there is a limit of it.
+
     Raises:
-        SettingError: no transformation satisfies the limits, one of latency is asked for, or another strategy than
-            FUSE is.
+        SettingError: no transformation satisfies the limits, or another strategy than FUSE is asked for.
         UnknownNameError: there is no such space, or an operation of the origin is not known here.
     """
     if config.strategy != "fuse":
         raise SettingError(
             f"The 'strategy' of {aim} must be fuse: what it compares are transformations. "
             f"Got {config.strategy!r} instead. Leave it out."
-        )
-    if config.max_latency_ms is not None:
-        raise SettingError(
-            f"The 'max_latency_ms' of {aim} must be left out: its limits are of parameters and multiply-adds. "
-            f"Got {config.max_latency_ms:g} instead."
-        )
-    if config.max_latency_ms is not None:
-        raise SettingError(
-            f"The 'max_latency_ms' of {aim} must be left out: its steps are led by parameters and multiply-adds, and "
-            f"timing each of them would take longer than the search. Got {config.max_latency_ms:g} instead. "
-            "Limit --max-macs."
         )
     base = space_of(config.space, task, max_parameters=None, max_macs=None)
     return Transformations.of(
@@ -143,6 +141,8 @@ def transformations_of(origin: Origin, aim: str, task: Task, config: SearchConfi
         max_macs=config.max_macs,
         shape=task.shape,
         classes=len(task.classes),
+        max_latency_ms=config.max_latency_ms,
+        latency=latency,
     )
 
 
@@ -202,6 +202,8 @@ def _space(moves: Transformations, origin: Origin, task: Task, place: Workplace)
     apart = moves.apart(moves.origin)
     skeletons = {moves.origin.skeleton, *(one.skeleton for one in apart)}
     limits = f"at most {moves.max_parameters:,} parameters and {moves.max_macs:,} multiply-adds"
+    if moves.max_latency_ms is not None:
+        limits += f" and {moves.max_latency_ms:g} ms to answer one image"
     if moves.aim == GROW:
         how = (
             "every candidate was one transformation of the kept seed (wider, deeper, an operation replaced, an edge "
@@ -223,6 +225,8 @@ def _space(moves: Transformations, origin: Origin, task: Task, place: Workplace)
         skeletons=tuple(skeletons),
         max_parameters=moves.max_parameters,
         max_macs=moves.max_macs,
+        max_latency_ms=moves.max_latency_ms,
+        latency=moves.latency,
     )
     place.tell(SpaceDefined(task=task.name, note=note, size=len(apart) + 1))
     place.tell(Told(message=note))

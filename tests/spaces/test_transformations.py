@@ -240,3 +240,58 @@ class TestDifferences:
         assert differences(ORIGIN, fewer) == (
             "the cell's 3 edges (conv_3x3, identity, sep_conv_3x3) became 1 (identity)",
         )
+
+
+def by_macs(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> float:
+    """A millisecond for each 1,000 multiply-adds."""
+    return cost_by_parts(architecture, shape, classes).macs / 1e3
+
+
+class TestLatency:
+    @pytest.mark.parametrize("aim, share", [("compress", 0.6), ("grow", 1.2)])
+    def test_every_candidate_is_within_all_limits(self, aim: str, share: float) -> None:
+        limit = share * HAS.macs / 1e3
+        some = moves(aim, max_latency_ms=limit, latency=by_macs)
+        found = some.candidates(None, 6, seed=Seed(0), without=())
+        assert len(set(found)) == 6
+        assert all(cost(one).macs <= limit * 1e3 for one in found)
+        assert all(some.allows(one) for one in found)
+        later = some.candidates(found[0], 3, seed=Seed(1), without=found)
+        assert len(later) == 3 and all(some.allows(one) for one in later)
+
+    def test_alone_it_leaves_the_parameters_where_they_are(self) -> None:
+        some = moves("compress", max_latency_ms=HAS.macs / 2e3, latency=by_macs)
+        assert (some.max_parameters, some.max_macs) == (HAS.parameters, HAS.macs)
+
+    def test_the_same_seed_gives_the_same(self) -> None:
+        some = moves("compress", max_latency_ms=HAS.macs / 2e3, latency=by_macs)
+        again = moves("compress", max_latency_ms=HAS.macs / 2e3, latency=by_macs)
+        assert some.candidates(None, 3, seed=Seed(5), without=()) == again.candidates(
+            None, 3, seed=Seed(5), without=()
+        )
+
+    @pytest.mark.parametrize(
+        "aim, limit, message",
+        [
+            ("grow", 0.5, "of grow must be more than .*: the network itself takes"),
+            ("grow", 1.0, "of grow must be more than .*: the fastest of its transformations takes"),
+            (
+                "compress",
+                1.0,
+                "'max_parameters', 'max_macs' or 'max_latency_ms' of compress must be less than",
+            ),
+            ("compress", 1e-6, "the smallest that transformations lead to takes"),
+        ],
+    )
+    def test_a_limit_that_asks_for_nothing_or_too_much_is_refused(
+        self, aim: str, limit: float, message: str
+    ) -> None:
+        def slow_changes(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> float:
+            return 1.0 if architecture == ORIGIN.canonical() else 2.0 if aim == "grow" else 0.5
+
+        with pytest.raises(SettingError, match=message):
+            moves(aim, max_latency_ms=limit, latency=slow_changes)
+
+    def test_without_a_clock_it_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="The 'latency' of Transformations"):
+            moves("grow", max_latency_ms=1.0)

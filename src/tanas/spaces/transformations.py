@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from tanas.seeds import Seed
 from tanas.spaces.cells import MAX_NODES
 from tanas.spaces.changes import cells_grown, cells_with_another_edge
 from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.latency import Latency
 
 GROW, COMPRESS = "grow", "compress"
 AIMS = (GROW, COMPRESS)
@@ -45,6 +46,10 @@ alone gave the order of 20 architectures with a Spearman correlation of 0.88."""
 ATTEMPTS = 25
 """How often that is tried for one new candidate: chains that end above the limits, where no step leads further down,
 or at candidates that are there already, count for nothing. What a hundred chains miss is hardly there."""
+TIMED_ATTEMPTS = 3
+"""The same where candidates are timed: each step then costs milliseconds, not microseconds."""
+TIMED = 4
+"""Ends of a step of one kind that are timed until one is faster. Most of what compresses is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,10 @@ class Transformations:
     """(channels, height, width) of the task's images."""
     classes: int
     """Number of logits."""
+    max_latency_ms: float | None = None
+    """Most milliseconds that `latency` gives; None: no limit."""
+    latency: Latency | None = field(default=None, compare=False, repr=False)
+    """Says how long an architecture takes; needed for `max_latency_ms`."""
 
     @classmethod
     def of(
@@ -85,11 +94,13 @@ class Transformations:
         max_macs: int | None,
         shape: Shape,
         classes: int,
+        max_latency_ms: float | None = None,
+        latency: Latency | None = None,
     ) -> Transformations:
         """With the limits that are meant where none are given.
 
-        To grow: four times what the architecture has, each. To compress: half of its parameters if neither limit is
-        given; and neither figure may rise.
+        To grow: four times the parameters and multiply-adds of the architecture. To compress: half of its parameters
+        if no limit at all is given; and neither figure may rise. A limit of latency is only meant where it is given.
 
         Args:
             aim: 'grow' or 'compress'.
@@ -100,6 +111,8 @@ class Transformations:
             max_macs: None: not given.
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
+            max_latency_ms: None: no limit.
+            latency: says how long an architecture takes; needed for that limit.
 
         Raises:
             SettingError: a limit is one that the aim can't reach, with the figures that it can; or the cell is too
@@ -122,7 +135,8 @@ class Transformations:
                 GROWS_BY * has.macs if max_macs is None else max_macs,
             )
         else:
-            least = round(COMPRESSES_TO * has.parameters) if max_macs is None else has.parameters
+            unlimited = max_macs is None and max_latency_ms is None
+            least = round(COMPRESSES_TO * has.parameters) if unlimited else has.parameters
             limits = (
                 least if max_parameters is None else max_parameters,
                 has.macs if max_macs is None else max_macs,
@@ -136,6 +150,8 @@ class Transformations:
             max_macs=limits[1],
             shape=shape,
             classes=classes,
+            max_latency_ms=max_latency_ms,
+            latency=latency,
         )
         made._check_reachable()
         return made
@@ -150,8 +166,8 @@ class Transformations:
         return cost_by_parts(architecture, self.shape, self.classes)
 
     def allows(self, architecture: Architecture) -> bool:
-        """Whether it is within the limits."""
-        return self._excess(architecture) <= 1
+        """Whether it is within the limits; it is timed last, and only if there is a limit of latency."""
+        return self._excess(architecture) <= 1 and self._slowness(architecture) <= 1
 
     def apart(self, architecture: Architecture) -> tuple[Architecture, ...]:
         """All that are one of the aim's transformations apart from an architecture, within the limits or not."""
@@ -178,13 +194,14 @@ class Transformations:
         if self.aim == GROW:
             return self._neighbours(best or self.origin, count, generator, without)
         found: dict[Architecture, None] = {}
-        for _ in range(ATTEMPTS * count):
+        attempts = ATTEMPTS if self.max_latency_ms is None else TIMED_ATTEMPTS
+        for _ in range(attempts * count):
             if len(found) == count:
                 break
             chains = [self._chain(best, generator) for _ in range(CHAINS)]
             new = [one for one in chains if one is not None and one not in without and one not in found]
             if new:
-                found[max(new, key=lambda one: (self._excess(one), one))] = None
+                found[max(new, key=lambda one: (self._taken(one), one))] = None
         if not found and best is None:  # `_check_reachable` has seen to it that this is within the limits
             found[self.smallest()] = None
         return tuple(found)
@@ -239,14 +256,17 @@ class Transformations:
         without: Collection[Architecture],
     ) -> tuple[Architecture, ...]:
         pools = {
-            kind: [one for one in self.transformed(best, kind) if one not in without and self.allows(one)]
+            kind: [
+                one for one in self.transformed(best, kind) if one not in without and self._excess(one) <= 1
+            ]
             for kind in self.kinds
         }
         found: list[Architecture] = []
         while len(found) < count and (open_kinds := [kind for kind, pool in pools.items() if pool]):
             pool = pools[open_kinds[generator.integers(len(open_kinds))]]
             one = pool[generator.integers(len(pool))]
-            found.append(one)
+            if self._slowness(one) <= 1:
+                found.append(one)
             pools = {kind: [other for other in pool if other != one] for kind, pool in pools.items()}
         return tuple(found)
 
@@ -268,52 +288,123 @@ class Transformations:
 
     def _taken_down(self, architecture: Architecture, generator: np.random.Generator) -> Architecture | None:
         """The end of a chain of compressing steps, each nearer to the limits; None if it ends above them."""
-        while (excess := self._excess(architecture)) > 1:
+        while not self.allows(architecture):
             for place in generator.permutation(len(COMPRESSING)):
                 made = self.transformed(architecture, COMPRESSING[place])
-                if lower := [one for one in made if self._excess(one) < excess]:
-                    architecture = lower[generator.integers(len(lower))]
+                if (nearer := self._nearer(architecture, made, generator)) is not None:
+                    architecture = nearer
                     break
             else:
                 return None
         return architecture
 
+    def _nearer(
+        self, architecture: Architecture, made: Sequence[Architecture], generator: np.random.Generator
+    ) -> Architecture | None:
+        """One of those made of an architecture that is nearer to the limits; None if there is none.
+
+        Parameters and multiply-adds come first: they cost nothing to know.
+        """
+        if (excess := self._excess(architecture)) > 1:
+            lower = [one for one in made if self._excess(one) < excess]
+            return lower[generator.integers(len(lower))] if lower else None
+        within = [one for one in made if self._excess(one) <= 1]
+        slowness = self._slowness(architecture)
+        for place in generator.permutation(len(within))[:TIMED]:
+            if self._slowness(within[int(place)]) < slowness:
+                return within[int(place)]
+        return None
+
     def _excess(self, architecture: Architecture) -> float:
-        """The share of its limits that it takes; above 1 it breaks one."""
+        """The share that it takes of its limits of parameters and multiply-adds; above 1 it breaks one."""
         cost = self.cost(architecture)
         return max(cost.parameters / self.max_parameters, cost.macs / self.max_macs)
 
+    def _slowness(self, architecture: Architecture) -> float:
+        """The share that it takes of its limit of latency, timed; 0 without one."""
+        if self.max_latency_ms is None or self.latency is None:
+            return 0.0
+        return self.latency(architecture, self.shape, self.classes) / self.max_latency_ms
+
+    def _taken(self, architecture: Architecture) -> float:
+        """The share that it takes of the limit that it is nearest to."""
+        return max(self._excess(architecture), self._slowness(architecture))
+
     def _check_reachable(self) -> None:
-        has = self.cost(self.origin)
-        asked = f"{self.max_parameters:,} parameters and {self.max_macs:,} multiply-adds"
-        owns = f"{has.parameters:,} parameters and {has.macs:,} multiply-adds"
+        if self.max_latency_ms is not None:
+            check_range(self.max_latency_ms, "max_latency_ms", self.aim, low=0, open_ends=True)
+            if self.latency is None:
+                raise SettingError(
+                    "The 'latency' of Transformations must say how long an architecture takes where 'max_latency_ms' "
+                    "is set. Got None instead. Give it a `tanas.spaces.latency.MeasuredLatency`."
+                )
         if self.aim == GROW:
-            if not self.allows(self.origin):
-                raise SettingError(
-                    f"The 'max_parameters' and 'max_macs' of grow must be at least the {owns} that the network has. "
-                    f"Got {asked} instead. Raise them, or use `tanas compress`."
-                )
-            apart = self.apart(self.origin)
-            if not any(map(self.allows, apart)):
-                least = self.cost(min(apart, key=lambda one: (self._excess(one), one)))
-                raise SettingError(
-                    f"The 'max_parameters' and 'max_macs' of grow must leave room for a transformation: the smallest "
-                    f"has {least.parameters:,} parameters and {least.macs:,} multiply-adds, the network {owns}. "
-                    f"Got {asked} instead. Raise them."
-                )
-            return
+            self._check_room()
+        else:
+            self._check_way_down()
+
+    def _check_room(self) -> None:
+        """Refuses limits under which nothing can grow."""
+        if self._excess(self.origin) > 1:
+            raise SettingError(
+                f"The 'max_parameters' and 'max_macs' of grow must be at least the {self._figures(self.origin)} that "
+                f"the network has. Got {self._asked} instead. Raise them, or use `tanas compress`."
+            )
+        apart = sorted(self.apart(self.origin), key=lambda one: (self._excess(one), one))
+        within = [one for one in apart if self._excess(one) <= 1]
+        if not within:
+            raise SettingError(
+                f"The 'max_parameters' and 'max_macs' of grow must leave room for a transformation: the smallest has "
+                f"{self._figures(apart[0])}, the network {self._figures(self.origin)}. Got {self._asked} instead. "
+                "Raise them."
+            )
+        if (slowness := self._slowness(self.origin)) > 1:
+            raise self._too_slow(f"the network itself takes {self._ms(slowness)}")
+        if not any(
+            self._slowness(one) <= 1 for one in within
+        ):  # ends at the first: the smallest is timed first
+            fastest = min(map(self._slowness, within))
+            raise self._too_slow(f"the fastest of its transformations takes {self._ms(fastest)}")
+
+    def _check_way_down(self) -> None:
+        """Refuses limits that ask for nothing, and those that no chain leads to."""
         if self.allows(self.origin):
-            raise SettingError(
-                f"The 'max_parameters' or 'max_macs' of compress must be less than the {owns} that the network has. "
-                f"Got {asked} instead: there is nothing to compress. Lower one of them."
+            fast = "" if self.max_latency_ms is None else f" and {self._ms(self._slowness(self.origin))}"
+            names = (
+                "'max_parameters' or 'max_macs'"
+                if not fast
+                else "'max_parameters', 'max_macs' or 'max_latency_ms'"
             )
-        if not self.allows(self.smallest()):
-            least = self.cost(self.smallest())
             raise SettingError(
-                f"The 'max_parameters' and 'max_macs' of compress must be at least {least.parameters:,} parameters "
-                f"and {least.macs:,} multiply-adds, the smallest that transformations lead to. "
-                f"Got {asked} instead. Raise them."
+                f"The {names} of compress must be less than the {self._figures(self.origin)}{fast} that the network "
+                f"has. Got {self._asked} instead: there is nothing to compress. Lower one of them."
             )
+        smallest = self.smallest()
+        if self._excess(smallest) > 1:
+            raise SettingError(
+                f"The 'max_parameters' and 'max_macs' of compress must be at least {self._figures(smallest)}, the "
+                f"smallest that transformations lead to. Got {self._asked} instead. Raise them."
+            )
+        if (slowness := self._slowness(smallest)) > 1:
+            raise self._too_slow(f"the smallest that transformations lead to takes {self._ms(slowness)}")
+
+    def _too_slow(self, known: str) -> SettingError:
+        return SettingError(
+            f"The 'max_latency_ms' of {self.aim} must be more than {self.max_latency_ms:g}: {known} to answer one "
+            "image here. Raise it."
+        )
+
+    def _ms(self, slowness: float) -> str:
+        return f"{slowness * (self.max_latency_ms or 0):.3g} ms"
+
+    def _figures(self, architecture: Architecture) -> str:
+        cost = self.cost(architecture)
+        return f"{cost.parameters:,} parameters and {cost.macs:,} multiply-adds"
+
+    @property
+    def _asked(self) -> str:
+        fast = "" if self.max_latency_ms is None else f" and {self.max_latency_ms:g} ms"
+        return f"{self.max_parameters:,} parameters and {self.max_macs:,} multiply-adds{fast}"
 
 
 def differences(before: Architecture, after: Architecture) -> tuple[str, ...]:
