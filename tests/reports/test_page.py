@@ -191,3 +191,13 @@ def test_bounds_and_intervals_of_distances_are_told_apart_from_distances(moon):
     assert "≥ 0.5000</td>" in text
     assert "known to lie behind the nearest" in text
     assert "known to lie behind the nearest" not in page.render(moon)
+
+
+def test_what_a_winner_was_chosen_by_is_shown_beside_the_alphas(moon):
+    plain = page.render(moon)
+    assert "The winner of a round has the largest alpha" in plain
+    assert "own l</th>" not in plain
+    rounds = tuple(replace(past, scores=tuple(0.5 for _ in past.keys)) for past in moon.rounds)
+    judged = page.render(replace(moon, rounds=rounds, config={"fuse": {"choice": "performance"}}))
+    assert "own l</th>" in judged and "0.5000" in judged
+    assert "The winner of a round has the best validation performance l of its own" in judged

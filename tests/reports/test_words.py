@@ -8,6 +8,7 @@ from tanas.reports.words import (
     amount,
     answer,
     caveat,
+    choice,
     duration,
     inheritance,
     shorten,
@@ -50,6 +51,25 @@ class TestAnswer:
         few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
         assert "tells a, b and c apart with" in answer(few)
         assert "tells the 10 classes of digits apart with" in answer(digits)
+
+
+class TestChoice:
+    def test_says_what_the_configuration_asked_for(self, moon):
+        def said(**fuse):
+            return choice(replace(moon, config={"fuse": fuse}))
+
+        assert said(choice="alpha", final="score") == (
+            "The winner of a round has the largest alpha; the network found has the best score of a short training "
+            "of its own."
+        )
+        assert "the least validation loss of its own; the network found is the last winner." in said(
+            choice="loss", final="last"
+        )
+        assert "the best validation performance l of its own" in said(choice="performance")
+
+    def test_is_silent_where_there_are_no_alphas(self, moon):
+        alone = replace(moon, rounds=tuple(replace(past, stages=()) for past in moon.rounds))
+        assert choice(alone) == ""
 
 
 class TestTransformation:

@@ -62,6 +62,8 @@ def render(result: Result) -> str:
         inheritance=words.inheritance(result),
         grown=words.transformation(result),
         grown_rows=rows.grown_rows(result),
+        choice=words.choice(result),
+        own=any(past.stages and past.scores for past in result.rounds),
         stopped=STOPPED.get(result.stopped, result.stopped),
         errors=rows.error_rows(result),
         distances=rows.distance_rows(result),

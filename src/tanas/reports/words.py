@@ -89,6 +89,26 @@ def transformation(result: Result) -> str:
     return f"{began} What was found has {share} times as many. {parts[0].upper()}{parts[1:]}."
 
 
+def choice(result: Result) -> str:
+    """What made a candidate of FUSE the winner of its round, and one of the winners the network that was found.
+
+    Empty for a search without alphas.
+    """
+    if not any(past.stages for past in result.rounds):
+        return ""
+    fuse = result.config.get("fuse", {})
+    winner = {
+        "loss": "the least validation loss of its own",
+        "performance": "the best validation performance l of its own",
+    }.get(fuse.get("choice", "alpha"), "the largest alpha")
+    found = (
+        "the network found has the best score of a short training of its own"
+        if fuse.get("final", "last") == "score"
+        else "the network found is the last winner"
+    )
+    return f"The winner of a round has {winner}; {found}."
+
+
 def percent(share: float, images: int) -> str:
     """A share as per cent, with the decimals that so many images can tell apart."""
     decimals = 1 if images <= 1000 else 2
