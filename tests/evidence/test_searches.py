@@ -14,6 +14,7 @@ from tanas.evidence import searches
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
+    NO_END,
     RIVALS,
     ZERO_LINE,
     SearchRow,
@@ -85,6 +86,8 @@ class TestArms:
                 inherit=SMOKE.search.inherit,
                 budget_macs=None,
                 random=SMOKE.search.random,
+                evolution=SMOKE.search.evolution,
+                predictor=SMOKE.search.predictor,
             )
             assert same == SMOKE.search, arm.name
 
@@ -94,6 +97,14 @@ class TestArms:
         assert budgets["task-aware random search"] == 300
         assert budgets["random search that knows nothing"] == 321, "what representing and measuring cost too"
         assert budgets[AWARE.name] is None
+
+    def test_what_tries_candidates_one_after_the_other_is_ended_by_its_budget_alone(self) -> None:
+        for arm in RIVALS:
+            config = configured(arm, SMOKE.search, row(AWARE.name))
+            assert config.budget_macs == 300
+            assert {config.random.candidates, config.evolution.candidates, config.predictor.candidates} == {
+                NO_END
+            }
 
     def test_the_zero_line_draws_one_architecture_and_inherits_nothing(self) -> None:
         arm = arms_of(SMOKE, "digits:is=8", 0)[-1]
@@ -130,11 +141,13 @@ class TestRunning:
                 return None
 
         def run_search(task: Any, folder: Path, dictionary: Any, **options: Any) -> Run:
+            assert (dictionary == "nothing") == (options["config"].inherit == "none")
             asked.append((options["seed"], folder.name, options["config"].budget_macs))
             return Run()
 
         monkeypatch.setattr(searches, "run_search", run_search)
         monkeypatch.setattr(searches, "memory_of", lambda *_, **__: None)
+        monkeypatch.setattr(searches.Dictionary, "create", lambda folder: folder.name)
         monkeypatch.setattr(searches, "row_of", lambda target, seed, arm, _: row(arm, seed, target))
         return asked
 

@@ -144,7 +144,7 @@ class TestAffordable:
         assert affordable(THREE, two, Ledger(), 60) == THREE[:2]
         assert affordable(THREE, two, Ledger(macs=1, images=(("x", 1),)), 60) == THREE[:1]
 
-    def test_passes_over_what_is_too_dear_if_asked_but_never_the_first_of_a_search(self) -> None:
+    def test_passes_over_what_is_too_dear_if_asked_but_never_a_given_one(self) -> None:
         three = (THREE[2], THREE[0], THREE[1])
         costs = [training_macs(asked_with().macs(one), 60) for one in three]
         assert costs[1] > costs[0] > costs[2]
@@ -153,8 +153,13 @@ class TestAffordable:
         assert affordable(three, asked, Ledger(), 60, pass_over=True) == (three[0], three[2])
         begun = Ledger(macs=costs[0], images=((three[0].key, 60),))
         assert affordable(three[1:], asked, begun, 60, pass_over=True) == three[2:]
+        least = asked_with(budget_macs=costs[2])
+        assert affordable(three, least, Ledger(), 60, pass_over=True) == three[2:]
+        with pytest.raises(SettingError, match=f"must be at least {costs[0]:,}"):
+            affordable(three[:2], least, Ledger(), 60, pass_over=True)
+        given = replace(least, seed_architecture=three[1])
         with pytest.raises(SettingError, match=f"must be at least {costs[1]:,}"):
-            affordable(three[1:], asked_with(budget_macs=costs[0]), Ledger(), 60, pass_over=True)
+            affordable(three[1:], given, Ledger(), 60, pass_over=True)
 
     def test_is_nothing_where_all_is_spent_and_an_error_where_nothing_was(self) -> None:
         asked = asked_with(budget_macs=100)

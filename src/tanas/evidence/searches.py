@@ -26,14 +26,13 @@ from tanas.results import Result
 from tanas.runs import slug
 from tanas.seeds import Seed
 from tanas.spaces.inherit import DEFAULT_INHERIT
-from tanas.strategies.random_search import RandomConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.workshop import Resources
 
 KIND = "searches"
-NO_LIMIT = RandomConfig(candidates=10_000)
-"""Random search that only its budget ends."""
+NO_END = 10_000
+"""Candidates of a search that only its budget ends."""
 PERMUTED_TRAIN, PERMUTED_TEST = 5_000, 5_000
 """Images of the permuted sets."""
 
@@ -289,7 +288,13 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     assert aware is not None
     budget = aware.spent["search"] if arm.budget == "search" else aware.spent_before_training
     config = replace(config, budget_macs=budget)
-    return replace(config, random=NO_LIMIT) if arm.strategy == "random" else config
+    # what tries candidates one after the other may do so until the budget ends it
+    return replace(
+        config,
+        random=replace(config.random, candidates=NO_END),
+        evolution=replace(config.evolution, candidates=NO_END),
+        predictor=replace(config.predictor, candidates=NO_END),
+    )
 
 
 def row_of(target: str, seed: int, arm: str, result: Result) -> SearchRow:
@@ -346,7 +351,8 @@ def searched(
     todo = [one for one in plan if (one[0].label, one[1], one[2].name) not in rows]
     if not todo:
         return tuple(rows.values())
-    dictionary = memory_of(config, library, folder, resources=resources, engine=engine, listener=listener)
+    memory = memory_of(config, library, folder, resources=resources, engine=engine, listener=listener)
+    nothing = Dictionary.create(folder / "nothing")
     step = f"searches at scale {config.scale}"
     listener(StepStarted(step=step, total=len(plan), unit="searches"))
     for target, seed, arm in todo:
@@ -354,7 +360,8 @@ def searched(
         run = run_search(
             opened(target, library, folder),
             folder / "runs" / slug(target.label) / f"seed-{seed}" / slug(arm.name),
-            dictionary,
+            # what knows nothing has nothing to represent and to measure
+            nothing if arm.inherit == "none" else memory,
             remember=False,
             config=configured(arm, config.search, aware),
             seed=seed,

@@ -268,23 +268,25 @@ def affordable(
             ended at the first such one would leave up to a third of a small budget unspent. Otherwise it ends there.
 
     Raises:
-        SettingError: nothing was trained yet, and the budget does not allow the first.
+        SettingError: nothing was trained yet, and the budget allows no beginning.
     """
     if asked.budget_macs is None:
         return tuple(proposed)
+    begins = not ledger.images
+    must_begin = (
+        not pass_over or asked.seed_architecture is not None
+    )  # a given architecture is never left out
+    costs = [training_macs(asked.macs(one), images) for one in proposed]
     paid: list[Architecture] = []
     spent = ledger.macs
-    for one in proposed:
-        needed = training_macs(asked.macs(one), images)
+    for at, needed in enumerate(costs):
         if spent + needed <= asked.budget_macs:
-            paid.append(one)
+            paid.append(proposed[at])
             spent += needed
-        elif not (
-            paid or ledger.images
-        ):  # the first of a search may be the given one, which is never left out
-            raise budget_refusal(asked.budget_macs, needed)
-        elif not pass_over:
+        elif not pass_over or (begins and must_begin and at == 0):
             break
+    if not paid and begins:
+        raise budget_refusal(asked.budget_macs, costs[0] if must_begin else min(costs))
     return tuple(paid)
 
 
