@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from tanas.building import PAPER_STARTER
+from tanas.checkpoints import Checkpoint, FolderCheckpoint
 from tanas.dictionary.learn import prepare
 from tanas.networks.training import evaluate, fit
 from tanas.networks.zoo import make_zoo
@@ -70,7 +71,8 @@ def main() -> None:
             for network in filter(None, arguments.resnets.split(",")):
                 path = arguments.out / f"seed-{seed}" / f"{network}-{short.split(':')[0]}.json"
                 if not path.exists():
-                    write_bytes(path, json.dumps(_resnet(network, name, seed), indent=1).encode())
+                    begun = FolderCheckpoint(path.with_suffix(".begun"))
+                    write_bytes(path, json.dumps(_resnet(network, name, seed, begun), indent=1).encode())
                 _record(arguments.out, seeds, targets)
 
 
@@ -87,14 +89,20 @@ def _once(stamp: Path, command: list[str]) -> None:
     write_bytes(stamp, f"{time.monotonic() - began:.1f}\n".encode())
 
 
-def _resnet(network_name: str, task_name: str, seed: int) -> dict[str, Any]:
+def _resnet(network_name: str, task_name: str, seed: int, begun: Checkpoint) -> dict[str, Any]:
     config = laptop()
     task = prepare(Library().open(task_name), performance=config.performance, limit=config.limit)
     classes = len(task.classes)
     network = make_zoo(network_name, task.shape, classes, Seed(seed).child("weights"))
     network = network.to(memory_format=torch.channels_last)
     fitted = fit(
-        network, task.train, config.training, classes=classes, seed=Seed(seed).child("order"), listener=print
+        network,
+        task.train,
+        config.training,
+        classes=classes,
+        seed=Seed(seed).child("order"),
+        listener=print,
+        checkpoint=begun,
     )
     test = evaluate(network, task.test, classes=classes)
     return {

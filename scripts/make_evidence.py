@@ -1,4 +1,4 @@
-"""Makes the parts of docs/ that show committed records, and their pictures: what a page says is what was measured.
+"""Makes what the README and docs/ show of committed records, and their pictures: a page says what was measured.
 
     python scripts/make_evidence.py            makes them
     python scripts/make_evidence.py --check    says what differs, with status 1
@@ -6,9 +6,9 @@
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
 agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
-docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json and stream.json. A picture carries
-the hash of its record:
-drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
+docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json and stream.json, and a part of
+README.md from moon.json. A picture carries the hash of its record: drawn anew by another version of the libraries it
+may differ in its bytes, so the hash is what is compared.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tanas.evidence.choice_page import choice_page
 from tanas.evidence.comparison import Record, agreement_page, speed_page, stability_page, transfer_page
 from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
+from tanas.evidence.moon_page import moon_page
 from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.evidence.searches_page import SearchesRecord, searches_page
@@ -57,6 +58,8 @@ class Source:
     name: str
     """Of the part, and of the record's file."""
     make: Callable[[Path], Part]
+    folder: str = "docs"
+    """Of the page, from the root."""
 
 
 def figure2_part(record: Path) -> Part:
@@ -115,6 +118,7 @@ def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
 
 
 SOURCES = (
+    Source(page="README.md", name="moon", make=partial(comparison_part, moon_page), folder="."),
     Source(page="figure2.md", name="figure2", make=figure2_part),
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
     Source(page="which-distance.md", name="stability", make=partial(comparison_part, stability_page)),
@@ -141,7 +145,7 @@ def outputs(root: Path, sources: tuple[Source, ...] = SOURCES) -> dict[Path, byt
     """
     made: dict[Path, bytes] = {}
     for source in sources:
-        path = root / "docs" / source.page
+        path = root / source.folder / source.page
         record = root / "benchmarks" / "records" / f"{source.name}.json"
         part = source.make(record)
         text = made.get(path, path.read_bytes()).decode()

@@ -208,10 +208,62 @@ class TestStatus:
             """--config tiny.toml --out 'it'"'"'s mine'"""
         )
 
+    def test_an_interrupt_within_a_search_gives_the_best_so_far(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("tanas.phases.score_winners", raising(KeyboardInterrupt()))
+            answer = tanas(*SEARCH, "--out", "run")
+        assert answer.status == 130
+        said = re.search(
+            r"Best so far, of round (\d+): (\w+) \(([\d,]+) parameters, .* among \d candidates\)", answer.err
+        )
+        assert said is not None
+        best = desk / "run" / "unfinished" / "best.json"
+        assert str(best.relative_to(desk)) in answer.err
+        assert set(json.loads(best.read_text())) == {"skeleton", "cell"}
+        grown = tanas("grow", str(best), SEARCH[1], "--config", "tiny.toml", "--out", "grown")
+        assert grown.status == 0, grown.err
+        origin = json.loads((desk / "grown" / "result.json").read_text())["grown"]
+        assert f"{origin['before']['parameters']:,}" == said[3]
+        assert tanas(*SEARCH, "--out", "run").status == 0
+        assert not best.exists()
+
     def test_a_reader_that_left_is_no_complaint(self) -> None:
         piped = f"{sys.executable} -m tanas --help | true"
         done = subprocess.run(piped, shell=True, capture_output=True, text=True)
         assert done.stderr == ""
+
+
+class TestNotes:
+    def test_what_was_left_out_of_a_task_is_said_by_every_command(
+        self, tanas: Callable[..., Answer], desk: Path
+    ) -> None:
+        for name in ("cat", "dog"):
+            (desk / "pets" / name).mkdir(parents=True)
+            for number in range(12):
+                shade = 20 * number + (5 if name == "dog" else 0)
+                Image.new("L", (8, 8), shade).save(desk / "pets" / name / f"{number}.png")
+        (desk / "pets" / "cat" / "torn.png").write_bytes(b"no picture")
+        said = "folder:pets: 1 picture can't be read and was left out: cat/torn.png."
+        tiny = ("--config", "tiny.toml", "--skip-bad")
+        assert said in tanas("nearest", "known", "folder:pets", *tiny).err
+        assert said in tanas("distance", "known", "folder:pets", *tiny).err
+        assert said in tanas("dictionary", "build", "new", "folder:pets", *tiny).err
+
+
+class TestDemo:
+    @pytest.mark.parametrize("folder", ["known", "data"])
+    def test_it_is_not_written_into_what_is_something_elses(
+        self, tanas: Callable[..., Answer], desk: Path, folder: str
+    ) -> None:
+        (desk / "data").mkdir(exist_ok=True)
+        (desk / "data" / "mine.txt").write_text("mine")
+        before = sorted(path.name for path in (desk / folder).iterdir())
+        answer = tanas("demo", "--out", folder)
+        assert answer.status == 2
+        assert answer.err.startswith(f"tanas: {folder} is not empty and no folder of the demo: it holds ")
+        assert sorted(path.name for path in (desk / folder).iterdir()) == before
 
 
 class TestDistances:

@@ -22,7 +22,7 @@ from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import StoreError, TaskError, check_range
-from tanas.events import Listener, Told, ignore
+from tanas.events import Event, Listener, Told, ignore
 from tanas.growing import Origin, TrainedOrigin, transform, transformations_of
 from tanas.listeners import JsonLinesListener, broadcast
 from tanas.networks.architecture import Architecture, Network
@@ -30,11 +30,13 @@ from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifie
 from tanas.networks.training import evaluate
 from tanas.phases import Workplace, check_space, relatives
 from tanas.presets import SearchConfig
-from tanas.records import digest, from_plain, read_json, to_plain, write_bytes
+from tanas.records import digest, from_plain, read_json, to_plain, write_bytes, write_json
 from tanas.reports.page import render
-from tanas.runs import RUN_FILE, Request, Run, UsedTime, check_writable, slug
+from tanas.runs import BEST_FILE, RUN_FILE, UNFINISHED, Request, Run, UsedTime, check_writable, slug
 from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import MeasuredLatency
+from tanas.strategies.base import RoundFinished
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -212,7 +214,9 @@ def run_search(
             dictionary.add(_keeping(atom, dictionary.get(atom.key)), representative)
         return found
 
-    return _worked(run, work, resources=resources, engine=engine, listener=listener, command=command)
+    return _worked(
+        run, work, prepared, resources=resources, engine=engine, listener=listener, command=command
+    )
 
 
 def run_growth(
@@ -277,7 +281,9 @@ def run_growth(
     def work(place: Workplace) -> Found:
         return transform(task, origin, aim, config, seed=Seed(seed), place=place, keep_weights=keep_weights)
 
-    return _worked(run, work, resources=resources, engine=engine, listener=listener, command=command)
+    return _worked(
+        run, work, prepared, resources=resources, engine=engine, listener=listener, command=command
+    )
 
 
 def open_origin(path: Path) -> Origin:
@@ -324,32 +330,65 @@ def _check_numbers(seed: int, time_limit: float | None) -> None:
     check_range(seed, "seed", "search", low=0)
 
 
+class _BestSoFar:
+    """Remembers the last round, so that a search that is interrupted gives what it had."""
+
+    def __init__(self) -> None:
+        self._last: RoundFinished | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, RoundFinished):
+            self._last = event
+
+    def kept(self, path: Path, task: Task) -> tuple[str, ...]:
+        """A sentence of what is known of the best so far, which is written to a file; nothing before any round."""
+        if self._last is None:
+            return ()
+        past = self._last.round
+        architecture = past.candidates[past.winner]
+        write_json(path, architecture)
+        cost = cost_by_parts(architecture, task.shape, len(task.classes))
+        known = [f"{cost.parameters:,} parameters", f"{cost.macs:,} multiply-adds"]
+        if past.stages:
+            share = past.stages[-1].weights[past.winner]
+            known.append(f"a share of {share:.2f} among {len(past.candidates)} candidates")
+        if past.scores and (score := past.scores[past.winner]) is not None:
+            known.append(f"l {score:.3f} on validation")
+        return (
+            f"Best so far, of round {self._last.number}: {architecture.key} ({', '.join(known)}). "
+            f"It stands in {path}, which `tanas grow` and `tanas compress` take.",
+        )
+
+
 def _worked(
     run: Run,
     work: Callable[[Workplace], Found],
+    task: Task,
     *,
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
     command: str,
 ) -> Run:
-    """The run after its work, unless it was done before; the result is its last file."""
+    """The run after its work, unless it was done before; the result is its last file.
+
+    Raises:
+        KeyboardInterrupt: with what is known of the best so far, if a round was done.
+    """
     folder, request = run.folder, run.record.request
     limit = request.time_limit_s
     with run.locked():
         if run.finished:
             listener(Told(message=f"The run {folder} is finished already; nothing was changed."))
             return run
-        used = UsedTime(run.checkpoint)
+        used, best = UsedTime(run.checkpoint), _BestSoFar()
         with JsonLinesListener(folder / "events.jsonl") as journal:
             place = Workplace(
                 device=request.device,
                 workers=resources.workers or processors(),
                 executor=engine,
                 deadline=lambda: math.inf if limit is None else limit - used.seconds,
-                listener=broadcast(listener, journal)
-                if limit is None
-                else broadcast(listener, journal, used),
+                listener=broadcast(listener, journal, best, *(() if limit is None else (used,))),
                 checkpoint=run.checkpoint,
                 environment={
                     "versions": versions(),
@@ -359,7 +398,10 @@ def _worked(
                 },
                 command=_anywhere(command, folder),
             )
-            found = work(place)
+            try:
+                found = work(place)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(*best.kept(folder / UNFINISHED / BEST_FILE, task)) from None
         write_bytes(folder / "report.html", render(found.result).encode())
         run.finish(found.result, found.classifier)
     return run

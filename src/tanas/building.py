@@ -93,6 +93,8 @@ def build_dictionary(
     device = choose_device(resources.device)
     keys = {}
     for task in tasks:
+        for note in task.notes:
+            listener(Told(message=f"{task.name}: {note}"))
         prepared = prepare(task, performance=config.performance, limit=config.limit)
         keys[task.name] = atom_key(prepared.fingerprint, config.representative, config.performance)
         if len(prepared.train) < len(task.train):

@@ -134,7 +134,14 @@ def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
     from tanas.demo import run_demo
 
     with _listening(common) as listener:
-        run_demo(out, resources=_resources(common), seed=common.seed, listener=listener, say=_say(common))
+        run_demo(
+            out,
+            _library(common),
+            resources=_resources(common),
+            seed=common.seed,
+            listener=listener,
+            say=_say(common),
+        )
 
 
 @dictionary_app.command
@@ -808,7 +815,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             bound.arguments["command_line"] = shlex.join(["tanas", *tokens])
         command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # the best so far
+            print(f"\n{interrupt}", file=sys.stderr)
         print(f"\nInterrupted. Go on with: {_program()} {shlex.join(tokens)}", file=sys.stderr)
         return 130
     except CycloptsError as error:
@@ -934,7 +943,8 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
 
 def _starting(common: Common) -> None:
     """Says at once that something happens: importing torch and reading images take seconds."""
-    if not common.quiet and sys.stderr.isatty():  # in a pipe the first line is the first step's
+    # not in a pipe: there a call that is refused has its one message and no other line
+    if not common.quiet and sys.stderr.isatty():
         print("Loading torch and the images ...", file=sys.stderr, flush=True)
 
 

@@ -10,9 +10,11 @@ from typing import Any
 from tanas.api import run_search
 from tanas.building import DIGITS_STARTER, build_dictionary
 from tanas.dictionary.store import Dictionary
+from tanas.errors import StoreError
 from tanas.events import Listener
 from tanas.presets import smoke
 from tanas.records import read_json
+from tanas.reports.words import shorten
 from tanas.runs import check_writable
 from tanas.tasks.library import Library
 from tanas.views import run_view
@@ -20,23 +22,40 @@ from tanas.workshop import Resources, workshop
 
 TARGET = "digits:is=8"
 """A task that the demo's dictionary does not know."""
+DICTIONARY, RUN = "dictionary", "run"
+"""Folders of the demo."""
 
 
 def run_demo(
-    out: Path, *, resources: Resources, seed: int, listener: Listener, say: Callable[[Any, str], None]
+    out: Path,
+    library: Library,
+    *,
+    resources: Resources,
+    seed: int,
+    listener: Listener,
+    say: Callable[[Any, str], None],
 ) -> None:
     """Builds a small dictionary, searches for a new task, trains, reports.
 
     Args:
         out: folder for `dictionary` and `run`; what is there already is not done again.
+        library: opens the tasks.
         resources: devices, threads and workers.
         seed: of every draw.
         listener: is told what happens.
         say: is given the result, as JSON's types and as text.
+
+    Raises:
+        StoreError: the folder can't be written, or it is something else's.
     """
     check_writable(out)
-    library, config = Library(), smoke()
-    dictionary = Dictionary.create(out / "dictionary")
+    if out.exists() and (others := sorted({path.name for path in out.iterdir()} - {DICTIONARY, RUN})):
+        raise StoreError(
+            f"{out} is not empty and no folder of the demo: it holds {shorten(', '.join(others))}. "
+            "Name another place: --out DIR."
+        )
+    config = smoke()
+    dictionary = Dictionary.create(out / DICTIONARY)
     task = library.open(TARGET)
     with workshop(resources) as engine:
         build_dictionary(
@@ -51,7 +70,7 @@ def run_demo(
         )
         run = run_search(
             task,
-            out / "run",
+            out / RUN,
             dictionary,
             remember=False,
             config=config,
@@ -64,7 +83,7 @@ def run_demo(
             command=shlex.join(
                 [
                     *("tanas", "search", TARGET, "--dictionary", str(dictionary.folder)),
-                    *("--preset", "smoke", "--seed", str(seed), "--out", str(out / "run")),
+                    *("--preset", "smoke", "--seed", str(seed), "--out", str(out / RUN)),
                 ]
             ),
         )

@@ -32,7 +32,7 @@ from tanas.distances.methods import METHODS
 from tanas.distances.representative import Representative, represent
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError, StoreError
-from tanas.events import Listener
+from tanas.events import Listener, Told
 from tanas.phases import relatives
 from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import digest
@@ -220,7 +220,7 @@ def nearest_atoms(
         SettingError: the dictionary knows no other task, or fewer than are asked for, or the method can't
             measure these tasks.
     """
-    task, representative = _open(dictionary, name, library, config)
+    task, representative = _open(dictionary, name, library, config, listener)
     others, _ = relatives(dictionary, task, config, known=None, reuse=False)
     if not others:
         raise SettingError(
@@ -294,7 +294,9 @@ def _targets(
         )
     device = choose_device(resources.device)
     names = list(tasks or atoms)
-    opened = [_open(dictionary, name, library, config) for name in names]  # wrong names are refused first
+    opened = [
+        _open(dictionary, name, library, config, listener) for name in names
+    ]  # wrong names are refused first
     return tuple(
         _Target(
             name=name,
@@ -355,13 +357,15 @@ def _pace_s(columns: Sequence[Distances]) -> float | None:
 
 
 def _open(
-    dictionary: Dictionary, name: str, library: Library, config: SearchConfig
+    dictionary: Dictionary, name: str, library: Library, config: SearchConfig, listener: Listener
 ) -> tuple[Task, Representative | None]:
-    """A target's task as it is worked on, and its representative if it is an atom."""
+    """A target's task as it is worked on, its notes told, and its representative if it is an atom."""
     known = dictionary.names()
     if name in known:
         return _data_of(known[name], library), dictionary.representative(known[name])
     task = prepare(library.open(name), performance=config.performance, limit=config.limit)
+    for note in task.notes:
+        listener(Told(message=f"{task.name}: {note}"))
     own = dictionary.get(atom_key(task.fingerprint, config.representative, config.performance))
     return task, None if own is None else dictionary.representative(own)
 

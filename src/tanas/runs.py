@@ -27,6 +27,10 @@ from tanas.results import Result
 KIND = "tanas run"
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
+UNFINISHED = "unfinished"
+"""Folder of the state of a run that is not done."""
+BEST_FILE = "best.json"
+"""Within it: the best architecture so far of a search that was interrupted."""
 LEAST_FREE = 50 * 2**20
 """A run with its checkpoints takes some 30 MB."""
 
@@ -73,7 +77,7 @@ class Run:
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder = folder
         self.record = record
-        self.checkpoint = FolderCheckpoint(folder / "unfinished")
+        self.checkpoint = FolderCheckpoint(folder / UNFINISHED)
 
     @classmethod
     def begin(cls, folder: Path, request: Request, *, known: tuple[str, ...], command: str) -> Run:

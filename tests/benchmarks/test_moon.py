@@ -98,7 +98,9 @@ def test_only_resnets_adds_them_to_a_record_whose_work_folder_is_gone(
     monkeypatch.setenv("TANAS_DATA", str(tmp_path))
     monkeypatch.setattr(moon, "_once", lambda *_: pytest.fail("it built or searched"))
     monkeypatch.setattr(
-        moon, "_resnet", lambda network, task, seed: {"network": network, "test_error": 0.3, "task": task}
+        moon,
+        "_resnet",
+        lambda network, task, seed, begun: {"network": network, "test_error": 0.3, "task": task},
     )
     arguments = ["moon.py", "--out", str(tmp_path / "work"), "--seeds", "0", "--only-resnets"]
     monkeypatch.setattr("sys.argv", [*arguments, "--resnets", "resnet18-small"])

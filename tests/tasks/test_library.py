@@ -65,8 +65,12 @@ def test_settings_outside_their_range_are_refused(tmp_path: Path) -> None:
         SettingError, match="The 'performance' of Library must be one of balanced, accuracy. Got 'f1'"
     ):
         Library(tmp_path, performance="f1")
-    with pytest.raises(SettingError, match="The 'size' of Library must be at least 1. Got 0 instead"):
+    with pytest.raises(SettingError, match=r"The 'size' of Library must be in \[1, 1024\]. Got 0 instead"):
         Library(tmp_path, size=0)
+    with pytest.raises(SettingError, match="Got 100000 instead"):
+        Library(tmp_path, size=100_000)
+    with pytest.raises(SettingError, match="The 'split_seed' of Library must be at least 0. Got -1 instead"):
+        Library(tmp_path, split_seed=-1)
 
 
 def test_the_data_root_is_the_given_one_or_the_environments_or_the_users_cache(

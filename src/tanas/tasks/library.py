@@ -17,6 +17,9 @@ from tanas.tasks.sources import open_source
 from tanas.tasks.task import Task
 from tanas.tasks.words import UnknownClassError
 
+MOST_SIZE = 1024
+"""Pixels of a side: all pictures of a source are held at once, and a thousand colour ones of this size take 3 GB."""
+
 
 class Library:
     """Where tasks come from; tasks over the same source share its images.
@@ -47,11 +50,13 @@ class Library:
             download: what is not under the data root is fetched from its official home.
 
         Raises:
-            SettingError: the measure is unknown or the size is less than 1.
+            SettingError: the measure is unknown, the seed is negative, or the size is less than 1 or more than
+                `MOST_SIZE`.
         """
         check_choice(performance, "performance", "Library", PERFORMANCES)
+        check_range(split_seed, "split_seed", "Library", low=0)
         if size is not None:
-            check_range(size, "size", "Library", low=1)
+            check_range(size, "size", "Library", low=1, high=MOST_SIZE)
         self.performance = performance
         self.reading = Reading(
             data=data_root(data), split_seed=split_seed, skip_bad=skip_bad, size=size, download=download
