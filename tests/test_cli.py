@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.sessions import without_times
 
 import tanas as package
 from tanas import cli
+from tanas.strategies.base import budget_refusal
 
 Command = Callable[..., Answer]
 COMMANDS = (
@@ -233,6 +235,29 @@ class TestStatus:
         piped = f"{sys.executable} -m tanas --help | true"
         done = subprocess.run(piped, shell=True, capture_output=True, text=True)
         assert done.stderr == ""
+
+
+class TestControls:
+    def test_a_search_that_no_control_can_be_held_against_is_not_lost(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: Any, **__: Any) -> None:
+            raise budget_refusal(10, 20)
+
+        monkeypatch.setattr("tanas.strategies.trials.affordable", refused)
+        answer = tanas(*SEARCH, "--controls", "--out", "run")
+        assert answer.status == 0, answer.err
+        assert "There is no control. The 'budget_macs' of a search must be at least 20" in answer.err
+        result = json.loads((desk / "run" / "result.json").read_text())
+        assert result["control"] is None
+        assert any("There is no control." in warning for warning in result["warnings"])
+
+    def test_what_was_taken_over_without_a_search_has_none_and_that_is_said(
+        self, tanas: Command, desk: Path
+    ) -> None:
+        answer = tanas(*SEARCH, "--controls", "--inherit", "transfer", "--out", "run")
+        assert answer.status == 0, answer.err
+        assert "There is no control: nothing was searched" in answer.err
 
 
 class TestNotes:

@@ -23,6 +23,10 @@ class SettingError(TanasError, ValueError):
     """A setting is outside its range, or two settings contradict each other."""
 
 
+class BudgetError(SettingError):
+    """The budget of a search does not allow its first training."""
+
+
 class TaskError(TanasError, ValueError):
     """A task can't be made: its name, its labelling or its classes are wrong."""
 

@@ -21,7 +21,7 @@ from tanas.dictionary.measure import Bench, Related, at_threshold, boundary, mea
 from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
-from tanas.errors import SettingError
+from tanas.errors import BudgetError, SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
 from tanas.executors import Executor
 from tanas.networks.architecture import Architecture, Network, build
@@ -550,22 +550,30 @@ def control(
         place: where.
 
     Returns:
-        None: nobody asked, or there was no search to hold it against.
+        None: nobody asked, or there was no search to hold it against, or that cost less than any training of random
+        search would.
     """
-    if not config.controls or not outcome.rounds:
+    if not config.controls:
         return None
-    found = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring).search(
-        inherited.space,
-        task.without_test(),
-        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
-        seed=seed.child("control"),
-        device=place.device,
-        workers=place.workers,
-        deadline=lambda: math.inf,
-        listener=place.tell,
-        checkpoint=place.checkpoint.child("control"),
-        budget_macs=outcome.ledger.macs,
-    )
+    if not outcome.rounds:
+        place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
+        return None
+    try:
+        found = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring).search(
+            inherited.space,
+            task.without_test(),
+            seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+            seed=seed.child("control"),
+            device=place.device,
+            workers=place.workers,
+            deadline=lambda: math.inf,
+            listener=place.tell,
+            checkpoint=place.checkpoint.child("control"),
+            budget_macs=outcome.ledger.macs,
+        )
+    except BudgetError as error:  # a finished search is not lost for want of a control
+        place.tell(Warned(message=f"There is no control. {error}"))
+        return None
     return Controlled(found, train(found.best, task, config, seed, place, part="control"))
 
 

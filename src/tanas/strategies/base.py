@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tanas.checkpoints import Checkpoint
-from tanas.errors import SettingError
+from tanas.errors import BudgetError
 from tanas.events import Event, Listener
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
@@ -69,14 +69,14 @@ class Ledger:
         return Ledger(macs=self.macs + macs, images=tuple(seen.items()))
 
 
-def budget_refusal(budget_macs: int, needed: int) -> SettingError:
+def budget_refusal(budget_macs: int, needed: int) -> BudgetError:
     """The error of a budget that does not allow a beginning.
 
     Args:
         budget_macs: what was given.
         needed: multiply-adds of the first training.
     """
-    return SettingError(
+    return BudgetError(
         f"The 'budget_macs' of a search must be at least {needed:,}, what its first training costs. "
         f"Got {budget_macs:,} instead. Raise it, or give the search fewer images or epochs."
     )
