@@ -226,6 +226,14 @@ class TestPage:
     def test_an_empty_record_says_so(self) -> None:
         assert searches_page(record_of()) == "No search has been made yet.\n"
 
+    def test_a_page_of_some_of_the_searches_says_that_it_is_not_finished(self) -> None:
+        seeds = at_scale("smoke").seeds
+        every = [row(arm.name, seed) for seed in seeds for arm in arms_of(SMOKE, "digits:is=8", seed)]
+        assert searches_page(record_of(*every[:3])).startswith(
+            f"**Not finished**: 3 of {len(every)} searches."
+        )
+        assert "Not finished" not in searches_page(record_of(*every))
+
 
 def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
     from tanas.records import write_json

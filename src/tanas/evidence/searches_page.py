@@ -20,6 +20,8 @@ from tanas.evidence.searches import (
     ZERO_LINE,
     SearchesConfig,
     SearchRow,
+    arms_of,
+    at_scale,
     searched,
     settings_of,
 )
@@ -177,12 +179,16 @@ def searches_page(record: SearchesRecord) -> str:
     """The page's text, Markdown."""
     if not record.rows:
         return "No search has been made yet.\n"
-    parts = [
+    config = at_scale(record.scale)
+    planned = sum(len(arms_of(config, t.label, seed)) for t in config.targets for seed in config.seeds)
+    parts = [f"**Not finished**: {record.n} of {planned} searches."] if record.n < planned else []
+    parts += [
         f"Scale `{record.scale}`, {record.n} searches, seeds {', '.join(map(str, record.seeds))}. Errors on the test "
         "split, mean and standard deviation over seeds. 'Against' is the arm's error minus task-aware FUSE's on the "
         "same targets and seeds, in points, with a 95 % bootstrap interval and the probability of an exact sign-flip "
         "test (two-sided, named before the first run). Costs are multiply-adds of everything before the final "
-        "training, which is the same for all. The controls and rivals get the same recipe, data and seeds.",
+        "training, which is the same for all. The controls and rivals get the same recipe, data and seeds. All searches "
+        "share one dictionary, made from seed 0: another one is not in the spread.",
     ]
     for target in record.targets:
         parts.append(f"**{target}**\n\n{_target_table(record, target)}")
