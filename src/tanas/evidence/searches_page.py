@@ -187,8 +187,8 @@ def searches_page(record: SearchesRecord) -> str:
         "split, mean and standard deviation over seeds. 'Against' is the arm's error minus task-aware FUSE's on the "
         "same targets and seeds, in points, with a 95 % bootstrap interval and the probability of an exact sign-flip "
         "test (two-sided, named before the first run). Costs are multiply-adds of everything before the final "
-        "training, which is the same for all. The controls and rivals get the same recipe, data and seeds. All searches "
-        "share one dictionary, made from seed 0: another one is not in the spread.",
+        "training, which is the same for all. The controls and rivals get the same recipe, data and seeds. All "
+        "searches share one dictionary, made from seed 0: another one is not in the spread.",
     ]
     for target in record.targets:
         parts.append(f"**{target}**\n\n{_target_table(record, target)}")
