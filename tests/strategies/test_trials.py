@@ -164,6 +164,7 @@ class TestAffordable:
     def test_is_nothing_where_all_is_spent_and_an_error_where_nothing_was(self) -> None:
         asked = asked_with(budget_macs=100)
         assert affordable(THREE, asked, Ledger(macs=99, images=(("x", 1),)), 60) == ()
+        assert affordable((), asked, Ledger(), 60) == (), "nothing was asked for"
         needed = training_macs(asked.macs(THREE[0]), 60)
         with pytest.raises(
             SettingError,

@@ -285,7 +285,7 @@ def affordable(
             spent += needed
         elif not pass_over or (begins and must_begin and at == 0):
             break
-    if not paid and begins:
+    if costs and not paid and begins:
         raise budget_refusal(asked.budget_macs, costs[0] if must_begin else min(costs))
     return tuple(paid)
 
