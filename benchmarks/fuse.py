@@ -2,10 +2,10 @@
 
     TANAS_DATA=DIR python benchmarks/fuse.py --out WORK [--triples N] [--variants A,B]
 
-On two development targets triples of architectures are drawn from the
-standard space. The truth about an architecture is its validation performance l after a training of its own, a mean
-over several seeds. Every variant of a round of FUSE then compares the same triples, from the same initial weights, on
-other validation images than those of the truth. Beside them: separate trainings at the same cost.
+On two development targets triples of architectures are drawn from the standard space. The truth about an architecture
+is its validation performance l after a training of its own, a mean over several seeds. Every variant of a round of FUSE
+then compares the same triples, from the same initial weights, on other validation images than those of the truth.
+Beside them: separate trainings at the same cost.
 
 Every piece is kept in WORK: the same command goes on where it stopped, and `--variants` measures some only; the
 record then holds every way that WORK has whole. No test image is used.

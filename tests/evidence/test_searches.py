@@ -52,7 +52,7 @@ def row(arm: str, seed: int = 0, target: str = "digits:is=8", error: float = 0.1
         architecture="k",
         stopped="rounds",
         candidates=5,
-        neighbours=("a",),
+        neighbours=("digits:is=3",),
         spent={"represent": 1, "distance": 20, "search": 300, "train": 4000},
         took_s={"represent": 1.0, "distance": 1.0, "search": 1.0, "train": 1.0},
     )
@@ -147,6 +147,7 @@ class TestRunning:
 
         monkeypatch.setattr(searches, "run_search", run_search)
         monkeypatch.setattr(searches, "memory_of", lambda *_, **__: None)
+        monkeypatch.setattr(searches, "opened", lambda named, *_: named)
         monkeypatch.setattr(searches.Dictionary, "create", lambda folder: folder.name)
         monkeypatch.setattr(searches, "row_of", lambda target, seed, arm, _: row(arm, seed, target))
         return asked

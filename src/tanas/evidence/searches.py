@@ -16,8 +16,8 @@ from tanas.api import run_search
 from tanas.building import build_dictionary
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.errors import BudgetError, SettingError, check_choice, check_range
+from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.evidence.permuted import write_permuted
 from tanas.networks.training import TrainingConfig
 from tanas.presets import SearchConfig, laptop, smoke
@@ -122,6 +122,7 @@ class SearchRow:
     stopped: str
     candidates: int
     neighbours: tuple[str, ...]
+    """Names of the related tasks, nearest first; labels in searches side by side, as a name may hold a folder."""
     spent: dict[str, int]
     """Multiply-adds of training by phase."""
     took_s: dict[str, float]
@@ -353,26 +354,32 @@ def searched(
         return tuple(rows.values())
     memory = memory_of(config, library, folder, resources=resources, engine=engine, listener=listener)
     nothing = Dictionary.create(folder / "nothing")
+    labels = {opened(named, library, folder).name: named.label for named in config.known}
     step = f"searches at scale {config.scale}"
     listener(StepStarted(step=step, total=len(plan), unit="searches"))
     for target, seed, arm in todo:
         aware = rows.get((target.label, seed, AWARE.name))
-        run = run_search(
-            opened(target, library, folder),
-            folder / "runs" / slug(target.label) / f"seed-{seed}" / slug(arm.name),
-            # what knows nothing has nothing to represent and to measure
-            nothing if arm.inherit == "none" else memory,
-            remember=False,
-            config=configured(arm, config.search, aware),
-            seed=seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-            reuse=False,
-            time_limit=None,
-            command=f"tanas reproduce search --scale {config.scale}",
-        )
+        try:
+            run = run_search(
+                opened(target, library, folder),
+                folder / "runs" / slug(target.label) / f"seed-{seed}" / slug(arm.name),
+                # what knows nothing has nothing to represent and to measure
+                nothing if arm.inherit == "none" else memory,
+                remember=False,
+                config=configured(arm, config.search, aware),
+                seed=seed,
+                resources=resources,
+                engine=engine,
+                listener=listener,
+                reuse=False,
+                time_limit=None,
+                command=f"tanas reproduce search --scale {config.scale}",
+            )
+        except BudgetError as error:  # what the first arm spent may not pay for one training of another's
+            listener(Warned(message=f"{target.label}, seed {seed}: {arm.name} is left out. {error}"))
+            continue
         row = row_of(target.label, seed, arm.name, run.result())
+        row = replace(row, neighbours=tuple(labels[name] for name in row.neighbours))
         rows[row.target, row.seed, row.arm] = row
         done(tuple(rows.values()))
         listener(StepAdvanced(step=step, done=len(plan) - len(todo) + 1 + todo.index((target, seed, arm))))

@@ -360,9 +360,8 @@ class Transformations:
             )
         if (slowness := self._slowness(self.origin)) > 1:
             raise self._too_slow(f"the network itself takes {self._ms(slowness)}")
-        if not any(
-            self._slowness(one) <= 1 for one in within
-        ):  # ends at the first: the smallest is timed first
+        # the smallest first, so that mostly one alone is timed
+        if not any(self._slowness(one) <= 1 for one in within):
             fastest = min(map(self._slowness, within))
             raise self._too_slow(f"the fastest of its transformations takes {self._ms(fastest)}")
 
