@@ -98,7 +98,7 @@ def _resnet(network_name: str, task_name: str, seed: int, begun: Checkpoint) -> 
     fitted = fit(
         network,
         task.train,
-        config.training,
+        config.training.suited_to(len(task.train)),
         classes=classes,
         seed=Seed(seed).child("order"),
         listener=print,

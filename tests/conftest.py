@@ -21,7 +21,7 @@ features = 24
 epsilon = 0.3
 more_epochs = 2
 most_epochs = 4
-training = { epochs = 3, batch = 16, learning_rate = 0.01 }
+training = { epochs = 3, batch = 16, learning_rate = 0.01, least_steps = 0 }
 
 [pair]
 fit_images = 40
@@ -36,22 +36,23 @@ rounds = 2
 candidates = 2
 images = 32
 validation_images = 16
-schedule = { kind = "equal-weights", training = { epochs = 1, batch = 16 } }
+schedule = { kind = "equal-weights", training = { epochs = 1, batch = 16, least_steps = 0 } }
 
 [scoring]
 images = 32
-training = { epochs = 2, batch = 16 }
+training = { epochs = 2, batch = 16, least_steps = 0 }
 
 [training]
 epochs = 3
 batch = 16
+least_steps = 0
 
 [learn]
 rounds = 1
 candidates = 2
 images = 32
 validation_images = 16
-schedule = { kind = "equal-weights", training = { epochs = 1, batch = 16 } }
+schedule = { kind = "equal-weights", training = { epochs = 1, batch = 16, least_steps = 0 } }
 """
 
 

@@ -8,7 +8,7 @@ import pytest
 from tanas.distances.methods import METHODS
 from tanas.distances.transform import paper_gate, paper_transform
 from tanas.errors import SettingError, UnknownNameError
-from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, paper, preset
+from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, laptop, paper, preset
 from tanas.records import from_plain, to_json, to_plain
 from tanas.spaces.named import SPACES
 from tanas.strategies.schedules import Alternating
@@ -89,3 +89,26 @@ def test_unknown_preset_is_told_near_ones() -> None:
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         SearchConfig(**wrong)
+
+
+class TestSuited:
+    def test_a_large_task_leaves_every_recipe_as_it_is(self) -> None:
+        assert laptop().suited_to(12_000) == laptop()
+        assert laptop().suited_to(1_594) == laptop()
+
+    def test_a_small_task_gets_more_epochs_in_every_recipe(self) -> None:
+        small = laptop().suited_to(160)  # two steps of 128, three of 64
+        assert small.training.epochs == 75
+        assert small.scoring.training.epochs == 25
+        assert small.fuse.schedule.training.epochs == 13
+        assert small.shared.training.epochs == 67
+        assert small.darts.training.epochs == 17
+        assert small.suited_to(160) == small
+
+    def test_a_base_task_is_learnt_by_the_same_scores(self) -> None:
+        assert laptop().learning().suited_to(160).scoring == laptop().suited_to(160).scoring
+
+    def test_a_representative_gets_more_in_proportion(self) -> None:
+        config = laptop().representative
+        assert config.epochs_for(12_000) == (4, 4, 12)
+        assert config.epochs_for(160) == (17, 17, 51)

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tanas.checkpoints import Stopwatch
+from tanas.controls import control
 from tanas.dictionary.atom import Atom
-from tanas.dictionary.learn import prepare
+from tanas.dictionary.learn import Learnt, prepare
 from tanas.dictionary.store import Dictionary
-from tanas.distances.representative import Representative
 from tanas.networks.classifier import Classifier
 from tanas.phases import (
     Workplace,
     advised,
     base_space,
-    control,
     find,
     greet,
     measure,
@@ -27,7 +26,9 @@ from tanas.phases import (
 )
 from tanas.presets import SearchConfig
 from tanas.results import Result
+from tanas.second_look import second_look
 from tanas.seeds import Seed
+from tanas.starts import begin, try_starts
 from tanas.summary import summarise
 from tanas.tasks.task import Task
 
@@ -39,7 +40,7 @@ class Found:
     result: Result
     classifier: Classifier
     """The trained network."""
-    memory: tuple[Atom, Representative] | None
+    memory: Learnt | None
     """What a dictionary can remember of it; None if no representative was made."""
 
 
@@ -75,7 +76,7 @@ def search(
     watch = Stopwatch(place.checkpoint)
     place.listener = watch.heard(place.listener)
     available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
-    blind = task.without_test()
+    blind, config = task.without_test(), config.suited_to(len(task.train))
     others, own = greet(task, dictionary, config, known=known, available=available, reuse=reuse, place=place)
 
     # for b in B: calculate the distance d_(b,t) to find the related tasks
@@ -84,7 +85,7 @@ def search(
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
     neighbours = neighbours_of(related, config, seed, place)
-    advice = advised(neighbours, others, place)
+    advice = advised(neighbours, others, config, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)
@@ -92,17 +93,26 @@ def search(
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):
-        outcome = find(inherited, blind, config, seed, place, known=own if reuse else None)
+        found = find(inherited, blind, config, seed, place, known=own if reuse else None)
+        starts = None  # the weights of related tasks, if they are asked for
+        if config.warm_weights and not reuse:
+            starts = try_starts(neighbours, dictionary, standard, task, config, seed, place)
+        start, added = begin(found, starts, blind), None
+        if learns:  # what the search added to what was taken over
+            start, added = second_look(
+                start, starts, found, inherited, neighbours, others, blind, config, seed, place
+            )
     with watch.phase("train"):
-        trained = train(outcome.best, task, config, seed, place)  # touches the test split
+        outcome, network = start.outcome, start.network(task, config, seed)
+        trained = train(outcome.best, task, config, seed, place, network=network)  # touches the test split
     with watch.phase("control"):
-        beside = control(inherited, task, outcome, config, seed, place)
+        beside = control(inherited, task, found, starts, config, seed, place)
 
     # if desired, add the trained architecture to B
     result = summarise(
         task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
         known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
-        advice=advice, beside=beside,
+        advice=advice, beside=beside, beginning=start.beginning,
     )  # fmt: skip
-    atom = remember(task, representative, neighbours, inherited, outcome, config, seed, watch)
-    return Found(result, trained.classifier, atom)
+    learnt = remember(task, representative, outcome, trained, start.kept, added, config, seed, watch)
+    return Found(result, trained.classifier, learnt)

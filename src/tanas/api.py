@@ -210,8 +210,9 @@ def run_search(
             reuse=reuse,
         )
         if remember and found.memory is not None and found.result.stopped != "reused":
-            atom, representative = found.memory
-            dictionary.add(_keeping(atom, dictionary.get(atom.key)), representative)
+            learnt = found.memory
+            atom = _keeping(learnt.atom, dictionary.get(learnt.atom.key))
+            dictionary.add(atom, learnt.representative, learnt.network)
         return found
 
     return _worked(

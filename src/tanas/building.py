@@ -228,7 +228,7 @@ def learn_into(
 
     with dictionary.making(key, waits=waits) as wanted:
         if wanted:
-            atom, representative = learn_atom(
+            learnt = learn_atom(
                 task,
                 config,
                 seed=Seed(seed).child("atom", prepared.fingerprint),
@@ -236,7 +236,7 @@ def learn_into(
                 listener=listener,
                 checkpoint=checkpoint,
             )
-            dictionary.add(atom, representative)
+            dictionary.add(learnt.atom, learnt.representative, learnt.network)
             checkpoint.clear()
     return name
 

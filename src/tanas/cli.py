@@ -398,6 +398,7 @@ def search(
     strategy: str | None = None,
     inherit: str | None = None,
     inherit_seed: bool | None = None,
+    warm_weights: Annotated[bool, Parameter(negative=())] = False,
     controls: Annotated[bool, Parameter(negative=())] = False,
     neighbours: Whole | None = None,
     threshold: float | None = None,
@@ -422,6 +423,8 @@ def search(
             no search) or none; auto is transfer where past searches added next to nothing to that; farthest and
             random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
+        warm_weights: try the trained networks of the nearest atoms too, and begin the final training with the weights
+            of the best of them if they are ahead of what the search found. Helps where images are few.
         controls: search at random beside, in the same space at the same cost, and train what that finds: the
             report then says where the result stands. Takes about as long again.
         neighbours: how many atoms are inherited from; three, or all that are known if fewer.
@@ -448,6 +451,7 @@ def search(
         threshold=threshold,
         inherit=inherit,
         inherit_seed=inherit_seed,
+        warm_weights=warm_weights or None,
         strategy=strategy,
         controls=controls or None,
     )
@@ -936,6 +940,8 @@ def _config(settings: Settings, **options: Any) -> SearchConfig:
             "max_macs": settings.max_macs,
             "max_latency_ms": settings.max_latency,
             "training.epochs": settings.epochs,
+            # who says how many has said it for small sets, too
+            "training.least_steps": None if settings.epochs is None else 0,
         },
     )
     return replace(config, limit=None) if limit == "all" else config

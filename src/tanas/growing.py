@@ -88,7 +88,7 @@ def transform(
     place.listener = watch.heard(place.listener)
     available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
     introduce(task, available, place)
-    blind = task.without_test()
+    blind, config = task.without_test(), config.suited_to(len(task.train))
     moves = transformations_of(origin, aim, blind, config, place.latency)
     inherited = _space(moves, origin, blind, place)
 

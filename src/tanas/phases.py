@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,12 +15,21 @@ from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance, Reuse
-from tanas.dictionary.learn import LearnConfig, atom_of, represent_macs, score_winners, space_of, warn_if_weak
+from tanas.dictionary.kept import KeptNetwork, kept
+from tanas.dictionary.learn import (
+    LearnConfig,
+    Learnt,
+    atom_of,
+    represent_macs,
+    score_winners,
+    space_of,
+    warn_if_weak,
+)
 from tanas.dictionary.measure import Bench, Related, at_threshold, boundary, measured, nearest
 from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
-from tanas.errors import BudgetError, SettingError
+from tanas.errors import SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
 from tanas.executors import Executor
 from tanas.networks.architecture import Architecture, Network, build
@@ -46,7 +54,6 @@ from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome
 from tanas.strategies.fuse import final_choice
-from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.registry import make_strategy
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
@@ -54,9 +61,6 @@ from tanas.versions import versions
 
 REUSED = "distances_reused_s"
 """Where a run keeps how many seconds of distances were measured before it."""
-
-MOST_CONTROLS = 10_000
-"""Candidates of random search beside: its budget ends it long before."""
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures: as many as one looks at."""
@@ -334,12 +338,14 @@ def neighbours_of(
 
 
 def advised(
-    neighbours: Sequence[Related], known: Sequence[tuple[str, Atom]], place: Workplace
+    neighbours: Sequence[Related], known: Sequence[tuple[str, Atom]], config: SearchConfig, place: Workplace
 ) -> Advice | None:
     """Reuse or search again? What the dictionary's past says; None where nothing is related."""
     if not neighbours:
         return None
-    advice = advise([(one.name, one.atom) for one in neighbours], [atom for _, atom in known])
+    advice = advise(
+        [(one.name, one.atom) for one in neighbours], [atom for _, atom in known], warm=config.warm_weights
+    )
     place.tell(Told(message=str(advice)))
     return advice
 
@@ -506,88 +512,30 @@ def train(
     )
 
 
-def _reuse(
-    neighbours: Sequence[Related], inherited: Inherited, outcome: Outcome, config: SearchConfig
-) -> Reuse | None:
-    """What the search added to the architecture that was taken over; None if there was none, or no search."""
-    first = inherited.seed_architecture
-    if first is None or not config.inherit_seed or not outcome.rounds:
-        return None
-    scores = {one.architecture: one.score for one in outcome.seen if one.score is not None}
-    giver = next(
-        (n for n in neighbours if any(a.architecture.canonical() == first for a in n.atom.architectures)),
-        None,
-    )
-    if giver is None or first not in scores:
-        return None
-    return Reuse(
-        source=giver.name,
-        distance=giver.measurement.value,
-        score=scores[first],
-        best=max(scores.values()),
-    )
-
-
-@dataclass(frozen=True)
-class Controlled:
-    """What random search found for the same multiply-adds."""
-
-    outcome: Outcome
-    trained: Trained
-
-
-def control(
-    inherited: Inherited, task: Task, outcome: Outcome, config: SearchConfig, seed: Seed, place: Workplace
-) -> Controlled | None:
-    """Random search beside: same space, first seed, images, recipe and cost; its winner is trained and tested too.
-
-    Args:
-        inherited: space and first seed.
-        task: with its test split, which is touched after both searches have ended.
-        outcome: of the search that it is held against.
-        config: how.
-        seed: of the run.
-        place: where.
-
-    Returns:
-        None: nobody asked, or there was no search to hold it against, or that cost less than any training of random
-        search would.
-    """
-    if not config.controls:
-        return None
-    if not outcome.rounds:
-        place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
-        return None
-    try:
-        found = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring).search(
-            inherited.space,
-            task.without_test(),
-            seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
-            seed=seed.child("control"),
-            device=place.device,
-            workers=place.workers,
-            deadline=lambda: math.inf,
-            listener=place.tell,
-            checkpoint=place.checkpoint.child("control"),
-            budget_macs=outcome.ledger.macs,
-        )
-    except BudgetError as error:  # a finished search is not lost for want of a control
-        place.tell(Warned(message=f"There is no control. {error}"))
-        return None
-    return Controlled(found, train(found.best, task, config, seed, place, part="control"))
-
-
 def remember(
     task: Task,
     representative: Representative | None,
-    neighbours: Sequence[Related],
-    inherited: Inherited,
     outcome: Outcome,
+    trained: Trained,
+    before: KeptNetwork | None,
+    reuse: Reuse | None,
     config: SearchConfig,
     seed: Seed,
     watch: Stopwatch,
-) -> tuple[Atom, Representative] | None:
-    """What a dictionary keeps of a search."""
+) -> Learnt | None:
+    """What a dictionary keeps of a search.
+
+    Args:
+        task: what was searched for.
+        representative: its own; None: none was made, and nothing is kept.
+        outcome: of the search.
+        trained: its best architecture after its final training.
+        before: the network whose weights that training began with; None: it began from scratch.
+        reuse: what the search added to what was taken over; None: that is not known.
+        config: how.
+        seed: of the run.
+        watch: seconds of the phases.
+    """
     if representative is None:
         return None
     provenance = Provenance(
@@ -600,8 +548,19 @@ def remember(
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
-    reuse = _reuse(neighbours, inherited, outcome, config)
-    return atom_of(task, config.limit, representative, outcome, provenance, reuse), representative
+    classifier = trained.classifier
+    assert isinstance(classifier.network, Network)  # it was built from its architecture
+    network = kept(
+        classifier.network,
+        outcome.best,
+        task.shape,
+        task.classes,
+        task.train,
+        made_by="search",
+        before=before,
+    )
+    atom = atom_of(task, config.limit, representative, outcome, provenance, reuse, network=network)
+    return Learnt(atom=atom, representative=representative, network=network)
 
 
 def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:

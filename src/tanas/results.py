@@ -228,6 +228,38 @@ class Control:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WarmStart:
+    """The trained network of a related task, held against beginning from scratch."""
+
+    atom: str
+    """Whose network it is."""
+    distance: float
+    """d(atom -> task)."""
+    architecture: str
+    """Its key; empty: the atom keeps no network."""
+    score: float | None
+    """Validation performance l after the fixed short training from its weights; None: it was not trained."""
+    left_out: str
+    """Why it was not; empty: it was."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """With which weights the final training began."""
+
+    atom: str
+    """Whose; empty: it began from scratch."""
+    found: str
+    """Key of the architecture that the search found."""
+    scratch: float | None
+    """l of what the search found after the same short training from scratch; None: it was not scored."""
+    tried: tuple[WarmStart, ...]
+    """Nearest first."""
+    note: str
+    """All that in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Mistake:
     """A test image that the network got wrong."""
 
@@ -289,5 +321,7 @@ class Result:
     """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
     ledger: LedgerRecord | None = None
     """None: the run is older than ledgers."""
+    beginning: Beginning | None = None
+    """None: nobody asked for the weights of related tasks (`--warm-weights`); it began from scratch."""
     grown: Grown | None = None
     """None: the architecture was searched for, not made from another."""

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 from tanas.accounts import ledger_of
 from tanas.checkpoints import Stopwatch
+from tanas.controls import Controlled
 from tanas.dictionary.atom import Atom
 from tanas.dictionary.measure import Related
 from tanas.dictionary.reuse import Advice
 from tanas.distances.representative import Representative
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
-from tanas.phases import REUSED, Controlled, Trained, Workplace, timed
+from tanas.phases import REUSED, Trained, Workplace, timed
 from tanas.presets import SearchConfig
 from tanas.records import SCHEMA, to_plain
 from tanas.results import (
+    Beginning,
     Control,
     Costs,
     Metrics,
@@ -49,6 +51,7 @@ def summarise(
     reused: Atom | None = None,
     advice: Advice | None = None,
     beside: Controlled | None = None,
+    beginning: Beginning | None = None,
 ) -> Result:
     """The record of a search from the values of its phases."""
     cost = cost_of(outcome.best, task.shape, len(task.classes))
@@ -105,6 +108,7 @@ def summarise(
         command=place.command,
         latency_s=place.latency(outcome.best, task.shape, len(task.classes)) / 1000,
         advice="" if advice is None else str(advice),
+        beginning=beginning,
         control=None if beside is None else _control(task, beside, watch),
         ledger=ledger_of(
             task,

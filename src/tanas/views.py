@@ -252,6 +252,7 @@ def run_view(result: Result, folder: Path) -> str:
         lines.append(f"nearest: {near}")
     lines += [
         f"space: {result.space.note}",
+        *([] if result.beginning is None else [f"weights: {result.beginning.note}"]),
         architecture_text(result.architecture),
         f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
         f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}",

@@ -11,7 +11,7 @@ from tests.strategies.small_search import EQUAL, one_edge
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.dictionary.atom import Atom, AtomTask, Provenance, best_first
-from tanas.dictionary.learn import LearnConfig, learn_atom
+from tanas.dictionary.learn import LearnConfig, Learnt, learn_atom
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, RepresentativeConfig, represent, state_of
 from tanas.events import Listener, ignore
@@ -80,7 +80,7 @@ def learn(
     *,
     listener: Listener = ignore,
     checkpoint: Checkpoint | None = None,
-) -> tuple[Atom, Representative]:
+) -> Learnt:
     return learn_atom(
         task,
         config,

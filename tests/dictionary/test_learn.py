@@ -10,14 +10,13 @@ import torch
 from tests.dictionary.small_atoms import LEARN, SEED, learn, representative_of, task_of, untimed
 
 from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
-from tanas.dictionary.atom import Atom
-from tanas.dictionary.learn import LearnConfig, prepare, score_winners, space_of, warn_if_weak
+from tanas.dictionary.learn import LearnConfig, Learnt, prepare, score_winners, space_of, warn_if_weak
 from tanas.dictionary.store import Dictionary
-from tanas.distances.representative import Representative, state_of
+from tanas.distances.representative import state_of
 from tanas.errors import NonFiniteError, SettingError, TaskError
 from tanas.events import Event, StepAdvanced, StepStarted, Warned, ignore
 from tanas.networks.architecture import cost_of
-from tanas.networks.scoring import unscored
+from tanas.networks.scoring import judged, unscored
 from tanas.records import to_plain
 from tanas.strategies.base import Outcome, RoundFinished
 from tanas.tasks.library import Library
@@ -29,20 +28,19 @@ def whole() -> Task:
 
 
 @cache
-def learnt() -> tuple[Atom, Representative]:
+def learnt() -> Learnt:
     return learn(whole())
 
 
 class TestLearnAtom:
     def test_gives_an_atom_that_a_dictionary_takes(self, tmp_path: Path) -> None:
-        atom, representative = learnt()
         dictionary = Dictionary.create(tmp_path)
-        dictionary.add(atom, representative)
-        assert dictionary.atoms() == (atom,)
+        dictionary.add(learnt().atom, learnt().representative, learnt().network)
+        assert dictionary.atoms() == (learnt().atom,)
         assert dictionary.verify() == ()
 
     def test_describes_the_task_as_it_was_worked_on(self) -> None:
-        task = learnt()[0].task
+        task = learnt().atom.task
         assert task.limit == 150
         assert task.train == 150
         assert task.fingerprint == whole().limited(150).fingerprint
@@ -50,18 +48,30 @@ class TestLearnAtom:
         assert task.performance == "balanced"
 
     def test_scores_the_winners_and_keeps_the_others_unscored(self) -> None:
-        atom, _ = learnt()
+        atom = learnt().atom
         (only,) = atom.rounds
         scored = {one.architecture for one in atom.architectures if one.score is not None}
         assert scored == {only.candidates[only.winner]}
         assert {one.architecture for one in atom.architectures} == set(only.candidates)
         assert atom.best == atom.architectures[0]
 
+    def test_keeps_the_network_with_the_best_score_and_knows_what_it_has_seen(self) -> None:
+        made, task = learnt(), task_of()
+        assert made.network is not None
+        assert made.atom.best is not None
+        assert made.network.record == made.atom.kept
+        assert made.network.record.architecture == made.atom.best.architecture
+        assert made.network.record.made_by == "score"
+        small = task.without_test().limited(LEARN.scoring.images)
+        assert judged(made.network.network, small).score == made.atom.best.score
+        assert made.network.overlap(small.train) == len(small.train)
+        assert made.network.overlap(whole().test) == 0
+
     def test_keeps_the_limits_of_its_settings(self) -> None:
-        assert all(one.parameters <= 4_000 for one in learnt()[0].architectures)
+        assert all(one.parameters <= 4_000 for one in learnt().atom.architectures)
 
     def test_writes_down_how_it_was_made(self) -> None:
-        provenance = learnt()[0].provenance
+        provenance = learnt().atom.provenance
         assert provenance.made_by == "build"
         assert provenance.seed == SEED.root
         assert provenance.settings == to_plain(LEARN)
@@ -71,10 +81,11 @@ class TestLearnAtom:
 
     def test_repeats_exactly_and_never_reaches_the_test_split(self) -> None:
         lying = replace(whole(), _test=replace(whole().test, labels=1 - whole().test.labels))
-        atom, representative = learn(lying)
-        theirs = replace(atom.task, test_fingerprint=learnt()[0].task.test_fingerprint)
-        assert untimed(replace(atom, task=theirs)) == untimed(learnt()[0])
-        assert representative.key == learnt()[1].key
+        made = learn(lying)
+        atom, representative = made.atom, made.representative
+        theirs = replace(atom.task, test_fingerprint=learnt().atom.task.test_fingerprint)
+        assert untimed(replace(atom, task=theirs)) == untimed(learnt().atom)
+        assert representative.key == learnt().representative.key
 
     @pytest.mark.parametrize("after", ["representative", "round", "score"])
     def test_resumes_to_the_same_atom(self, after: str, tmp_path: Path) -> None:
@@ -91,16 +102,18 @@ class TestLearnAtom:
         with pytest.raises(KeyboardInterrupt):
             learn(whole(), listener=killed, checkpoint=FolderCheckpoint(tmp_path))
         told: list[Event] = []
-        atom, representative = learn(whole(), listener=told.append, checkpoint=FolderCheckpoint(tmp_path))
-        assert untimed(atom) == untimed(learnt()[0])
-        assert representative.key == learnt()[1].key
+        made = learn(whole(), listener=told.append, checkpoint=FolderCheckpoint(tmp_path))
+        atom, representative = made.atom, made.representative
+        assert untimed(atom) == untimed(learnt().atom)
+        assert representative.key == learnt().representative.key
         epochs = [e for e in told if isinstance(e, StepAdvanced) and e.step.startswith("represent")]
         assert epochs == [], "what was done is not done again"
 
     def test_keeps_a_weak_representative_with_a_warning_and_refuses_it_if_strict(self) -> None:
         hard = replace(LEARN, representative=replace(LEARN.representative, epsilon=1e-6))
         told: list[Event] = []
-        atom, representative = learn(whole(), hard, listener=told.append)
+        made = learn(whole(), hard, listener=told.append)
+        atom, representative = made.atom, made.representative
         assert representative.weak
         assert atom.representative.weak
         warnings = [event.message for event in told if isinstance(event, Warned)]
@@ -115,7 +128,7 @@ class TestLearnAtom:
 
 class TestScoreWinners:
     def outcome(self) -> Outcome:
-        atom, _ = learnt()
+        atom = learnt().atom
         seen = tuple(unscored(c, task_of()) for past in atom.rounds for c in past.candidates)
         return Outcome(best=seen[0].architecture, rounds=atom.rounds, seen=seen, stopped="rounds")
 

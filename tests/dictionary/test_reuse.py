@@ -12,7 +12,7 @@ from tanas.dictionary.reuse import LEAST_SEARCHES, NOT_WORTH, advise
 
 
 def atom(reuse: Reuse | None = None, search_macs: int | None = 100) -> Atom:
-    made, _ = learnt()
+    made = learnt().atom
     return replace(made, reuse=reuse, provenance=replace(made.provenance, search_macs=search_macs))
 
 
@@ -56,7 +56,7 @@ def test_it_says_reuse_where_searches_added_next_to_nothing() -> None:
 def test_it_says_search_where_searches_added_something() -> None:
     advice = advise([("a", atom())], [past(0.8, 0.9)] * 4)
     assert not advice.reuse
-    assert "the search added 0.100 (standard deviation 0.000): a search is worth its cost." in str(advice)
+    assert "the search added +0.100 (standard deviation 0.000): a search is worth its cost." in str(advice)
 
 
 def test_the_cost_of_past_searches_is_the_mean_of_those_that_kept_it() -> None:
@@ -64,3 +64,11 @@ def test_the_cost_of_past_searches_is_the_mean_of_those_that_kept_it() -> None:
     known = [atom(reuse, 100), atom(reuse, 300), atom(reuse, None)]
     assert advise([("a", atom())], known).search_macs == 200
     assert advise([("a", atom())], [atom(reuse, None)]).search_macs is None
+
+
+def test_only_searches_that_took_weights_over_say_what_that_comes_to() -> None:
+    cold, warm = past(0.5, 0.9), atom(Reuse(source="a", distance=0.1, score=0.9, best=0.9, warm=True))
+    known = [cold, cold, cold, warm, warm, warm]
+    assert not advise([("a", atom())], known).reuse
+    advice = advise([("a", atom())], known, warm=True)
+    assert (advice.searches, advice.gain, advice.reuse) == (3, 0.0, True)

@@ -32,7 +32,7 @@ from tanas.evidence.stream import (
 from tanas.tasks.library import Library
 
 SMOKE = at_scale("smoke")
-AUTO_ARM = "memory, auto"
+AUTO_ARM = "memory, auto, warm weights"
 
 
 def arrival(
@@ -144,9 +144,8 @@ class TestRunning:
     ) -> None:
         made = self.run(tmp_path / "s")
         assert made.n == len(scripted) == 9
-        by_arm = {
-            inherit: [task for task, asked, _ in scripted if asked == inherit] for inherit in ARMS.values()
-        }
+        by_arm = {way: [task for task, asked, _ in scripted if asked == way.inherit] for way in ARMS.values()}
+        assert [asked for _, asked, _ in scripted[:3]] == ["auto", "union", "none"], "one way after the other"
         assert len({tuple(tasks) for tasks in by_arm.values()}) == 1
         assert {(inherit, remembers) for _, inherit, remembers in scripted} == {
             ("auto", True),

@@ -367,3 +367,24 @@ def test_pixels_of_a_split_are_made_anew_and_can_be_changed() -> None:
     split: Split = digits().train
     split.pixels().zero_()
     assert split.pixels().max() == 1
+
+
+class TestLeastSteps:
+    @pytest.mark.parametrize(
+        ("images", "epochs"),
+        [(160, 75), (128, 150), (1280, 15), (1594, 15), (12_000, 15), (1, 150), (1279, 15), (1152, 17)],
+    )
+    def test_a_small_set_gets_as_many_epochs_as_give_the_steps(self, images: int, epochs: int) -> None:
+        recipe = TrainingConfig(epochs=15, batch=128, least_steps=150)
+        suited = recipe.suited_to(images)
+        assert suited.epochs == epochs
+        assert suited.epochs * len(batches(max(images, 2), 128, SEED)) >= min(150, suited.epochs)
+        assert suited.suited_to(images) == suited
+        assert replace(suited, epochs=15) == recipe
+
+    def test_none_are_asked_for_unless_said(self) -> None:
+        assert TrainingConfig(epochs=3).suited_to(2).epochs == 3
+
+    def test_negative_ones_are_refused(self) -> None:
+        with pytest.raises(SettingError, match="least_steps"):
+            TrainingConfig(least_steps=-1)

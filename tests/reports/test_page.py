@@ -8,6 +8,7 @@ import pytest
 from tanas.networks.cell import Cell
 from tanas.reports import page
 from tanas.reports.words import answer
+from tanas.results import Beginning, WarmStart
 
 RESULTS = ("moon", "alone", "digits", "hundred", "hostile")
 
@@ -201,3 +202,20 @@ def test_what_a_winner_was_chosen_by_is_shown_beside_the_alphas(moon):
     judged = page.render(replace(moon, rounds=rounds, config={"fuse": {"choice": "performance"}}))
     assert "own l</th>" in judged and "0.5000" in judged
     assert "The winner of a round has the best validation performance l of its own" in judged
+
+
+def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
+    tried = (
+        WarmStart(atom="near", distance=0.01, architecture="a1b2", score=0.9125, left_out=""),
+        WarmStart(
+            atom="seen", distance=0.02, architecture="c3d4", score=None, left_out="it breaks the limits"
+        ),
+    )
+    begun = Beginning(
+        atom="near", found="e5f6", scratch=0.875, tried=tried, note="It began with those of near."
+    )
+    text = Reader(page.render(replace(moon, beginning=begun))).text
+    assert "It began with those of near." in text
+    assert "near 0.0100 a1b2 0.9125" in text
+    assert "seen 0.0200 c3d4 it breaks the limits" in text
+    assert "none, from scratch – e5f6 0.8750" in text

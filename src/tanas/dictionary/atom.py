@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tanas.dictionary.kept import KeptRecord
 from tanas.distances.representative import RepresentativeState
 from tanas.errors import StoreError
 from tanas.networks.scoring import ScoredArchitecture
@@ -75,16 +76,19 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """What a search added to the architecture that was taken over from a related task as its first seed."""
+    """What a search added to what was taken over from a related task (`tanas.second_look`)."""
 
     source: str
     """Name of the related atom."""
     distance: float
     """d(atom -> task)."""
     score: float
-    """l of the architecture taken over, after the fixed short training."""
+    """l of what was taken over, after the fixed short training."""
     best: float
-    """The highest such score of all that the search scored, that one among them."""
+    """The same of what was trained in the end: from another seed than that by which it was chosen, as the other; or
+    equal to it, if it is the same."""
+    warm: bool = False
+    """Whether networks of related tasks were tried with their weights: what was taken over may then be one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +103,8 @@ class Atom:
     rounds: tuple[Round, ...]
     """History of the search; alphas compare candidates of a round and are no scores."""
     provenance: Provenance
+    kept: KeptRecord | None = None
+    """The trained network beside the representative; None: there is none, the atom is older than such networks."""
     reuse: Reuse | None = None
     """None: nothing was taken over, or it was not searched on."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, AtomTask, Provenance, Reuse, best_first
+from tanas.dictionary.kept import KeptNetwork, kept
 from tanas.distances.representative import (
     Representative,
     RepresentativeConfig,
@@ -20,7 +21,7 @@ from tanas.distances.representative import (
 from tanas.distances.threads import one_thread
 from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
-from tanas.networks.architecture import Architecture, build
+from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
 from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
@@ -73,6 +74,10 @@ class LearnConfig:
         if self.limit is not None:
             check_range(self.limit, "limit", "LearnConfig", low=2)
 
+    def suited_to(self, images: int) -> LearnConfig:
+        """The same for a task of so many training images: recipes of a small one get more epochs."""
+        return replace(self, fuse=self.fuse.suited_to(images), scoring=self.scoring.suited_to(images))
+
 
 def prepare(task: Task, *, performance: str, limit: int | None) -> Task:
     """The task as tanas works on it: its measure of performance set, a large source capped."""
@@ -107,6 +112,16 @@ def space_of(
     )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Learnt:
+    """What a dictionary takes of a task."""
+
+    atom: Atom
+    representative: Representative
+    network: KeptNetwork | None
+    """The trained network that the atom keeps; None: every training diverged."""
+
+
 def learn_atom(
     task: Task,
     config: LearnConfig,
@@ -115,7 +130,7 @@ def learn_atom(
     device: str,
     listener: Listener,
     checkpoint: Checkpoint,
-) -> tuple[Atom, Representative]:
+) -> Learnt:
     """Trains the representative of a task and searches its architecture.
 
     Args:
@@ -130,6 +145,7 @@ def learn_atom(
         TaskError: `strict` is set and the representative misses 1 - epsilon.
     """
     task = prepare(task, performance=config.performance, limit=config.limit)
+    config = config.suited_to(len(task.train))
     watch = Stopwatch(checkpoint)
     listener = watch.heard(listener)
     latency = MeasuredLatency(device=device, checkpoint=checkpoint.child("latency"))
@@ -162,8 +178,16 @@ def learn_atom(
             listener=listener,
             checkpoint=checkpoint.child("search"),
         )
+        networks: dict[str, Network] = {}
         outcome = score_winners(
-            outcome, task, config.scoring, seed=seed, device=device, listener=listener, checkpoint=checkpoint
+            outcome,
+            task,
+            config.scoring,
+            seed=seed,
+            device=device,
+            listener=listener,
+            checkpoint=checkpoint,
+            networks=networks,
         )
     provenance = Provenance(
         made_by="build",
@@ -175,7 +199,29 @@ def learn_atom(
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
-    return atom_of(task, config.limit, representative, outcome, provenance), representative
+    network = _best_of(networks, outcome, task, config.scoring)
+    return Learnt(
+        atom=atom_of(task, config.limit, representative, outcome, provenance, network=network),
+        representative=representative,
+        network=network,
+    )
+
+
+def _best_of(
+    networks: Mapping[str, Network], outcome: Outcome, task: Task, config: ScoringConfig
+) -> KeptNetwork | None:
+    """The network with the best score, as an atom keeps it; None: every training diverged."""
+    best = best_first(outcome.seen)[0]
+    if best.score is None:
+        return None
+    return kept(
+        networks[best.architecture.key],
+        best.architecture,
+        task.shape,
+        task.classes,
+        task.limited(config.images).train,
+        made_by="score",
+    )
 
 
 def represent_macs(representative: Representative, task: Task) -> int:
@@ -238,6 +284,7 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
         config: how.
         pace: of networks for images of this task's size.
     """
+    config = config.suited_to(len(task.train))
     fuse, scoring = config.fuse, config.scoring
     images, validation = len(task.train), len(task.validation)
     seen = sum(min(images, fuse.images_in(number) or images) for number in range(fuse.rounds)) / fuse.rounds
@@ -248,7 +295,7 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
     a_round = fuse.candidates * stages * (schedule.training.epochs * seen + compared / 3)
     winners = 1 + (fuse.rounds - 1) * (1 - 1 / fuse.candidates)
     a_score = scoring.training.epochs * min(images, scoring.images)
-    first, most = config.representative.training.epochs, config.representative.most_epochs
+    first, _, most = config.representative.epochs_for(images)
     represent_s = pace.representative * (first + max(first, most)) / 2 * images
     return represent_s + pace.candidate * (fuse.rounds * a_round + winners * a_score)
 
@@ -260,6 +307,8 @@ def atom_of(
     outcome: Outcome,
     provenance: Provenance,
     reuse: Reuse | None = None,
+    *,
+    network: KeptNetwork | None = None,
 ) -> Atom:
     """Puts an atom together from what was learnt of a task."""
     return Atom(
@@ -269,6 +318,7 @@ def atom_of(
         rounds=outcome.rounds,
         provenance=provenance,
         reuse=reuse,
+        kept=None if network is None else network.record,
     )
 
 
@@ -282,6 +332,7 @@ def score_winners(
     listener: Listener,
     checkpoint: Checkpoint,
     also: Sequence[Architecture] = (),
+    networks: MutableMapping[str, Network] | None = None,
 ) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
@@ -297,6 +348,7 @@ def score_winners(
         listener: is told of each.
         checkpoint: keeps each.
         also: candidates that are scored whether they won or not.
+        networks: is given the trained networks, by the keys of their architectures.
 
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
@@ -312,19 +364,27 @@ def score_winners(
             continue
         part = checkpoint.child("score").child(architecture.key)
         epochs = config.training.epochs
+        of_score = seed.child("score", architecture.key)
+        network = build(architecture, task.shape, len(task.classes), of_score.child("weights"))
         if (state := part.load("scored")) is not None:
             scored = from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
+            if (weights := part.load("weights")) is not None:
+                network.load_state_dict(weights)
         else:
             try:
                 scored = score(
                     architecture,
                     task,
                     config,
-                    seed=seed.child("score", architecture.key),
+                    seed=of_score,
                     device=device,
                     listener=listener,
                     checkpoint=part,
+                    network=network,
                 )
+                network.cpu()
+                if networks is not None:
+                    part.save("weights", network.state_dict())
             except NonFiniteError as error:
                 listener(Warned(message=f"{error} The architecture stays unscored."))
                 scored = unscored(architecture, task)
@@ -333,6 +393,8 @@ def score_winners(
         ledger = ledger.plus(architecture.key, scored.macs, images * epochs)
         if scored.score is not None:
             done[architecture.key] = scored
+            if networks is not None:
+                networks[architecture.key] = network
     return replace(outcome, seen=tuple(done.get(a.architecture.key, a) for a in outcome.seen), ledger=ledger)
 
 

@@ -12,8 +12,8 @@ LEAST_SEARCHES = 3
 """Of fewer, a mean says nothing that could be acted on."""
 
 NOT_WORTH = 0.01
-"""Of l: what a search adds is lost in the noise below that. The scores of one architecture from two seeds differ by
-about as much."""
+"""Of l: a search that adds less in the mean is not worth its cost. A single one tells nothing: the scores of one
+architecture from two seeds differ by more (`tanas.second_look`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Advice:
     transfer: float | None
     """Mean score there of what was taken over; None: no such search."""
     gain: float | None
-    """Mean of what the search added to it, in l; it can't be negative: the one taken over is among the candidates."""
+    """Mean of what the search added to it, in l; below 0 where what was chosen turned out to be no better."""
     spread: float | None
     """Standard deviation of that; None: of fewer than two."""
     search_macs: float | None
@@ -52,8 +52,8 @@ class Advice:
             )
         spread = "" if self.spread is None else f" (standard deviation {self.spread:.3f})"
         many = f"{self.searches} past search{'' if self.searches == 1 else 'es'}"
-        based = f"In {many} of this dictionary the architecture taken over scored l = {self.transfer:.3f} in the mean"
-        added = f"and the search added {self.gain:.3f}{spread}"
+        based = f"In {many} of this dictionary what was taken over scored l = {self.transfer:.3f} in the mean"
+        added = f"and the search added {self.gain:+.3f}{spread}"
         if self.searches < LEAST_SEARCHES:
             return f"Reuse or search again? {based}, {added}: too few to rely on. Search."
         verdict = (
@@ -64,14 +64,19 @@ class Advice:
         return f"Reuse or search again? {based}, {added}: {verdict}."
 
 
-def advise(related: Sequence[tuple[str, Atom]], known: Iterable[Atom]) -> Advice:
+def advise(related: Sequence[tuple[str, Atom]], known: Iterable[Atom], *, warm: bool = False) -> Advice:
     """What the past says of a task.
 
     Args:
         related: (name, atom) of those to inherit from, nearest first.
         known: every atom of the dictionary; those that came of a search know what it added.
+        warm: whether weights are taken over too; only searches that did the same say what that comes to.
     """
-    past = [(atom.reuse, atom.provenance.search_macs) for atom in known if atom.reuse is not None]
+    past = [
+        (atom.reuse, atom.provenance.search_macs)
+        for atom in known
+        if atom.reuse is not None and atom.reuse.warm == warm
+    ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]
     usable = [(name, best.score) for name, atom in related if (best := atom.best) is not None]

@@ -19,12 +19,14 @@ from torch import Tensor
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.dictionary.atom import Atom
+from tanas.dictionary.kept import KeptNetwork, KeptRecord, kept_from, tensors_of
 from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
 from tanas.errors import StoreError, UnknownNameError, nearest_names
 from tanas.records import SCHEMA, from_plain, new_folder, read_json, read_marker, read_record, write_json
 
 KIND = "tanas dictionary"
+WEIGHTS_FILE, NETWORK_FILE = "representative.safetensors", "network.safetensors"
 LOCK_SECONDS = 30
 """An atom is written in well under a second; who waits longer waits for a dead lock."""
 
@@ -39,18 +41,20 @@ class DictionaryRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class AtomFile:
-    """atom.json: the atom and the hash of its weights."""
+    """atom.json: the atom and the hashes of its weights."""
 
     weights_sha256: str
     atom: Atom
+    kept_sha256: str | None = None
+    """Of the trained network; None: there is none."""
 
 
 class Dictionary:
     """The memory of tasks.
 
     `FOLDER/dictionary.json` says what it is, `FOLDER/atoms/NAME-KEY/` holds an atom (atom.json,
-    representative.safetensors), `FOLDER/distances/` measured distances and `FOLDER/unfinished/` the state of
-    atoms that are being made; the last two can be deleted at any time.
+    representative.safetensors, network.safetensors), `FOLDER/distances/` measured distances and `FOLDER/unfinished/`
+    the state of atoms that are being made; the last two can be deleted at any time.
     """
 
     def __init__(self, folder: Path, *, base: Dictionary | None = None) -> None:
@@ -141,18 +145,51 @@ class Dictionary:
             return self.base.representative(atom)
         return representative_from(atom.representative, self._weights(folder))
 
-    def add(self, atom: Atom, representative: Representative) -> None:
-        """Adds an atom, or replaces the one with the same key; whole or not at all."""
+    def kept(self, atom: Atom) -> KeptNetwork | None:
+        """The trained network of an atom; None if it keeps none.
+
+        Raises:
+            StoreError: its weights are missing or damaged.
+        """
+        if atom.kept is None:
+            return None
+        folder = self._folder_of(atom)
+        if not folder.exists() and self.base is not None:
+            return self.base.kept(atom)
+        return self._kept(folder, atom.kept)
+
+    def add(self, atom: Atom, representative: Representative, network: KeptNetwork | None = None) -> None:
+        """Adds an atom, or replaces the one with the same key; whole or not at all.
+
+        Args:
+            atom: what is known of the task.
+            representative: the one that it describes.
+            network: the one that it keeps, if it does.
+
+        Raises:
+            StoreError: they don't belong together, or the folder can't be written.
+        """
         record, tensors = state_of(representative)
         if record != atom.representative:
             raise StoreError(f"The representative is not the one that the atom {atom.task.name} describes.")
+        if atom.kept != (None if network is None else network.record):
+            raise StoreError(f"The trained network is not the one that the atom {atom.task.name} describes.")
+        trained = None if network is None else safetensors.torch.save(tensors_of(network))
         content = safetensors.torch.save(tensors)
         place = self._folder_of(atom)
         with self._locked():
             with new_folder(place) as folder:
-                (folder / "representative.safetensors").write_bytes(content)
-                sha = hashlib.sha256(content).hexdigest()
-                write_json(folder / "atom.json", AtomFile(weights_sha256=sha, atom=atom))
+                (folder / WEIGHTS_FILE).write_bytes(content)
+                if trained is not None:
+                    (folder / NETWORK_FILE).write_bytes(trained)
+                write_json(
+                    folder / "atom.json",
+                    AtomFile(
+                        weights_sha256=hashlib.sha256(content).hexdigest(),
+                        atom=atom,
+                        kept_sha256=None if trained is None else hashlib.sha256(trained).hexdigest(),
+                    ),
+                )
             for other in self._folders():  # the same data under another name
                 if (
                     other != place
@@ -182,6 +219,8 @@ class Dictionary:
             try:
                 atom = self._read(folder)
                 representative_from(atom.representative, self._weights(folder))
+                if atom.kept is not None:
+                    self._kept(folder, atom.kept)
                 if folder != self._folder_of(atom):
                     problems.append(
                         f"{folder} holds the atom {atom.task.name}, whose folder has another name."
@@ -277,8 +316,18 @@ class Dictionary:
         return known[1]
 
     def _weights(self, folder: Path) -> dict[str, Tensor]:
-        path = folder / "representative.safetensors"
         expected = read_record(AtomFile, folder / "atom.json").weights_sha256
+        return self._tensors(folder / WEIGHTS_FILE, expected)
+
+    def _kept(self, folder: Path, record: KeptRecord) -> KeptNetwork:
+        path = folder / NETWORK_FILE
+        tensors = self._tensors(path, read_record(AtomFile, folder / "atom.json").kept_sha256)
+        try:
+            return kept_from(record, tensors)
+        except StoreError as error:
+            raise StoreError(f"{path} is damaged. {error} Remove the atom and build it again.") from error
+
+    def _tensors(self, path: Path, expected: str | None) -> dict[str, Tensor]:
         try:
             content = path.read_bytes()
         except OSError as error:

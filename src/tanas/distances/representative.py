@@ -41,7 +41,7 @@ ARCHITECTURES = {
 
 
 def _first_training() -> TrainingConfig:
-    return TrainingConfig(epochs=4, batch=64, learning_rate=2e-3, weight_decay=0.01)
+    return TrainingConfig(epochs=4, batch=64, learning_rate=2e-3, weight_decay=0.01, least_steps=50)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +70,15 @@ class RepresentativeConfig:
         check_range(self.epsilon, "epsilon", "RepresentativeConfig", low=0, high=1, open_ends=True)
         check_range(self.more_epochs, "more_epochs", "RepresentativeConfig", low=1)
         check_range(self.most_epochs, "most_epochs", "RepresentativeConfig", low=1)
+
+    def epochs_for(self, images: int) -> tuple[int, int, int]:
+        """Epochs of the first training, of each further one and of all, for so many training images.
+
+        Where the first gets more epochs, as they were too few steps, the others get more in the same proportion.
+        """
+        first = self.training.suited_to(images).epochs
+        stretch = first / self.training.epochs
+        return first, math.ceil(self.more_epochs * stretch), math.ceil(self.most_epochs * stretch)
 
 
 class RepresentativeNetwork(nn.Module):
@@ -258,10 +267,11 @@ def represent(
     so_far = _Progress(**(checkpoint.load("representative") or {}))
     if so_far.parts:
         network.load_state_dict(so_far.latest)
-    while so_far.parts == 0 or (so_far.best_l < 1 - config.epsilon and so_far.epochs < config.most_epochs):
-        recipe = config.training
+    first, more, most = config.epochs_for(len(task.train))
+    while so_far.parts == 0 or (so_far.best_l < 1 - config.epsilon and so_far.epochs < most):
+        recipe = replace(config.training, epochs=first)
         if so_far.parts:
-            recipe = replace(recipe, epochs=min(config.more_epochs, config.most_epochs - so_far.epochs))
+            recipe = replace(recipe, epochs=min(more, most - so_far.epochs))
             listener(
                 Told(
                     message=f"The representative of {task.name} reached l = {so_far.best_l:.3f}, below "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +25,9 @@ from tanas.tasks.task import Task
 
 Subject = str | Architecture
 """A network made by hand, by its name in the zoo, or an architecture that was found."""
+
+LEAST_TRIAL_STEPS = 25
+"""Of a trial of a learning rate: fewer tell nothing apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,11 @@ class RateConfig:
         check_range(self.images, "images", "RateConfig", low=2)
         check_range(self.epochs, "epochs", "RateConfig", low=1)
 
+    def suited_to(self, images: int, batch: int) -> RateConfig:
+        """The same for a task of so many training images: trials on few images get more epochs."""
+        steps = math.ceil(min(images, self.images) / batch)
+        return replace(self, epochs=max(self.epochs, math.ceil(LEAST_TRIAL_STEPS / steps)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedConfig:
@@ -60,6 +69,14 @@ class TrainedConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     """The final training; its learning rate is replaced by the chosen one."""
     rates: RateConfig = field(default_factory=RateConfig)
+
+    def suited_to(self, images: int) -> TrainedConfig:
+        """The same for a task of so many training images: a small one gets more epochs."""
+        return replace(
+            self,
+            training=self.training.suited_to(images),
+            rates=self.rates.suited_to(images, self.training.batch),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +172,7 @@ def train_and_test(
     watch = Stopwatch(checkpoint)
     listener = watch.heard(listener)
     task = prepare(task, performance=config.performance, limit=config.limit)
+    config = config.suited_to(len(task.train))
     classes, name = len(task.classes), name_of(subject)
     cost = subject_cost(subject, task.shape, classes)
     with watch.phase("rates"):
@@ -223,6 +241,7 @@ def seconds_expected(subject: Subject, task: Task, config: TrainedConfig, device
         device: where it would be trained.
     """
     task = prepare(task.without_test(), performance=config.performance, limit=config.limit)
+    config = config.suited_to(len(task.train))
     network = _made(subject, task, Seed(0)).to(device)
     batch = min(config.training.batch, len(task.train))
     step_s = seconds_a_step(network, task.train, batch, device)

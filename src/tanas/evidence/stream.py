@@ -33,13 +33,24 @@ from tanas.workshop import Resources
 KIND = "stream"
 RECORD_FILE = "stream.json"
 
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """What a way of searching makes of its memory."""
+
+    inherit: str
+    """What of the related tasks shapes the space."""
+    warm_weights: bool = False
+    """Whether their weights are tried too."""
+
+
 EMPTY = "nothing known"
-ARMS: Mapping[str, str] = {
-    "memory, auto": AUTO,
-    "memory, always searching": DEFAULT_INHERIT,
-    EMPTY: "none",
+ARMS: Mapping[str, Way] = {
+    "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True),
+    "memory, always searching": Way(inherit=DEFAULT_INHERIT),
+    EMPTY: Way(inherit="none"),
 }
-"""What of the memory each way of searching inherits, by its name. The last one never has a dictionary."""
+"""The ways of searching by their names. The last one never has a dictionary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,17 +196,19 @@ def reproduce_stream(
         total = config.orders * len(config.tasks) * len(ARMS)
         listener(StepStarted(step=step, total=total, unit="searches"))
         for number in range(config.orders):
-            for arm, inherit in ARMS.items():
-                part = folder / f"order-{number}" / slug(arm)
-                memory = Dictionary.create(part / "dictionary")
-                for known, name in enumerate(config.order(number)):
+            memories = {
+                arm: Dictionary.create(folder / f"order-{number}" / slug(arm) / "dictionary") for arm in ARMS
+            }
+            # one way after the other on each task, so that what there is after any time can be compared
+            for known, name in enumerate(config.order(number)):
+                for arm, way in ARMS.items():
                     if (number, known, arm) not in done:
                         run = run_search(
                             tasks[name],
-                            part / "runs" / f"{known:02d}-{slug(name)}",
-                            memory,
+                            folder / f"order-{number}" / slug(arm) / "runs" / f"{known:02d}-{slug(name)}",
+                            memories[arm],
                             remember=arm != EMPTY,
-                            config=replace(config.search, inherit=inherit),
+                            config=replace(config.search, inherit=way.inherit, warm_weights=way.warm_weights),
                             seed=number,
                             resources=resources,
                             engine=engine,
@@ -222,7 +235,8 @@ def reproduce_stream(
 
 def settings_of(config: StreamConfig) -> dict[str, Any]:
     """What decides an arrival beside its order, place and arm."""
-    return {"tasks": list(config.tasks), "search": to_plain(config.search)}
+    ways = {arm: to_plain(way) for arm, way in ARMS.items()}
+    return {"tasks": list(config.tasks), "search": to_plain(config.search), "ways": ways}
 
 
 def record_of(config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Arrival, ...]) -> StreamRecord:

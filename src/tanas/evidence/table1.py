@@ -138,7 +138,7 @@ def laptop_scale() -> Table1Config:
             *(Handmade(name=name, most_seeds=None if name == "resnet18" else 1) for name in ALL_HANDMADE),
         ),
         seeds=(0, 1, 2),
-        search=replace(laptop(), limit=4_000, training=TrainingConfig(epochs=12)),
+        search=replace(laptop(), limit=4_000, training=TrainingConfig(epochs=12, least_steps=150)),
     )
 
 
@@ -419,8 +419,9 @@ def tell_estimate(config: Table1Config, target: Task, known: Sequence[Task], ben
         bench.listener(StepAdvanced(step=step, done=done))
     bench.listener(StepFinished(step=step))
     images = len(blind.train)
-    shown = search.training.epochs * images
-    shown += len(config.rates.rates) * config.rates.epochs * min(config.rates.images, images)
+    suited = config.trained.suited_to(images)
+    shown = suited.training.epochs * images
+    shown += len(suited.rates.rates) * suited.rates.epochs * min(suited.rates.images, images)
     each[RESIDUAL] = pace.candidate * shown
     hands_s = sum(each[one.name] for one, _ in todo)
     searching_s = len(runs) * (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,7 +10,7 @@ from torch.nn import functional
 from tanas.checkpoints import Checkpoint
 from tanas.errors import check_range
 from tanas.events import Listener, ignore
-from tanas.networks.architecture import Architecture, build, cost_of
+from tanas.networks.architecture import Architecture, Network, build, cost_of
 from tanas.networks.training import TrainingConfig, class_weights, evaluation_of, fit, logits_of
 from tanas.seeds import Seed
 from tanas.tasks.task import Task
@@ -22,11 +22,15 @@ class ScoringConfig:
 
     images: int = 4000
     """At most so many training images, stratified; validation images in proportion."""
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=4))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=4, least_steps=50))
     """Four epochs: architectures ranked so agree between two seeds with Spearman 0.94."""
 
     def __post_init__(self) -> None:
         check_range(self.images, "images", "ScoringConfig", low=2)
+
+    def suited_to(self, images: int) -> ScoringConfig:
+        """The same for a task of so many training images: a small one gets more epochs."""
+        return replace(self, training=self.training.suited_to(min(images, self.images)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +105,27 @@ def score(
     device: str = "cpu",
     listener: Listener = ignore,
     checkpoint: Checkpoint | None = None,
+    network: Network | None = None,
 ) -> ScoredArchitecture:
     """Trains an architecture shortly on its own and measures l on the validation split.
+
+    Args:
+        architecture: what is scored.
+        task: what for; its test split is not used.
+        config: the short training.
+        seed: of the weights and of the order of images.
+        device: where it is trained.
+        listener: is told of each epoch.
+        checkpoint: keeps the state after each epoch.
+        network: of the architecture, which is trained in place; its score is one of those weights, not comparable with
+            that of the architecture. None: one from the seed.
 
     Raises:
         NonFiniteError: the training diverged.
     """
     small = task.without_test().limited(config.images)
-    network = build(architecture, task.shape, len(task.classes), seed.child("weights"))
+    if network is None:
+        network = build(architecture, task.shape, len(task.classes), seed.child("weights"))
     fit(
         network,
         small.train,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class TrainingConfig:
     """A training recipe: cross-entropy, AdamW, a learning rate that rises and falls once."""
 
     epochs: int = 15
-    """Passes over the training images."""
+    """Passes over the training images; a small set gets more (`least_steps`)."""
     batch: int = 128
     """Images a step."""
     learning_rate: float = 1e-2
@@ -42,6 +42,9 @@ class TrainingConfig:
     """Whether the loss of a class is weighted by the inverse of its frequency."""
     shift: int = 0
     """Augmentation: images are shifted by up to so many pixels both ways, padded with the border."""
+    least_steps: int = 0
+    """A set so small that its epochs have fewer steps gets as many epochs as give that many: 15 passes over 160 images
+    are 30 steps of 128, after which a network for ten kinds of clothes is still wrong on every other picture."""
 
     def __post_init__(self) -> None:
         check_range(self.epochs, "epochs", "TrainingConfig", low=1)
@@ -49,7 +52,13 @@ class TrainingConfig:
         check_range(self.learning_rate, "learning_rate", "TrainingConfig", low=0, open_ends=True)
         check_range(self.weight_decay, "weight_decay", "TrainingConfig", low=0)
         check_range(self.shift, "shift", "TrainingConfig", low=0)
+        check_range(self.least_steps, "least_steps", "TrainingConfig", low=0)
         check_choice(self.schedule, "schedule", "TrainingConfig", ("cosine", "constant"))
+
+    def suited_to(self, images: int) -> TrainingConfig:
+        """The same recipe for so many training images: its epochs, or more where those were too few steps."""
+        steps = math.ceil(images / self.batch)
+        return replace(self, epochs=max(self.epochs, math.ceil(self.least_steps / steps)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,6 +68,13 @@ class Ledger:
         seen[key] = seen.get(key, 0) + images
         return Ledger(macs=self.macs + macs, images=tuple(seen.items()))
 
+    def with_all(self, other: Ledger) -> Ledger:
+        """With all that another one holds."""
+        seen = dict(self.images)
+        for key, images in other.images:
+            seen[key] = seen.get(key, 0) + images
+        return Ledger(macs=self.macs + other.macs, images=tuple(seen.items()))
+
 
 def budget_refusal(budget_macs: int, needed: int) -> BudgetError:
     """The error of a budget that does not allow a beginning.

@@ -64,7 +64,9 @@ class DartsConfig:
     """Strongest cells of each that are scored; the paper takes one."""
     images: int = 3000
     """At most so many training images for w, stratified; validation images for alpha in proportion."""
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2, batch=64))
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=2, batch=64, least_steps=50)
+    )
     """Of w, by the house's recipe; its batch is that of alpha, too, and the paper's. Two runs of two epochs on 3,000
     images with as many for alpha, and two scores of four epochs, cost about what 200,000 images of architectures of
     the standard space do, as do five rounds of FUSE with their scores."""

@@ -67,6 +67,11 @@ class FuseConfig:
     early_images: int = 1000
     """Training images of an early round, at most: enough to tell the poor from the good."""
 
+    def suited_to(self, images: int) -> FuseConfig:
+        """The same for a task of so many training images: a small one gets more epochs."""
+        training = self.schedule.training.suited_to(min(images, self.images or images))
+        return replace(self, schedule=replace(self.schedule, training=training))
+
     def images_in(self, number: int) -> int | None:
         """Most training images in a round, counted from 0; None: all."""
         if number >= self.early_rounds:

@@ -36,7 +36,7 @@ class EqualWeights:
     """
 
     kind: Literal["equal-weights"] = "equal-weights"
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2))
+    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2, least_steps=25))
     """The stage: its epochs, and the recipe by which w descends."""
     own_loss: float = 1.0
     """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends. Without it

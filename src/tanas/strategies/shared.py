@@ -38,7 +38,9 @@ class SharedConfig:
     ranking_images: int = 500
     """At most so many of the validation images to rank by, stratified. With a pool of 50, four runs answer 100,000
     images, which takes a sixth of the time that the trainings of the search take; answers are not in the ledger."""
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=8, batch=64))
+    training: TrainingConfig = field(
+        default_factory=lambda: TrainingConfig(epochs=8, batch=64, least_steps=200)
+    )
     """Of the shared weights; one batch trains one architecture. Four runs of eight epochs and four scores of four are
     192,000 images; five rounds of FUSE with their scores are 200,000. The batch is half of the house's, as an
     operation is only trained by the few steps that draw it."""
