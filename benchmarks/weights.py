@@ -109,7 +109,7 @@ def measure(out: Path, work: Path, seeds: int) -> None:
     for target, task in targets.items():
         order = {source: value for source, at, value in record.distances if at == target}
         nearest = min(order, key=order.__getitem__)
-        for source, share, seed in jobs(config, target, known, nearest=nearest):
+        for source, share, seed in jobs(config, known, nearest=nearest):
             if (target, source, share, seed) in done:
                 continue
             network = None if source == SCRATCH else networks[source]

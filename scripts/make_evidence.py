@@ -6,9 +6,9 @@
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
 agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
-docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json and stream.json, and a part of
-README.md from moon.json. A picture carries the hash of its record: drawn anew by another version of the libraries it
-may differ in its bytes, so the hash is what is compared.
+docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, weights.json and stream.json,
+and a part of README.md from moon.json. A picture carries the hash of its record, or of the files beside it that it
+shows: drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
 """
 
 from __future__ import annotations
@@ -28,11 +28,16 @@ from tanas.evidence.figure2_page import page, pictures
 from tanas.evidence.moon_page import moon_page
 from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
+from tanas.evidence.searches_chart import searches_pictures
 from tanas.evidence.searches_page import SearchesRecord, searches_page
 from tanas.evidence.stream import StreamRecord, stream_page
+from tanas.evidence.stream_chart import stream_pictures
 from tanas.evidence.table1 import Table1Record
 from tanas.evidence.table1_page import table1_page
+from tanas.evidence.truth import read_table
+from tanas.evidence.truth_charts import truth_pictures
 from tanas.evidence.truth_page import read_analysis, truth_page
+from tanas.evidence.weights import WeightsRecord, weights_page
 from tanas.records import read_json, read_record, write_bytes
 from tanas.reports.charts import Chart, to_svg
 
@@ -48,6 +53,8 @@ class Part:
     text: str
     charts: Mapping[str, Chart] = field(default_factory=dict)
     """By the name of the picture's file, without its suffix."""
+    drawn_from: tuple[Path, ...] = ()
+    """Files that the charts show; empty: the record alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,21 +88,40 @@ def nasbench_part(record: Path) -> Part:
 def truth_part(record: Path) -> Part:
     """What a table of stand-alone trainings says of searches."""
     read = read_analysis(record)
-    return Part(text="It has not been measured yet.\n" if read is None else truth_page(*read))
+    if read is None:
+        return Part(text="It has not been measured yet.\n")
+    table = record.with_name("truth.csv")
+    charts = truth_pictures(*read, read_table(table))
+    return Part(
+        text=truth_page(*read, folder=PICTURES if charts else None),
+        charts=charts,
+        drawn_from=(table, record.with_name("truth-analysis.json")),
+    )
 
 
 def searches_part(record: Path) -> Part:
     """Searches side by side."""
     if not record.exists():
         return Part(text="It has not been measured yet.\n")
-    return Part(text=searches_page(read_record(SearchesRecord, record)))
+    measured = read_record(SearchesRecord, record)
+    charts = searches_pictures(measured)
+    return Part(text=searches_page(measured, folder=PICTURES if charts else None), charts=charts)
+
+
+def weights_part(record: Path) -> Part:
+    """What it brings to begin with the weights of a known task."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=weights_page(read_record(WeightsRecord, record)))
 
 
 def stream_part(record: Path) -> Part:
     """Tasks that arrive one after the other."""
     if not record.exists():
         return Part(text="It has not been measured yet.\n")
-    return Part(text=stream_page(read_record(StreamRecord, record)))
+    measured = read_record(StreamRecord, record)
+    charts = stream_pictures(measured)
+    return Part(text=stream_page(measured, folder=PICTURES if charts else None), charts=charts)
 
 
 def choice_part(record: Path) -> Part:
@@ -127,6 +153,7 @@ SOURCES = (
     Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
     Source(page="search-evidence.md", name="truth", make=truth_part),
     Source(page="search-evidence.md", name="search", make=searches_part),
+    Source(page="search-evidence.md", name="weights", make=weights_part),
     Source(page="search-evidence.md", name="stream", make=stream_part),
     Source(page="fuse.md", name="fuse", make=choice_part),
     Source(page="table1.md", name="table1", make=table1_part),
@@ -157,13 +184,14 @@ def outputs(root: Path, sources: tuple[Source, ...] = SOURCES) -> dict[Path, byt
         made[path] = f"{before}{begin}\n\n{part.text}\n{end}{after}".encode()
         for name, chart in part.charts.items():
             picture = root / "docs" / PICTURES / f"{name}.svg"
-            made[picture] = f"{to_svg(chart).strip()}\n{stamp(record)}\n".encode()
+            made[picture] = f"{to_svg(chart).strip()}\n{stamp(*(part.drawn_from or (record,)))}\n".encode()
     return made
 
 
-def stamp(record: Path) -> str:
-    """The line of a picture that says which record it shows."""
-    return f"<!-- of {record.name}, sha256 {hashlib.sha256(record.read_bytes()).hexdigest()} -->"
+def stamp(*records: Path) -> str:
+    """The line of a picture that says which files it shows."""
+    hashes = (f"{one.name}, sha256 {hashlib.sha256(one.read_bytes()).hexdigest()}" for one in records)
+    return f"<!-- of {'; '.join(hashes)} -->"
 
 
 def differences(made: Mapping[Path, bytes]) -> list[Path]:

@@ -62,7 +62,7 @@ def atom_of(task: Task, representative: Representative, **provenance: Any) -> At
     )
 
 
-def measured(name: str, atom: Atom) -> Related:
+def measured(name: str, atom: Atom, *, map_macs: int = 0) -> Related:
     measurement = Measurement(
         source=name,
         target="t",
@@ -72,13 +72,14 @@ def measured(name: str, atom: Atom) -> Related:
         gate=0.9,
         own=0.9,
         dense=0.9,
+        map_macs=map_macs,
         took_s=1.0,
     )
     return Related(name=name, atom=atom, measurement=measurement)
 
 
 def ledger(
-    task: Task, representative: Representative, atoms: Mapping[str, Atom], **changes: Any
+    task: Task, representative: Representative, atoms: Mapping[str, Atom], map_macs: int = 0, **changes: Any
 ) -> LedgerRecord:
     best = architecture_of(task)
     outcome = Outcome(
@@ -95,7 +96,7 @@ def ledger(
     }
     return ledger_of(
         task,
-        [measured(name, atom) for name, atom in atoms.items()],
+        [measured(name, atom, map_macs=map_macs) for name, atom in atoms.items()],
         representative,
         outcome,
         (best.key, cost_of(best, task.shape, 2).macs),
@@ -118,6 +119,8 @@ def test_every_phase_says_what_it_cost(task: Task, representative: Representativ
     assert distance.images == ((OWN, asked), ("a", asked), ("b", asked)), "each network answers once"
     assert distance.macs == 3 * answer * asked
     assert search.macs == 3 * 10 * 20
+    trained = ledger(task, representative, {"a": atom, "b": atom}, map_macs=7).phases[1]
+    assert trained.macs == distance.macs + 14, "what the maps' trainings took comes on top"
     best = architecture_of(task)
     assert train.images == ((best.key, images * 3),)
     assert train.macs == training_macs(cost_of(best, task.shape, 2).macs, images * 3)

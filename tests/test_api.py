@@ -193,9 +193,14 @@ class TestMemory:
         assert [each["atom"] for each in anew["distances"]] == ["npz:bars.npz:is=upright"]
 
         before = {atom.key: atom for atom in Dictionary(desk / "known").atoms()}
-        assert tanas(*known, "--out", "again", "--reuse", "--remember").status == 0
+        reused = tanas(*known, "--out", "again", "--reuse", "--remember")
+        assert reused.status == 0
         again = json.loads((desk / "again" / "result.json").read_text())
         assert again["stopped"] == "reused"
+        assert "its best architecture was taken without a search (--reuse)" in reused.out
+        assert "space:" not in reused.out
+        assert "The best architecture of npz:bars.npz:is=across is taken without a search." in reused.err
+        assert again["space"]["note"] not in reused.err
         assert again["rounds"] == []
         own = next(a for a in before.values() if a.task.name == "npz:bars.npz:is=across")
         assert own.best is not None
@@ -233,11 +238,16 @@ class TestMemory:
         assert result["stopped"] == "time"
         assert len(result["rounds"]) == 1
 
-    def test_the_users_own_is_made_on_first_use(
+    def test_the_users_own_is_made_when_it_is_written_to(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("TANAS_DICTIONARY", str(tmp_path / "a" / "b"))
-        assert open_memory().folder == tmp_path / "a" / "b"
+        own = open_memory()
+        assert own.folder == tmp_path / "a" / "b"
+        assert (own.atoms(), own.settled) == ((), False)
+        assert not (tmp_path / "a").exists()
+        own.settle()
+        assert Dictionary(tmp_path / "a" / "b").atoms() == ()
         monkeypatch.delenv("TANAS_DICTIONARY")
         monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
         assert open_memory().folder == tmp_path / "tanas" / "dictionary"

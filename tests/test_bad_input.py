@@ -96,7 +96,7 @@ def tanas(heap: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def files(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if "own" not in path.relative_to(folder).parts[:1]}
+    return set(folder.rglob("*"))
 
 
 TASKS = {
@@ -258,7 +258,6 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         ),
         (["nearest", "known", "npz:bars.npz", "--neighbours", "7"], "must be at most the 2 atoms of known"),
         (["report", "void"], "void is no run: it holds no run.json. Make one: tanas search TASK --out void"),
-        (["report", "known"], "known is no run"),
         (["evaluate", "absent"], "absent is no run"),
         (["predict", "void", "truncated/cat/1.png"], "void holds no network: it has no architecture.json"),
         (["export", "void", "--to", "pt2", "--out", "a.pt2"], "void holds no network"),
@@ -269,6 +268,55 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["serch"], 'Unknown command "serch". Did you mean "search"'),
         (["dictionary", "biuld"], 'Unknown command "biuld". Did you mean "build"'),
         (["predict", "void"], "Name at least one picture to predict"),
+        (
+            ["dictionary", "build", "new", "digits:is=0", "--seed", "-1"],
+            "'seed' .* must be at least 0. Got -1",
+        ),
+        (
+            ["dictionary", "build", "new", "digits", "--limit", "5"],
+            "A subset of 5 images can't hold one of each",
+        ),
+        (["demo", "--out", "new", "--seed", "-1"], "'seed' .* must be at least 0. Got -1"),
+        (
+            ["distance", "known", "npz:bars.npz", "--seed", "-1"],
+            "'seed' of distance must be at least 0. Got -1",
+        ),
+        (
+            ["nearest", "known", "npz:bars.npz", "--seed", "-1"],
+            "'seed' of nearest must be at least 0. Got -1",
+        ),
+        (
+            ["dictionary", "list", "truncated"],
+            "truncated is no dictionary: it holds no dictionary.json. Name another folder, or make one elsewhere: "
+            "tanas dictionary build my-dictionary",
+        ),
+        (["report", "known"], "Name another folder, or make one elsewhere: tanas search TASK --out my-run"),
+        (
+            ["nearest", "rotten-weights", "npz:bars.npz"],
+            "representative.safetensors is damaged: its hash differs",
+        ),
+        (
+            ["distance", "rotten-weights", "npz:bars.npz"],
+            "representative.safetensors is damaged: its hash differs",
+        ),
+        (
+            ["distance", "lost-weights", "npz:bars.npz"],
+            "representative.safetensors can't be read: No such file",
+        ),
+        (
+            ["export", "void", "--to", "onnx", "--out", "/proc/a.onnx"],
+            "/proc can't be written: .* Name another place",
+        ),
+        (
+            ["export", "void", "--to", "pt2", "--out", "bars.npz/a.pt2"],
+            "bars.npz can't be made: bars.npz is a file",
+        ),
+        (["export", "void", "--to", "safetensors", "--out", "/proc/a"], "/proc can't be written"),
+        (
+            ["search", "npz:bars.npz", "--neighbours", "1", "--out", "run"],
+            "must be at most the 0 atoms of .*own",
+        ),
+        (["search", "npz:bars.npz", "--out", "truncated"], "truncated is not empty and holds no run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -288,6 +336,34 @@ def refused(tanas: Command, heap: Path, arguments: list[str], message: str) -> N
     assert "Traceback" not in answer.err
     assert answer.out == ""
     assert files(heap) == before, "something was written"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "setting", "message"),
+    [
+        (
+            ["npz:bars.npz:is=square", "npz:bars.npz"],
+            ["--neighbours", "7"],
+            "must be at most 2 for npz:bars.npz:is=square: the atoms of known, and the tasks before it. Got 7 instead",
+        ),
+        (
+            ["npz:bars.npz:is=square", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"],
+            ["--neighbours", "3"],
+            "must be at most 2 for npz:bars.npz:is=square",
+        ),
+        (["npz:bars.npz", "npz:bars.npz:is=across"], ["--seed", "-1"], "'seed' of search must be at least 0"),
+        (["npz:bars.npz", "npz:bars.npz:is=across"], ["--max-parameters", "3"], "admit nothing"),
+        (
+            ["npz:bars.npz:is=across", "npz:bars.npz"],
+            ["--reuse", "--config", "tiny.toml"],
+            "There is nothing to reuse: known holds no scored architecture of npz:bars.npz. Leave",
+        ),
+    ],
+)
+def test_several_tasks_are_refused_before_the_first_is_begun(
+    tasks: list[str], setting: list[str], message: str, tanas: Command, heap: Path
+) -> None:
+    refused(tanas, heap, ["search", *tasks, "--dictionary", "known", "--out", "runs", *setting], message)
 
 
 def test_an_unknown_category_of_quickdraw_is_refused_with_near_ones(tanas: Command) -> None:

@@ -290,6 +290,18 @@ class TestDemo:
         assert answer.err.startswith(f"tanas: {folder} is not empty and no folder of the demo: it holds ")
         assert sorted(path.name for path in (desk / folder).iterdir()) == before
 
+    def test_its_dictionary_keeps_events_as_every_other(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from tanas.settings import configure
+
+        monkeypatch.setattr("tanas.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {}))
+        monkeypatch.setattr("tanas.demo.DIGITS_STARTER", ("npz:bars.npz",))
+        monkeypatch.setattr("tanas.demo.run_search", raising(KeyboardInterrupt()))
+        assert tanas("demo", "--out", "shown").status == 130
+        lines = (desk / "shown" / "dictionary" / "events.jsonl").read_text().splitlines()
+        assert any(json.loads(line).get("step", "").startswith("represent npz:bars.npz") for line in lines)
+
 
 class TestDistances:
     tiny = ("--config", "tiny.toml")
@@ -461,6 +473,71 @@ class TestSeveralTasks:
         assert answer.status == 0, answer.err
         assert (desk / "run" / "result.json").exists()
         assert answer.out.count("on 30 test images") == 1
+        assert answer.err.count("npz:bars.npz:is=square is named more than once: it is searched once.") == 1
+
+    def test_one_may_inherit_from_the_ones_before_it(self, tanas: Command, desk: Path) -> None:
+        tasks = (
+            "npz:bars.npz:is=square",
+            "npz:bars.npz:is=across",
+        )  # of the second one other is known beforehand
+        answer = tanas("search", *tasks, *SEARCH[2:], "--neighbours", "2", "--out", "runs")
+        assert answer.status == 0, answer.err
+        second = json.loads((desk / "runs" / "npz-bars-npz-is-across" / "result.json").read_text())
+        assert {each["atom"] for each in second["neighbours"]} == {"npz:bars.npz:is=upright", tasks[0]}
+
+    def test_a_run_with_other_settings_is_refused_before_those_that_come_first(
+        self, tanas: Command, desk: Path
+    ) -> None:
+        several = ("npz:bars.npz", "npz:bars.npz:is=square", *SEARCH[2:], "--out", "runs")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tanas.api.search_task", raising(KeyboardInterrupt()))
+            assert tanas("search", *several).status == 130
+        shutil.move(desk / "runs" / "npz-bars-npz", desk / "runs" / "npz-bars-npz-is-square")
+        answer = tanas("search", *several)
+        assert answer.status == 2
+        assert "runs/npz-bars-npz-is-square was begun with task = 'npz:bars.npz'" in answer.err
+        assert not (desk / "runs" / "npz-bars-npz").exists()
+
+
+class TestRepeatedNames:
+    tiny = ("--config", "tiny.toml")
+
+    def test_a_build_learns_each_task_once_and_says_so(self, tanas: Command) -> None:
+        twice = ("npz:bars.npz:is=square", "npz:bars.npz:is=2")
+        answer = tanas("dictionary", "build", "new", *twice, *self.tiny)
+        assert answer.status == 0, answer.err
+        assert answer.err.count("npz:bars.npz:is=square is named more than once: it is learnt once.") == 1
+        assert answer.out.startswith("new: 1 atom\n")
+
+    def test_a_matrix_has_each_target_once_and_that_is_said(self, tanas: Command, desk: Path) -> None:
+        one, other = "npz:bars.npz:is=across", "npz:bars.npz:is=upright"
+        answer = tanas("distance", "known", one, other, one, other, one, *self.tiny, "--csv", "d.csv")
+        assert answer.status == 0, answer.err
+        assert answer.err.count(f"{one}, {other} are named more than once: each is measured once.") == 1
+        assert (desk / "d.csv").read_text().splitlines()[0] == f"source,{one},{other}"
+
+
+class TestPredict:
+    def test_a_folder_stands_for_its_pictures(self, tanas: Command, desk: Path) -> None:
+        assert tanas(*SEARCH, "--out", "run", "--quiet").status == 0
+        pets = desk / "pets"
+        (pets / "more").mkdir(parents=True)
+        (pets / "notes.txt").write_text("mine")
+        for name, image in zip(("b.png", "a.PNG", "more/c.png"), bars(3, seed=5)[0], strict=True):
+            Image.fromarray(image).save(pets / name)
+        answer = tanas("predict", "run", "pets/more/c.png", "pets")
+        assert answer.status == 0, answer.err
+        files = [line.split(": ")[0] for line in answer.out.splitlines()]
+        assert files == ["pets/more/c.png", "pets/a.PNG", "pets/b.png"]
+        assert answer.err == "Left out of pets, since they are no pictures: more, notes.txt.\n"
+        assert [row["file"] for row in json.loads(tanas("predict", "run", "pets", "--json").out)] == files[1:]
+        for name in ("a.PNG", "b.png"):
+            (pets / name).unlink()
+        empty = tanas("predict", "run", "pets")
+        assert (empty.status, empty.out) == (2, "")
+        assert empty.err == (
+            "tanas: The folder 'pets' holds no picture. Name its folders instead, such as 'pets/more'.\n"
+        )
 
 
 def raising(error: BaseException) -> Callable[..., None]:

@@ -68,3 +68,15 @@ def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
     assert [one.counts_as for one in given] == [one["distance"] for one in ordered[: int(neighbours)]]
     warned = "it is no control here" in " ".join(found["warnings"])
     assert warned == (neighbours == "2")
+
+
+def test_what_limits_leave_out_is_counted_in_the_result(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "none", "--max-parameters", "2000", "--quiet").status == 0
+    space = result(desk)["space"]
+    over, drawn = space["over_limits"]
+    assert drawn == 200
+    assert 0 < over < drawn
+    assert (
+        f"The limits of 2,000 parameters and 12,000,000 multiply-adds leave out {over} of 200"
+        in space["note"]
+    )

@@ -83,7 +83,7 @@ class TestPlain:
     def test_refuses_what_the_record_itself_refuses(self) -> None:
         with pytest.raises(SettingError):
             Inner(share=2)
-        with pytest.raises(StoreError, match="inner: .*The 'share' of Inner must be in"):
+        with pytest.raises(StoreError, match=r"inner: The 'share' of Inner must be in .* instead\.$"):
             from_plain(Outer, {"name": "n", "sizes": [], "inner": {"share": 2}}, where="here")
 
 
@@ -177,7 +177,7 @@ class TestMarker:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, "shelf is no shelf: it holds no shelf.json. Make one: tanas shelve"),
+            (None, "shelf is no shelf: it holds no shelf.json. Make one: tanas shelve '.*my shelf'$"),
             ("{", "shelf.json can't be read: it is damaged or no JSON"),
             ("[]", "shelf is no shelf: its shelf.json is of another kind"),
             ('{"kind": "tanas run", "schema": 1}', "shelf is no shelf: its shelf.json is of another kind"),
@@ -187,9 +187,15 @@ class TestMarker:
         ids=["missing", "damaged", "no record", "another kind", "another version", "no version"],
     )
     def test_refuses_what_is_none(self, tmp_path: Path, content: str | None, message: str) -> None:
-        path = tmp_path / "shelf" / "shelf.json"
+        path = tmp_path / "my shelf" / "shelf.json"
         path.parent.mkdir()
         if content is not None:
             path.write_text(content)
         with pytest.raises(StoreError, match=message):
             read_marker(path, "tanas shelf", make="tanas shelve")
+
+    def test_sends_who_named_a_folder_of_something_else_elsewhere(self, tmp_path: Path) -> None:
+        (tmp_path / "photo.png").touch()
+        for folder in (tmp_path, tmp_path / "photo.png"):
+            with pytest.raises(StoreError, match="or make one elsewhere: tanas shelve my-shelf$"):
+                read_marker(folder / "shelf.json", "tanas shelf", make="tanas shelve")

@@ -95,7 +95,7 @@ def _distance(
     watch: Stopwatch,
     reused_s: float,
 ) -> PhaseCost:
-    """The networks' answers to the images of the pairs, once a network: features are kept."""
+    """The networks' answers to the images of the pairs, once a network: features are kept; and the maps' trainings."""
     sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
     asked = sum(have if most is None else min(most, have) for most, have in sizes)
     networks = [(one.name, macs_of(one.atom.representative)) for one in related]
@@ -104,7 +104,7 @@ def _distance(
     return PhaseCost(
         phase="distance",
         took_s=watch.seconds("distance") + reused_s,
-        macs=sum(macs * asked for _, macs in networks),
+        macs=sum(macs * asked for _, macs in networks) + sum(one.measurement.map_macs for one in related),
         images=tuple((name, asked) for name, _ in networks),
         cached_s=reused_s,
     )

@@ -89,7 +89,9 @@ def search(
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)
-    inherited = related_space(related, neighbours, standard, blind, config, advice, place)
+    inherited = related_space(
+        related, neighbours, standard, blind, config, advice, seed, place, reused=own if reuse else None
+    )
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):

@@ -17,7 +17,7 @@ from tanas.algorithm import Found
 from tanas.algorithm import search as search_task
 from tanas.checkpoints import NoCheckpoint
 from tanas.devices import choose_device, processors
-from tanas.dictionary.atom import Atom, best_first
+from tanas.dictionary.atom import Atom, atom_key, best_first
 from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -49,7 +49,7 @@ def open_memory(folder: Path | None = None) -> Dictionary:
 
     Args:
         folder: of an existing dictionary; None: `$TANAS_DICTIONARY`, else a folder in the user's data folder,
-            made on first use.
+            which the first search makes (`Dictionary.settle`).
 
     Raises:
         StoreError: the named folder is no dictionary.
@@ -57,7 +57,8 @@ def open_memory(folder: Path | None = None) -> Dictionary:
     if folder is not None:
         return Dictionary(folder)
     own = os.environ.get("TANAS_DICTIONARY")
-    return Dictionary.create(Path(own) if own else platformdirs.user_data_path("tanas") / "dictionary")
+    place = Path(own) if own else platformdirs.user_data_path("tanas") / "dictionary"
+    return Dictionary(place, may_be_new=True)
 
 
 def search(
@@ -178,27 +179,12 @@ def run_search(
     """
     _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    if not (folder / RUN_FILE).exists():
-        # what can't go well is refused before anything is written
-        others, _ = relatives(dictionary, prepared, config, known=None, reuse=reuse)
-        for _, atom in others:
-            dictionary.representative(atom)
-        check_space(prepared, config, device=choose_device(resources.device))
-        check_writable(folder)
-    request = Request(
-        task=task.name,
-        fingerprint=prepared.fingerprint,
-        dictionary=str(dictionary.folder.resolve()),
-        seed=seed,
-        reuse=reuse,
-        time_limit_s=time_limit,
-        device=choose_device(resources.device),
-        threads=resources.threads,
-        config=to_plain(config),
-    )
+    request = _request(prepared, dictionary, config, seed, resources, reuse, time_limit)
+    _check_search(prepared, folder, dictionary, config, request)
     run = Run.begin(folder, request, known=tuple(a.key for a in dictionary.atoms()), command=command)
 
     def work(place: Workplace) -> Found:
+        dictionary.settle()
         found = search_task(
             task,
             dictionary,
@@ -218,6 +204,90 @@ def run_search(
     return _worked(
         run, work, prepared, resources=resources, engine=engine, listener=listener, command=command
     )
+
+
+def check_searches(
+    tasks: Sequence[Task],
+    folders: Sequence[Path],
+    dictionary: Dictionary,
+    *,
+    config: SearchConfig,
+    seed: int,
+    resources: Resources,
+    reuse: bool,
+    time_limit: float | None,
+) -> None:
+    """Refuses what can't go well with one of several searches before the first of them begins.
+
+    The tasks arrive one after the other, and the dictionary learns each: so many more are known to the next.
+
+    Args:
+        tasks: as their sources give them, all different.
+        folders: of their runs.
+        dictionary: what is known before the first; arguments that follow are those of `run_search`.
+        config: how.
+        seed: of every draw.
+        resources: devices and threads.
+        reuse: whether a task that is known takes its best architecture without a search.
+        time_limit: seconds.
+
+    Raises:
+        TanasError: the input or a setting is wrong for one of them.
+    """
+    _check_numbers(seed, time_limit)
+    there = {atom.key for atom in dictionary.atoms()}
+    learnt: dict[str, str] = {}  # hash of the data, by the key of the atom that will be added
+    for task, folder in zip(tasks, folders, strict=True):
+        prepared = prepare(task, performance=config.performance, limit=config.limit)
+        request = _request(prepared, dictionary, config, seed, resources, reuse, time_limit)
+        coming = sum(data != prepared.fingerprint for data in learnt.values())
+        _check_search(prepared, folder, dictionary, config, request, coming=coming)
+        key = atom_key(prepared.fingerprint, config.representative, config.performance)
+        if key not in there and not reuse:  # what is reused is not learnt anew
+            learnt[key] = prepared.fingerprint
+
+
+def _request(
+    task: Task,
+    dictionary: Dictionary,
+    config: SearchConfig,
+    seed: int,
+    resources: Resources,
+    reuse: bool,
+    time_limit: float | None,
+) -> Request:
+    return Request(
+        task=task.name,
+        fingerprint=task.fingerprint,
+        dictionary=str(dictionary.folder.resolve()),
+        seed=seed,
+        reuse=reuse,
+        time_limit_s=time_limit,
+        device=choose_device(resources.device),
+        threads=resources.threads,
+        config=to_plain(config),
+    )
+
+
+def _check_search(
+    task: Task,
+    folder: Path,
+    dictionary: Dictionary,
+    config: SearchConfig,
+    request: Request,
+    *,
+    coming: int = 0,
+) -> None:
+    """Refuses a search that can't go well before anything is written."""
+    if not (folder / RUN_FILE).exists():
+        others, _ = relatives(dictionary, task, config, known=None, reuse=request.reuse, coming=coming)
+        for _, atom in others:
+            dictionary.representative(atom)
+        check_space(task, config, device=request.device)
+        check_writable(folder)
+    if not dictionary.settled:
+        check_writable(dictionary.folder)
+    Run.begun(folder, request)
 
 
 def run_growth(
@@ -415,7 +485,7 @@ def stream_memory(out: Path, base: Dictionary) -> Dictionary:
         out: folder of the runs.
         base: stays as it is.
     """
-    return Dictionary.create(out / "dictionary", base=base)
+    return Dictionary(out / "dictionary", base=base, may_be_new=True)
 
 
 def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tanas.dictionary.learn import (
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import DataError, TaskError, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, tell_repeats
 from tanas.executors import map_in_order
 from tanas.phases import check_space
 from tanas.records import digest
@@ -48,16 +48,20 @@ def starter(library: Library) -> tuple[str, ...]:
     return (*DIGITS_STARTER, *PAPER_STARTER)
 
 
-def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resources) -> None:
+def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resources, *, seed: int) -> None:
     """Refuses what can't go well before anything is made.
 
     Raises:
-        SettingError: the device is not there, or the space's limits admit no architecture for a task.
+        SettingError: the seed is below 0, the device is not there, or the space's limits admit no architecture for
+            a task.
+        TaskError: the cap on a task's images leaves some of its classes none.
         UnknownNameError: the space is unknown.
     """
+    check_range(seed, "seed", "build_dictionary", low=0)
     device = choose_device(resources.device)
     for task in tasks:
-        check_space(task, config, device=device)
+        prepared = prepare(task, performance=config.performance, limit=config.limit)
+        check_space(prepared, config, device=device)
 
 
 def build_dictionary(
@@ -91,8 +95,9 @@ def build_dictionary(
     """
     check_range(seed, "seed", "build_dictionary", low=0)
     device = choose_device(resources.device)
+    tell_repeats((task.name for task in tasks), "learnt", listener)
     keys = {}
-    for task in tasks:
+    for task in {task.name: task for task in tasks}.values():
         for note in task.notes:
             listener(Told(message=f"{task.name}: {note}"))
         prepared = prepare(task, performance=config.performance, limit=config.limit)

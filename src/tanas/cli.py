@@ -173,7 +173,7 @@ def build(
     config = _config(settings).learning(strict=strict)
     resources = _resources(common)
     opened = [library.open(name) for name in tasks or starter(library)]  # refused before anything is made
-    check_learnable(opened, config, resources)
+    check_learnable(opened, config, resources, seed=common.seed)
     check_writable(folder)
     dictionary = Dictionary.create(folder)
     with _listening(common, folder / "events.jsonl") as listener, workshop(resources) as engine:
@@ -435,7 +435,8 @@ def search(
         command_line: what was typed.
     """
     _starting(common)
-    from tanas.api import open_memory, run_search, stream_memory
+    from tanas.api import check_searches, open_memory, run_search, stream_memory
+    from tanas.events import tell_repeats
     from tanas.records import read_json
     from tanas.runs import run_folders
     from tanas.settings import seconds
@@ -456,15 +457,28 @@ def search(
         controls=controls or None,
     )
     library, resources = _library(common), _resources(common)
-    opened = list({task.name: task for task in map(library.open, tasks)}.values())
+    named = [library.open(task) for task in tasks]
+    opened = list({task.name: task for task in named}.values())
     folders = run_folders(out, [task.name for task in opened])
     memory = open_memory(dictionary)
     remembers = dictionary is None if remember is None else remember
     if len(opened) > 1 and not remembers:
         # each finds the ones before it; the named dictionary stays as it is
         memory = stream_memory(out, memory)
+    if len(opened) > 1:
+        check_searches(
+            opened,
+            folders,
+            memory,
+            config=config,
+            seed=common.seed,
+            resources=resources,
+            reuse=reuse,
+            time_limit=limit_s,
+        )
     runs = []
     with _listening(common) as listener, workshop(resources) as engine:
+        tell_repeats((task.name for task in named), "searched", listener)
         for task, folder in zip(opened, folders, strict=True):
             runs.append(
                 run_search(
@@ -509,19 +523,24 @@ def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
 
     Args:
         run: folder of a finished run, or of an export to safetensors.
-        files: pictures; other sizes are brought to the task's own.
+        files: pictures, or folders of pictures; other sizes are brought to the task's own.
         common: options of every command.
     """
     from tanas.api import load
-    from tanas.tasks.pictures import read_pictures
+    from tanas.events import Told
+    from tanas.tasks.pictures import pictures_of, read_pictures
 
     if not files:
         raise SettingError("Name at least one picture to predict.")
     classifier = load(run)
-    probabilities = classifier.probabilities(read_pictures(files, classifier.shape))  # (files, classes)
+    pictures, notes = pictures_of(files)
+    probabilities = classifier.probabilities(read_pictures(pictures, classifier.shape))  # (pictures, classes)
+    with _listening(common) as listener:
+        for note in notes:
+            listener(Told(message=note))
     best = probabilities.argmax(dim=1).tolist()
     rows, lines = [], []
-    for file, answer, row in zip(files, best, probabilities.tolist(), strict=True):
+    for file, answer, row in zip(pictures, best, probabilities.tolist(), strict=True):
         name = classifier.classes[answer]
         rows.append(
             {
@@ -574,7 +593,9 @@ def export(
     from tanas.api import load
     from tanas.export import export as export_classifier
     from tanas.records import to_plain
+    from tanas.runs import check_writable
 
+    check_writable(out.parent)  # a folder is written beside its place, too
     done = export_classifier(load(run), to=to, out=out, overwrite=overwrite)
     _print(common, to_plain(done), f"Wrote {out}. Its answers are the network's own.")
 

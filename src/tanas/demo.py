@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tanas.api import run_search
-from tanas.building import DIGITS_STARTER, build_dictionary
+from tanas.building import DIGITS_STARTER, build_dictionary, check_learnable
 from tanas.dictionary.store import Dictionary
 from tanas.errors import StoreError
 from tanas.events import Listener
+from tanas.listeners import JsonLinesListener, broadcast
 from tanas.presets import smoke
 from tanas.records import read_json
 from tanas.reports.words import shorten
@@ -47,6 +48,7 @@ def run_demo(
 
     Raises:
         StoreError: the folder can't be written, or it is something else's.
+        SettingError: the seed is below 0.
     """
     check_writable(out)
     if out.exists() and (others := sorted({path.name for path in out.iterdir()} - {DICTIONARY, RUN})):
@@ -55,19 +57,21 @@ def run_demo(
             "Name another place: --out DIR."
         )
     config = smoke()
+    task, known = library.open(TARGET), [library.open(name) for name in DIGITS_STARTER]
+    check_learnable(known, config.learning(), resources, seed=seed)
     dictionary = Dictionary.create(out / DICTIONARY)
-    task = library.open(TARGET)
     with workshop(resources) as engine:
-        build_dictionary(
-            dictionary,
-            [library.open(name) for name in DIGITS_STARTER],
-            library,
-            config.learning(),
-            seed=seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-        )
+        with JsonLinesListener(dictionary.folder / "events.jsonl") as journal:
+            build_dictionary(
+                dictionary,
+                known,
+                library,
+                config.learning(),
+                seed=seed,
+                resources=resources,
+                engine=engine,
+                listener=broadcast(listener, journal),
+            )
         run = run_search(
             task,
             out / RUN,

@@ -6,7 +6,8 @@ Every event class that belongs to one algorithm stands beside it; here are those
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -63,6 +64,21 @@ class Warned(Event):
 
 
 Listener = Callable[[Event], None]
+
+
+def tell_repeats(names: Iterable[str], done: str, listener: Listener) -> None:
+    """Says, in one line, which names were given more than once; nothing if none was.
+
+    Args:
+        names: as they were given.
+        done: what is done once with each, such as 'searched'.
+        listener: is told.
+    """
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if len(repeated) == 1:
+        listener(Told(message=f"{repeated[0]} is named more than once: it is {done} once."))
+    elif repeated:
+        listener(Told(message=f"{', '.join(repeated)} are named more than once: each is {done} once."))
 
 
 def ignore(event: Event) -> None:

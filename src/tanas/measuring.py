@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tanas.devices import choose_device, processors
@@ -31,8 +31,8 @@ from tanas.distances.matrix import DistanceMatrix
 from tanas.distances.methods import METHODS
 from tanas.distances.representative import Representative, represent
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError, StoreError
-from tanas.events import Listener, Told
+from tanas.errors import SettingError, StoreError, check_range
+from tanas.events import Listener, Told, tell_repeats
 from tanas.phases import relatives
 from tanas.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import digest
@@ -129,10 +129,10 @@ def distance_matrix(
 
     Raises:
         SettingError: the dictionary is empty, or the method can't measure these tasks.
-        StoreError: the data of an atom is no longer what it was made from.
+        StoreError: the data of an atom is no longer what it was made from, or its weights are damaged.
     """
-    targets = _targets(dictionary, tasks, library, config, seed, resources, listener)
     kept = _Kept(Loaded(dictionary), FeatureCache())
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, kept.representatives)
     return _matrix(dictionary, targets, config, seed, resources, engine, listener, kept)
 
 
@@ -162,8 +162,8 @@ def compare_methods(
         engine: measures side by side.
         listener: is told what happens.
     """
-    targets = _targets(dictionary, tasks, library, config, seed, resources, listener)
     reference, kept = config.distance.method, _Kept(Loaded(dictionary), FeatureCache())
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, kept.representatives)
     matrices: dict[str, DistanceMatrix] = {}
     refused: dict[str, str] = {}
     methods = (reference, *(name for name in METHODS if name != reference and name not in COSTLY))
@@ -219,7 +219,9 @@ def nearest_atoms(
     Raises:
         SettingError: the dictionary knows no other task, or fewer than are asked for, or the method can't
             measure these tasks.
+        StoreError: the weights of an atom are damaged.
     """
+    check_range(seed, "seed", "nearest", low=0)
     task, representative = _open(dictionary, name, library, config, listener)
     others, _ = relatives(dictionary, task, config, known=None, reuse=False)
     if not others:
@@ -227,7 +229,8 @@ def nearest_atoms(
             f"{dictionary.folder} knows no task other than {name}. "
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
-    device = choose_device(resources.device)
+    device, loaded = choose_device(resources.device), Loaded(dictionary)
+    _check_weights(loaded, (atom for _, atom in others))
     bench = Bench.of(
         dictionary,
         representative or _represented(dictionary, task, config, seed, device, listener),
@@ -237,6 +240,7 @@ def nearest_atoms(
         seed=Seed(seed).child("distance"),
         executor=engine,
         listener=listener,
+        loaded=loaded,
         workers=resources.workers or processors(),
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
@@ -280,12 +284,15 @@ def _targets(
     seed: int,
     resources: Resources,
     listener: Listener,
+    loaded: Loaded,
 ) -> tuple[_Target, ...]:
-    """The columns of a matrix.
+    """The columns of a matrix, each once; what can't be measured is refused before anything is trained.
 
     Raises:
         SettingError: the dictionary is empty.
+        StoreError: the weights of an atom are damaged.
     """
+    check_range(seed, "seed", "distance", low=0)
     atoms = dictionary.names()
     if not atoms:
         raise SettingError(
@@ -293,10 +300,12 @@ def _targets(
             f"Make some: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
         )
     device = choose_device(resources.device)
-    names = list(tasks or atoms)
+    tell_repeats(tasks, "measured", listener)
+    names = list(dict.fromkeys(tasks or atoms))
     opened = [
         _open(dictionary, name, library, config, listener) for name in names
     ]  # wrong names are refused first
+    _check_weights(loaded, atoms.values())
     return tuple(
         _Target(
             name=name,
@@ -305,6 +314,16 @@ def _targets(
         )
         for name, (task, representative) in zip(names, opened, strict=True)
     )
+
+
+def _check_weights(loaded: Loaded, atoms: Iterable[Atom]) -> None:
+    """Reads the representatives that distances are measured from.
+
+    Raises:
+        StoreError: the weights of one are missing or damaged.
+    """
+    for atom in atoms:
+        loaded.representative(atom)
 
 
 def _matrix(

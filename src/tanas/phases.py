@@ -6,7 +6,7 @@ import base64
 import io
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -61,6 +61,9 @@ from tanas.versions import versions
 
 REUSED = "distances_reused_s"
 """Where a run keeps how many seconds of distances were measured before it."""
+
+LIMIT_DRAWS = 200
+"""Architectures that are drawn to say what share the limits leave out: it is known to a few hundredths, in a second."""
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures: as many as one looks at."""
@@ -181,7 +184,13 @@ def introduce(task: Task, available: int, place: Workplace) -> None:
 
 
 def relatives(
-    dictionary: Dictionary, task: Task, config: SearchConfig, *, known: Sequence[Atom] | None, reuse: bool
+    dictionary: Dictionary,
+    task: Task,
+    config: SearchConfig,
+    *,
+    known: Sequence[Atom] | None,
+    reuse: bool,
+    coming: int = 0,
 ) -> tuple[tuple[tuple[str, Atom], ...], tuple[str, Atom] | None]:
     """The atoms that can be neighbours of a task, and the task's own.
 
@@ -191,6 +200,7 @@ def relatives(
         config: says how many neighbours are wanted.
         known: the atoms to use; None: all.
         reuse: whether the own atom is to be reused.
+        coming: how many more atoms there will be when it is the task's turn.
 
     Returns:
         (name, atom) of each; and the own one, the best first if several share its data, or None.
@@ -204,14 +214,19 @@ def relatives(
     own = sorted(
         ((n, a) for n, a in named if a.task.fingerprint == task.fingerprint), key=lambda e: e[1].best is None
     )
-    if config.neighbours is not None and config.neighbours > len(others):
+    folder = (dictionary.base or dictionary).folder  # the one that a person named
+    if config.neighbours is not None and config.neighbours > len(others) + coming:
+        if dictionary.base is None and not coming:
+            most = f"the {len(others)} atoms of {folder} that are not the task itself"
+        else:
+            most = f"{len(others) + coming} for {task.name}: the atoms of {folder}, and the tasks before it"
         raise SettingError(
-            f"The 'neighbours' of SearchConfig must be at most the {len(others)} atoms of {dictionary.folder} "
-            f"that are not the task itself. Got {config.neighbours} instead. Name fewer, or leave it out."
+            f"The 'neighbours' of SearchConfig must be at most {most}. "
+            f"Got {config.neighbours} instead. Name fewer, or leave it out."
         )
     if reuse and not (own and own[0][1].best):
         raise SettingError(
-            f"There is nothing to reuse: {dictionary.folder} holds no scored architecture of {task.name}. "
+            f"There is nothing to reuse: {folder} holds no scored architecture of {task.name}. "
             "Leave --reuse out to search."
         )
     return others, own[0] if own else None
@@ -357,9 +372,15 @@ def related_space(
     task: Task,
     config: SearchConfig,
     advice: Advice | None,
+    seed: Seed,
     place: Workplace,
+    *,
+    reused: tuple[str, Atom] | None = None,
 ) -> Inherited:
-    """The search space that the nearest tasks give, or the base space; of a control, that of its own neighbours."""
+    """The search space that the nearest tasks give, or the base space; of a control, that of its own neighbours.
+
+    With `reused`, the task's own atom, none is searched: then that is told, and nothing of the space.
+    """
     mode = config.inherit
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
@@ -379,9 +400,28 @@ def related_space(
         shape=task.shape,
         classes=len(task.classes),
     )
+    if reused is not None:
+        place.tell(Told(message=f"The best architecture of {reused[0]} is taken without a search."))
+        return inherited
+    inherited = _counted(inherited, task, seed.child("limits"))
     place.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
     place.tell(Told(message=inherited.note))
     return inherited
+
+
+def _counted(inherited: Inherited, task: Task, seed: Seed) -> Inherited:
+    """With what the limits of parameters and multiply-adds leave out of the space, also in words."""
+    space = inherited.space
+    if inherited.transferred is not None or (space.max_parameters is None and space.max_macs is None):
+        return inherited
+    over, drawn = space.over_limits(LIMIT_DRAWS, seed=seed, shape=task.shape, classes=len(task.classes))
+    limits = [f"{space.max_parameters:,} parameters"] if space.max_parameters is not None else []
+    limits += [f"{space.max_macs:,} multiply-adds"] if space.max_macs is not None else []
+    note = (
+        f"{inherited.note} The limits of {' and '.join(limits)} leave out {over} of {drawn} architectures that were "
+        "drawn from it without them."
+    )
+    return replace(inherited, note=note, over_limits=(over, drawn))
 
 
 def timed(limit_ms: float | None, place: Workplace) -> str:

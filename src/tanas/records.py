@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from collections.abc import Hashable, Iterator
@@ -42,14 +43,16 @@ def from_plain(kind: type[Record], plain: object, *, where: str) -> Record:
         where: file or place that an error names.
 
     Raises:
-        StoreError: it is not of that kind; the message names the first wrong field.
+        StoreError: it is not of that kind; the message names the first wrong field, and the cause is
+            pydantic's ValidationError.
     """
     try:
         return _adapter(cast(Hashable, kind)).validate_python(plain)  # type: ignore[no-any-return]
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise StoreError(f"{where} is not a {kind.__name__}: {field}: {first['msg']}.") from error
+        message = str(first["ctx"]["error"]) if first["type"] == "value_error" else first["msg"]
+        raise StoreError(f"{where} is not a {kind.__name__}: {field}: {message.rstrip('.')}.") from error
 
 
 def to_json(record: object, kind: Any = None) -> str:
@@ -91,14 +94,18 @@ def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
     Args:
         path: of the file.
         kind: what the folder has to be, such as 'tanas dictionary'.
-        make: the command that makes such a folder, for the error.
+        make: the command that makes such a folder, without the folder's name, for the error.
 
     Raises:
         StoreError: the folder is none of that kind, of another version, or the file is damaged.
     """
     folder, noun = path.parent, kind.removeprefix("tanas ")
     if not path.exists():
-        raise StoreError(f"{folder} is no {noun}: it holds no {path.name}. Make one: {make}")
+        if is_free(folder):
+            advice = f"Make one: {make} {shlex.quote(str(folder))}"
+        else:  # there the command would be refused
+            advice = f"Name another folder, or make one elsewhere: {make} my-{noun}"
+        raise StoreError(f"{folder} is no {noun}: it holds no {path.name}. {advice}")
     plain = read_json(path)
     if not isinstance(plain, dict) or plain.get("kind") != kind:
         raise StoreError(f"{folder} is no {noun}: its {path.name} is of another kind.")
@@ -108,6 +115,14 @@ def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
             "Use the version of tanas that wrote it, or make a new one."
         )
     return plain
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder is missing, or holds nothing but what is hidden."""
+    try:
+        return not folder.exists() or all(entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError:  # a file, or a folder that can't be read
+        return False
 
 
 def write_bytes(path: Path, content: bytes) -> None:

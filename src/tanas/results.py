@@ -74,6 +74,9 @@ class SpaceRecord:
     """Edges into a node; None: as many as there are nodes before it."""
     max_latency_ms: float | None = None
     """Most milliseconds for the answer to one image, as measured; None: no limit."""
+    over_limits: tuple[int, int] | None = None
+    """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
+    from the space without limits); None: not asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +134,8 @@ class PhaseCost:
     took_s: float
     """Wall-clock seconds."""
     macs: int
-    """Multiply-adds: of trainings forward and backward, of those that failed too; of a distance what the networks
-    took to answer, not the algebra of the maps."""
+    """Multiply-adds: of trainings forward and backward, of those that failed too; of a distance what the networks took
+    to answer, and the training of maps where they are trained, not the algebra where they are solved."""
     images: tuple[tuple[str, int], ...]
     """(network, images that it was trained on or asked about; an image counts once an epoch)."""
     cached_s: float = 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import tempfile
 import threading
@@ -93,8 +92,21 @@ class Run:
             StoreError: the folder is something else's, or can't be written.
             SettingError: it holds a run with other settings; the message names the first.
         """
-        path = folder / RUN_FILE
-        if path.exists():
+        if (begun := cls.begun(folder, request)) is not None:
+            return begun
+        record = RunRecord(kind=KIND, schema=SCHEMA, request=request, known=known, command=command)
+        write_json(folder / RUN_FILE, record)
+        return cls(folder, record)
+
+    @classmethod
+    def begun(cls, folder: Path, request: Request) -> Run | None:
+        """The run of a folder that the same request goes on with; None: a new one can be made there.
+
+        Raises:
+            StoreError: the folder is something else's.
+            SettingError: it holds a run with other settings; the message names the first.
+        """
+        if (folder / RUN_FILE).exists():
             run = cls.open(folder)
             _refuse_other(folder, run.record.request, request)
             return run
@@ -106,9 +118,7 @@ class Run:
             raise StoreError(
                 f"{folder} is not empty and holds no run. Name an empty or a new folder with --out."
             )
-        record = RunRecord(kind=KIND, schema=SCHEMA, request=request, known=known, command=command)
-        write_json(path, record)
-        return cls(folder, record)
+        return None
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -118,7 +128,7 @@ class Run:
             StoreError: it is none, of another version, or damaged.
         """
         path = folder / RUN_FILE
-        plain = read_marker(path, KIND, make=f"tanas search TASK --out {shlex.quote(str(folder))}")
+        plain = read_marker(path, KIND, make="tanas search TASK --out")
         return cls(folder, from_plain(RunRecord, plain, where=str(path)))
 
     @property

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tanas.errors import SettingError, StoreError, UnknownNameError, nearest_names
 from tanas.presets import SearchConfig, preset
 from tanas.records import from_plain, to_plain
+
+_OWN = re.compile(r"The '([\w.]+)' of \w+ (must be .*)", re.DOTALL)
+"""What a field's owner says of its value."""
+
+_SOME = "A setting"
+
+_EXPECTED = {
+    "int_": "a whole number",
+    "float_": "a number",
+    "bool_": "true or false",
+    "string_": "text in quotes",
+    "dataclass_": "a table of settings",
+    "model_": "a table of settings",
+    "tuple_": "a list",
+    "list_": "a list",
+    "too_": "a list of another length",
+    "literal_": "one of {choices}",
+}
+"""What was expected, by how the name of pydantic's refusal begins."""
 
 
 def configure(name: str, file: Path | None, options: Mapping[str, Any]) -> SearchConfig:
@@ -45,10 +67,68 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
     merged = _merged(to_plain(config), content, str(file), "")
     try:
         result = from_plain(SearchConfig, merged, where=str(file))
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{_key_of(str(error), content)} in {file}: {error}") from error
     except StoreError as error:
-        raise SettingError(str(error)) from error
+        assert isinstance(error.__cause__, ValidationError)
+        raise SettingError(_complaint(error.__cause__, merged, file)) from error
     _merged(to_plain(result), content, str(file), "")  # refuses keys that another kind of schedule has not
     return result
+
+
+def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -> str:
+    """One sentence about the first value that is refused: its key, its file, and what was expected."""
+    problems = error.errors()
+    # a schedule of one kind is refused by every other kind, too
+    other = [one for one in problems if one["type"] == "literal_error" and one["loc"][-1:] == ("kind",)]
+    first = next((one for one in problems if one not in other), problems[0])
+    kind, context, inside = first["type"], first.get("ctx", {}), content
+    path: list[str] = []
+    for part in first["loc"]:
+        if isinstance(inside, Mapping) and part in inside:
+            inside = inside[str(part)]
+        elif isinstance(inside, Sequence) and isinstance(part, int) and part < len(inside):
+            inside = inside[part]
+        elif kind != "missing":
+            continue  # the kind of a schedule, which is no key
+        path.append(str(part))
+    key = f"'{'.'.join(path)}' in {file}" if path else str(file)
+    if kind == "missing":
+        return f"{key} is missing."
+    if kind == "value_error":
+        message = str(context["error"])
+        if named := _OWN.match(message):  # the owner's class is no business of who writes a file
+            return f"'{'.'.join([*path, named[1]])}' in {file} {named[2]}"
+        return f"{key}: {message}"
+    choices = ", ".join(str(one["ctx"]["expected"]).replace("'", "") for one in other)
+    expected = next(
+        (words for start, words in _EXPECTED.items() if kind.startswith(start)), "of another kind"
+    )
+    return f"{key} must be {expected.format(choices=choices)}. Got {_shown(inside)} instead."
+
+
+def _key_of(message: str, content: Mapping[str, Any], before: str = "") -> str:
+    """The quoted key whose value a message begins with; 'a setting' if there is none."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            if (found := _key_of(message, value, f"{before}{key}.")) != _SOME:
+                return found
+        elif isinstance(value, str) and message.startswith(f"'{value}'"):
+            return f"'{before}{key}'"
+    return _SOME
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, Mapping | list | tuple):
+        return "a table" if isinstance(value, Mapping) else "a list"
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else repr(value)
+        if isinstance(value, str)
+        else str(value)
+    )
 
 
 def _merged(base: dict[str, Any], changes: Mapping[str, Any], where: str, path: str) -> dict[str, Any]:

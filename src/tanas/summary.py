@@ -93,6 +93,7 @@ def summarise(
             note=" ".join(filter(None, (inherited.note, timed(config.max_latency_ms, place)))),
             inputs=inherited.space.inputs,
             max_latency_ms=config.max_latency_ms,
+            over_limits=inherited.over_limits,
         ),
         strategy=config.strategy,
         rounds=outcome.rounds,

@@ -16,7 +16,7 @@ from tanas.measuring import Comparison, Near
 from tanas.networks.architecture import Architecture
 from tanas.records import to_plain
 from tanas.reports.rows import grown_rows
-from tanas.reports.words import transformation
+from tanas.reports.words import known_architecture, transformation
 from tanas.results import Result
 
 
@@ -251,7 +251,7 @@ def run_view(result: Result, folder: Path) -> str:
         )
         lines.append(f"nearest: {near}")
     lines += [
-        f"space: {result.space.note}",
+        known_architecture(result) or f"space: {result.space.note}",
         *([] if result.beginning is None else [f"weights: {result.beginning.note}"]),
         architecture_text(result.architecture),
         f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "

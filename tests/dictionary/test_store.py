@@ -86,6 +86,14 @@ class TestOpening:
         monkeypatch.setattr(Path, "iterdir", late)
         assert Dictionary.create(tmp_path).atoms() == ()
 
+    def test_writes_nothing_before_a_new_one_is_settled(self, tmp_path: Path) -> None:
+        new = Dictionary(tmp_path / "new", may_be_new=True)
+        assert (new.atoms(), new.names(), new.verify(), new.measured("key")) == ((), {}, (), None)
+        assert list(tmp_path.iterdir()) == []
+        new.settle()
+        add(new)
+        assert len(Dictionary(tmp_path / "new").atoms()) == 1
+
     def test_refuses_a_folder_that_is_none(self, tmp_path: Path) -> None:
         with pytest.raises(
             StoreError, match="is no dictionary: it holds no dictionary.json. Make one: tanas"
@@ -460,6 +468,18 @@ class TestDamage:
         (folder_of(dictionary) / "atom.json").write_text(json.dumps(record))
         (problem,) = Dictionary(dictionary.folder).verify()
         assert "representative.safetensors is damaged: " in problem
+
+    @pytest.mark.parametrize("content", [b"", b"{", b'{"source": "a"}', b"\xff"])
+    def test_verify_finds_a_damaged_distance_and_says_that_it_can_go(
+        self, dictionary: Dictionary, content: bytes
+    ) -> None:
+        add(dictionary)
+        dictionary.remember_distance("sound", measurement())
+        assert dictionary.verify() == ()
+        (dictionary.folder / "distances" / "torn.json").write_bytes(content)
+        (problem,) = dictionary.verify()
+        assert "distances/torn.json" in problem
+        assert problem.endswith(" Delete it, which is safe at any time: the distance is measured again.")
 
     def test_verify_finds_a_renamed_folder(self, dictionary: Dictionary) -> None:
         add(dictionary)

@@ -281,6 +281,13 @@ class TestExact:
         assert all(len(run) < patience for run in runs[:-1])
         assert densities[-1] > EXACT.least_density
 
+    def test_counts_the_multiply_adds_of_all_fits(self, alike: Pair) -> None:
+        rows, exact = len(alike.source_fit), TransformDistance(EXACT, OWN)(alike, SEED)
+        an_epoch = 3 * fit_transform(alike, replace(EXACT, epochs=1), SEED).weights * rows
+        steps = len(exact.curve) - 1  # the whole map is not fitted on
+        assert exact.map_macs == an_epoch * (EXACT.epochs + EXACT.fine_tune_epochs * steps)
+        assert TransformDistance(TRANSFORM, OWN)(alike, SEED).map_macs == an_epoch * TRANSFORM.epochs
+
     def test_ends_at_the_least_density(self, pair: Pair) -> None:
         lenient = asks(asked="dense", slack=1.0)
         config = replace(EXACT, least_density=0.2, fine_tune_epochs=1)

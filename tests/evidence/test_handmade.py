@@ -202,3 +202,12 @@ def test_settings_out_of_range_are_refused():
 def test_an_unknown_network_is_refused(task):
     with pytest.raises(UnknownNameError, match="'resnet81' is no network of the zoo"):
         train_and_test("resnet81", task, CONFIG, seed=Seed(0))
+
+
+def test_trials_on_few_images_get_more_epochs_where_the_final_training_does() -> None:
+    rates = RateConfig(images=1_000, epochs=4)
+    plain, least = TrainingConfig(batch=128), TrainingConfig(batch=128, least_steps=150)
+    assert rates.suited_to(160, plain) == rates
+    assert rates.suited_to(160, least).epochs == 13  # of two steps
+    assert rates.suited_to(12_000, least) == rates
+    assert TrainedConfig(training=least, rates=rates).suited_to(160).training.epochs == 75

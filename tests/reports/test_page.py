@@ -219,3 +219,21 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     assert "near 0.0100 a1b2 0.9125" in text
     assert "seen 0.0200 c3d4 it breaks the limits" in text
     assert "none, from scratch – e5f6 0.8750" in text
+
+
+@pytest.mark.parametrize("name", ["moon", "alone"])
+def test_of_a_known_architecture_nothing_is_said_of_a_space(name, request):
+    result = replace(request.getfixturevalue(name), stopped="reused", rounds=())
+    text = Reader(page.render(result)).text
+    assert "its best architecture was taken without a search (--reuse), and trained anew." in text
+    assert "What was reused" in text
+    assert result.space.note not in text
+    for said in (
+        "base space",
+        "before limits",
+        "Where was searched",
+        "What was inherited",
+        "makes a starter",
+    ):
+        assert said not in text
+    assert "inherited" not in [row.strip() for row in Reader(page.render(result)).texts]

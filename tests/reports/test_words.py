@@ -139,6 +139,12 @@ class TestInheritance:
         assert said.startswith("Of 10 known tasks, the search inherited from the nearest 3: ")
         assert all(neighbour.atom in said for neighbour in moon.neighbours)
 
+    def test_says_when_nothing_was_searched(self, moon):
+        said = inheritance(replace(moon, stopped="reused"))
+        assert said == (
+            "The task was known: its best architecture was taken without a search (--reuse), and trained anew."
+        )
+
     def test_says_when_none_was_inherited_from(self, moon):
         said = inheritance(replace(moon, neighbours=()))
         assert said == "The distances to 10 known tasks were measured; none was inherited from."

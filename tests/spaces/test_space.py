@@ -129,6 +129,17 @@ def test_limits_are_those_of_the_counted_cost() -> None:
     assert not SMALL.limited(max_macs=cost.macs - 1).allows(architecture, SHAPE, CLASSES)
 
 
+def test_what_limits_leave_out_is_counted_among_what_there_is_without_them() -> None:
+    sizes = sorted(cost_of(one, SHAPE, CLASSES).parameters for one in everything(SMALL))
+    limit = sizes[len(sizes) // 2]
+    over, drawn = SMALL.limited(max_parameters=limit).over_limits(10_000, seed=Seed(0), **TASK)
+    assert drawn == SMALL.size
+    assert over == sum(size > limit for size in sizes) > 0
+    fewer = SMALL.limited(max_parameters=limit).over_limits(5, seed=Seed(0), **TASK)
+    assert fewer[1] == 5
+    assert SMALL.over_limits(10_000, seed=Seed(0), **TASK) == (0, SMALL.size)
+
+
 def test_a_limit_left_out_stays() -> None:
     limited = SMALL.limited(max_parameters=500).limited(max_macs=9000)
     assert (limited.max_parameters, limited.max_macs) == (500, 9000)

@@ -16,7 +16,7 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.operations import _REGISTRY, ZERO
 from tanas.networks.skeleton import Skeleton
-from tanas.spaces.prior import pairs_of
+from tanas.spaces.prior import Evidence, learn_prior, pairs_of
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline
 from tanas.strategies.darts import Darts, DartsConfig, Strengths, learning_macs, strongest_cells
@@ -157,6 +157,17 @@ class TestLearning:
         swapped = replace(TASK.validation, labels=1 - TASK.validation.labels)
         other, _, _ = DARTS.learn(replace(run_of(), task=replace(TASK, validation=swapped)), 2)
         assert not torch.equal(other, moved)
+
+    def test_alpha_starts_from_the_prior_of_the_space(self) -> None:
+        cell = Cell(3, ((0, 1, "sep_conv_3x3"), (1, 2, "sep_conv_3x3")))
+        held = Evidence(architecture=Architecture(skeleton=SMALL, cell=cell), weight=5.0)
+        prior = learn_prior([held], nodes=SPACE.nodes, operations=SPACE.operations, skeletons=SPACE.skeletons)
+        alpha, _, _ = DARTS.learn(run_of(space=replace(SPACE, prior=prior)), 0)
+        shares = alpha.softmax(dim=1)
+        for row, pair in zip(shares, pairs_of(SPACE.nodes), strict=True):
+            wanted = [prior.probability(pair, name) for name in SPACE.operations]
+            assert row.tolist() == pytest.approx(wanted, abs=0.01)
+        assert shares.max() > 0.5, "else the prior says nothing"
 
     def test_alpha_falls_for_an_operation_that_destroys_its_input(
         self, monkeypatch: pytest.MonkeyPatch

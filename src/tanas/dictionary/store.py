@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,12 +56,14 @@ class Dictionary:
     the state of atoms that are being made; the last two can be deleted at any time.
     """
 
-    def __init__(self, folder: Path, *, base: Dictionary | None = None) -> None:
-        """Opens an existing dictionary.
+    def __init__(self, folder: Path, *, base: Dictionary | None = None, may_be_new: bool = False) -> None:
+        """Opens a dictionary.
 
         Args:
             folder: that `create` made.
             base: another dictionary whose atoms are seen too; what is added goes to this one.
+            may_be_new: whether a folder that is missing or empty is a dictionary without atoms. Nothing is
+                written before `settle`.
 
         Raises:
             StoreError: the folder is no dictionary, or of another version.
@@ -70,8 +71,9 @@ class Dictionary:
         self.folder = folder
         self.base = base
         self._known: dict[str, tuple[int, Atom]] = {}
-        make = f"tanas dictionary build {shlex.quote(str(folder))}"
-        read_marker(folder / "dictionary.json", KIND, make=make)
+        self._marker = folder / "dictionary.json"
+        if not (may_be_new and self._can_be_made()):
+            read_marker(self._marker, KIND, make="tanas dictionary build")
 
     @classmethod
     def create(cls, folder: Path, *, base: Dictionary | None = None) -> Dictionary:
@@ -80,21 +82,23 @@ class Dictionary:
         Raises:
             StoreError: the folder holds something else, or can't be written.
         """
-        if not (folder / "dictionary.json").exists():
-            try:
-                foreign = folder.exists() and any(
-                    not entry.name.startswith(".") for entry in folder.iterdir()
-                )
-            except OSError as error:
-                raise StoreError(
-                    f"{folder} can't be a dictionary: {error.strerror}. Name a folder."
-                ) from error
-            if foreign and not (folder / "dictionary.json").exists():  # another process may have just made it
-                raise StoreError(
-                    f"{folder} is not empty and no dictionary. Name an empty or a new folder for a dictionary."
-                )
-            write_json(folder / "dictionary.json", DictionaryRecord(kind=KIND, schema=SCHEMA))
-        return cls(folder, base=base)
+        dictionary = cls(folder, base=base, may_be_new=True)
+        dictionary.settle()
+        return dictionary
+
+    @property
+    def settled(self) -> bool:
+        """Whether its folder says that it is a dictionary."""
+        return self._marker.exists()
+
+    def settle(self) -> None:
+        """Makes the folder of a new dictionary.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        if not self.settled:
+            write_json(self._marker, DictionaryRecord(kind=KIND, schema=SCHEMA))
 
     def atoms(self) -> tuple[Atom, ...]:
         """All atoms, by name and key.
@@ -227,6 +231,13 @@ class Dictionary:
                     )
             except (StoreError, RuntimeError) as error:
                 problems.append(str(error))
+        for path in sorted(self._measurements.glob("[!.]*")):
+            try:
+                read_record(Measurement, path)
+            except StoreError as error:
+                problems.append(
+                    f"{error} Delete it, which is safe at any time: the distance is measured again."
+                )
         return tuple(problems)
 
     def unfinished(self, key: str) -> FolderCheckpoint:
@@ -268,7 +279,7 @@ class Dictionary:
 
     def measured(self, key: str) -> Measurement | None:
         """A distance that was measured before under the same key; None if none was, or if it can't be read."""
-        path = self.folder / "distances" / f"{key}.json"
+        path = self._measurements / f"{key}.json"
         try:
             return read_record(Measurement, path)
         except StoreError:  # it is measured again
@@ -276,7 +287,33 @@ class Dictionary:
 
     def remember_distance(self, key: str, measurement: Measurement) -> None:
         """Keeps a measured distance."""
-        write_json(self.folder / "distances" / f"{key}.json", measurement)
+        write_json(self._measurements / f"{key}.json", measurement)
+
+    @property
+    def _measurements(self) -> Path:
+        return self.folder / "distances"
+
+    def _can_be_made(self) -> bool:
+        """Whether the folder is missing or empty; False: there is a dictionary.
+
+        Raises:
+            StoreError: it holds something else.
+        """
+        if self.settled:
+            return False
+        try:
+            foreign = self.folder.exists() and any(
+                not entry.name.startswith(".") for entry in self.folder.iterdir()
+            )
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} can't be a dictionary: {error.strerror}. Name a folder."
+            ) from error
+        if foreign and not self.settled:  # another process may have just made it
+            raise StoreError(
+                f"{self.folder} is not empty and no dictionary. Name an empty or a new folder for a dictionary."
+            )
+        return not foreign
 
     def _folders(self) -> tuple[Path, ...]:
         atoms = self.folder / "atoms"

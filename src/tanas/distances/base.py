@@ -97,6 +97,8 @@ class Measurement:
     of one target, so that two sources can be compared draw by draw."""
     at_least: bool = False
     """The measurement was ended early, behind a bound: d is no less than `value`, or the shortfall no less."""
+    map_macs: int = 0
+    """Multiply-adds of training maps, forward and backward; 0 where maps are solved, or there are none."""
     took_s: float = 0.0
     """Wall-clock seconds."""
 

@@ -139,22 +139,26 @@ class TransformDistance:
         maps = 1 if self.intervals is None else self.intervals.maps
         gate = Gate(self.gate, pair)
         own = gate.own_scores()
-        traces, ended = [], False
+        traces, ended, macs = [], False, 0
         for at in range(maps):
             seed_of_map = seed.child("map", at) if at else seed
-            trace, ended = self._trace(gate, own, seed_of_map, None if maps > 1 else beyond)
+            trace, ended, spent = self._trace(gate, own, seed_of_map, None if maps > 1 else beyond)
             traces.append(trace)
-        measured = judged(gate, own, traces, self.intervals)
+            macs += spent
+        measured = replace(judged(gate, own, traces, self.intervals), map_macs=macs)
         if ended:
             failing = max(d for d, performance in measured.curve if performance < (measured.gate or 0.0))
             return replace(measured, value=failing, surplus=0.0, at_least=True)
         return measured
 
-    def _trace(self, gate: Gate, own: Tensor, seed: Seed, beyond: float | None) -> tuple[Trace, bool]:
-        """Fits N_t and prunes it; also says whether it ended early."""
+    def _trace(self, gate: Gate, own: Tensor, seed: Seed, beyond: float | None) -> tuple[Trace, bool, int]:
+        """Fits N_t and prunes it; also says whether it ended early, and how many multiply-adds the fits took."""
         config = self.config
         widths = tuple(max(width // self.divisor, 1) for width in config.widths)
         network = fit_transform(gate.pair, replace(config, widths=widths), seed)
+        # forward, and backward for the inputs and the weights; masks make no product cheaper
+        an_epoch = 3 * network.weights * len(gate.pair.source_fit)
+        macs = an_epoch * config.epochs
         tried = {1.0: self._scores(gate, network, None)}
         asked = gate.asked(own, tried[1.0])
 
@@ -163,8 +167,10 @@ class TransformDistance:
             return gate.score(tried[density]) >= asked
 
         def passes_tuned(density: float) -> bool:
+            nonlocal macs
             masks = masks_at(network, density)
             fine_tune(network, gate.pair, config, masks, seed.child("fine-tune", f"{density:.6g}"))
+            macs += an_epoch * (config.fine_tune_epochs if config.exact else config.refine_epochs)
             return passes(density)
 
         ended = False
@@ -191,7 +197,8 @@ class TransformDistance:
                     patience=patience,
                 )
         densities = tuple(sorted(tried, reverse=True))
-        return Trace(densities=densities, scores=tuple(tried[density] for density in densities)), ended
+        trace = Trace(densities=densities, scores=tuple(tried[density] for density in densities))
+        return trace, ended, macs
 
     @torch.no_grad()
     def _scores(self, gate: Gate, network: TransformNetwork, masks: Sequence[Tensor] | None) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -52,10 +51,12 @@ class RateConfig:
         check_range(self.images, "images", "RateConfig", low=2)
         check_range(self.epochs, "epochs", "RateConfig", low=1)
 
-    def suited_to(self, images: int, batch: int) -> RateConfig:
-        """The same for a task of so many training images: trials on few images get more epochs."""
-        steps = math.ceil(min(images, self.images) / batch)
-        return replace(self, epochs=max(self.epochs, math.ceil(LEAST_TRIAL_STEPS / steps)))
+    def suited_to(self, images: int, training: TrainingConfig) -> RateConfig:
+        """The same for a task of so many training images: trials on few get more epochs, if the final training does."""
+        trial = replace(
+            training, epochs=self.epochs, least_steps=min(LEAST_TRIAL_STEPS, training.least_steps)
+        )
+        return replace(self, epochs=trial.suited_to(min(images, self.images)).epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class TrainedConfig:
         return replace(
             self,
             training=self.training.suited_to(images),
-            rates=self.rates.suited_to(images, self.training.batch),
+            rates=self.rates.suited_to(images, self.training),
         )
 
 

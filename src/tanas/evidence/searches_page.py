@@ -32,6 +32,11 @@ from tanas.views import table
 from tanas.workshop import Resources
 
 RECORD_FILE = "search.json"
+PICTURE = "search"
+"""Name of the picture, without its suffix."""
+LEAST_PAIRS = 6
+"""Of so few pairs an exact sign-flip test can just find something at `CHANCE` (2 of 64 ways); below it the
+picture has no interval, as a bootstrap of so few is too narrow."""
 CHANCE = 0.05
 """Below this probability of so large a difference by chance, a difference counts as found."""
 
@@ -175,8 +180,13 @@ def compared(
     return paired([own[key] for key in both], [other[key] for key in both]) if both else None
 
 
-def searches_page(record: SearchesRecord) -> str:
-    """The page's text, Markdown."""
+def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
+    """The page's text, Markdown.
+
+    Args:
+        record: of the searches.
+        folder: of the picture, from the page, ending in a slash; None: there is no picture.
+    """
     if not record.rows:
         return "No search has been made yet.\n"
     config = at_scale(record.scale)
@@ -194,6 +204,12 @@ def searches_page(record: SearchesRecord) -> str:
         parts.append(f"**{target}**\n\n{_target_table(record, target)}")
     if len(record.targets) > 1:
         parts.append(f"**All targets together**\n\n{_pooled(record)}")
+    if folder is not None:
+        parts.append(
+            f"Test error of each arm minus task-aware FUSE's, over all targets: a pale dot is a target and seed, the "
+            f"large one their mean, the line its 95 % interval, drawn from {LEAST_PAIRS} pairs on.\n\n"
+            f"![Difference from task-aware FUSE by arm]({folder}{PICTURE}.svg)"
+        )
     parts.append("\n".join(f"- {line}" for line in answers(record)))
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
     parts.append(f"Made by `{record.command}` on {record.hardware['processor']}; {made}.")

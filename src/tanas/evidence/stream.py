@@ -32,6 +32,8 @@ from tanas.workshop import Resources
 
 KIND = "stream"
 RECORD_FILE = "stream.json"
+PICTURE = "stream"
+"""Name of the picture, without its suffix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,8 +334,13 @@ def cheaper_from(found: Sequence[Place]) -> int | None:
     return None
 
 
-def stream_page(record: StreamRecord) -> str:
-    """The page's text, Markdown."""
+def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
+    """The page's text, Markdown.
+
+    Args:
+        record: of the stream.
+        folder: of the picture, from the page, ending in a slash; None: there is no picture.
+    """
     if not record.arrivals:
         return "No search has been made yet.\n"
     parts = [
@@ -342,6 +349,11 @@ def stream_page(record: StreamRecord) -> str:
         "and measuring distances among it), as a share of what the same task and seed cost with nothing known; "
         "'error' the difference of the test errors in points (positive: the memory's is higher)."
     ]
+    if folder is not None:
+        parts.append(
+            "The costs of all orders together by the number of tasks known; pale: of single orders.\n\n"
+            f"![Cost of a search against the number of tasks known]({folder}{PICTURE}.svg)"
+        )
     for arm in ARMS:
         if arm == EMPTY or not (found := places(record, arm)):
             continue

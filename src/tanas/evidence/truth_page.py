@@ -22,6 +22,7 @@ from tanas.evidence.truth_analysis import (
     TruthAnalysis,
     contrast,
 )
+from tanas.evidence.truth_charts import REGRETS_PICTURE, SIZES_PICTURE
 from tanas.records import read_record
 
 MINUS = "\N{MINUS SIGN}"
@@ -52,18 +53,26 @@ def read_analysis(record: Path) -> tuple[TruthRecord, TruthAnalysis] | None:
     return read_record(TruthRecord, record), analysis
 
 
-def truth_page(record: TruthRecord, analysis: TruthAnalysis) -> str:
-    """The part of the page that shows the table."""
+def truth_page(record: TruthRecord, analysis: TruthAnalysis, *, folder: str | None = None) -> str:
+    """The part of the page that shows the table.
+
+    Args:
+        record: of the table.
+        analysis: of the same table.
+        folder: of the pictures, from the page, ending in a slash; None: there are no pictures.
+    """
     sections = (
         _head(record, analysis),
         _choices(record, analysis),
+        _sizes_picture(analysis, folder),
         _carries(record, analysis),
         _nearness(record, analysis),
         _memory(record, analysis),
+        _regrets_picture(folder),
         _rivals(analysis),
         _alpha(record, analysis),
     )
-    return "\n".join(line for section in sections for line in (*section, ""))
+    return "\n".join(line for section in sections if section for line in (*section, ""))
 
 
 def _head(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
@@ -160,6 +169,20 @@ def _choices(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
         "",
         "*Best*: chosen by one seed, measured by the other, so that luck is not counted. *sd between architectures* "
         "is without what the seeds alone bring.",
+    ]
+
+
+def _sizes_picture(analysis: TruthAnalysis, folder: str | None) -> list[str]:
+    if folder is None:
+        return []
+    bins = min(analysis.config.bins, analysis.architectures // 2)
+    return [
+        "Each architecture's error against its size (geometric mean over the targets, whose heads differ): a dot is "
+        "the mean over the seeds, the thin line through it spans them. Orange joins the medians of "
+        f"{bins} bins of like size; what lies around it is not explained by size. Above each panel the two sd of the "
+        "table, in points.",
+        "",
+        f"![Balanced test error against parameters, by target]({folder}{SIZES_PICTURE}.svg)",
     ]
 
 
@@ -307,6 +330,18 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
         "it.",
         "",
         *_regret_table(record, found, ways),
+    ]
+
+
+def _regrets_picture(folder: str | None) -> list[str]:
+    if folder is None:
+        return []
+    return [
+        "Mean regret over the targets (large dots and numbers) with its 95 % bootstrap interval over them; a pale dot "
+        "is a target. Blue learns from the nearest tasks, grey from drawn ones, orange from the farthest. Intervals of "
+        "two ways may overlap though one is better on nearly every target: the differences above tell that.",
+        "",
+        f"![Regret by way of choosing]({folder}{REGRETS_PICTURE}.svg)",
     ]
 
 

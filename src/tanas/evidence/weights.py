@@ -103,9 +103,7 @@ def donor(task: Task, config: WeightsConfig) -> KeptNetwork:
     return kept(network, config.architecture, task.shape, task.classes, small.train, made_by="score")
 
 
-def jobs(
-    config: WeightsConfig, target: str, known: Iterable[str], *, nearest: str
-) -> list[tuple[str, float, int]]:
+def jobs(config: WeightsConfig, known: Iterable[str], *, nearest: str) -> list[tuple[str, float, int]]:
     """(source, share, seed) of the trainings of a target.
 
     The whole weights of the nearest are tried too, beside the share of them that is the default.
@@ -235,8 +233,19 @@ def _by_target(record: WeightsRecord, share: float) -> dict[str, list[Gain]]:
     return by
 
 
+def whole_targets(record: WeightsRecord) -> WeightsRecord:
+    """The same with the rows of those targets only whose trainings are all there."""
+    wanted = len(record.seeds) * (len(record.known) + 2)  # from scratch, and the nearest's whole weights
+    rows = tuple(r for r in record.rows if sum(one.target == r.target for one in record.rows) == wanted)
+    return replace(record, rows=rows, n=len(rows))
+
+
 def weights_page(record: WeightsRecord) -> str:
     """The page's text, Markdown."""
+    left = record.n - (record := whole_targets(record)).n
+    missing = [label for label in record.targets if label not in {row.target for row in record.rows}]
+    if not record.rows:
+        return "No target is finished yet.\n"
     share = float(record.settings["search"]["warm_share"])
     by = _by_target(record, share)
     whole = {one.target: one for one in gains(record) if one.share == 1.0}
@@ -265,12 +274,20 @@ def weights_page(record: WeightsRecord) -> str:
         "nearest, whole weights",
     ]
     parts = [
+        *(
+            [f"**Not finished**: {', '.join(missing)} (of which {left} trainings are there and not shown)."]
+            if missing
+            else []
+        ),
         f"One architecture ({record.parameters:,} parameters) on {len(by)} targets, {record.n} trainings, seeds "
         f"{', '.join(map(str, record.seeds))}. Columns: what {share:.0%} of a known task's weights take off the test "
         "error, in points (with the known task); the mean over all known tasks; Spearman's correlation of nearness and "
         f"gain over the {len(record.known)} known tasks; and what the whole weights of the nearest take off.",
         _markdown(head, lines),
         _sentences(record, share, by),
+        f"Made by `{record.command}` on {record.hardware['processor']}; "
+        + ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+        + ".",
     ]
     return "\n\n".join(parts) + "\n"
 

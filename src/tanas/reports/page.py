@@ -60,6 +60,7 @@ def render(result: Result) -> str:
         verdict=words.verdict(result),
         caveat=words.caveat(result),
         inheritance=words.inheritance(result),
+        reused=bool(words.known_architecture(result)),
         grown=words.transformation(result),
         grown_rows=rows.grown_rows(result),
         choice=words.choice(result),

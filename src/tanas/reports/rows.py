@@ -231,12 +231,13 @@ def grown_rows(result: Result) -> tuple[GrownRow, ...]:
 
 
 def distance_rows(result: Result) -> tuple[DistanceRow, ...]:
-    """All atoms whose distance was measured, nearest first."""
+    """All atoms whose distance was measured, nearest first; from none is inherited where the task was known."""
 
     def identity(neighbour: Neighbour) -> tuple[str, str]:
         return neighbour.atom, neighbour.fingerprint
 
-    inherited = {identity(neighbour) for neighbour in result.neighbours}
+    taken = () if result.stopped == "reused" else result.neighbours
+    inherited = {identity(neighbour) for neighbour in taken}
     return tuple(
         DistanceRow(
             atom=atom.atom,

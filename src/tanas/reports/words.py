@@ -60,8 +60,17 @@ def caveat(result: Result) -> str:
     )
 
 
+def known_architecture(result: Result) -> str:
+    """That nothing was searched, in one sentence, where the task was known and reused; empty after a search."""
+    if result.stopped != "reused":
+        return ""
+    return "The task was known: its best architecture was taken without a search (--reuse), and trained anew."
+
+
 def inheritance(result: Result) -> str:
     """What was known and what of it was taken, in one sentence."""
+    if reused := known_architecture(result):
+        return reused
     known, taken = len(result.distances), len(result.neighbours)
     if not known:
         return "Nothing was known: the dictionary held no other task, so the standard space was searched."

@@ -69,6 +69,9 @@ class Inherited:
     mode: str
     note: str
     """A sentence for the report."""
+    over_limits: tuple[int, int] | None = None
+    """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
+    from the space without limits); None: it has none, or nothing is drawn from it."""
     transferred: Architecture | None = None
     """What is taken without a search; None: the space is searched."""
 

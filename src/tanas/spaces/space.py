@@ -193,6 +193,22 @@ class SearchSpace:
             found |= dict.fromkeys(islice(allowed, count - len(found)))
         return tuple(found)
 
+    def over_limits(self, drawn: int, *, seed: Seed, shape: Shape, classes: int) -> tuple[int, int]:
+        """How many of its architectures the limits of parameters and multiply-adds leave out, by a sample.
+
+        Args:
+            drawn: architectures to draw, as candidates are but without limits.
+            seed: of the draws.
+            shape: (channels, height, width) of the task's images.
+            classes: number of logits.
+
+        Returns:
+            (those that break a limit, all that were drawn); fewer were drawn if the space holds no more.
+        """
+        free = replace(self, max_parameters=None, max_macs=None, max_latency_ms=None)
+        sample = free.sample(drawn, seed=seed, shape=shape, classes=classes)
+        return sum(not self._affords(one, shape, classes) for one in sample), len(sample)
+
     def check_limits(self, shape: Shape, classes: int) -> None:
         """Refuses limits that admit nothing.
 

@@ -145,7 +145,7 @@ class Darts(ByAsking):
         start = torch.randn(
             len(pairs_of(run.asked.space.nodes)), len(names), generator=run.seed.child("alpha").torch()
         )
-        alpha = (ALPHA_START * start).to(device).requires_grad_(True)  # (edges, operations)
+        alpha = (_prior_alpha(run.asked.space) + ALPHA_START * start).to(device).requires_grad_(True)
         adam = torch.optim.Adam(
             [alpha], lr=self.config.alpha_rate, betas=ALPHA_BETAS, weight_decay=ALPHA_DECAY
         )
@@ -174,6 +174,15 @@ class Darts(ByAsking):
         with side_by_side(1):  # one thread of torch: the sums are the same however many workers there are
             each_batch(run, training, epochs, step)
         return alpha.detach().cpu(), w_images, alpha_images
+
+
+def _prior_alpha(space: SearchSpace) -> Tensor:
+    """Where alpha starts, (edges, operations): all alike, or so that softmax(alpha) is the prior of the space."""
+    pairs = pairs_of(space.nodes)
+    if space.prior is None:
+        return torch.zeros(len(pairs), len(space.operations))
+    shares = [[space.prior.probability(pair, name) for name in space.operations] for pair in pairs]
+    return torch.tensor(shares).log()
 
 
 def learning_macs(run: Run, w_images: int, alpha_images: int) -> int:

@@ -49,6 +49,42 @@ def read_pictures(paths: Sequence[Path | str], shape: tuple[int, int, int]) -> T
     return torch.from_numpy(np.stack(read)) if read else torch.empty((0, *shape), dtype=torch.uint8)
 
 
+def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Picture files that were named, alone or by their folder.
+
+    Args:
+        paths: files, which are taken as they are, and folders, whose pictures are taken by name; what is hidden, and
+            what lies in folders within, is not.
+
+    Returns:
+        the files; and a note for each folder in which something is no picture, by the ending of its name.
+
+    Raises:
+        DataError: a folder holds no picture, or can't be read.
+    """
+    files: list[Path] = []
+    notes = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+        except OSError as error:
+            raise DataError(f"The folder {str(path)!r} can't be read: {error.strerror}.") from error
+        found = [entry for entry in inside if entry.suffix.lower() in SUFFIXES and not entry.is_dir()]
+        if not found:
+            within = next((entry for entry in inside if entry.is_dir()), None)
+            hint = f"Name its folders instead, such as {str(within)!r}." if within else "Name one that does."
+            raise DataError(f"The folder {str(path)!r} holds no picture. {hint}")
+        files += found
+        if left := [entry.name for entry in inside if entry not in found]:
+            named = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+            why = "it is no picture" if len(left) == 1 else "they are no pictures"
+            notes.append(f"Left out of {path}, since {why}: {named}.")
+    return files, notes
+
+
 def load_picture(path: Path) -> Image.Image:
     """Opens and wholly decodes a picture.
 
