@@ -443,7 +443,7 @@ class TestDistances:
         atom = known.find(self.upright)
         representative = known.representative(atom)
         representative.network.dense.weight.fill_(float("nan"))
-        known.add(atom, representative)
+        known.add(atom, representative, known.kept(atom))
         for command in (("distance", "known"), ("nearest", "known", self.across)):
             answer = tanas(*command, *self.tiny, "--method", "probe")
             assert answer.status == 1

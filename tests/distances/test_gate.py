@@ -310,9 +310,7 @@ class TestJudged:
             met = crossing(trace.densities, performances, against - 0.2)
             order = met.value + met.shortfall - met.surplus
             assert measured.draws[at] == pytest.approx(order, abs=2e-6), at
-        assert measured.interval == pytest.approx(
-            intervals.ends([min(max(draw, 0), 1) for draw in measured.draws])
-        )
+        assert measured.interval == pytest.approx(intervals.around(measured.value, measured.draws))
 
     def test_draws_the_same_rows_for_each_source_of_a_target(self, ten: Pair) -> None:
         gate, intervals = Gate(asks(slack=0.2), ten), IntervalConfig(draws=60, maps=1)

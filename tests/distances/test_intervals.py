@@ -59,6 +59,13 @@ class TestConfig:
         assert ends == pytest.approx((0.05, 0.95))
         assert IntervalConfig(level=0.5).ends([0.0, 1.0, 2.0, 3.0, 4.0]) == (1.0, 3.0)
 
+    def test_of_a_distance_hold_the_distance_and_stay_within_0_and_1(self) -> None:
+        half = IntervalConfig(level=0.5)
+        assert half.around(0.5, [0.0, 0.25, 0.5, 0.75, 1.0]) == (0.25, 0.75)
+        assert half.around(0.0039, [0.0, 0.0, 0.0, 0.0, 0.0]) == (0.0, 0.0039)
+        assert half.around(0.0, [0.25] * 5) == (0.0, 0.25)
+        assert half.around(1.0, [1.5] * 5) == (1.0, 1.0)
+
     @pytest.mark.parametrize(
         ("wrong", "message"),
         [

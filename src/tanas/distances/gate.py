@@ -191,7 +191,7 @@ def judged(gate: Gate, own: Tensor, traces: Sequence[Trace], intervals: Interval
         own=gate.score(own),
         dense=performances[0],
         curve=tuple(zip(first.densities, performances, strict=True)),
-        interval=None if intervals is None else intervals.ends([min(max(draw, 0.0), 1.0) for draw in draws]),
+        interval=None if intervals is None else intervals.around(met.value, draws),
         draws=draws,
     )
 

@@ -35,6 +35,19 @@ class IntervalConfig:
         low, high = np.quantile(np.asarray(values), [tail, 1 - tail])
         return float(low), float(high)
 
+    def around(self, value: float, draws: Sequence[float]) -> tuple[float, float]:
+        """The interval of a distance in [0, 1], widened where the distance itself lies outside its draws.
+
+        A draw repeats some rows and lacks others, so that a d next to 0 can lie above nearly all of its draws; an
+        interval beside its own value would read as an error.
+
+        Args:
+            value: d, from all rows.
+            draws: `Measurement.order` under draws of rows.
+        """
+        low, high = self.ends([min(max(draw, 0.0), 1.0) for draw in draws])
+        return min(low, value), max(high, value)
+
 
 def row_counts(rows: int, draws: int) -> npt.NDArray[np.int64]:
     """How often each row is in each draw with replacement, (draws, rows).

@@ -35,14 +35,14 @@ def placed(
         intervals: says where the interval's ends lie among the draws; None: there is none.
         dense: what A's features reach, l in [0, 1], if the method has an l.
     """
-    ends = None
+    value, ends = min(max(order, 0.0), 1.0), None
     if intervals is not None and draws:
-        ends = intervals.ends([min(max(draw, 0.0), 1.0) for draw in draws])
+        ends = intervals.around(value, draws)
     return Measurement(
         source=pair.source,
         target=pair.target,
         same=False,
-        value=min(max(order, 0.0), 1.0),
+        value=value,
         shortfall=max(order - 1.0, 0.0),
         surplus=max(-order, 0.0),
         dense=dense,
