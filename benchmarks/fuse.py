@@ -135,7 +135,7 @@ class Variant:
 
 def equal(epochs: int = 2, own_loss: float = 0.0) -> EqualWeights:
     """Equal weights while w descends, alpha solved once at the end."""
-    return EqualWeights(training=TrainingConfig(epochs=epochs), own_loss=own_loss)
+    return EqualWeights(training=replace(EqualWeights().training, epochs=epochs), own_loss=own_loss)
 
 
 def alternating(floor: float = 0.0, alpha: str = "solved") -> Alternating:

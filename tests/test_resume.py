@@ -56,9 +56,12 @@ def test_a_search_that_is_killed_in_every_phase_ends_as_an_undisturbed_one(
 
 
 def test_a_search_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed_one(
-    undisturbed: Path, desk: Path
+    shelf: Path, desk: Path
 ) -> None:
-    command = [*SEARCH, "--out", "run", "--remember"]
+    # it tries the weights of others and learns what it added: all that a search can do
+    command = [*SEARCH, "--out", "run", "--remember", "--warm-weights"]
+    undisturbed = Path(shutil.copytree(shelf, desk.with_name("undisturbed")))
+    assert session(command, undisturbed, light=True).status == 0
     for number in range(1, 100):
         ended = session(command, desk, killed_at=Moment(file=number), light=True)
         if ended.status == 0:
