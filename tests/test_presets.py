@@ -8,7 +8,7 @@ import pytest
 from tanas.distances.methods import METHODS
 from tanas.distances.transform import paper_gate, paper_transform
 from tanas.errors import SettingError, UnknownNameError
-from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, laptop, paper, preset
+from tanas.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, laptop, paper, preset, smoke
 from tanas.records import from_plain, to_json, to_plain
 from tanas.spaces.named import SPACES
 from tanas.strategies.schedules import Alternating
@@ -104,6 +104,10 @@ class TestSuited:
         assert small.shared.training.epochs == 67
         assert small.darts.training.epochs == 17
         assert small.suited_to(160) == small
+
+    def test_the_smallest_preset_does_so_too_and_leaves_the_demonstration_as_it_is(self) -> None:
+        assert smoke().suited_to(1_151) == smoke()
+        assert smoke().suited_to(64).training.epochs == 300
 
     def test_a_base_task_is_learnt_by_the_same_scores(self) -> None:
         assert laptop().learning().suited_to(160).scoring == laptop().suited_to(160).scoring

@@ -152,7 +152,7 @@ def laptop() -> SearchConfig:
 
 def smoke() -> SearchConfig:
     """Small images in a minute, everything in its smallest form: for trying tanas out and for its tests."""
-    quick = EqualWeights(training=TrainingConfig(epochs=2, batch=64))
+    quick = EqualWeights(training=TrainingConfig(epochs=2, batch=64, least_steps=25))
     return SearchConfig(
         limit=2_000,
         representative=RepresentativeConfig(architecture="small", features=256),
@@ -167,8 +167,8 @@ def smoke() -> SearchConfig:
             training=TrainingConfig(epochs=10, batch=64),
         ),
         darts=DartsConfig(images=800, training=TrainingConfig(epochs=1, batch=64)),
-        scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64)),
-        training=TrainingConfig(epochs=20, batch=64),
+        scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64, least_steps=50)),
+        training=TrainingConfig(epochs=20, batch=64, least_steps=300),
         learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),
     )
 
