@@ -14,7 +14,7 @@ from tests.conftest import Answer
 from tests.dictionary.small_atoms import SEED
 from tests.dictionary.test_learn import learnt, whole
 
-from tanas import second_look as module
+from tanas import starts as module
 from tanas.checkpoints import NoCheckpoint
 from tanas.dictionary.atom import Atom, Reuse
 from tanas.dictionary.measure import Related

@@ -72,6 +72,30 @@ class TestWholeSearches:
             # every image that the short training of the dictionary has seen
             assert one["left_out"] == "it was trained on 32 of this task's test images"
 
+    def test_nor_one_that_has_seen_an_image_by_which_it_is_judged(self, tanas: Tanas, desk: Path) -> None:
+        # another split of the same pictures
+        options = ("--split-seed", "5", "--out", "run")
+        assert tanas("search", "npz:bars.npz:is=square", *COMMON, *options).status == 0
+        for one in result(desk)["beginning"]["tried"]:
+            assert "images" in one["left_out"] and one["score"] is None
+
+    def test_damaged_weights_are_refused_before_any_work(self, tanas: Tanas, desk: Path) -> None:
+        file = next((desk / "known").glob("atoms/*/network.safetensors"))
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        answer = tanas("search", "npz:bars.npz:is=square", *COMMON, "--out", "run")
+        assert answer.status == 2
+        assert "network.safetensors is damaged" in answer.err
+        assert not (desk / "run").exists()
+
+    def test_operations_of_another_user_are_left_out_and_their_weights_not_read(
+        self, tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.starts.known_here", lambda record: False)
+        monkeypatch.setattr("tanas.starts.carried", None)  # can't be called
+        assert tanas("search", "npz:bars.npz:is=square", *COMMON, "--out", "run").status == 0
+        tried = result(desk)["beginning"]["tried"]
+        assert {one["left_out"] for one in tried} == {"it has operations that are not known here"}
+
     def test_limits_hold_for_the_networks_too(self, tanas: Tanas, desk: Path) -> None:
         status = tanas(
             *("search", "npz:bars.npz:is=square", *COMMON, "--max-parameters", "700", "--out", "run")

@@ -18,6 +18,7 @@ from tanas.algorithm import search as search_task
 from tanas.checkpoints import NoCheckpoint
 from tanas.devices import choose_device, processors
 from tanas.dictionary.atom import Atom, atom_key, best_first
+from tanas.dictionary.kept import known_here
 from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -283,6 +284,8 @@ def _check_search(
         others, _ = relatives(dictionary, task, config, known=None, reuse=request.reuse, coming=coming)
         for _, atom in others:
             dictionary.representative(atom)
+            if config.warm_weights and atom.kept is not None and known_here(atom.kept):
+                dictionary.kept(atom)
         check_space(task, config, device=request.device)
         check_writable(folder)
     if not dictionary.settled:

@@ -62,7 +62,8 @@ class SearchConfig:
     fixed short training makes more of one of them than it made from scratch of what the search found."""
     warm_share: float = 0.5
     """Share of those weights in what it begins with; the rest is drawn anew. On five targets of 200 to 1,000 images
-    half of them took 1.4 points off the error from scratch, all of them 0.7 (benchmarks/records/weights.json)."""
+    half of them took 1.4 points off the error from scratch, all of them 0.7 (n = 20; docs/search-evidence.md has the
+    intervals)."""
     per_atom: int = 3
     """How many of an atom's best architectures are inherited from in a union."""
     max_parameters: int | None = None

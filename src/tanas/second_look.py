@@ -11,18 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tanas.dictionary.atom import Atom, Reuse
-from tanas.dictionary.kept import KeptNetwork, carried
+from tanas.dictionary.kept import KeptNetwork
 from tanas.dictionary.measure import Related
-from tanas.errors import NonFiniteError
 from tanas.events import Told
 from tanas.networks.architecture import Architecture, cost_of
-from tanas.networks.scoring import score
 from tanas.phases import Workplace
 from tanas.presets import SearchConfig
 from tanas.results import WarmStart
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
-from tanas.starts import Start, Starts
+from tanas.starts import Start, Starts, short_score
 from tanas.strategies.base import Ledger, Outcome
 from tanas.tasks.task import Task
 
@@ -86,7 +84,9 @@ def second_look(
         (first if network is None else network.record.architecture, network),
         (found.best, None),
     ):
-        value = _scored(architecture, weights, task, config, seed, place)
+        name = architecture.key if weights is None else f"{architecture.key}-warm"
+        anew, part = seed.child("again", name), place.checkpoint.child("again").child(name)
+        value = short_score(architecture, weights, task, config, anew, part, place)
         macs = cost_of(architecture, task.shape, len(task.classes)).macs
         ledger = ledger.plus(f"{architecture.key}, again", macs, images * config.scoring.training.epochs)
         if value is not None:
@@ -111,37 +111,3 @@ def _giver(first: Architecture, neighbours: Sequence[Related]) -> tuple[str, flo
         if any(seen.architecture.canonical() == first for seen in one.atom.architectures):
             return one.name, one.measurement.value
     return None
-
-
-def _scored(
-    architecture: Architecture,
-    weights: KeptNetwork | None,
-    task: Task,
-    config: SearchConfig,
-    seed: Seed,
-    place: Workplace,
-) -> float | None:
-    """L after the fixed short training from another seed than before; None: it diverged."""
-    name = architecture.key if weights is None else f"{architecture.key}-warm"
-    own, part = seed.child("again", name), place.checkpoint.child("again").child(name)
-    if (state := part.load("scored")) is not None:
-        return None if state["score"] is None else float(state["score"])
-    network = None
-    if weights is not None:
-        network = carried(weights, task.shape, task.classes, own.child("weights"), share=config.warm_share)
-    value = None
-    try:
-        value = score(
-            architecture,
-            task,
-            config.scoring,
-            seed=own,
-            device=place.device,
-            listener=place.tell,
-            checkpoint=part,
-            network=network,
-        ).score
-    except NonFiniteError as error:
-        place.tell(Told(message=f"{error} What the search added is not learnt."))
-    part.save("scored", {"score": value})
-    return value

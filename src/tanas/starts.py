@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tanas.dictionary.kept import KeptNetwork, carried
+from tanas.checkpoints import Checkpoint
+from tanas.dictionary.kept import KeptNetwork, KeptRecord, carried, known_here
 from tanas.dictionary.measure import Related
 from tanas.dictionary.store import Dictionary
 from tanas.errors import NonFiniteError
 from tanas.events import Told
-from tanas.networks.architecture import Network, cost_of
-from tanas.networks.operations import operation_names
+from tanas.networks.architecture import Architecture, Network, cost_of
 from tanas.networks.scoring import score, unscored
 from tanas.phases import Workplace
 from tanas.presets import SearchConfig
@@ -70,7 +70,7 @@ def try_starts(
         neighbours: related atoms, nearest first.
         dictionary: keeps their networks.
         space: the base space, whose limits hold for them too.
-        task: with its test split, whose images are compared with those that a network has seen.
+        task: with its test split, whose images are only compared with those that a network has seen.
         config: how.
         seed: of the order of images, and of the weights that are new.
         place: where.
@@ -85,58 +85,86 @@ def try_starts(
         start = WarmStart(
             atom=one.name, distance=one.measurement.value, architecture="", score=None, left_out=""
         )
-        network = dictionary.kept(one.atom)
-        if network is None:
+        record = one.atom.kept
+        if record is None:
             tried.append((replace(start, left_out="its atom keeps no network"), None))
             continue
-        start = replace(start, architecture=network.record.architecture.key)
-        if why := _unfit(network, space, task, place):
+        start, network = replace(start, architecture=record.architecture.key), None
+        if not (why := _unfit(record, space, task, place)):
+            network = dictionary.kept(one.atom)
+            assert network is not None  # its record is there
+            why = _has_seen(network, task)
+        if why or network is None:
             tried.append((replace(start, left_out=why), None))
             continue
-        score_ = _score(network, one, blind, config, seed, place)
-        macs = cost_of(network.record.architecture, task.shape, len(task.classes)).macs
+        own, part = seed.child("warm", one.atom.key), place.checkpoint.child("warm").child(one.atom.key)
+        value = short_score(record.architecture, network, blind, config, own, part, place)
+        macs = cost_of(record.architecture, task.shape, len(task.classes)).macs
         ledger = ledger.plus(f"{start.architecture}, weights of {one.name}", macs, images)
-        why = "" if score_ is not None else "its training diverged"
-        tried.append((replace(start, score=score_, left_out=why), network if score_ is not None else None))
+        why = "" if value is not None else "its training diverged"
+        tried.append((replace(start, score=value, left_out=why), None if value is None else network))
     return Starts(tuple(tried), ledger)
 
 
-def _unfit(network: KeptNetwork, space: SearchSpace, task: Task, place: Workplace) -> str:
-    """Why a network is no beginning for a task; empty if it is one."""
-    architecture = network.record.architecture
-    if seen := network.overlap(task.test):
-        return f"it was trained on {seen} of this task's test images"
-    if not all(name in operation_names() for _, _, name in architecture.cell.edges):
+def _unfit(record: KeptRecord, space: SearchSpace, task: Task, place: Workplace) -> str:
+    """Why a network is no beginning for a task, from what is known without its weights; empty if nothing is."""
+    if not known_here(record):
         return "it has operations that are not known here"
-    if not space.allows(architecture, task.shape, len(task.classes)):
+    if not space.allows(record.architecture, task.shape, len(task.classes)):
         return "it breaks the limits"
     if place.deadline() <= 0:
         return "no time was left"
     return ""
 
 
-def _score(
-    network: KeptNetwork, one: Related, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+def _has_seen(network: KeptNetwork, task: Task) -> str:
+    """Which images a network has seen that it may not have seen; empty if there are none."""
+    if seen := network.overlap(task.test):
+        return f"it was trained on {seen} of this task's test images"
+    if seen := network.overlap(task.validation):
+        return f"it was trained on {seen} of this task's validation images, by which it would be judged"
+    return ""
+
+
+def short_score(
+    architecture: Architecture,
+    weights: KeptNetwork | None,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    part: Checkpoint,
+    place: Workplace,
 ) -> float | None:
-    """L after the short training from a network's weights; None: it diverged."""
-    part = place.checkpoint.child("warm").child(one.atom.key)
+    """L after the fixed short training; None: it diverged, which is told.
+
+    Args:
+        architecture: what is trained.
+        weights: of a related task's network of that architecture, with which it begins; None: from scratch.
+        task: without its test split.
+        config: how, and the share of those weights.
+        seed: of the weights that are new and of the order of images.
+        part: keeps the score; what it holds already is not trained again.
+        place: where.
+    """
     if (state := part.load("scored")) is not None:
         return None if state["score"] is None else float(state["score"])
-    own = seed.child("warm", one.atom.key)
+    network = None
+    if weights is not None:
+        network = carried(weights, task.shape, task.classes, seed.child("weights"), share=config.warm_share)
     value = None
     try:
         value = score(
-            network.record.architecture,
+            architecture,
             task,
             config.scoring,
-            seed=own,
+            seed=seed,
             device=place.device,
             listener=place.tell,
             checkpoint=part,
-            network=carried(network, task.shape, task.classes, own.child("weights"), share=config.warm_share),
+            network=network,
         ).score
     except NonFiniteError as error:
-        place.tell(Told(message=f"{error} The weights of {one.name} are left out."))
+        place.tell(Told(message=f"{error} It is left out."))
     part.save("scored", {"score": value})
     return value
 

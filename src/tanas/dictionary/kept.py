@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tanas.errors import StoreError
 from tanas.networks.architecture import Architecture, Network, Shape, build
+from tanas.networks.operations import operation_names
 from tanas.seeds import Seed
 from tanas.tasks.splits import content_keys
 from tanas.tasks.task import Split
@@ -49,6 +50,11 @@ class KeptNetwork:
         Exactly equal pixels count; the same picture at another size or in other colours is not found.
         """
         return int(torch.isin(image_keys(split), self.seen).sum())
+
+
+def known_here(record: KeptRecord) -> bool:
+    """Whether all operations of a network are registered: those of another user may not be."""
+    return {name for _, _, name in record.architecture.cell.edges} <= set(operation_names())
 
 
 def image_keys(split: Split) -> Tensor:

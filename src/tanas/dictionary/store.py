@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.dictionary.atom import Atom
-from tanas.dictionary.kept import KeptNetwork, KeptRecord, kept_from, tensors_of
+from tanas.dictionary.kept import KeptNetwork, KeptRecord, kept_from, known_here, tensors_of
 from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
 from tanas.errors import StoreError, UnknownNameError, nearest_names
@@ -223,7 +223,7 @@ class Dictionary:
             try:
                 atom = self._read(folder)
                 representative_from(atom.representative, self._weights(folder))
-                if atom.kept is not None:
+                if atom.kept is not None and known_here(atom.kept):
                     self._kept(folder, atom.kept)
                 if folder != self._folder_of(atom):
                     problems.append(
