@@ -25,6 +25,7 @@ import torch
 
 from tanas.building import PAPER_STARTER
 from tanas.checkpoints import Checkpoint, FolderCheckpoint
+from tanas.devices import processors
 from tanas.dictionary.learn import prepare
 from tanas.networks.training import evaluate, fit
 from tanas.networks.zoo import make_zoo
@@ -34,6 +35,8 @@ from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.versions import processor, versions
 
+MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
+"""Bytes in which the system counts a process's peak memory."""
 RECORD = Path(__file__).parent / "records" / "moon.json"
 
 
@@ -56,13 +59,13 @@ def main() -> None:
     for seed in [] if arguments.only_resnets else seeds:
         folder = arguments.out / f"seed-{seed}"
         _once(
-            folder / "dictionary.s",
+            folder / "dictionary.spent.json",
             _tanas("dictionary", "build", folder / "dictionary", *PAPER_STARTER, seed=seed),
         )
         for short, name in targets.items():
             run = folder / short.replace(":", "-").replace("=", "-")
             _once(
-                run.with_suffix(".s"),
+                run.with_suffix(".spent.json"),
                 _tanas("search", name, "--dictionary", folder / "dictionary", "--out", run, seed=seed),
             )
         _record(arguments.out, seeds, targets)
@@ -81,12 +84,20 @@ def _tanas(*words: object, seed: int) -> list[str]:
 
 
 def _once(stamp: Path, command: list[str]) -> None:
-    """Runs a command unless it has been run; the stamp holds its seconds, those of all its sessions."""
+    """Runs a command unless it has been run; the stamp holds what its last session took."""
     if stamp.exists():
         return
     began = time.monotonic()
-    subprocess.run(command, check=True)
-    write_bytes(stamp, f"{time.monotonic() - began:.1f}\n".encode())
+    process = subprocess.Popen(command)
+    _, status, used = os.wait4(process.pid, 0)
+    if (code := os.waitstatus_to_exitcode(status)) != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {code}. The same command goes on.")
+    spent = {
+        "seconds": round(time.monotonic() - began, 1),
+        "peak_gb": round(used.ru_maxrss * MEMORY_UNIT / 1e9, 2),
+        "processors": processors(),
+    }
+    write_bytes(stamp, json.dumps(spent).encode())
 
 
 def _resnet(network_name: str, task_name: str, seed: int, begun: Checkpoint) -> dict[str, Any]:
@@ -141,8 +152,7 @@ def _gathered(out: Path, seeds: list[int], targets: dict[str, str]) -> list[dict
     for seed in seeds:
         folder = out / f"seed-{seed}"
         entry: dict[str, Any] = {"seed": seed, "targets": {}}
-        if (seconds := _seconds(folder / "dictionary.s")) is not None:
-            entry["dictionary_s"] = seconds
+        entry |= _spent(folder / "dictionary.spent.json", "dictionary")
         for short in targets:
             run = folder / short.replace(":", "-").replace("=", "-")
             rivals = [
@@ -153,13 +163,14 @@ def _gathered(out: Path, seeds: list[int], targets: dict[str, str]) -> list[dict
             if (run / "result.json").exists():
                 result = json.loads((run / "result.json").read_bytes())
                 found = {
-                    "command_s": _seconds(run.with_suffix(".s")),
+                    **_spent(run.with_suffix(".spent.json"), "command"),
                     **{
                         key: result[key]
                         for key in ("neighbours", "parameters", "macs", "metrics", "costs", "stopped")
                     },
                     "architecture": result["architecture"],
                     "images": {key: result["task"][key] for key in ("train", "validation", "test")},
+                    "inherit": result["space"]["inherit"],
                     "space_size": result["space"]["size"],
                     "representative": result["representative"],
                 }
@@ -208,8 +219,16 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
     return [runs[seed] for seed in sorted(runs)]
 
 
-def _seconds(path: Path) -> float | None:
-    return float(path.read_text()) if path.exists() else None
+def _spent(stamp: Path, name: str) -> dict[str, float]:
+    """What a command took, if it has been run."""
+    if not stamp.exists():
+        return {}
+    spent = json.loads(stamp.read_bytes())
+    return {
+        f"{name}_s": spent["seconds"],
+        f"{name}_peak_gb": spent["peak_gb"],
+        f"{name}_processors": spent["processors"],
+    }
 
 
 if __name__ == "__main__":

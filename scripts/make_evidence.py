@@ -39,7 +39,7 @@ from tanas.evidence.truth_charts import truth_pictures
 from tanas.evidence.truth_page import read_analysis, truth_page
 from tanas.evidence.weights import WeightsRecord, weights_page
 from tanas.records import read_json, read_record, write_bytes
-from tanas.reports.charts import Chart, to_svg
+from tanas.reports.looks import Chart, to_svg
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = "pictures/"

@@ -531,6 +531,24 @@ class TestPredict:
         assert files == ["pets/more/c.png", "pets/a.PNG", "pets/b.png"]
         assert answer.err == "Left out of pets, since they are no pictures: more, notes.txt.\n"
         assert [row["file"] for row in json.loads(tanas("predict", "run", "pets", "--json").out)] == files[1:]
+        (pets / "a.PNG").write_bytes((pets / "a.PNG").read_bytes()[:60])
+        refused = tanas("predict", "run", "pets")
+        assert (refused.status, refused.out) == (2, "")
+        assert refused.err.startswith("tanas: The picture 'pets/a.PNG' is corrupt or truncated (")
+        assert refused.err.endswith("Replace or remove it. Or leave out bad pictures with --skip-bad.\n")
+        skipped = tanas("predict", "run", "pets", "--skip-bad")
+        assert (skipped.status, [line.split(": ")[0] for line in skipped.out.splitlines()]) == (
+            0,
+            ["pets/b.png"],
+        )
+        assert "Left out, since it can't be read: pets/a.PNG.\n" in skipped.err
+        none = tanas("predict", "run", "pets/a.PNG", "--skip-bad")
+        assert (none.status, none.err) == (
+            2,
+            "tanas: No picture can be read of 1, the first of them 'pets/a.PNG'.\n",
+        )
+        missing = tanas("predict", "run", "pets/b.png", "pets/d.png", "--skip-bad")
+        assert (missing.status, missing.err) == (2, "tanas: There is no picture 'pets/d.png'.\n")
         for name in ("a.PNG", "b.png"):
             (pets / name).unlink()
         empty = tanas("predict", "run", "pets")

@@ -52,7 +52,7 @@ def test_paper_is_the_papers_experiment() -> None:
     assert config.limit is None
     assert (config.neighbours or DEFAULT_NEIGHBOURS) == 3
     assert config.space == "paper"
-    assert not config.inherit_seed
+    assert (config.inherit, config.inherit_seed) == ("union", False)
     assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
     assert config.fuse.schedule == Alternating(alpha="steps", floor=0.0, own_loss=0.0)
     assert (config.fuse.choice, config.fuse.final, config.fuse.early_rounds) == ("alpha", "last", 0)
@@ -75,7 +75,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
             {"performance": "f1"},
             "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
         ),
-        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of union, prior, transfer, none"),
+        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of prior, union, transfer, none"),
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
         ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),

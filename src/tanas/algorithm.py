@@ -85,7 +85,7 @@ def search(
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
     neighbours = neighbours_of(related, config, seed, place)
-    advice = advised(neighbours, others, config, place)
+    advice = None if reuse else advised(neighbours, others, config, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)

@@ -311,14 +311,14 @@ def distance(
     from tanas.distances.matrix import DistanceMatrix
     from tanas.measuring import compare_methods, distance_matrix
     from tanas.records import to_plain, write_bytes
-    from tanas.reports import charts
+    from tanas.reports import charts, looks
     from tanas.runs import check_file
     from tanas.views import comparison_view, matrix_view
     from tanas.workshop import workshop
 
     dictionary, library, config = Dictionary(folder), _library(common), _config(settings)
     if plot is not None:
-        charts.check_suffix(plot)
+        looks.check_suffix(plot)
     for file in (csv, plot):
         if file is not None:
             check_file(file)
@@ -340,7 +340,7 @@ def distance(
     if plot is not None:
         values = [[matrix.value(source, target) for target in matrix.targets] for source in matrix.sources]
         null = [measurement.value for measurement in matrix.null]
-        charts.save(charts.heat_map(matrix.sources, matrix.targets, values, null=null), plot)
+        looks.save(charts.heat_map(matrix.sources, matrix.targets, values, null=null), plot)
     view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
     _print(common, to_plain(found), view)
 
@@ -418,10 +418,10 @@ def search(
         reuse: take the best architecture of a task that is known, without a search.
         strategy: how the space is searched: fuse (the paper's, the default), or a rival: random, evolution,
             halving, predictor, ws-random, darts.
-        inherit: what of the nearest atoms shapes the space: union (their operations and skeletons, no others),
-            prior (the whole space, what they have is drawn more often), transfer (the nearest's best architecture,
-            no search) or none; auto is transfer where past searches added next to nothing to that; farthest and
-            random-neighbours are controls that take other atoms.
+        inherit: what of the nearest atoms shapes the space: prior (the whole space, what did well with them is drawn
+            more often: the default), union (the paper's: their operations and skeletons, no others), transfer (the
+            nearest's best architecture, no search) or none; auto is transfer where past searches added next to
+            nothing to that; farthest and random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
         warm_weights: try the trained networks of the nearest atoms too, and begin the final training with the weights
             of the best of them if they are ahead of what the search found. Helps where images are few.
@@ -523,18 +523,21 @@ def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
 
     Args:
         run: folder of a finished run, or of an export to safetensors.
-        files: pictures, or folders of pictures; other sizes are brought to the task's own.
+        files: pictures, or folders of pictures; other sizes are brought to the task's own. --skip-bad leaves out what
+            can't be read.
         common: options of every command.
     """
     from tanas.api import load
     from tanas.events import Told
-    from tanas.tasks.pictures import pictures_of, read_pictures
+    from tanas.tasks.pictures import pictures_of, read_or_skipped
 
     if not files:
         raise SettingError("Name at least one picture to predict.")
     classifier = load(run)
-    pictures, notes = pictures_of(files)
-    probabilities = classifier.probabilities(read_pictures(pictures, classifier.shape))  # (pictures, classes)
+    named, notes = pictures_of(files)
+    images, pictures, bad = read_or_skipped(named, classifier.shape, skip_bad=common.skip_bad)
+    notes += [f"Left out, since it can't be read: {path}." for path in bad]
+    probabilities = classifier.probabilities(images)  # (pictures, classes)
     with _listening(common) as listener:
         for note in notes:
             listener(Told(message=note))

@@ -12,7 +12,7 @@ from tanas.distances.transform import TransformConfig, paper_gate, paper_transfo
 from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
-from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES
+from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
 from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
@@ -51,10 +51,10 @@ class SearchConfig:
     space: str = "standard"
     """Name of the base space."""
     inherit: str = DEFAULT_INHERIT
-    """What of the nearest atoms shapes the space: 'union' (their operations and skeletons, no others), 'prior'
-    (what they have is drawn more often), 'transfer' (the nearest's best architecture, no search) or 'none'; the
-    controls 'farthest' and 'random-neighbours' do what the default does, with other atoms. 'auto' is 'transfer' where
-    past searches added next to nothing to that (`tanas.dictionary.reuse`), else the default."""
+    """What of the nearest atoms shapes the space: 'prior' (what did well with them is drawn more often), 'union' (the
+    paper's: their operations and skeletons, no others), 'transfer' (the nearest's best architecture, no search) or
+    'none'; the controls 'farthest' and 'random-neighbours' do what the default does, with other atoms. 'auto' is
+    'transfer' where past searches added next to nothing to that (`tanas.dictionary.reuse`), else the default."""
     inherit_seed: bool = True
     """Whether the best architecture of the first of them is the first seed; 'transfer' takes it in any case."""
     warm_weights: bool = False
@@ -188,6 +188,7 @@ def paper() -> SearchConfig:
         ),
         distance=DistanceConfig(method="exact", transform=paper_transform(), gate=paper_gate()),
         space="paper",
+        inherit=PAPER_INHERIT,
         inherit_seed=False,
         fuse=letter,
         training=TrainingConfig(epochs=50),

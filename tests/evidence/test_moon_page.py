@@ -49,6 +49,18 @@ def test_figures_are_means_with_their_spread_and_ranges() -> None:
     assert "a dictionary took 10.0 to 15.0, a search with distances, final training and report 2.0." in text
 
 
+def test_times_stand_by_the_processors_that_there_were_and_the_largest_memory_is_named() -> None:
+    one = {**found(0.01, 1), "command_processors": 1, "command_peak_gb": 1.24}
+    two = {**found(0.01, 1), "command_processors": 2, "command_peak_gb": 1.76}
+    dictionary = {"dictionary_s": 600.0, "dictionary_processors": 2, "dictionary_peak_gb": 0.9}
+    text = moon_page(record({"targets": {MOON: one}}, {**dictionary, "targets": {MOON: two}}))
+    assert (
+        "In minutes, with 1 processor, a search with distances, final training and report 2.0. In minutes, with 2 "
+        "processors, a dictionary took 10.0, a search with distances, final training and report 2.0. No command took "
+        "more than 1.8 GB of memory."
+    ) in text
+
+
 def test_a_network_beside_is_held_against_what_was_found_from_the_same_seeds() -> None:
     runs = [
         {"targets": {MOON: found(0.02, 1, resnet18=0.01)}},

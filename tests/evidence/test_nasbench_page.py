@@ -13,7 +13,7 @@ from tests.evidence.small_table import SMALL, written
 from tanas.evidence.nasbench import PROBED, NasBenchRecord
 from tanas.evidence.nasbench_page import nasbench_chart, nasbench_page
 from tanas.records import read_record
-from tanas.reports.charts import to_svg
+from tanas.reports.looks import to_svg
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "nasbench.py"
 

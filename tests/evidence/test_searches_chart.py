@@ -8,7 +8,7 @@ from tests.evidence.test_searches import record_of, row
 from tanas.evidence.searches import AWARE, ZERO_LINE
 from tanas.evidence.searches_chart import difference_rows, searches_pictures
 from tanas.evidence.searches_page import LEAST_PAIRS, PICTURE, compared, searches_page
-from tanas.reports.charts import to_svg
+from tanas.reports.looks import to_svg
 
 FAR = "FUSE from the farthest"
 

@@ -41,7 +41,7 @@ def arrival(
     return Arrival(
         order=order,
         known=known,
-        inherited="transfer" if spent < 50 else "union",
+        inherited="transfer" if spent < 50 else "prior",
         row=SearchRow(
             target=task or f"t{known}",
             seed=order,
@@ -116,7 +116,7 @@ class TestRunning:
 
         class Run:
             def result(self) -> Any:
-                return SimpleNamespace(space=SimpleNamespace(inherit="union"))
+                return SimpleNamespace(space=SimpleNamespace(inherit="prior"))
 
         def run_search(task: Any, folder: Path, memory: Any, **options: Any) -> Run:
             asked.append((task.name, options["config"].inherit, options["remember"]))
@@ -145,11 +145,11 @@ class TestRunning:
         made = self.run(tmp_path / "s")
         assert made.n == len(scripted) == 9
         by_arm = {way: [task for task, asked, _ in scripted if asked == way.inherit] for way in ARMS.values()}
-        assert [asked for _, asked, _ in scripted[:3]] == ["auto", "union", "none"], "one way after the other"
+        assert [asked for _, asked, _ in scripted[:3]] == ["auto", "prior", "none"], "one way after the other"
         assert len({tuple(tasks) for tasks in by_arm.values()}) == 1
         assert {(inherit, remembers) for _, inherit, remembers in scripted} == {
             ("auto", True),
-            ("union", True),
+            ("prior", True),
             ("none", False),
         }
 

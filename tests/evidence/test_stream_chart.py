@@ -7,7 +7,7 @@ from tests.evidence.test_stream import arrival, record
 
 from tanas.evidence.stream import ARMS, EMPTY, PICTURE, StreamRecord, places, stream_page
 from tanas.evidence.stream_chart import costs, stream_pictures
-from tanas.reports.charts import to_svg
+from tanas.reports.looks import to_svg
 
 WAYS = [way for way in ARMS if way != EMPTY]
 

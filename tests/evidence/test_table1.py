@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 from tests.sessions import lighten, tree, without_times
@@ -152,12 +153,27 @@ class TestWhatIsCompared:
 
     def test_the_searches_are_fuse_and_random_in_both_spaces_the_one_with_memory_first(self):
         assert [(arm.strategy, arm.inherit) for arm in SEARCHES] == [
-            ("fuse", "union"),
-            ("random", "union"),
+            ("fuse", "prior"),
+            ("random", "prior"),
             ("fuse", "none"),
             ("random", "none"),
         ]
         assert SEARCHES[0] is AWARE
+
+    @pytest.mark.parametrize("scale", module.SCALES)
+    def test_the_memory_is_inherited_from_as_the_scales_own_settings_say(self, scale, tmp_path, monkeypatch):
+        asked = []
+
+        def search(*_, config, **__):
+            asked.append(config.inherit)
+            return SimpleNamespace(result=lambda: None)
+
+        monkeypatch.setattr(module, "run_search", search)
+        bench = SimpleNamespace(run=lambda arm, seed: tmp_path, resources=None, engine=None, listener=None)
+        config = at_scale(scale)
+        for arm in (SEARCHES[0], SEARCHES[2]):
+            module._result_of(config, None, arm, 0, None, (None, None), bench)
+        assert asked == ["union" if scale == "paper" else "prior", "none"]
 
     def test_random_search_spends_no_more_than_fuse_has_spent(self, made):
         _, record, _ = made

@@ -12,7 +12,7 @@ from tanas.evidence.truth import TruthRecord
 from tanas.evidence.truth_analysis import TruthAnalysis
 from tanas.evidence.truth_charts import REGRETS_PICTURE, SIZES_PICTURE, regret_rows, sizes, truth_pictures
 from tanas.evidence.truth_page import truth_page
-from tanas.reports.charts import BLUE, to_svg
+from tanas.reports.looks import BLUE, to_svg
 
 
 @pytest.fixture(scope="module")

@@ -156,7 +156,7 @@ def test_with_nothing_that_fits_the_base_is_taken() -> None:
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
     with pytest.raises(
         SettingError,
-        match="The 'mode' of inherit must be one of union, prior, transfer, none, farthest, random-neighbours. "
+        match="The 'mode' of inherit must be one of prior, union, transfer, none, farthest, random-neighbours. "
         "Got 'all' instead.",
     ):
         inherit((), BASE, **{**ASKED, "mode": "all"})

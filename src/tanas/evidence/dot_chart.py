@@ -1,4 +1,4 @@
-"""Dots and intervals in named rows, and the looks that the charts of search-evidence.md share."""
+"""Dots and intervals in named rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from tanas.reports.charts import BLUE, INK, LINE, MUTED, Chart
+from tanas.reports.looks import BLUE, INK, MUTED, Chart, styled
 
 ROW = 22
 """Pixels of a row."""
@@ -104,25 +104,3 @@ def dot_chart(
     return styled(
         alt.layer(zero, pale, spans, dots, notes).properties(width=PLOT_WIDTH, height=ROW * len(rows))
     )
-
-
-def styled(chart: Any) -> Chart:
-    """A chart in the colours and the font of the project's other pictures."""
-    made: Chart = (
-        chart.properties(padding=8)
-        .configure(aria=False, font="Arial, Helvetica, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK,
-            labelFontSize=12.5,
-            titleColor=MUTED,
-            titleFontSize=12.5,
-            titleFontWeight="normal",
-            titlePadding=8,
-            gridColor=LINE,
-            domainColor=LINE,
-            tickColor=LINE,
-        )
-        .configure_header(labelColor=INK, labelFontSize=12.5)
-    )
-    return made

@@ -27,8 +27,8 @@ from tanas.evidence.folder import experiment_folder
 from tanas.evidence.statements import CHANCE, Statement
 from tanas.executors import Executor
 from tanas.records import read_record, write_bytes, write_json
-from tanas.reports.charts import Chart, save
 from tanas.reports.figures import Cell, matrix_chart, tree_chart
+from tanas.reports.looks import Chart, save
 from tanas.reports.words import duration
 from tanas.tasks.library import Library
 from tanas.views import table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,16 +44,35 @@ def moon_page(record: Record) -> str:
     rows = [_row(name, _searches(record, name)) for name in TARGETS if _searches(record, name)]
     table = "\n".join("| " + " | ".join(row) + " |" for row in (columns, ["---"] * len(columns), *rows))
     beside = " ".join(_beside(record, network, name) for network, name in NETWORKS.items()).strip()
-    minutes = [run["dictionary_s"] / 60 for run in record["runs"] if "dictionary_s" in run]
-    commands = [one["command_s"] / 60 for name in TARGETS for one in _searches(record, name)]
-    times = [f"a dictionary took {_between(minutes, '.1f')}"] if minutes else []
-    times += (
-        [f"a search with distances, final training and report {_between(commands, '.1f')}"]
-        if commands
-        else []
-    )
-    took = f"In minutes, {', '.join(times)}." if times else ""
+    took = " ".join(filter(None, (*_minutes(record), _memory(record))))
     return "\n\n".join(filter(None, (head, table, beside, took))) + "\n"
+
+
+def _minutes(record: Record) -> list[str]:
+    """How long the commands took: a sentence for each number of processors that they had."""
+    dictionaries, searches = defaultdict[int, list[float]](list), defaultdict[int, list[float]](list)
+    for run in record["runs"]:
+        if "dictionary_s" in run:
+            dictionaries[run.get("dictionary_processors", 0)].append(run["dictionary_s"] / 60)
+        for part in run["targets"].values():
+            if "command_s" in part:
+                searches[part.get("command_processors", 0)].append(part["command_s"] / 60)
+    sentences = []
+    for count in sorted({*dictionaries, *searches}):
+        times = [f"a dictionary took {_between(some, '.1f')}"] if (some := dictionaries[count]) else []
+        if some := searches[count]:
+            times.append(f"a search with distances, final training and report {_between(some, '.1f')}")
+        where = f", with {count} processor{'s' if count > 1 else ''}" if count else ""
+        sentences.append(f"In minutes{where}, {', '.join(times)}.")
+    return sentences
+
+
+def _memory(record: Record) -> str:
+    parts = [part for run in record["runs"] for part in (run, *run["targets"].values())]
+    peaks = [
+        part[name] for part in parts for name in ("dictionary_peak_gb", "command_peak_gb") if name in part
+    ]
+    return f"No command took more than {max(peaks):.1f} GB of memory." if peaks else ""
 
 
 def _searches(record: Record, target: str) -> list[Mapping[str, Any]]:

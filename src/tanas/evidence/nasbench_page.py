@@ -19,7 +19,7 @@ from tanas.evidence.nasbench import (
     NasBenchRecord,
     Target,
 )
-from tanas.reports.charts import BLUE, INK, LINE, MUTED, ORANGE, Chart
+from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
 
 PICTURE = "nasbench"
 """Name of the picture, without its suffix."""
@@ -283,10 +283,4 @@ def nasbench_chart(record: NasBenchRecord) -> Chart:
         .properties(width=280, height=240)
         .facet(column=alt.Column("target:N", title=None, sort=[one.name for one in record.targets]))
     )
-    styled: Chart = (
-        panels.properties(padding=8)
-        .configure(aria=False, font="Arial, Helvetica, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(labelColor=INK, titleColor=MUTED, gridColor=LINE, domainColor=LINE, tickColor=LINE)
-    )
-    return styled
+    return styled(panels)

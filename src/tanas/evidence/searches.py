@@ -25,7 +25,7 @@ from tanas.records import to_plain
 from tanas.results import Result
 from tanas.runs import slug
 from tanas.seeds import Seed
-from tanas.spaces.inherit import DEFAULT_INHERIT
+from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.workshop import Resources
@@ -49,6 +49,7 @@ class Arm:
     Empty: as the configuration has it."""
 
 
+UNION = "FUSE in the paper's union"
 AWARE = Arm(name="task-aware FUSE", strategy="fuse", inherit=DEFAULT_INHERIT)
 """What the others are held against."""
 ARMS = (
@@ -58,7 +59,7 @@ ARMS = (
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
     Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
     Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
-    Arm(name="prior, FUSE", strategy="fuse", inherit="prior"),
+    Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT),
     Arm(name="transfer, no search", strategy="fuse", inherit="transfer"),
 )
 RIVALS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tanas.evidence.dot_chart import DotRow, dot_chart
 from tanas.evidence.searches import ARMS, AWARE, ZERO_LINE
 from tanas.evidence.searches_page import LEAST_PAIRS, PICTURE, SearchesRecord, arms_in, compared
-from tanas.reports.charts import BLUE, INK, ORANGE, Chart
+from tanas.reports.looks import BLUE, INK, ORANGE, Chart
 
 
 def searches_pictures(record: SearchesRecord) -> dict[str, Chart]:

@@ -17,6 +17,7 @@ from tanas.evidence.searches import (
     ARMS,
     AWARE,
     KIND,
+    UNION,
     ZERO_LINE,
     SearchesConfig,
     SearchRow,
@@ -255,7 +256,7 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
         ("Are the nearest better than random ones", "FUSE from random tasks"),
         ("Is task-aware FUSE better than random search in the same space at equal cost", ARMS[1].name),
         ("Is it better than random search that knows nothing at equal total cost", ARMS[3].name),
-        ("Is it better than FUSE in a space shaped by a soft prior", "prior, FUSE"),
+        ("Is it better than FUSE in the paper's hard union of what the nearest have", UNION),
         (
             "Is it better than the nearest task's best architecture, taken over without a search",
             "transfer, no search",

@@ -82,7 +82,7 @@ class Arrival:
     known: int
     """Tasks that had arrived before it."""
     inherited: str
-    """How the space was shaped: 'transfer', 'union', 'none'."""
+    """How the space was shaped: 'transfer', 'prior', 'none'."""
     row: SearchRow
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 import altair as alt
 
-from tanas.evidence.dot_chart import styled
 from tanas.evidence.stream import ARMS, EMPTY, PICTURE, StreamRecord, places
-from tanas.reports.charts import BLUE, INK, MUTED, ORANGE, Chart
+from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
 
 COLOURS = (BLUE, ORANGE, INK, MUTED)
 """Of the ways of searching, in order."""

@@ -490,6 +490,8 @@ def _result_of(
     search, memory = configured(arm, config.search, aware), memories[0]
     if arm.inherit == "none":  # what knows nothing has nothing to represent and to measure
         search, memory = replace(search, neighbours=None, threshold=None), memories[1]
+    else:  # at the paper's scale in the paper's way
+        search = replace(search, inherit=config.search.inherit)
     run = run_search(
         target,
         folder,

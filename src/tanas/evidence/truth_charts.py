@@ -9,7 +9,7 @@ from types import MappingProxyType
 import altair as alt
 import numpy as np
 
-from tanas.evidence.dot_chart import DotRow, dot_chart, styled
+from tanas.evidence.dot_chart import DotRow, dot_chart
 from tanas.evidence.paired import paired
 from tanas.evidence.truth import Row, TruthRecord
 from tanas.evidence.truth_analysis import (
@@ -22,7 +22,7 @@ from tanas.evidence.truth_analysis import (
     TruthAnalysis,
     table_of,
 )
-from tanas.reports.charts import BLUE, INK, MUTED, ORANGE, Chart
+from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
 
 SIZES_PICTURE, REGRETS_PICTURE = "truth-sizes", "truth-regrets"
 """Names of the pictures, without their suffix."""

@@ -1,29 +1,18 @@
-"""Charts: rows of plain values -> an Altair chart -> SVG, without network or browser."""
+"""Charts of a report and of distances: rows of plain values -> an Altair chart."""
 
 from __future__ import annotations
 
-import html
 import json
 import math
-import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import altair as alt
-import vl_convert
 
 from tanas.errors import SettingError
-from tanas.records import write_bytes
+from tanas.reports.looks import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
 from tanas.reports.rows import AlphaRow, CandidateRow, CostRow, DistanceRow, ErrorRow
 from tanas.reports.words import duration, percent, shorten
-
-INK, MUTED, LINE, PAPER = "#1b2430", "#566273", "#d8dee6", "#fffffe"
-BLUE, ORANGE = "#0072b2", "#c85200"
-"""Of Okabe and Ito's palette (orange is darkened for contrast), which the colour-blind tell apart."""
-
-THEME = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "card", BLUE: "blue", ORANGE: "orange"}
-"""Colours that a page replaces by its own, light or dark: `var(--ink)` and so on."""
 
 WIDTH = 480
 """Pixels of a chart that stands in a column; text stays readable on a phone, where it shrinks to 3/4."""
@@ -34,8 +23,6 @@ FULL = 1000
 MOST_WIDTH = 4000
 """Pixels of a chart that grows with its number of rounds."""
 
-SUFFIXES = (".svg", ".png", ".html")
-
 UNTRAINED_ROW = "(untrained network)"
 """Name of the heat map's row by which the others are judged."""
 
@@ -44,9 +31,6 @@ MOST_ATOMS = 30
 
 HATCHES = "M-1,0L0,-1M-1,1L1,-1M0,1L1,0"
 """Three slanted strokes in the square from -1 to 1."""
-
-Chart = alt.Chart | alt.LayerChart
-"""What every function here returns, and `to_svg` and `save` take."""
 
 
 def error_chart(rows: Sequence[ErrorRow], images: int) -> Chart:
@@ -385,75 +369,6 @@ def heat_map(
     return _styled(chart, width=None, height=cell * len(sources), plot_width=cell * len(targets))
 
 
-def to_svg(chart: Chart) -> str:
-    """A chart as an SVG document on white; equal charts give equal text."""
-    return _convert(chart, "white")
-
-
-def inline_svg(chart: Chart, label: str, *, shrinks: bool = True) -> str:
-    """A chart as an SVG element for a page: without ground, in the page's own colours and font.
-
-    Args:
-        chart: what to draw.
-        label: what it shows, for those who can't see it.
-        shrinks: whether it gets smaller with its column; else the column scrolls.
-    """
-    svg = _convert(chart, "transparent")
-    for colour, name in THEME.items():
-        svg = svg.replace(f'"{colour}"', f'"var(--{name})"')
-    size = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"[^>]*>', svg)
-    assert size is not None  # vl-convert always states both
-    width, height = size.groups()
-    opening = (
-        f'<svg class="chart{" shrinks" if shrinks else ""}" role="img" aria-label="{html.escape(label)}" '
-        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}">'
-    )
-    return opening + svg[size.end() :]
-
-
-def save(chart: Chart, path: Path) -> None:
-    """Writes a chart; the suffix of the path says how: .svg, .png or .html (offline, without scripts).
-
-    Raises:
-        SettingError: another suffix.
-        StoreError: the file can't be written.
-    """
-    suffix = check_suffix(path)
-    if suffix == ".png":
-        content = vl_convert.vegalite_to_png(_specification(chart, "white"), scale=2, allowed_base_urls=[])
-    elif suffix == ".svg":
-        content = to_svg(chart).encode()
-    else:
-        content = (
-            '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-            f"<title>{html.escape(path.stem)}</title>\n<body>\n{to_svg(chart)}\n</body>\n</html>\n"
-        ).encode()
-    write_bytes(path, content)
-
-
-def check_suffix(path: Path) -> str:
-    """The suffix of a path that a chart can be written to, in lower case.
-
-    Raises:
-        SettingError: it is another.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise SettingError(
-            f"A chart can be written as {', '.join(SUFFIXES)}. Got {path.name!r} instead: change its suffix."
-        )
-    return suffix
-
-
-def _convert(chart: Chart, ground: str) -> str:
-    return str(vl_convert.vegalite_to_svg(_specification(chart, ground), allowed_base_urls=[]))
-
-
-def _specification(chart: Chart, ground: str) -> dict[str, Any]:
-    # the parts were checked when they were made; to check thousands of values again takes seconds
-    return chart.properties(background=ground).to_dict(validate=False)
-
-
 def _brief(value: float) -> str:
     if value == 0:
         return "0"
@@ -508,7 +423,7 @@ def _chart(values: list[dict[str, Any]]) -> alt.Chart:
 def _styled(
     chart: Any, *, height: float, width: float | None = WIDTH, plot_width: float | None = None
 ) -> Chart:
-    """The looks that all charts share.
+    """A chart of a page at its size, in the looks that all share.
 
     Args:
         chart: what to style.
@@ -521,21 +436,4 @@ def _styled(
     else:
         fit = alt.AutoSizeParams(type="fit-x", contains="padding")
         sized = chart.properties(width=width, height=height, autosize=fit)
-    styled: Chart = (
-        sized.properties(padding=4)
-        .configure(aria=False, font="Arial, Helvetica, sans-serif")
-        .configure_text(fontSize=12.5)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK,
-            labelFontSize=12.5,
-            titleColor=MUTED,
-            titleFontSize=12.5,
-            titleFontWeight="normal",
-            titlePadding=8,
-            gridColor=LINE,
-            domainColor=LINE,
-            tickColor=LINE,
-        )
-    )
-    return styled
+    return styled(sized, padding=4)

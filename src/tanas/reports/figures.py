@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from tanas.reports.charts import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart
+from tanas.reports.looks import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
 
 CELL = 62
 """Pixels of a cell: an interval of two numbers fits below its number."""
@@ -97,7 +97,7 @@ def matrix_chart(
     )
     named = {"x": alt.X("x:Q"), "y": alt.Y("y:Q"), "text": alt.Text("name:N")}
     layers = alt.layer(tiles, labels, notes, *(layer.encode(**named) for layer in (sides, heads, corner)))
-    return _styled(layers.properties(width=width, height=height))
+    return styled(layers.properties(width=width, height=height))
 
 
 def tree_chart(
@@ -140,7 +140,7 @@ def tree_chart(
         .mark_text(align="right", dx=-8, fontSize=13)
         .encode(x=x, y=y, text="name:N", color=alt.Color("colour:N", scale=None))
     )
-    return _styled(alt.layer(branches, labels).properties(width=TREE_WIDTH, height=LEAF * len(leaves)))
+    return styled(alt.layer(branches, labels).properties(width=TREE_WIDTH, height=LEAF * len(leaves)))
 
 
 def _places(groups: Sequence[str]) -> list[float]:
@@ -151,22 +151,3 @@ def _places(groups: Sequence[str]) -> list[float]:
         places.append(at)
         at += CELL
     return places
-
-
-def _styled(chart: alt.LayerChart | alt.FacetChart) -> Chart:
-    styled: Chart = (
-        chart.properties(padding=8)
-        .configure(aria=False, font="Arial, Helvetica, sans-serif")
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=INK,
-            labelFontSize=12.5,
-            titleColor=MUTED,
-            titleFontSize=12.5,
-            titleFontWeight="normal",
-            gridColor=LINE,
-            domainColor=LINE,
-            tickColor=LINE,
-        )
-    )
-    return styled

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tanas.networks.skeleton import Skeleton
-from tanas.reports import charts, rows, words
+from tanas.reports import charts, looks, rows, words
 from tanas.reports.drawing import draw_cell, kind_of
 from tanas.results import Result
 
@@ -104,41 +104,41 @@ def _drawings(result: Result) -> dict[str, Markup | None]:
     width = charts.WIDTH if _side_by_side(result) else charts.FULL
     drawn: dict[str, str | None] = {
         "cell": draw_cell(result.architecture.cell.canonical()),
-        "errors": charts.inline_svg(
+        "errors": looks.inline_svg(
             charts.error_chart(errors, result.task.test),
             "Errors on the test split, as in the table of errors",
         ),
-        "distances": charts.inline_svg(
+        "distances": looks.inline_svg(
             charts.distance_chart(distances), "Distances of the known tasks, as in the table of distances"
         )
         if distances
         else None,
-        "alphas": charts.inline_svg(
+        "alphas": looks.inline_svg(
             charts.alpha_chart(alphas, width=width),
             "Shares of the candidates in the mixture over the rounds, as in the table of rounds",
             shrinks=width < charts.FULL,
         )
         if any(row.weights for row in alphas)
         else None,
-        "candidates": charts.inline_svg(
+        "candidates": looks.inline_svg(
             charts.candidate_chart(candidates, width=width),
             "Scores and parameters, as in the table of candidates",
             shrinks=width < charts.FULL,
         )
         if scored > 1
         else None,
-        "losses": charts.inline_svg(
+        "losses": looks.inline_svg(
             charts.loss_chart(losses),
             f"Training loss: {losses[0]:.3g} in the first epoch, {losses[-1]:.3g} in the last",
         )
         if losses and all(map(math.isfinite, losses))
         else None,
-        "confusion": charts.inline_svg(
+        "confusion": looks.inline_svg(
             charts.confusion_chart(result.confusion, result.task.classes),
             "Answers by true class, as in the table of classes",
             shrinks=len(result.task.classes) <= MOST_CLASSES_IN_COLUMN,
         ),
-        "costs": charts.inline_svg(
+        "costs": looks.inline_svg(
             charts.cost_chart(rows.cost_rows(result)),
             "; ".join(f"{row.phase}: {words.duration(row.seconds)}" for row in rows.cost_rows(result)),
         ),

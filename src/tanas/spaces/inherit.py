@@ -18,8 +18,11 @@ from tanas.seeds import Seed
 from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
 
-DEFAULT_INHERIT = "union"
-"""The paper's way. The controls inherit in this way too, from other atoms."""
+DEFAULT_INHERIT = "prior"
+"""What the evidence speaks for (docs/search-evidence.md, docs/nas-bench-201.md). The controls inherit in this way too,
+from other atoms."""
+PAPER_INHERIT = "union"
+"""The paper's way."""
 
 FARTHEST, RANDOM = "farthest", "random-neighbours"
 CONTROLS = (FARTHEST, RANDOM)
@@ -90,9 +93,9 @@ def inherit(
     Args:
         neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
         base: the space that is searched where nothing is known; its limits hold in any case.
-        mode: one of `INHERIT_MODES`. 'union': operations and skeletons of the nearest atoms' best scored
-            architectures, and no others. 'prior': the base space, in which what all scored architectures
-            of the nearest atoms have is drawn more often. 'transfer': the nearest atom's best architecture,
+        mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
+            atoms have is drawn more often. 'union', the paper's: operations and skeletons of the nearest atoms'
+            best scored architectures, and no others. 'transfer': the nearest atom's best architecture,
             without a search. 'none': nothing. 'farthest' and 'random-neighbours' are controls: they do what the
             default does, with other neighbours.
         per_atom: how many of an atom's best architectures count in a union.
@@ -190,12 +193,12 @@ def _union(
         parts.append("no architecture of the nearest stays within the limits, so none is the first seed")
     if unknown:
         parts.append(f"architectures with operations that are not known here were passed over ({unknown})")
-    return Inherited(space=space, seed_architecture=seed, mode="union", note="; ".join(parts) + ".")
+    return Inherited(space=space, seed_architecture=seed, mode=PAPER_INHERIT, note="; ".join(parts) + ".")
 
 
 def _base(base: SearchSpace, why: str) -> Inherited:
     note = f"Nothing was inherited, since {why}: the space '{base.name}' was searched as it is."
-    return Inherited(space=base, seed_architecture=None, mode="union", note=note)
+    return Inherited(space=base, seed_architecture=None, mode="none", note=note)
 
 
 def _prior(
@@ -302,8 +305,8 @@ Mode = Callable[[Sequence[Inheritance], SearchSpace, int, Shape, int], Inherited
 
 INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
     {
-        "union": _union,
         "prior": _prior,
+        PAPER_INHERIT: _union,
         "transfer": _transfer,
         "none": _nothing,
         FARTHEST: _control,

@@ -49,6 +49,42 @@ def read_pictures(paths: Sequence[Path | str], shape: tuple[int, int, int]) -> T
     return torch.from_numpy(np.stack(read)) if read else torch.empty((0, *shape), dtype=torch.uint8)
 
 
+def read_or_skipped(
+    paths: Sequence[Path], shape: tuple[int, int, int], *, skip_bad: bool
+) -> tuple[Tensor, list[Path], list[Path]]:
+    """`read_pictures`, of which what can't be read may be left out.
+
+    Args:
+        paths: picture files.
+        shape: (channels, height, width) of the task.
+        skip_bad: whether those that can't be read are left out.
+
+    Returns:
+        uint8, (n, channels, height, width); the n files that were read; those that were left out.
+
+    Raises:
+        DataError: a file is missing, or can't be read and is not to be left out, or none can be read; the message
+            names it.
+    """
+    read: list[Tensor] = []
+    good: list[Path] = []
+    bad: list[Path] = []
+    for path in paths:
+        try:
+            read.append(read_pictures([path], shape))
+        except DataError as error:
+            if not path.is_file():  # a slip of whoever named it
+                raise
+            if not skip_bad:
+                raise DataError(f"{error} Or leave out bad pictures with --skip-bad.") from error
+            bad.append(path)
+        else:
+            good.append(path)
+    if not read:
+        raise DataError(f"No picture can be read of {len(bad)}, the first of them {str(bad[0])!r}.")
+    return torch.cat(read), good, bad
+
+
 def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Picture files that were named, alone or by their folder.
 
