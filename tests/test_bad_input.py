@@ -269,6 +269,15 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["dictionary", "biuld"], 'Unknown command "biuld". Did you mean "build"'),
         (["predict", "void"], "Name at least one picture to predict"),
         (
+            ["search", "npz:bars.npz", "--out", "new", "--strategy", "random", "--rounds", "2"],
+            "--rounds is an option of FUSE, and the strategy is 'random': leave it out, or set what that strategy has",
+        ),
+        (["distance", "known", "--rounds", "2"], "Unknown option: --rounds. See: tanas distance --help"),
+        (
+            ["dictionary", "build", "new", "digits", "--method", "knn"],
+            "Unknown option: --method. See: tanas dictionary build --help",
+        ),
+        (
             ["dictionary", "build", "new", "digits:is=0", "--seed", "-1"],
             "'seed' .* must be at least 0. Got -1",
         ),

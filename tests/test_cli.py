@@ -517,6 +517,33 @@ class TestRepeatedNames:
         assert (desk / "d.csv").read_text().splitlines()[0] == f"source,{one},{other}"
 
 
+class TestEvaluate:
+    """Which images a network is tested on, and whether they are the run's own."""
+
+    def test_the_runs_own_split_is_taken_and_another_is_told(self, tanas: Command, desk: Path) -> None:
+        assert tanas(*SEARCH, "--out", "run", "--split-seed", "3", "--quiet").status == 0
+        own = json.loads(tanas("evaluate", "run", "--json").out)
+        found = json.loads((desk / "run" / "result.json").read_text())
+        assert own["same_test_split"] and own["error"] == found["metrics"]["test_error"]
+        assert "not the test split" not in tanas("evaluate", "run").out
+        other = tanas("evaluate", "run", found["task"]["name"])
+        assert other.status == 0
+        assert other.out.endswith(
+            "This is not the test split of the run: its network may have been trained on some of these images.\n"
+        )
+
+    def test_pictures_come_at_the_size_that_the_run_had(self, tanas: Command, desk: Path) -> None:
+        images, labels = bars(24, seed=2)
+        for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = desk / "pictures" / f"class{label}" / f"{at}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).resize((20, 20)).save(path)
+        asked = ("folder:pictures", "--inherit", "none", "--config", "tiny.toml", "--size", "12")
+        assert tanas("search", *asked, "--out", "run", "--dictionary", "known", "--quiet").status == 0
+        assert json.loads((desk / "run" / "result.json").read_text())["task"]["shape"] == [1, 12, 12]
+        assert json.loads(tanas("evaluate", "run", "--json").out)["same_test_split"]
+
+
 class TestPredict:
     def test_a_folder_stands_for_its_pictures(self, tanas: Command, desk: Path) -> None:
         assert tanas(*SEARCH, "--out", "run", "--quiet").status == 0

@@ -32,11 +32,34 @@ def result(desk: Path) -> dict:
 
 
 def test_a_prior_leads_the_search_through_the_whole_space(tanas: Tanas, desk: Path) -> None:
-    assert tanas(*SEARCH, "--inherit", "prior", "--quiet").status == 0
+    assert tanas(*SEARCH, "--quiet").status == 0
     found = result(desk)
-    assert found["space"]["inherit"] == "prior"
+    assert found["space"]["inherit"] == "prior", "the default"
     assert "are drawn more often" in found["space"]["note"]
     assert len(found["rounds"]) >= 1
+
+
+def test_a_union_searches_what_the_nearest_have_and_nothing_else(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "union", "--quiet").status == 0
+    found = result(desk)
+    assert (found["space"]["inherit"], len(found["neighbours"])) == ("union", 2)
+    given = [
+        seen["architecture"]
+        for atom in (desk / "known" / "atoms").glob("*/atom.json")
+        for seen in json.loads(atom.read_bytes())["atom"]["architectures"]
+        if seen["score"] is not None
+    ]
+    skeletons = [one["skeleton"] for one in given]
+    assert all(seen["architecture"]["skeleton"] in skeletons for seen in found["seen"])
+    operations = {edge[2] for one in given for edge in one["cell"]["edges"]}
+    assert set(found["space"]["operations"]) <= operations | {"zero"}
+
+
+def test_without_inheritance_nobody_is_said_to_be_inherited_from(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "none", "--quiet").status == 0
+    found = result(desk)
+    assert (found["neighbours"], len(found["distances"])) == ([], 2)
+    assert "Nothing was inherited, as asked" in found["space"]["note"]
 
 
 def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: Path) -> None:
@@ -45,7 +68,8 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
     assert (found["stopped"], found["rounds"]) == ("transferred", [])
     assert found["architecture"] == found["seen"][0]["architecture"]
     assert found["seen"][0]["score"] is not None
-    assert found["neighbours"][0]["atom"] in found["space"]["note"]
+    (giver,) = found["neighbours"]
+    assert giver["atom"] in found["space"]["note"]
 
 
 @pytest.mark.parametrize("neighbours", ["1", "2"])

@@ -26,12 +26,10 @@ def test_listeners_and_engines_are_there_before_torch_is():
     assert imported_by("import tanas.listeners, tanas.engines.local, tanas.executors") == "[]"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tanas.cli") is None, reason="there is no command line")
 def test_the_command_line_is_there_before_torch_is():
     assert imported_by("import tanas.cli") == "[]"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tanas.cli") is None, reason="there is no command line")
 def test_python_m_tanas_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "tanas", "--help"], capture_output=True, text=True, timeout=60
@@ -40,7 +38,6 @@ def test_python_m_tanas_is_the_command():
     assert "search" in done.stdout
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tanas.api") is None, reason="there is no Python API")
 def test_search_and_load_are_those_of_the_api():
     from tanas import api
 

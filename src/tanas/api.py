@@ -496,7 +496,7 @@ def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, 
 
     Args:
         folder: of the finished run.
-        name: of the task; None: the run's own.
+        name: of the task; None: the run's own, with its own split seed and size of pictures.
         library: opens the task.
 
     Raises:
@@ -504,6 +504,10 @@ def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, 
     """
     result = Run.open(folder).result()
     classifier = Classifier.load(folder)
+    if name is None:  # another seed would mix what it was trained on into the test split
+        _, height, width = result.task.shape
+        size = height if height == width else None
+        library = Library.of(replace(library.reading, split_seed=result.task.split_seed, size=size))
     task = library.open(name or result.task.name)
     if task.classes != classifier.classes or task.shape != classifier.shape:
         raise TaskError(

@@ -42,7 +42,7 @@ def starter(library: Library) -> tuple[str, ...]:
     here = replace(library.reading, download=False)
     try:
         for name in ("mnist", "fashion-mnist"):
-            _library(here).open(name)
+            Library.of(here).open(name)
     except DataError:
         return DIGITS_STARTER
     return (*DIGITS_STARTER, *PAPER_STARTER)
@@ -203,7 +203,7 @@ def paces_of(
     names: Sequence[str], reading: Reading, config: LearnConfig, seed: Seed, device: str
 ) -> tuple[Pace, ...]:
     """A worker's job: how fast networks train on each of some tasks."""
-    library = _library(reading)
+    library = Library.of(reading)
     tasks = [prepare(library.open(n), performance=config.performance, limit=config.limit) for n in names]
     return tuple(measure_pace(task, config, seed=seed, device=device) for task in tasks)
 
@@ -222,7 +222,7 @@ def learn_into(
 
     Of two processes that come to the same atom one learns it, and the other waits and finds it there.
     """
-    task = _library(reading).open(name)
+    task = Library.of(reading).open(name)
     dictionary = Dictionary(folder)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
     key = atom_key(prepared.fingerprint, config.representative, config.performance)
@@ -249,13 +249,3 @@ def learn_into(
 def _settings_key(config: LearnConfig, seed: int) -> str:
     """Names the state of an unfinished atom, so that other settings never go on from it."""
     return digest(config, seed)[:8]
-
-
-def _library(reading: Reading) -> Library:
-    return Library(
-        reading.data,
-        split_seed=reading.split_seed,
-        skip_bad=reading.skip_bad,
-        size=reading.size,
-        download=reading.download,
-    )

@@ -83,8 +83,8 @@ class Common:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Options that decide a search."""
+class Representing:
+    """Options of what stands for a task."""
 
     preset: str = "laptop"
     """Where the settings start: smoke, laptop or paper."""
@@ -98,11 +98,25 @@ class Settings:
     """A representative reaches l of at least 1 - epsilon."""
     representative: Literal["laptop", "paper", "small"] | None = None
     """Network of the representatives."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Measuring(Representing):
+    """Options that decide a distance."""
+
     method: str | None = None
     """Of measuring a distance: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
     h-score, leep, cka, fisher, task2vec."""
     intervals: Annotated[bool, Parameter(negative=())] = False
     """Give every distance an interval: maps fitted and images drawn anew, which takes several times as long."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Learning(Representing):
+    """Options that decide what a dictionary learns of a task."""
+
     space: str | None = None
     """Base space: standard (the default), paper, authors, nas-bench-201 or darts."""
     candidates: Whole | None = None
@@ -115,11 +129,25 @@ class Settings:
     """Most multiply-adds of an architecture for one image."""
     max_latency: float | None = None
     """Most milliseconds in which an architecture answers one image, measured on this machine in one thread."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Training(Learning):
+    """Options that decide a search that is given no dictionary."""
+
     epochs: Whole | None = None
     """Of the final training."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Settings(Training, Measuring):
+    """Options that decide a search."""
+
+
 COMMON, SETTINGS = Common(), Settings()
+LEARNING, MEASURING, TRAINING = Learning(), Measuring(), Training()
 
 
 @app.command
@@ -150,7 +178,7 @@ def build(
     /,
     *tasks: str,
     strict: Annotated[bool, Parameter(negative=())] = False,
-    settings: Settings = SETTINGS,
+    settings: Learning = LEARNING,
     common: Common = COMMON,
 ) -> None:
     """Make or complete a dictionary: a representative and best architectures for each task.
@@ -196,7 +224,7 @@ def add(
     /,
     *tasks: str,
     strict: Annotated[bool, Parameter(negative=())] = False,
-    settings: Settings = SETTINGS,
+    settings: Learning = LEARNING,
     common: Common = COMMON,
 ) -> None:
     """Add tasks to a dictionary that is there.
@@ -291,7 +319,7 @@ def distance(
     compare: Annotated[bool, Parameter(negative=())] = False,
     csv: Path | None = None,
     plot: Path | None = None,
-    settings: Settings = SETTINGS,
+    settings: Measuring = MEASURING,
     common: Common = COMMON,
 ) -> None:
     """Print the distance matrix of a dictionary, or the distances from it to tasks.
@@ -353,7 +381,7 @@ def nearest(
     *,
     neighbours: Whole | None = None,
     threshold: float | None = None,
-    settings: Settings = SETTINGS,
+    settings: Measuring = MEASURING,
     common: Common = COMMON,
 ) -> None:
     """The atoms of a dictionary that are nearest to a task.
@@ -507,7 +535,7 @@ def evaluate(run: Path, task: str | None = None, /, *, common: Common = COMMON) 
 
     Args:
         run: folder of a finished run.
-        task: with the same classes and image size; the run's own if left out.
+        task: with the same classes and image size; the run's own, with its --split-seed and --size, if left out.
         common: options of every command.
     """
     from tanas.api import evaluate_run
@@ -656,7 +684,7 @@ def grow(
     out: Path,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     time_limit: str | None = None,
-    settings: Settings = SETTINGS,
+    settings: Training = TRAINING,
     common: Common = COMMON,
     command_line: CommandLine = "tanas grow",
 ) -> None:
@@ -686,7 +714,7 @@ def compress(
     out: Path,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     time_limit: str | None = None,
-    settings: Settings = SETTINGS,
+    settings: Training = TRAINING,
     common: Common = COMMON,
     command_line: CommandLine = "tanas compress",
 ) -> None:
@@ -893,7 +921,7 @@ def _transform(
     out: Path,
     fresh: bool,
     time_limit: str | None,
-    settings: Settings,
+    settings: Training,
     common: Common,
     command_line: str,
 ) -> None:
@@ -939,35 +967,45 @@ def _resources(common: Common) -> Resources:
     return Resources(device=common.device, threads=common.threads, workers=common.workers)
 
 
-def _config(settings: Settings, **options: Any) -> SearchConfig:
-    from dataclasses import replace
+def _config(settings: Representing, **options: Any) -> SearchConfig:
+    from dataclasses import asdict, replace
 
     from tanas.distances.intervals import IntervalConfig
     from tanas.settings import configure, count
 
-    limit = count(settings.limit, "limit")
+    given = asdict(settings)
+    limit = count(given["limit"], "limit")
+    searched = "fuse" if isinstance(settings, Training) else "learn"  # where FUSE's own options go
+    epochs = given.get("epochs")
     config = configure(
-        settings.preset,
-        settings.config,
+        given["preset"],
+        given["config"],
         options
         | {
             "limit": None if limit == "all" else limit,
-            "performance": settings.performance,
-            "representative.epsilon": settings.epsilon,
-            "representative.architecture": settings.representative,
-            "distance.method": settings.method,
-            "distance.intervals": IntervalConfig() if settings.intervals else None,
-            "space": settings.space,
-            "fuse.candidates": settings.candidates,
-            "fuse.rounds": settings.rounds,
-            "max_parameters": settings.max_parameters,
-            "max_macs": settings.max_macs,
-            "max_latency_ms": settings.max_latency,
-            "training.epochs": settings.epochs,
+            "performance": given["performance"],
+            "representative.epsilon": given["epsilon"],
+            "representative.architecture": given["representative"],
+            "distance.method": given.get("method"),
+            "distance.intervals": IntervalConfig() if given.get("intervals") else None,
+            "space": given.get("space"),
+            f"{searched}.candidates": given.get("candidates"),
+            f"{searched}.rounds": given.get("rounds"),
+            "max_parameters": given.get("max_parameters"),
+            "max_macs": given.get("max_macs"),
+            "max_latency_ms": given.get("max_latency"),
+            "training.epochs": epochs,
             # who says how many has said it for small sets, too
-            "training.least_steps": None if settings.epochs is None else 0,
+            "training.least_steps": None if epochs is None else 0,
         },
     )
+    if searched == "fuse" and config.strategy != "fuse":
+        for name in ("candidates", "rounds"):
+            if given.get(name) is not None:
+                raise SettingError(
+                    f"--{name} is an option of FUSE, and the strategy is '{config.strategy}': leave it out, or set "
+                    "what that strategy has in a file for --config."
+                )
     return replace(config, limit=None) if limit == "all" else config
 
 

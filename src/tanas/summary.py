@@ -79,7 +79,7 @@ def summarise(
         confusion=trained.test.confusion,
         mistakes=trained.mistakes,
         representative=None if representative is None else _representative(representative),
-        neighbours=tuple(_neighbour(r) for r in neighbours),
+        neighbours=tuple(_neighbour(r) for r in neighbours if r.name in inherited.givers),
         distances=tuple(_neighbour(r) for r in related),
         space=SpaceRecord(
             base=config.space,
@@ -182,4 +182,4 @@ def _representative(representative: Representative) -> RepresentativeRecord:
 
 def _costs(watch: Stopwatch) -> Costs:
     phases = {f"{name}_s": watch.seconds(name) for name in ("represent", "distance", "search", "train")}
-    return Costs(**phases, total_s=sum(phases.values()))
+    return Costs(**phases, total_s=sum(phases.values()) + watch.seconds("control"))

@@ -280,11 +280,14 @@ def _grown_lines(result: Result) -> list[str]:
 
 
 def evaluation_view(document: dict[str, Any]) -> str:
-    """Errors on a test split as text."""
-    return (
+    """Errors on a test split as text, and whether it is the run's own."""
+    text = (
         f"{document['task']}: error {document['error']:.2%}, balanced error {document['balanced_error']:.2%} on "
         f"{document['images']} test images (always the commonest class: {document['constant_error']:.2%})"
     )
+    if document["same_test_split"]:
+        return text
+    return f"{text}\nThis is not the test split of the run: its network may have been trained on some of these images."
 
 
 def counted(number: int, noun: str) -> str:

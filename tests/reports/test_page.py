@@ -127,8 +127,21 @@ def test_warnings_stand_right_after_the_answer(pages):
 
 def test_an_empty_dictionary_is_said_to_be_one(pages):
     read = Reader(pages["alone"][1]).text
-    assert "Nothing was known: the dictionary held no other task, so the standard space was searched." in read
+    assert (
+        "Nothing was known: the dictionary held no other task, so the space 'standard' was searched." in read
+    )
     assert "Distances of the known tasks" not in read
+
+
+def test_who_was_inherited_from_is_said_as_it_was(moon):
+    def read(**changes):
+        return Reader(page.render(replace(moon, **changes))).text
+
+    assert "the search inherited from the nearest 3: " in read()
+    near, other = moon.distances[0], moon.distances[2]
+    assert "inherited from the nearest 1: " in read(neighbours=(near,))
+    assert "inherited from 1: " in read(neighbours=(other,)), "the nearest had nothing to give"
+    assert "The distances to 10 known tasks were measured; none was inherited from." in read(neighbours=())
 
 
 def test_hostile_names_are_shown_not_obeyed(pages):
@@ -219,6 +232,8 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     assert "near 0.0100 a1b2 0.9125" in text
     assert "seen 0.0200 c3d4 it breaks the limits" in text
     assert "none, from scratch – e5f6 0.8750" in text
+    assert "From weights of near, on the training split" in text
+    assert "From scratch, on the training split" in Reader(page.render(moon)).text
 
 
 @pytest.mark.parametrize("name", ["moon", "alone"])

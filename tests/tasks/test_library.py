@@ -101,3 +101,10 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
         library.open("digit")
     with pytest.raises(TaskError, match="'eleven' is no class of digits. Its classes are 0, 1"):
         library.open("digits:is=eleven")
+
+
+def test_images_of_one_fixed_size_keep_it_and_say_so(tmp_path: Path) -> None:
+    task = Library(tmp_path, size=16).open("digits:is=3")
+    assert task.shape == (1, 8, 8)
+    assert "The images of digits stay 8 x 8: --size is for pictures in files." in task.notes
+    assert Library(tmp_path, size=8).open("digits").notes == Library(tmp_path).open("digits").notes

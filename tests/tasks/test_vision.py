@@ -109,6 +109,29 @@ def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
     assert Library(tmp_path, size=16).open("eurosat").shape == (3, 16, 16)
 
 
+def test_a_picture_that_cant_be_read_is_named_and_left_out_when_asked(tmp_path: Path) -> None:
+    for name in ("Forest", "River"):
+        folder = tmp_path / "eurosat/2750" / name
+        folder.mkdir(parents=True)
+        for number in range(10):
+            pixels = RANDOM.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{name}_{number}.jpg")
+    broken = tmp_path / "eurosat/2750/River/River_3.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(
+        DataError, match=r"picture in item 13 of eurosat can't be read \(.*--skip-bad\."
+    ) as refused:
+        Library(tmp_path).open("eurosat")
+    assert "Replace or remove it." in str(refused.value)
+    task = Library(tmp_path, skip_bad=True).open("eurosat")
+    assert len(task.train) + len(task.validation) + len(task.test) == 19
+    assert task.notes == ("Pictures that can't be read were left out (1): item 13 of eurosat.",)
+    for path in tmp_path.glob("eurosat/2750/*/*.jpg"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError, match="None of the 20 pictures of eurosat can be read"):
+        Library(tmp_path, skip_bad=True).open("eurosat")
+
+
 @pytest.mark.parametrize("name", VISION_SETS)
 def test_what_is_not_there_says_what_to_put_where(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as refused:

@@ -427,13 +427,9 @@ def _opened(library: Library, name: str, search: SearchConfig) -> Task:
 
 def _targets(config: Figure2Config, library: Library, listener: Listener) -> list[Task]:
     """The further targets whose data is there."""
-    here = Library(
-        library.reading.data,
-        split_seed=library.reading.split_seed,
-        skip_bad=library.reading.skip_bad,
-        size=library.reading.size,
-        download=False,  # they are an addition: nothing is fetched for them
-    )
+    here = Library.of(
+        replace(library.reading, download=False)
+    )  # they are an addition: nothing is fetched for them
     found = []
     for name in config.targets:
         try:

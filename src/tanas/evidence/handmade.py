@@ -266,24 +266,13 @@ def trained_job(
     """A worker's job: opens a task by its name, then does `train_and_test`."""
     return train_and_test(
         subject,
-        library_of(reading).open(name),
+        Library.of(reading).open(name),
         config,
         seed=Seed(seed),
         before=before,
         device=device,
         listener=listener,
         checkpoint=checkpoint,
-    )
-
-
-def library_of(reading: Reading) -> Library:
-    """A library that reads as another one does."""
-    return Library(
-        reading.data,
-        split_seed=reading.split_seed,
-        skip_bad=reading.skip_bad,
-        size=reading.size,
-        download=reading.download,
     )
 
 

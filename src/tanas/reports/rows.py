@@ -340,7 +340,7 @@ def confused_rows(result: Result, most: int) -> tuple[ConfusedRow, ...]:
 
 
 def cost_rows(result: Result) -> tuple[CostRow, ...]:
-    """Seconds of each phase; together they are the total."""
+    """Seconds of each phase, those of a search beside (`--controls`) among all else; together they are the total."""
     costs = result.costs
     phases = (
         ("represent the task", costs.represent_s),
@@ -349,9 +349,8 @@ def cost_rows(result: Result) -> tuple[CostRow, ...]:
         ("train the winner", costs.train_s),
     )
     rest = costs.total_s - sum(seconds for _, seconds in phases)
-    return tuple(
-        CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, ("all else", max(rest, 0.0)))
-    )
+    beside = (("all else", rest),) if rest > 0.01 else ()
+    return tuple(CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, *beside))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,15 +73,16 @@ def inheritance(result: Result) -> str:
         return reused
     known, taken = len(result.distances), len(result.neighbours)
     if not known:
-        return "Nothing was known: the dictionary held no other task, so the standard space was searched."
+        return f"Nothing was known: the dictionary held no other task, so the space '{result.space.base}' was searched."
     tasks = "1 known task" if known == 1 else f"{known} known tasks"
     if not taken:
         return f"The distances to {tasks} were measured; none was inherited from."
     names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
-    which = {"farthest": "the farthest", "random-neighbours": "a random"}.get(
-        result.space.inherit, "the nearest"
+    nearest = [n.atom for n in result.neighbours] == [n.atom for n in result.distances[:taken]]
+    which = {"farthest": "the farthest ", "random-neighbours": "a random "}.get(
+        result.space.inherit, "the nearest " if nearest else ""
     )
-    return f"Of {tasks}, the search inherited from {which} {taken}: {listed(names)}."
+    return f"Of {tasks}, the search inherited from {which}{taken}: {listed(names)}."
 
 
 def transformation(result: Result) -> str:

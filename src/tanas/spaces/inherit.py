@@ -72,6 +72,8 @@ class Inherited:
     mode: str
     note: str
     """A sentence for the report."""
+    givers: tuple[str, ...] = ()
+    """Names of the atoms from which something came, nearest first."""
     over_limits: tuple[int, int] | None = None
     """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
     from the space without limits); None: it has none, or nothing is drawn from it."""
@@ -193,7 +195,13 @@ def _union(
         parts.append("no architecture of the nearest stays within the limits, so none is the first seed")
     if unknown:
         parts.append(f"architectures with operations that are not known here were passed over ({unknown})")
-    return Inherited(space=space, seed_architecture=seed, mode=PAPER_INHERIT, note="; ".join(parts) + ".")
+    return Inherited(
+        space=space,
+        seed_architecture=seed,
+        mode=PAPER_INHERIT,
+        note="; ".join(parts) + ".",
+        givers=tuple(neighbour.name for neighbour, _ in gifts),
+    )
 
 
 def _base(base: SearchSpace, why: str) -> Inherited:
@@ -241,7 +249,13 @@ def _prior(
     if passed:
         parts.append(f"architectures whose cells the space does not have were passed over ({passed})")
     note = "; ".join(parts) + "."
-    return Inherited(space=space, seed_architecture=seed, mode="prior", note=note[0].upper() + note[1:])
+    return Inherited(
+        space=space,
+        seed_architecture=seed,
+        mode="prior",
+        note=note[0].upper() + note[1:],
+        givers=tuple(neighbour.name for neighbour, _ in gifts),
+    )
 
 
 def weighed(distance: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:
@@ -285,6 +299,7 @@ def _transfer(
                 seed_architecture=architecture if base.contains(architecture) else None,
                 mode="transfer",
                 note=note,
+                givers=(neighbour.name,),
                 transferred=architecture,
             )
     who = "no related atom has a scored architecture" if neighbours else "no atom is related"

@@ -255,7 +255,7 @@ def images_from_array(x: Any, where: str) -> Tensor:
 
 
 def read_datasets(
-    datasets: Sequence[Any], *, name: str, size: int | None
+    datasets: Sequence[Any], *, name: str, size: int | None, skip_bad: bool | None = None
 ) -> tuple[list[Tensor], list[Labels], list[str]]:
     """Reads every item of torch Datasets into one tensor each, all of one shape.
 
@@ -263,24 +263,35 @@ def read_datasets(
         datasets: of (PIL image, tensor or array; class index) pairs.
         name: of the source, for messages.
         size: height and width to which the images are brought; None: see `PictureStack`.
+        skip_bad: whether items that can't be read are left out and counted; None: they are refused, and there is no
+            such choice.
 
     Returns:
         uint8 images, (n, c, h, w), and labels, (n,), of each; notes.
 
     Raises:
-        DataError: an item is no such pair, or tensors differ in size; the message names the index.
+        DataError: an item can't be read or is no such pair, or tensors differ in size; the message names the index.
     """
-    stack, plain, labels = PictureStack(size), [], []
+    stack, plain, labels, ends = PictureStack(size), list[Tensor](), list[int](), list[int]()
+    bad: list[str] = []
     for number, dataset in enumerate(datasets):
         for index in range(len(dataset)):
             where = f"item {index} of {'the test split of ' * (number == 1)}{name}"
-            image, label = _pair(dataset, index, where)
+            try:
+                item = dataset[index]
+                picture = _picture(item)
+            except Exception as error:  # of any library between here and the file
+                if not skip_bad:
+                    hint = "" if skip_bad is None else " Or leave out bad pictures with --skip-bad."
+                    raise DataError(
+                        f"The picture in {where} can't be read ({error}). Replace or remove it.{hint}"
+                    ) from error
+                bad.append(where)
+                continue
+            image, label = _pair(item, where)
             labels.append(label)
-            if isinstance(image, Image.Image):
-                try:
-                    stack.add(plain_picture(image))
-                except DataError as error:
-                    raise DataError(f"The picture in {where} can't be used: {error}.") from error
+            if picture is not None:
+                stack.add(picture)
                 continue
             pixels = images_from_array(image[None], where)[0]  # (c, h, w)
             if size is None:
@@ -288,6 +299,9 @@ def read_datasets(
             else:
                 hwc = pixels.permute(1, 2, 0).contiguous().numpy()
                 stack.add(Image.fromarray(hwc if hwc.shape[2] == 3 else hwc[:, :, 0]))
+        ends.append(len(labels))
+    if bad and not labels:
+        raise DataError(f"None of the {len(bad)} pictures of {name} can be read.")
     if not labels:
         raise DataError(f"{name} has no images.")
     if len(stack) and plain:
@@ -299,15 +313,21 @@ def read_datasets(
             "which they are brought."
         )
     images, notes = (torch.stack(plain), []) if plain else stack.tensor()
-    ends = np.cumsum([len(dataset) for dataset in datasets])
-    starts = ends - [len(dataset) for dataset in datasets]
+    if bad:
+        named = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
+        notes = [f"Pictures that can't be read were left out ({len(bad)}): {named}.", *notes]
     whole = np.array(labels, dtype=np.int64)
-    cuts = [slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+    cuts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     return [images[cut] for cut in cuts], [whole[cut] for cut in cuts], notes
 
 
-def _pair(dataset: Any, index: int, where: str) -> tuple[Any, int]:
-    item = dataset[index]
+def _picture(item: Any) -> Image.Image | None:
+    """The PIL image of a pair, wholly decoded; None: it has none."""
+    image = item[0] if isinstance(item, (tuple, list)) and len(item) == 2 else None
+    return plain_picture(image) if isinstance(image, Image.Image) else None
+
+
+def _pair(item: Any, where: str) -> tuple[Any, int]:
     if not (isinstance(item, (tuple, list)) and len(item) == 2):
         raise DataError(f"Expected a pair of image and label in {where}. Got {type(item).__name__} instead.")
     image, label = item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -63,6 +64,17 @@ class Library:
         )
         self._opened: dict[tuple[object, ...], Source] = {}
 
+    @classmethod
+    def of(cls, reading: Reading) -> Library:
+        """One that reads by given settings."""
+        return cls(
+            reading.data,
+            split_seed=reading.split_seed,
+            skip_bad=reading.skip_bad,
+            size=reading.size,
+            download=reading.download,
+        )
+
     def open(self, name: str) -> Task:
         """A task by its name, such as 'mnist:is=3'; its own name is the canonical form.
 
@@ -88,8 +100,16 @@ class Library:
                 described = "folder" if name.word == "folder" else "file"
                 hint = misspelt_labelling(name.path)
                 raise DataError(f"There is no {described} {name.path!r}." + (f" {hint}" if hint else ""))
-            self._opened[key] = open_source(name, self.reading, categories=categories)
+            self._opened[key] = self._sized(open_source(name, self.reading, categories=categories))
         return self._opened[key]
+
+    def _sized(self, source: Source) -> Source:
+        """A source that says so if a size was asked for that its images don't have."""
+        size, (height, width) = self.reading.size, source.train.images.shape[-2:]
+        if size is None or (height, width) == (size, size):
+            return source
+        note = f"The images of {source.name} stay {height} x {width}: --size is for pictures in files."
+        return replace(source, notes=(*source.notes, note))
 
 
 def data_root(data: Path | None = None) -> Path:

@@ -142,7 +142,9 @@ def open_vision_set(name: str, reading: Reading) -> Source:
     datasets = [_load(name, known, {**arguments, **known.arguments}, reading) for arguments in known.splits]
     notes = [known.note] if known.note else []
     if known.pictures:
-        images, labels, more = read_datasets(datasets, name=name, size=reading.size)
+        images, labels, more = read_datasets(
+            datasets, name=name, size=reading.size, skip_bad=reading.skip_bad
+        )
         notes += more
     else:
         images, labels = _read_whole(name, datasets)
