@@ -13,6 +13,7 @@ the dictionaries and searches.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -30,13 +31,13 @@ from tanas.dictionary.learn import prepare
 from tanas.networks.training import evaluate, fit
 from tanas.networks.zoo import make_zoo
 from tanas.presets import laptop
-from tanas.records import write_bytes
+from tanas.records import digest, write_bytes
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.versions import processor, versions
 
-MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
-"""Bytes in which the system counts a process's peak memory."""
+SAMPLED_EVERY_S = 0.5
+"""Between two looks at how much memory a command holds."""
 RECORD = Path(__file__).parent / "records" / "moon.json"
 
 
@@ -87,17 +88,34 @@ def _once(stamp: Path, command: list[str]) -> None:
     """Runs a command unless it has been run; the stamp holds what its last session took."""
     if stamp.exists():
         return
-    began = time.monotonic()
+    began, peak = time.monotonic(), 0
     process = subprocess.Popen(command)
-    _, status, used = os.wait4(process.pid, 0)
-    if (code := os.waitstatus_to_exitcode(status)) != 0:
-        raise SystemExit(f"{' '.join(command)} ended with {code}. The same command goes on.")
-    spent = {
-        "seconds": round(time.monotonic() - began, 1),
-        "peak_gb": round(used.ru_maxrss * MEMORY_UNIT / 1e9, 2),
-        "processors": processors(),
-    }
-    write_bytes(stamp, json.dumps(spent).encode())
+    while process.poll() is None:
+        peak = max(peak, memory_of(process.pid))
+        time.sleep(SAMPLED_EVERY_S)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}. The same command goes on.")
+    spent = {"seconds": round(time.monotonic() - began, 1), "processors": processors()}
+    write_bytes(stamp, json.dumps(spent | ({"peak_gb": round(peak / 1e9, 2)} if peak else {})).encode())
+
+
+def memory_of(root: int) -> int:
+    """Bytes that a process and all that it started hold, what they share counted once; 0 where Linux's /proc is not."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    held = 0
+    for process in parents:
+        line = process
+        while line in parents and line != root:
+            line = parents[line]
+        if line != root:
+            continue
+        with contextlib.suppress(OSError):
+            rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+            held += sum(int(row.split()[1]) for row in rollup.splitlines() if row.startswith("Pss:"))
+    return held * 1024
 
 
 def _resnet(network_name: str, task_name: str, seed: int, begun: Checkpoint) -> dict[str, Any]:
@@ -171,6 +189,7 @@ def _gathered(out: Path, seeds: list[int], targets: dict[str, str]) -> list[dict
                     "architecture": result["architecture"],
                     "images": {key: result["task"][key] for key in ("train", "validation", "test")},
                     "inherit": result["space"]["inherit"],
+                    "settings": digest(result["config"]),
                     "space_size": result["space"]["size"],
                     "representative": result["representative"],
                 }
@@ -220,15 +239,11 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _spent(stamp: Path, name: str) -> dict[str, float]:
-    """What a command took, if it has been run."""
+    """What a command took, if it has been run: seconds, processors that it had, peak memory."""
     if not stamp.exists():
         return {}
     spent = json.loads(stamp.read_bytes())
-    return {
-        f"{name}_s": spent["seconds"],
-        f"{name}_peak_gb": spent["peak_gb"],
-        f"{name}_processors": spent["processors"],
-    }
+    return {f"{name}_{'s' if what == 'seconds' else what}": value for what, value in spent.items()}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,7 @@ def main() -> None:
         _row("step of a standard network, NHWC / NCHW", _step(True), _step(False), repeats),
         _row("dilated depthwise 3x3, 16x28x28, ours / torch's", _dilated(True), _dilated(False), repeats),
         _row("FUSE round on digits, 2 workers / 1", _fuse(2), _fuse(1), repeats),
+        _row("tanas demo / importing torch and scikit-learn", _demo, _import, min(repeats, 2)),
         _row(
             "d at the paper's widths / its dense fit alone",
             _distance(),
@@ -102,6 +104,16 @@ def _help() -> None:
 
 def _nothing() -> None:
     subprocess.run([sys.executable, "-c", "pass"], check=True)
+
+
+def _demo() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "tanas", "demo", "--quiet", "--out", str(Path(folder) / "demo")]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _import() -> None:
+    subprocess.run([sys.executable, "-c", "import torch, sklearn.linear_model"], check=True)
 
 
 def _step(channels_last: bool) -> Callable[[], None]:

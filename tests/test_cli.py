@@ -302,6 +302,30 @@ class TestDemo:
         lines = (desk / "shown" / "dictionary" / "events.jsonl").read_text().splitlines()
         assert any(json.loads(line).get("step", "").startswith("represent npz:bars.npz") for line in lines)
 
+    def test_it_ends_with_the_numbers_the_report_and_what_to_try_next(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from tanas.settings import configure
+
+        monkeypatch.setattr(
+            "tanas.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {"limit": 200})
+        )
+        monkeypatch.setattr("tanas.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
+        answer = tanas("demo", "--out", "shown")
+        assert answer.status == 0, answer.err
+        assert answer.out.startswith("2 tasks were known; digits:is=8 was new.\n")
+        for part in ("always the commonest class", "logistic regression", "shown/run/report.html"):
+            assert part in answer.out, part
+        assert answer.out.rstrip().endswith(
+            "with your own pictures, a folder a class: tanas search folder:PICTURES --dictionary shown/dictionary "
+            "--out my-run"
+        )
+        assert "d(digits:is=0) = " in answer.err and "softmax(alpha)" in answer.err
+        found = json.loads((desk / "shown" / "run" / "result.json").read_text())
+        assert (found["task"]["name"], len(found["distances"])) == ("digits:is=8", 2)
+        assert (desk / "shown" / "run" / "report.html").exists()
+        assert json.loads(tanas("demo", "--out", "shown", "--json").out) == found, "nothing is done twice"
+
 
 class TestDistances:
     tiny = ("--config", "tiny.toml")

@@ -8,6 +8,7 @@ def main() -> int:
     try:
         from tanas.cli import main as run
     except KeyboardInterrupt:
+        print("Interrupted before anything was done: the same command begins it.", file=sys.stderr)
         return 130
     return run()
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from tanas.errors import SettingError
 from tanas.evidence.moon_page import moon_page
 
 MOON, STYLE = "quickdraw:is=moon", "one_style:is=moon"
@@ -73,6 +76,13 @@ def test_a_network_beside_is_held_against_what_was_found_from_the_same_seeds() -
         "`quickdraw:is=moon` (n = 3; less than the network found from 1 of 3 seeds, more from 1)."
     ) in text
     assert "small images" not in text
+
+
+def test_searches_of_different_settings_are_not_averaged() -> None:
+    runs = [{"targets": {MOON: {**found(0.01, 1), "settings": name}}} for name in ("a", "b")]
+    with pytest.raises(SettingError, match="is=moon in moon.json have different settings"):
+        moon_page(record(*runs))
+    assert "2 seeds" in moon_page(record(runs[0], runs[0]))
 
 
 def test_one_seed_has_no_spread() -> None:

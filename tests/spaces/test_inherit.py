@@ -11,7 +11,7 @@ from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.inherit import DEFAULT_INHERIT, Inheritance, chosen_neighbours, inherit, weighed
+from tanas.spaces.inherit import DEFAULT_INHERIT, Inheritance, chosen_neighbours, counted, inherit, weighed
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import LEAST_SIMILARITY
 
@@ -189,10 +189,23 @@ def test_an_atom_can_count_as_another_distance_than_its_own() -> None:
     """So does a control's, in the place of a nearer one."""
     prior: dict[str, Any] = {**ASKED, "mode": "prior"}
     far = replace(TROUSERS, distance=0.9)
-    standing_in = inherit((replace(far, counts_as=0.3),), BASE, **prior)
-    assert standing_in.space == inherit((TROUSERS,), BASE, **prior).space
-    assert standing_in.space != inherit((far,), BASE, **prior).space
+    standing_in = inherit((ZERO_DIGIT, replace(far, counts_as=TROUSERS.distance)), BASE, **prior)
+    assert standing_in.space == inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space
+    assert standing_in.space != inherit((ZERO_DIGIT, far), BASE, **prior).space
     assert "d 0.90" in standing_in.note
+
+
+def test_the_nearest_counts_whole_however_far_it_is() -> None:
+    assert counted([0.2, 0.6, 1.0]) == pytest.approx((1, 0.5, 0.0625))
+    assert counted([1.0, 1.0]) == (1, 1)
+    assert counted([0.0, 3.0]) == (1, LEAST_SIMILARITY), "a rival's distances have other ranges"
+    assert counted([]) == ()
+    prior: dict[str, Any] = {**ASKED, "mode": "prior"}
+    far = replace(ZERO_DIGIT, distance=1.0), replace(TROUSERS, distance=1.0)
+    near = replace(ZERO_DIGIT, distance=0.0), replace(TROUSERS, distance=0.0)
+    assert inherit(far, BASE, **prior).space == inherit(near, BASE, **prior).space
+    bare = replace(ZERO_DIGIT, distance=0.0, architectures=())
+    assert inherit((bare, far[1]), BASE, **prior).space == inherit((near[1],), BASE, **prior).space
 
 
 def test_scores_count_by_rank_and_all_of_them_count() -> None:

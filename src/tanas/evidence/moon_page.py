@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tanas.errors import SettingError
 from tanas.evidence.comparison import Record
 from tanas.evidence.paired import spread
 
@@ -78,7 +79,13 @@ def _memory(record: Record) -> str:
 def _searches(record: Record, target: str) -> list[Mapping[str, Any]]:
     """What was found for a target, a seed each."""
     parts = [run["targets"].get(target, {}) for run in record["runs"]]
-    return [part for part in parts if "metrics" in part]
+    found = [part for part in parts if "metrics" in part]
+    if len({part.get("settings") for part in found}) > 1:
+        raise SettingError(
+            f"The searches for {target} in moon.json have different settings, so their mean says nothing. "
+            "Run benchmarks/moon.py for all seeds."
+        )
+    return found
 
 
 def _row(target: str, found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,7 +24,7 @@ from tanas.evidence.truth import SIZE_CLASSES, SIZE_SHAPE, Row, TaskDistance, Tr
 from tanas.networks.architecture import Architecture
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.inherit import weighed
+from tanas.spaces.inherit import counted, weighed
 from tanas.spaces.prior import learn_prior
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import encode
@@ -44,8 +44,11 @@ class AnalysisConfig:
     """Simulated searches a target and a way of choosing."""
     tries: tuple[int, ...] = (1, 3, 5, 10, 30)
     """Architectures that a search trains on the target."""
-    known: int = 30
-    """Architectures that the memory holds scores of, drawn anew each time, the same for every task."""
+    known: int = 7
+    """Architectures that were seen for each task of the memory, drawn anew each time, the same for every task: as many
+    as the short search sees by which a dictionary learns a task."""
+    scored: int = 2
+    """The best of them, from which a prior is learnt: as many as that search scores, which are its winners."""
     neighbours: int = 3
     """Tasks that a search learns from where it learns from several."""
     bins: int = 5
@@ -57,7 +60,7 @@ class AnalysisConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("draws", "known", "neighbours", "bins", "permutations"):
+        for name in ("draws", "known", "scored", "neighbours", "bins", "permutations"):
             check_range(getattr(self, name), name, "AnalysisConfig", low=1)
         check_range(self.noise, "noise", "AnalysisConfig", low=0)
 
@@ -547,9 +550,13 @@ def _picks(
                 yield f"warm of {config.neighbours}", source, count, best_of(several[:count])
         if source in (TEACHER, DUNCE):
             continue  # a prior costs a thousand times as much; the ends of what it can bring show in the others
-        noisy = _prior_order(table, chosen, space, memory, tasks[: config.neighbours], distance, seed)
+        nearest = [distance.get(table.targets[task], 0.0) for task in sources.get(NEAREST, tasks)]
+        noisy = _prior_order(
+            table, chosen, space, memory, tasks[: config.neighbours], nearest, config.scored, seed
+        )
         for count in tries:
-            yield "prior", source, count, best_of(noisy[:count])
+            if count <= len(noisy):
+                yield "prior", source, count, best_of(noisy[:count])
     everything = _ranked(memory, sources[RANDOM])
     yield "transfer of all", "", 0, int(everything[0])
 
@@ -576,16 +583,19 @@ def _prior_order(
     space: SearchSpace,
     memory: Memory,
     tasks: Sequence[int],
-    distance: Mapping[str, float],
+    nearest: Sequence[float],
+    scored: int,
     seed: Seed,
 ) -> npt.NDArray[np.int64]:
-    """All architectures in an order drawn by the prior that some tasks give, (architectures,)."""
+    """What is not known, in an order drawn by the prior that some tasks give, (architectures - known,).
+
+    The known ones are left out, as a draw from a whole space all but never hits them. Every source counts as the
+    nearest tasks would in its place, as those of the controls do: who is learnt from differs, and nothing else.
+    """
     evidence = [
         one
-        for task in tasks
-        for one in weighed(
-            distance.get(table.targets[task], 0.0), [chosen[at] for at in _ranked(memory, [task])]
-        )
+        for task, count in zip(tasks, counted(nearest[: len(tasks)]), strict=True)
+        for one in weighed(1 - count, [chosen[at] for at in _ranked(memory, [task])[:scored]])
     ]
     prior = learn_prior(
         evidence,
@@ -597,7 +607,8 @@ def _prior_order(
     logs = np.array([prior.log_weight(one) for one in chosen])
     # sorting by logarithm plus Gumbel noise draws one after the other by the prior
     noise = seed.child("prior").numpy().gumbel(size=len(chosen))
-    return np.argsort(-(logs + noise), kind="stable")
+    order = np.argsort(-(logs + noise), kind="stable")
+    return order[~np.isin(order, memory.known)]
 
 
 def _predicted(

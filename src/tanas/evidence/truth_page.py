@@ -321,8 +321,11 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
         "",
         *without,
         f"Mean regret in points: balanced test error less that of the best architecture in hindsight, over "
-        f"{config.draws} simulated searches a target; the target itself is never in the memory, which holds scores of "
-        f"{config.known} architectures, drawn anew each time. *Drawn*: from another task at random. *{TEACHER}* and "
+        f"{config.draws} simulated searches a target; the target itself is never in the memory, which holds "
+        f"{min(config.known, analysis.architectures)} architectures of each task, drawn anew each time, as many as a "
+        f"dictionary sees when it learns a task. A prior is learnt from the best {config.scored} of them, as many as "
+        "have scores there, and draws from those that the memory does not hold; drawn and farthest tasks count as the "
+        f"nearest would in their place. *Drawn*: from another task at random. *{TEACHER}* and "
         f"*{DUNCE}* are the tasks whose ranks agree most and least with the target's, known in hindsight only: what a "
         "perfect measure of that agreement would choose. Differences are tested by their signs over the targets. "
         "A standard error over the draws is "

@@ -19,8 +19,7 @@ from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
 
 DEFAULT_INHERIT = "prior"
-"""What the evidence speaks for (docs/search-evidence.md, docs/nas-bench-201.md). The controls inherit in this way too,
-from other atoms."""
+"""Why: docs/inheritance.md. The controls inherit in this way too, from other atoms."""
 PAPER_INHERIT = "union"
 """The paper's way."""
 
@@ -213,21 +212,21 @@ def _prior(
     neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
 ) -> Inherited:
     """The base space, drawn from by what did well on the related tasks."""
-    gifts, evidence, passed = [], list[Evidence](), 0
+    gifts, passed = [], 0
     for neighbour in neighbours:
         best = [one.architecture.canonical() for one in neighbour.best(len(neighbour.architectures))]
         usable = [one for one in best if _usable(one) and _fits_cells(one, base)]
         passed += len(best) - len(usable)
         if usable:
             gifts.append((neighbour, usable))
-            evidence += weighed(neighbour.weighed_at, usable)
     if not gifts:
         who = "no related atom has a scored architecture" if neighbours else "no atom is related"
         if passed:
             who = f"no scored architecture of a related atom has only what the space '{base.name}' has"
         return _base(base, who)
+    counts = counted([neighbour.weighed_at for neighbour, _ in gifts])
     prior = learn_prior(
-        evidence,
+        [one for (_, usable), count in zip(gifts, counts, strict=True) for one in weighed(1 - count, usable)],
         nodes=base.nodes,
         operations=base.operations,
         skeletons=base.skeletons,
@@ -256,6 +255,23 @@ def _prior(
         note=note[0].upper() + note[1:],
         givers=tuple(neighbour.name for neighbour, _ in gifts),
     )
+
+
+def counted(distances: Sequence[float]) -> tuple[float, ...]:
+    """How much related atoms count beside each other: the nearest whole, the others by their similarity beside its.
+
+    They were chosen as related, so what they have to say does not shrink where all of them are far: d is 1 for most
+    pairs of sources, and ranks of architectures carry there too (docs/search-evidence.md).
+
+    Args:
+        distances: d(atom -> task) of each; 1 - d is clipped to at least `LEAST_SIMILARITY`.
+
+    Returns:
+        one number in (0, 1] each, the largest 1.
+    """
+    similarities = [min(max(1 - distance, LEAST_SIMILARITY), 1.0) for distance in distances]
+    most = max(similarities, default=1.0)
+    return tuple(similarity / most for similarity in similarities)
 
 
 def weighed(distance: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:

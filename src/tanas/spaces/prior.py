@@ -19,13 +19,13 @@ from tanas.networks.skeleton import Skeleton
 from tanas.spaces.cells import degrees
 
 SMOOTHING = 1.0
-"""Weight of the base space beside what was learnt. The best architecture of an atom at distance 0 weighs 1, so
-three near atoms with three scores each, 5.5 in all, leave the base a share of 15 %: enough to find what the
-related tasks had no use for, little enough to be led by them."""
+"""Weight of the base space beside what was learnt. The best architecture of the nearest atom weighs 1, so three atoms
+that are all as near, with three scores each, weigh 5.5 in all and leave the base a share of 15 %: enough to find what
+the related tasks had no use for, little enough to be led by them."""
 
 LEAST_SIMILARITY = 0.05
-"""Of an atom at distance 1. It was chosen as related, so it counts for something; twenty such atoms count as
-one at distance 0."""
+"""Of an atom at distance 1. It was chosen as related, so it counts for something beside nearer ones: twenty such atoms
+as much as one at distance 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
