@@ -301,7 +301,7 @@ class Experiment:
         found_scores = {kind: _all_scores(means[kind], orders, len(seeds)) for kind in KINDS}
         return {
             "what": "how well each distance orders sources by their real worth to a target with few labels",
-            "command": "python benchmarks/transfer.py --out WORK --seeds "
+            "command": "TANAS_DATA=DIR python benchmarks/transfer.py --out WORK --seeds "
             + ",".join(map(str, seeds))
             + (" --smoke" if self.smoke else ""),
             "n": {

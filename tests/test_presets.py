@@ -59,6 +59,7 @@ def test_paper_is_the_papers_experiment() -> None:
     assert config.representative.architecture == "paper"
     assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
     assert config.distance.method == "exact"
+    assert (config.pair.fit_images, config.pair.gate_images) == (None, None), "all of B's data"
     assert (config.distance.gate, config.distance.transform) == (paper_gate(), paper_transform())
 
 

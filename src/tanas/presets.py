@@ -186,6 +186,7 @@ def paper() -> SearchConfig:
                 epochs=1, batch=64, learning_rate=1e-3, weight_decay=0, schedule="constant"
             ),
         ),
+        pair=PairConfig(fit_images=None, gate_images=None),
         distance=DistanceConfig(method="exact", transform=paper_transform(), gate=paper_gate()),
         space="paper",
         inherit=PAPER_INHERIT,

@@ -251,7 +251,7 @@ def page(record: Figure2Record, *, title: str = "", folder: str = "") -> str:
         _statement_table(record.statements),
         "The numbers of this table are those that sort distances: d, plus what is missing at 1, minus what is left "
         "over at the least d that is tried. Not found: what was measured goes the other way, or misses what is "
-        f"asked. Can't be told: it goes the claimed way, but chance alone would do as much with a probability of "
+        f"asked. Can't be told: chance alone would do as much, one way or the other, with a probability of "
         f"{CHANCE:g} or more; or what it takes was not measured.",
         _representative_table(record),
     ]
