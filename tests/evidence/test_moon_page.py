@@ -59,8 +59,8 @@ def test_times_stand_by_the_processors_that_there_were_and_the_largest_memory_is
     text = moon_page(record({"targets": {MOON: one}}, {**dictionary, "targets": {MOON: two}}))
     assert (
         "In minutes, with 1 processor, a search with distances, final training and report 2.0. In minutes, with 2 "
-        "processors, a dictionary took 10.0, a search with distances, final training and report 2.0. No command took "
-        "more than 1.8 GB of memory."
+        "processors, a dictionary took 10.0, a search with distances, final training and report 2.0. At most, in GB "
+        "of memory with all workers, a dictionary 0.9, a search 1.8."
     ) in text
 
 

@@ -69,11 +69,13 @@ def _minutes(record: Record) -> list[str]:
 
 
 def _memory(record: Record) -> str:
-    parts = [part for run in record["runs"] for part in (run, *run["targets"].values())]
-    peaks = [
-        part[name] for part in parts for name in ("dictionary_peak_gb", "command_peak_gb") if name in part
-    ]
-    return f"No command took more than {max(peaks):.1f} GB of memory." if peaks else ""
+    """The most memory that the commands held: a sentence for both kinds, where it was measured."""
+    built = [run["dictionary_peak_gb"] for run in record["runs"] if "dictionary_peak_gb" in run]
+    parts = [part for run in record["runs"] for part in run["targets"].values()]
+    searched = [part["command_peak_gb"] for part in parts if "command_peak_gb" in part]
+    peaks = [f"a dictionary {max(built):.1f}"] if built else []
+    peaks += [f"a search {max(searched):.1f}"] if searched else []
+    return f"At most, in GB of memory with all workers, {', '.join(peaks)}." if peaks else ""
 
 
 def _searches(record: Record, target: str) -> list[Mapping[str, Any]]:
