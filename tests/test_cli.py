@@ -426,7 +426,7 @@ class TestDistances:
 
     def test_nearest_shows_an_untrained_network_and_says_what_the_next_is(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
-        assert tanas(*add, "--method", "probe").status == 0
+        assert tanas(*add).status == 0
         asked = ("nearest", "known", "npz:bars.npz", "--neighbours", "1", "--method", "probe", *self.tiny)
         (entry,) = json.loads(tanas(*asked, "--json").out)
         assert entry["untrained"]["target"] == "npz:bars.npz"
@@ -440,7 +440,7 @@ class TestDistances:
 
     def test_nearest_within_a_threshold_says_how_sure_its_two_sides_are(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
-        assert tanas(*add, "--method", "probe").status == 0
+        assert tanas(*add).status == 0
         asked = ("nearest", "known", "npz:bars.npz", "--threshold", "1", "--method", "probe", *self.tiny)
         entries = json.loads(tanas(*asked, "--json").out)
         assert all(entry["at_threshold"] == [] for entry in entries[:-1])

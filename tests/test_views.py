@@ -154,14 +154,16 @@ def test_methods_are_compared_in_a_table() -> None:
     )
 
 
-def test_an_evaluation_is_one_line() -> None:
+def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:
     document = {
         "task": "digits",
         "error": 0.0123,
         "balanced_error": 0.02,
         "images": 360,
         "constant_error": 0.9,
+        "same_test_split": True,
     }
-    assert evaluation_view(document) == (
-        "digits: error 1.23%, balanced error 2.00% on 360 test images (always the commonest class: 90.00%)"
-    )
+    line = "digits: error 1.23%, balanced error 2.00% on 360 test images (always the commonest class: 90.00%)"
+    assert evaluation_view(document) == line
+    told = evaluation_view({**document, "same_test_split": False})
+    assert told.splitlines()[0] == line and "not the test split of the run" in told.splitlines()[1]
