@@ -139,6 +139,28 @@ class TestBuild:
         assert starter(Library(tmp_path)) == DIGITS_STARTER
         assert len(DIGITS_STARTER) >= 6
 
+    def test_a_starter_holds_the_papers_ten_where_their_data_is(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from tanas.building import DIGITS_STARTER, PAPER_STARTER, starter
+        from tanas.tasks.library import Library
+
+        there, asked = list[str](), list[tuple[str, bool]]()
+
+        def opened(library: Library, name: str) -> None:
+            asked.append((name, library.reading.download))
+            if name not in there:
+                raise DataError("it is not there")
+
+        monkeypatch.setattr(Library, "open", opened)
+        assert starter(Library()) == DIGITS_STARTER
+        there.append("mnist")
+        assert starter(Library()) == DIGITS_STARTER, "one of the two is not enough"
+        there.append("fashion-mnist")
+        assert starter(Library()) == (*DIGITS_STARTER, *PAPER_STARTER)
+        assert len(set(PAPER_STARTER)) == 10
+        assert not any(download for _, download in asked), "nothing is fetched for it"
+
 
 class TestLoad:
     def test_refuses_what_is_no_run(self, here: Path) -> None:
