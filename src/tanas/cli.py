@@ -133,8 +133,8 @@ class Learning(Representing):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Training(Learning):
-    """Options that decide a search that is given no dictionary."""
+class Searching(Learning):
+    """Options that decide a search where no dictionary is asked."""
 
     epochs: Whole | None = None
     """Of the final training."""
@@ -142,12 +142,12 @@ class Training(Learning):
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Settings(Training, Measuring):
+class Settings(Searching, Measuring):
     """Options that decide a search."""
 
 
 COMMON, SETTINGS = Common(), Settings()
-LEARNING, MEASURING, TRAINING = Learning(), Measuring(), Training()
+LEARNING, MEASURING, SEARCHING = Learning(), Measuring(), Searching()
 
 
 @app.command
@@ -188,7 +188,7 @@ def build(
         tasks: such as mnist:is=3; without any, a starter is made: the digits tasks and, where the data
             folder holds them, the paper's ten.
         strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
-        settings: options that decide a search.
+        settings: options that decide what is learnt.
         common: options of every command.
     """
     _starting(common)
@@ -233,7 +233,7 @@ def add(
         folder: of the dictionary.
         tasks: such as mnist:is=3.
         strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
-        settings: options that decide a search.
+        settings: options that decide what is learnt.
         common: options of every command.
     """
     from tanas.dictionary.store import Dictionary
@@ -331,7 +331,7 @@ def distance(
             with the one of --method and what it costs.
         csv: file to write the matrix to.
         plot: file to draw a heat map to: .png, .svg or .html.
-        settings: options that decide a search.
+        settings: options that decide a distance.
         common: options of every command.
     """
     _starting(common)
@@ -391,7 +391,7 @@ def nearest(
         task: such as mnist:is=3 or folder:./photos.
         neighbours: how many; three, or all that are known if fewer.
         threshold: instead, all that are at most so far away.
-        settings: options that decide a search.
+        settings: options that decide a distance.
         common: options of every command.
     """
     _starting(common)
@@ -684,7 +684,7 @@ def grow(
     out: Path,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     time_limit: str | None = None,
-    settings: Training = TRAINING,
+    settings: Searching = SEARCHING,
     common: Common = COMMON,
     command_line: CommandLine = "tanas grow",
 ) -> None:
@@ -714,7 +714,7 @@ def compress(
     out: Path,
     fresh: Annotated[bool, Parameter(negative=())] = False,
     time_limit: str | None = None,
-    settings: Training = TRAINING,
+    settings: Searching = SEARCHING,
     common: Common = COMMON,
     command_line: CommandLine = "tanas compress",
 ) -> None:
@@ -921,7 +921,7 @@ def _transform(
     out: Path,
     fresh: bool,
     time_limit: str | None,
-    settings: Training,
+    settings: Searching,
     common: Common,
     command_line: str,
 ) -> None:
@@ -975,7 +975,7 @@ def _config(settings: Representing, **options: Any) -> SearchConfig:
 
     given = asdict(settings)
     limit = count(given["limit"], "limit")
-    searched = "fuse" if isinstance(settings, Training) else "learn"  # where FUSE's own options go
+    searched = "fuse" if isinstance(settings, Searching) else "learn"  # where FUSE's own options go
     epochs = given.get("epochs")
     config = configure(
         given["preset"],

@@ -11,7 +11,15 @@ from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
 from tanas.seeds import Seed
-from tanas.spaces.inherit import DEFAULT_INHERIT, Inheritance, chosen_neighbours, counted, inherit, weighed
+from tanas.spaces.inherit import (
+    DEFAULT_INHERIT,
+    Inheritance,
+    chosen_neighbours,
+    counted,
+    inherit,
+    similarity_of,
+    weighed,
+)
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import LEAST_SIMILARITY
 
@@ -179,10 +187,11 @@ def test_a_prior_keeps_the_base_space_and_prefers_what_the_nearest_have() -> Non
 
 def test_the_nearer_counts_for_more_and_none_for_nothing() -> None:
     ranked = [one.architecture for one in ZERO_DIGIT.best(3)]
-    near, far = weighed(0.1, ranked), weighed(0.6, ranked)
+    near, far = weighed(0.9, ranked), weighed(0.4, ranked)
     assert [one.weight for one in near] == pytest.approx([0.9, 0.45, 0.3])
     assert [one.weight for one in far] == pytest.approx([0.4, 0.2, 0.4 / 3])
-    assert weighed(1.0, ranked)[0].weight == LEAST_SIMILARITY
+    assert similarity_of(1.0) == similarity_of(3.0) == LEAST_SIMILARITY
+    assert (similarity_of(0.25), similarity_of(-0.1)) == (0.75, 1)
 
 
 def test_an_atom_can_count_as_another_distance_than_its_own() -> None:

@@ -96,13 +96,18 @@ def test_usps_is_read_from_its_files(tmp_path: Path) -> None:
     assert (len(task.train), len(task.validation), len(task.test)) == (50, 10, 20)
 
 
-def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
+def write_eurosat(root: Path, shape: tuple[int, int, int]) -> None:
+    """Ten pictures of each of two classes, (height, width, 3)."""
     for name in ("Forest", "River"):
-        folder = tmp_path / "eurosat/2750" / name
+        folder = root / "eurosat/2750" / name
         folder.mkdir(parents=True)
         for number in range(10):
-            pixels = RANDOM.integers(0, 256, (80, 90, 3), dtype=np.uint8)
+            pixels = RANDOM.integers(0, 256, shape, dtype=np.uint8)
             Image.fromarray(pixels).save(folder / f"{name}_{number}.jpg")
+
+
+def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
+    write_eurosat(tmp_path, (80, 90, 3))
     task = Library(tmp_path).open("eurosat:is=river")
     assert task.shape == (3, 64, 64)
     assert "Pictures (80 x 90 pixels) were resized to 64 x 64" in task.notes[0]
@@ -110,12 +115,7 @@ def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cant_be_read_is_named_and_left_out_when_asked(tmp_path: Path) -> None:
-    for name in ("Forest", "River"):
-        folder = tmp_path / "eurosat/2750" / name
-        folder.mkdir(parents=True)
-        for number in range(10):
-            pixels = RANDOM.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"{name}_{number}.jpg")
+    write_eurosat(tmp_path, (20, 20, 3))
     broken = tmp_path / "eurosat/2750/River/River_3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(

@@ -427,9 +427,8 @@ def _opened(library: Library, name: str, search: SearchConfig) -> Task:
 
 def _targets(config: Figure2Config, library: Library, listener: Listener) -> list[Task]:
     """The further targets whose data is there."""
-    here = Library.of(
-        replace(library.reading, download=False)
-    )  # they are an addition: nothing is fetched for them
+    # they are an addition: nothing is fetched for them
+    here = Library.of(replace(library.reading, download=False))
     found = []
     for name in config.targets:
         try:

@@ -22,7 +22,7 @@ from tanas.errors import SettingError, check_range
 from tanas.evidence.nasbench_table import EDGES, NODES, OPERATIONS, NasTable, Places, Values
 from tanas.networks.architecture import Architecture
 from tanas.seeds import Seed
-from tanas.spaces.inherit import weighed
+from tanas.spaces.inherit import similarity_of, weighed
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import Evidence, learn_prior
 
@@ -208,7 +208,7 @@ def log_prior(table: NasTable, sources: Sequence[int], similarities: Sequence[fl
         order = _best_first(table.accuracies[:, source])
         cells = dict.fromkeys(table.cells[row] for row in order[:known].tolist())
         best = [Architecture(skeleton=space.skeletons[0], cell=cell) for cell in cells if cell.edges]
-        evidence += weighed(1 - similarity, best)
+        evidence += weighed(similarity_of(1 - similarity), best)
     prior = learn_prior(evidence, nodes=NODES, operations=space.operations, skeletons=space.skeletons)
     place = [prior.operations.index(name) for name in OPERATIONS.values()]
     logs = np.log(np.array(prior.edges))[:, place]  # (edges, operations in the table's order)

@@ -595,7 +595,7 @@ def _prior_order(
     evidence = [
         one
         for task, count in zip(tasks, counted(nearest[: len(tasks)]), strict=True)
-        for one in weighed(1 - count, [chosen[at] for at in _ranked(memory, [task])[:scored]])
+        for one in weighed(count, [chosen[at] for at in _ranked(memory, [task])[:scored]])
     ]
     prior = learn_prior(
         evidence,

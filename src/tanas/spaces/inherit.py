@@ -226,7 +226,7 @@ def _prior(
         return _base(base, who)
     counts = counted([neighbour.weighed_at for neighbour, _ in gifts])
     prior = learn_prior(
-        [one for (_, usable), count in zip(gifts, counts, strict=True) for one in weighed(1 - count, usable)],
+        [one for (_, usable), count in zip(gifts, counts, strict=True) for one in weighed(count, usable)],
         nodes=base.nodes,
         operations=base.operations,
         skeletons=base.skeletons,
@@ -269,25 +269,27 @@ def counted(distances: Sequence[float]) -> tuple[float, ...]:
     Returns:
         one number in (0, 1] each, the largest 1.
     """
-    similarities = [min(max(1 - distance, LEAST_SIMILARITY), 1.0) for distance in distances]
+    similarities = [similarity_of(distance) for distance in distances]
     most = max(similarities, default=1.0)
     return tuple(similarity / most for similarity in similarities)
 
 
-def weighed(distance: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:
-    """How much the architectures of one atom count: 1 - d, and less from rank to rank.
+def similarity_of(distance: float) -> float:
+    """1 - d, at least `LEAST_SIMILARITY` and at most 1."""
+    return min(max(1 - distance, LEAST_SIMILARITY), 1.0)
 
-    The best counts whole, the second a half, the third a third: scores of different tasks don't compare, ranks
-    do, and most of what tells good from bad lies among the first.
+
+def weighed(count: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:
+    """How much the architectures of one atom count: less from rank to rank.
+
+    The best counts as its atom, the second half of that, the third a third: scores of different tasks don't
+    compare, ranks do, and most of what tells good from bad lies among the first.
 
     Args:
-        distance: d(atom -> task); 1 - d is clipped to at least `LEAST_SIMILARITY`.
+        count: how much the atom counts, in (0, 1]; see `counted`.
         ranked: the atom's architectures, best first.
     """
-    similarity = min(max(1 - distance, LEAST_SIMILARITY), 1.0)
-    return tuple(
-        Evidence(architecture=one, weight=similarity / rank) for rank, one in enumerate(ranked, start=1)
-    )
+    return tuple(Evidence(architecture=one, weight=count / rank) for rank, one in enumerate(ranked, start=1))
 
 
 def _transfer(
