@@ -9,8 +9,9 @@ On the paper's ten base tasks with the laptop preset's representatives, one thre
 - eighth: all 90 pairs at an eighth of the hidden widths: the exact method from two seeds against every other.
 - paper: at the paper's widths with 2,000 fit rows, three targets from nine sources.
 
-Every pair is a file in WORK; the same command goes on where it stopped. The figures go to
-benchmarks/records/agreement.json.
+Every pair is a file in WORK; the same command goes on where it stopped and measures anew what other settings or
+representatives lead to. After a change of code, name a new folder. The figures go to
+benchmarks/records/agreement.json; agreement at an eighth stands there a second time without the development targets.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from torch import Tensor
 from tanas.building import PAPER_STARTER
 from tanas.dictionary.learn import prepare
 from tanas.distances.agreement import spearman
-from tanas.distances.base import Pair
+from tanas.distances.base import Distance, Pair
 from tanas.distances.features import FeatureCache
 from tanas.distances.gate import Gate, GateConfig, crossing
 from tanas.distances.linear import LinearConfig, LinearDistance
@@ -50,7 +51,7 @@ from tanas.distances.representative import (
 from tanas.distances.transform import TransformConfig, fine_tune, fit_transform, masks_at
 from tanas.errors import SettingError
 from tanas.presets import laptop
-from tanas.records import from_plain, to_plain, write_bytes
+from tanas.records import digest, from_plain, to_plain, write_bytes
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -62,9 +63,20 @@ DEVELOPMENT = ("mnist:is=1", "fashion-mnist:is=dress")
 """Targets on which the gate was chosen: an easy and a hard one."""
 FULL_WIDTH = ("mnist:is=3", "fashion-mnist:is=coat", "fashion-mnist:is=trouser")
 """Targets at the paper's widths: none of the development ones."""
+OTHERS = tuple(name for name in PAPER_STARTER if name not in DEVELOPMENT)
+"""Targets that the choice of the gate has not seen."""
 SECOND_SEED = ("mnist:is=3", "mnist:is=0", "fashion-mnist:is=coat", "fashion-mnist:is=trouser")
 """Targets for which the exact method runs from a second seed."""
-FULL_ROWS = 2000
+
+EIGHTH = tuple(width // NARROW for width in TransformConfig().widths)
+"""Hidden widths at which every pair can be pruned all the way."""
+ROWS = 1500
+"""Fit rows at these widths."""
+SETTINGS = {
+    "eighth": (DistanceConfig(transform=TransformConfig(widths=EIGHTH)), ROWS),
+    "paper": (DistanceConfig(), 2000),
+}
+"""Of the methods, and fit rows, by part."""
 
 HEADS = {
     "balanced": GateConfig(measure="balanced"),
@@ -145,14 +157,10 @@ class Work:
     def representative(self, name: str) -> Representative:
         """Of a base task, from the folder or trained."""
         if name not in self._representatives:
-            path = self.folder / "representatives" / f"{_slug(name)}.pt"
+            task, config = self.task(name), self.config.representative
+            path = self.folder / "representatives" / f"{_slug(name)}-{digest(task.fingerprint, config)}.pt"
             if not path.exists():
-                made = represent(
-                    self.task(name),
-                    self.config.representative,
-                    seed=Seed(0).child("represent"),
-                    listener=print,
-                )
+                made = represent(task, config, seed=Seed(0).child("represent"), listener=print)
                 state, tensors = state_of(made)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 torch.save({"state": to_plain(state), "tensors": tensors}, path.with_suffix(".part"))
@@ -162,8 +170,20 @@ class Work:
             self._representatives[name] = representative_from(state, kept["tensors"])
         return self._representatives[name]
 
-    def kept(self, *names: object) -> Path:
-        """The file of a piece."""
+    def kept(self, label: str, how: object, seed: int, source: str, target: str, rows: int) -> Path:
+        """The file of a piece; a part of its name stands for all that decides what is in it.
+
+        Args:
+            label: what is measured, for the reader.
+            how: settings of what measures it.
+            seed: of the maps.
+            source: name of A.
+            target: name of B.
+            rows: to fit on.
+        """
+        networks = [self.representative(name).key for name in (source, target)]
+        key = digest(how, PairConfig(fit_images=rows), self.task(target).fingerprint, *networks)
+        names = (label, seed, source, target, key)
         return self.folder / "pieces" / ("-".join(_slug(str(name)) for name in names) + ".json")
 
 
@@ -179,8 +199,7 @@ def main() -> None:
     work = Work(arguments.out)
     parts = {"gate": gate_part, "eighth": eighth_part, "paper": paper_part}
     for name in arguments.parts.split(","):
-        for _ in parts[name](work):
-            pass
+        parts[name](work)
         write_record(work)
     print(f"The record is {RECORD}.")
 
@@ -190,23 +209,29 @@ def ordered(targets: Sequence[str]) -> Iterator[tuple[str, str]]:
     return ((source, target) for target in targets for source in PAPER_STARTER if source != target)
 
 
-def gate_part(work: Work) -> Iterator[None]:
+def gate_part(work: Work) -> None:
     """Walks of full iterative pruning, read under every head, on the development targets."""
     for source, target in ordered(DEVELOPMENT):
         for seed in (0, 1):
-            path = work.kept("walk", seed, source, target)
+            path = _walk_path(work, seed, source, target)
             if not path.exists():
-                pair = work.pair(source, target, (), 1500)
+                pair = work.pair(source, target, (), ROWS)
                 _write(path, walk(pair, Seed(seed).child(source, target)))
                 print(f"walked {source} -> {target}, seed {seed}", flush=True)
-            yield
+
+
+def walk_config() -> TransformConfig:
+    """Full iterative pruning at an eighth of the hidden widths."""
+    return TransformConfig(widths=EIGHTH, exact=True, shrink=0.6)
+
+
+def _walk_path(work: Work, seed: int, source: str, target: str) -> Path:
+    return work.kept("walk", (walk_config(), HEADS), seed, source, target, ROWS)
 
 
 def walk(pair: Pair, seed: Seed) -> dict[str, Any]:
     """Performances of N_t at an eighth of the hidden widths, all the way down, and of the closed form."""
-    config = TransformConfig(
-        widths=tuple(w // NARROW for w in TransformConfig().widths), exact=True, shrink=0.6
-    )
+    config = walk_config()
     began = time.process_time()
     network = fit_transform(pair, config, seed)
     densities, reads = [1.0], [_read(pair, *_outputs(network, pair, None))]
@@ -250,39 +275,32 @@ def order_under(asked: Asked, walked: Mapping[str, Any]) -> float:
     return met.value + met.shortfall - met.surplus
 
 
-def eighth_part(work: Work) -> Iterator[None]:
+def eighth_part(work: Work) -> None:
     """All pairs at an eighth of the hidden widths, by every method; the exact one twice for some targets."""
-    config = DistanceConfig(
-        transform=TransformConfig(widths=tuple(w // NARROW for w in TransformConfig().widths))
-    )
     methods = [name for name in METHODS if name not in ("narrow", "transform", "exact")]
     for source, target in ordered(PAPER_STARTER):
         for name in methods:
-            yield _measure(work, "eighth", name, config, 0, source, target, 1500)
+            _measure(work, "eighth", name, 0, source, target)
         for name in ("transform", "exact"):
-            yield _measure(work, "eighth", name, config, 0, source, target, 1500)
+            _measure(work, "eighth", name, 0, source, target)
     for source, target in ordered(PAPER_STARTER):
-        yield _measure(work, "eighth", "transform", config, 1, source, target, 1500)
+        _measure(work, "eighth", "transform", 1, source, target)
     for source, target in ordered(SECOND_SEED):
-        yield _measure(work, "eighth", "exact", config, 1, source, target, 1500)
+        _measure(work, "eighth", "exact", 1, source, target)
 
 
-def paper_part(work: Work) -> Iterator[None]:
+def paper_part(work: Work) -> None:
     """Some targets at the paper's widths."""
-    config = DistanceConfig()
     methods = [name for name in METHODS if name not in ("exact", "transform")]
     for source, target in ordered(FULL_WIDTH):
         for name in (*methods, "transform", "exact"):
-            yield _measure(work, "paper", name, config, 0, source, target, FULL_ROWS)
+            _measure(work, "paper", name, 0, source, target)
 
 
-def _measure(
-    work: Work, part: str, name: str, config: DistanceConfig, seed: int, source: str, target: str, rows: int
-) -> None:
-    path = work.kept(part, name, seed, source, target)
+def _measure(work: Work, part: str, name: str, seed: int, source: str, target: str) -> None:
+    distance, rows, path = _planned(work, part, name, seed, source, target)
     if path.exists():
         return
-    distance = make_distance(config, name)
     OF_TARGETS.clear()  # what is timed is a pair alone
     pair = work.pair(source, target, distance.needs, rows)
     began = time.process_time()
@@ -297,6 +315,15 @@ def _measure(
         print(f"{part}: {source} -> {target}, seed {seed}: {measured.order:.4f} in {took:.0f} s", flush=True)
 
 
+def _planned(
+    work: Work, part: str, name: str, seed: int, source: str, target: str
+) -> tuple[Distance, int, Path]:
+    """How a pair is measured, on how many rows, and where the piece is kept."""
+    config, rows = SETTINGS[part]
+    distance = make_distance(config, name)
+    return distance, rows, work.kept(f"{part}-{name}", distance, seed, source, target, rows)
+
+
 def write_record(work: Work) -> None:
     """Gathers what is there."""
     record = {
@@ -308,6 +335,7 @@ def write_record(work: Work) -> None:
         "versions": versions(),
         "gate": _gate_table(work),
         "eighth": _agreement(work, "eighth", PAPER_STARTER, ("transform", "exact")),
+        "eighth, other targets": _agreement(work, "eighth", OTHERS, ("transform", "exact")),
         "paper": _agreement(work, "paper", FULL_WIDTH, ()),
     }
     write_bytes(RECORD, (json.dumps(record, indent=1) + "\n").encode())
@@ -317,11 +345,11 @@ def _gate_table(work: Work) -> dict[str, Any]:
     pairs = [
         pair
         for pair in ordered(DEVELOPMENT)
-        if all(work.kept("walk", seed, *pair).exists() for seed in (0, 1))
+        if all(_walk_path(work, seed, *pair).exists() for seed in (0, 1))
     ]
     if len(pairs) < len(list(ordered(DEVELOPMENT))):
         return {}
-    walks = {seed: [_read_json(work.kept("walk", seed, *pair)) for pair in pairs] for seed in (0, 1)}
+    walks = {seed: [_read_json(_walk_path(work, seed, *pair)) for pair in pairs] for seed in (0, 1)}
     rows = []
     for asked in gates():
         first, second = ([order_under(asked, walked) for walked in walks[seed]] for seed in (0, 1))
@@ -335,10 +363,10 @@ def _gate_table(work: Work) -> dict[str, Any]:
         closed = []
         if asked.head != "frozen":
             for source, target in pairs:
-                path = work.kept("closed", asked.name, source, target)
+                distance = LinearDistance(LinearConfig(), gate)
+                path = work.kept(f"closed-{asked.name}", distance, 0, source, target, ROWS)
                 if not path.exists():
-                    distance = LinearDistance(LinearConfig(), gate)
-                    measured = distance(work.pair(source, target, (), 1500), Seed(0))
+                    measured = distance(work.pair(source, target, (), ROWS), Seed(0))
                     _write(path, {"order": measured.order})
                 closed.append(_read_json(path)["order"])
         within = [
@@ -377,7 +405,8 @@ def _agreement(
         }
         if name in again and (second := _orders(work, part, name, 1, targets)):
             both = [pair for pair in orders if pair in second]
-            row["between seeds"] = {"pairs": len(both), **_compared(orders, second, both)}
+            if (alike := _compared(orders, second, both)) is not None:
+                row["between seeds"] = {"pairs": len(both), **alike}
             crossed = [pair for pair in second if pair in exact]
             if name != "exact":
                 row["another seed with exact"] = _compared(exact, second, crossed)
@@ -390,7 +419,7 @@ def _orders(
 ) -> dict[tuple[str, str], dict[str, float]]:
     found = {}
     for pair in ordered(targets):
-        path = work.kept(part, name, seed, *pair)
+        *_, path = _planned(work, part, name, seed, *pair)
         if path.exists() and "order" in (entry := _read_json(path)):
             found[pair] = entry
     return found

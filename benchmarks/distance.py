@@ -1,13 +1,16 @@
 """What a distance costs: every method a pair, the exact one and the plain recipe's step beside them, in one run.
 
     [TANAS_DATA=DIR] python benchmarks/distance.py [--repeats 3] [--exact-repeats 1] [--matrix-repeats 1]
+    [TANAS_DATA=DIR] python benchmarks/distance.py --memory-only
 
 Pairs are at the paper's widths: 1,024 features, a transform network of 2,048 and 512 hidden units, 2,000 rows to
-fit on. Then the default method measures a new target against ten atoms, and the ten by ten matrix, features
-included, each in a process of its own that tells its peak memory. With TANAS_DATA the atoms are the paper's
+fit on. Each method measures the pair once more in a process of its own that tells its peak memory, and one process
+only loads the pair. Then the default method measures a new target against ten atoms, and the ten by ten matrix,
+features included, each again in a process of its own. With TANAS_DATA the atoms are the paper's
 ten base tasks; without it they are ten indicators over drawn blots, which cost the same to within what d is.
 Everything runs in one thread and is told in CPU seconds. `--smoke` tries it in a minute and writes no record.
-The figures go to benchmarks/records/distance-speed.json.
+The figures go to benchmarks/records/distance-speed.json, or to the file that `--record` names. `--memory-only`
+measures the memory of each method anew, in some minutes, and leaves all else in the record as it is.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +39,7 @@ from torch.nn import functional
 
 from tanas.building import PAPER_STARTER
 from tanas.dictionary.learn import prepare
-from tanas.distances.base import Distance
+from tanas.distances.base import NEEDS, Distance
 from tanas.distances.features import FeatureCache
 from tanas.distances.memory import OF_TARGETS
 from tanas.distances.methods import METHODS, make_distance
@@ -86,23 +90,47 @@ def main() -> None:
     parser.add_argument("--exact-repeats", type=int, default=1, help="a minute or more each; 0: none")
     parser.add_argument("--matrix-repeats", type=int, default=1)
     parser.add_argument("--smoke", action="store_true", help="everything small, no record")
-    parser.add_argument("--part", choices=("target", "matrix"), help=argparse.SUPPRESS)
+    parser.add_argument("--memory-only", action="store_true", help="only the memory of each method")
+    parser.add_argument("--record", type=Path, default=RECORD)
+    parser.add_argument("--part", choices=("target", "matrix", "pair"), help=argparse.SUPPRESS)
+    parser.add_argument("--method", help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     setting = Setting.of(small=arguments.smoke)
+    if arguments.part == "pair":
+        print(json.dumps(_peak(setting, arguments.work, arguments.method)))
+        return
     if arguments.part:
         print(json.dumps(_part(setting, arguments.part, arguments.work, arguments.repeats)))
         return
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        represent_s = _represent(setting, work)
-        pairs = _pairs(setting, work, arguments.repeats, arguments.exact_repeats)
-        parts = {
-            part: _in_a_process(part, work, repeats, arguments.smoke)
-            for part, repeats in (("target", arguments.repeats), ("matrix", arguments.matrix_repeats))
-        }
-    record = {
+        if arguments.memory_only:
+            record = {} if arguments.smoke else json.loads(arguments.record.read_bytes())
+            tasks = setting.tasks()
+            _represent(setting, {name: tasks[name] for name in _ends(tasks)}, work)
+            record["memory"] = _memory(setting, work)
+        else:
+            record = _timed_record(setting, work, arguments)
+            _print(record)
+    memory = record["memory"]
+    print(f"peak GB: {memory['loaded']} with the pair loaded, {memory['methods']}")
+    if not arguments.smoke:
+        write_bytes(arguments.record, (json.dumps(record, indent=1) + "\n").encode())
+        print(f"The record is {arguments.record}.")
+
+
+def _timed_record(setting: Setting, work: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Everything, measured anew."""
+    represent_s = _represent(setting, setting.tasks(), work)
+    pairs = _pairs(setting, work, arguments.repeats, arguments.exact_repeats)
+    memory = _memory(setting, work)
+    parts = {
+        part: _in_a_process(setting, work, "--part", part, "--repeats", str(repeats))
+        for part, repeats in (("target", arguments.repeats), ("matrix", arguments.matrix_repeats))
+    }
+    return {
         "command": f"{'TANAS_DATA=DIR ' if setting.data else ''}python benchmarks/distance.py "
         f"--repeats {arguments.repeats} --exact-repeats {arguments.exact_repeats} "
         f"--matrix-repeats {arguments.matrix_repeats}",
@@ -120,12 +148,9 @@ def main() -> None:
         "goals": GOALS,
         "representatives_cpu_s": round(represent_s, 1),
         **pairs,
+        "memory": memory,
         **parts,
     }
-    _print(record)
-    if not arguments.smoke:
-        write_bytes(RECORD, (json.dumps(record, indent=1) + "\n").encode())
-        print(f"The record is {RECORD}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +161,11 @@ class Setting:
     data: bool
     """Whether the paper's base tasks are there."""
     config: SearchConfig
+
+    @property
+    def images(self) -> PairConfig:
+        """Of the one pair that every method measures."""
+        return PairConfig(fit_images=ROWS, gate_images=self.config.pair.gate_images)
 
     @classmethod
     def of(cls, *, small: bool) -> Setting:
@@ -181,11 +211,11 @@ def _blots(images: int, side: int) -> Task:
     )
 
 
-def _represent(setting: Setting, work: Path) -> float:
-    """Trains the representatives into a folder; CPU seconds."""
+def _represent(setting: Setting, tasks: Mapping[str, Task], work: Path) -> float:
+    """Trains the representatives of tasks into a folder; CPU seconds."""
     began = time.process_time()
     found = {}
-    for name, task in setting.tasks().items():
+    for name, task in tasks.items():
         found[name] = represent(task, setting.config.representative, seed=Seed(0).child("represent"))
         print(f"{name}: l = {found[name].performance:.3f}", flush=True)
     (work / "representatives").write_bytes(pickle.dumps(found))
@@ -198,13 +228,18 @@ def _representatives(work: Path) -> dict[str, Representative]:
     return found
 
 
+def _ends(tasks: Mapping[str, Task]) -> tuple[str, str]:
+    """Source and target of the one pair that every method measures: the first atom and the new target."""
+    names = list(tasks)
+    return names[0], names[-1]
+
+
 def _pairs(setting: Setting, work: Path, repeats: int, exact_repeats: int) -> dict[str, Any]:
     """Every method on one pair, round by round, the plain recipe's step among them."""
     tasks, networks = setting.tasks(), _representatives(work)
-    *_, target = tasks
-    source = next(iter(tasks))
+    source, target = _ends(tasks)
     config = setting.config.distance
-    images = PairConfig(fit_images=ROWS, gate_images=setting.config.pair.gate_images)
+    images = setting.images
     seconds: dict[str, list[float]] = {}
     needs_s: dict[str, list[float]] = {}
     refused: dict[str, str] = {}
@@ -228,13 +263,13 @@ def _pairs(setting: Setting, work: Path, repeats: int, exact_repeats: int) -> di
                 if distance.needs:
                     anew = FeatureCache()  # with nothing in it of an earlier round
                     pair_of((), anew)
-                    without, _ = _timed(lambda kept=anew: pair_of((), kept))
-                    whole, pair = _timed(lambda d=distance, kept=anew: pair_of(d.needs, kept))
+                    without, _ = _timed(partial(pair_of, (), anew))
+                    whole, pair = _timed(partial(pair_of, distance.needs, anew))
                     needs_s.setdefault(name, []).append(max(whole - without, 0.0))
                 else:
                     pair = plain
                 OF_TARGETS.clear()  # a pair alone: as dear as the first of a target
-                spent, measured = _timed(lambda d=distance, p=pair: d(p, Seed(0)))
+                spent, measured = _timed(partial(distance, pair, Seed(0)))
             except SettingError as error:
                 refused[name] = str(error)
                 continue
@@ -266,6 +301,37 @@ def _pairs(setting: Setting, work: Path, repeats: int, exact_repeats: int) -> di
         },
         **({"refused": refused} if refused else {}),
     }
+
+
+def _memory(setting: Setting, work: Path) -> dict[str, Any]:
+    """Peak memory of each method on one pair."""
+    tasks, networks = setting.tasks(), _representatives(work)
+    source, target = _ends(tasks)
+    pair = make_pair(networks[source], networks[target], tasks[target], setting.images, needs=NEEDS)
+    (work / "pair").write_bytes(pickle.dumps(pair))
+    peaks = {
+        name: _in_a_process(setting, work, "--part", "pair", "--method", name)["peak_gb"] for name in METHODS
+    }
+    return {
+        "figures": "peak resident memory, 10^9 bytes, of a process that loads a pair and measures it once",
+        "command": f"{'TANAS_DATA=DIR ' if setting.data else ''}python benchmarks/distance.py --memory-only",
+        "hardware": {"processor": processor(), "cores": os.cpu_count(), "threads used": 1},
+        "versions": versions(),
+        "loaded": _in_a_process(setting, work, "--part", "pair")["peak_gb"],
+        "methods": {name: peak for name, peak in peaks.items() if peak is not None},
+    }
+
+
+def _peak(setting: Setting, work: Path, method: str | None) -> dict[str, float | None]:
+    """Peak memory of this process after it loaded the pair and measured it; None: the method refuses it."""
+    with (work / "pair").open("rb") as file:
+        pair = pickle.load(file)
+    if method is not None:
+        try:
+            make_distance(setting.config.distance, method)(pair, Seed(0))
+        except SettingError:
+            return {"peak_gb": None}
+    return {"peak_gb": round(_peak_gb(), 3)}
 
 
 def _part(setting: Setting, part: str, work: Path, repeats: int) -> dict[str, Any]:
@@ -316,17 +382,23 @@ def _measure_all(
     return at_one
 
 
-def _in_a_process(part: str, work: Path, repeats: int, small: bool) -> dict[str, dict[str, Any]]:
-    """Runs `_part` in a child, so that its peak memory is its own."""
-    command = [sys.executable, __file__, "--part", part, "--work", str(work), "--repeats", str(repeats)]
-    done = subprocess.run([*command, *(["--smoke"] if small else [])], check=True, stdout=subprocess.PIPE)
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout)
+def _in_a_process(setting: Setting, work: Path, *words: str) -> dict[str, Any]:
+    """What this program prints in a child, so that its peak memory is its own."""
+    command = [sys.executable, __file__, "--work", str(work), *words, *(["--smoke"] if setting.small else [])]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
 def _peak_gb() -> float:
     """Peak memory of this process so far, in 10^9 bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MEMORY_UNIT / 1e9
+    try:
+        # Linux's getrusage takes over the peak of the process that started this one
+        status = Path("/proc/self/status").read_text()
+    except FileNotFoundError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MEMORY_UNIT / 1e9
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

@@ -14,8 +14,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -51,6 +53,10 @@ from tanas.versions import processor, versions
 RECORDS = Path(__file__).parent / "records"
 DRAWN = 5
 """Place of the architecture in the table of the truth."""
+DECISIVE = (
+    "performance", "limit", "representative", "pair", "distance", "scoring", "training", "warm_share",
+)  # fmt: skip
+"""Settings of a search that a row depends on."""
 
 
 def main(arguments: list[str]) -> int:
@@ -83,10 +89,10 @@ def measure(out: Path, work: Path, seeds: int) -> None:
     known = {one.label: _prepared(opened(one, library, work), config) for one in KNOWN}
     targets = {one.label: _prepared(opened(one, library, work), config) for one in TARGETS}
     path = out / "weights.json"
-    settings = {"search": to_plain(config.search)}
+    settings = {"search": decisive(to_plain(config.search))}
     if path.exists():
         record = read_record(WeightsRecord, path)
-        if record.settings != settings or record.architecture != architecture:
+        if decisive(record.settings["search"]) != settings["search"] or record.architecture != architecture:
             raise SettingError(f"{path} was begun with other settings. Name another --out.")
     else:
         record = WeightsRecord(
@@ -118,6 +124,11 @@ def measure(out: Path, work: Path, seeds: int) -> None:
             record = replace(record, rows=rows, n=len(rows), seeds=tuple(sorted({one.seed for one in rows})))
             write_json(path, record)
             print(f"{target} from {source} ({share:g}), seed {seed}: error {row.test_error:.4f}", flush=True)
+
+
+def decisive(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a search that decide a row; the others, such as how spaces are inherited, play no part."""
+    return {name: search[name] for name in DECISIVE}
 
 
 def _prepared(task: Task, config: WeightsConfig) -> Task:

@@ -6,7 +6,8 @@
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
 agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
-docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, weights.json and stream.json,
+docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, weights.json and stream.json
+(its summary from moon.json and fuse.json too),
 and a part of README.md from moon.json. A picture carries the hash of its record, or of the files beside it that it
 shows: drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
 """
@@ -30,6 +31,7 @@ from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.evidence.searches_chart import searches_pictures
 from tanas.evidence.searches_page import SearchesRecord, searches_page
+from tanas.evidence.short_page import short_page
 from tanas.evidence.stream import StreamRecord, stream_page
 from tanas.evidence.stream_chart import stream_pictures
 from tanas.evidence.table1 import Table1Record
@@ -99,6 +101,11 @@ def truth_part(record: Path) -> Part:
     )
 
 
+def short_part(record: Path) -> Part:
+    """What all records together say; it has none of its own."""
+    return Part(text=short_page(record.parent))
+
+
 def searches_part(record: Path) -> Part:
     """Searches side by side."""
     if not record.exists():
@@ -151,6 +158,7 @@ SOURCES = (
     Source(page="which-distance.md", name="distance-speed", make=partial(comparison_part, speed_page)),
     Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
     Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
+    Source(page="search-evidence.md", name="short", make=short_part),
     Source(page="search-evidence.md", name="truth", make=truth_part),
     Source(page="search-evidence.md", name="search", make=searches_part),
     Source(page="search-evidence.md", name="weights", make=weights_part),

@@ -110,6 +110,14 @@ class TestLocalEngine:
         with pytest.raises(WorkerError, match="The answer of the job open can't be sent back"):
             engine.submit(open, __file__, "rb").result()
 
+    def test_gives_freed_memory_one_heap_unless_it_is_told_otherwise(self, monkeypatch):
+        monkeypatch.delenv("MALLOC_ARENA_MAX", raising=False)
+        with LocalEngine(1) as engine:
+            assert engine.submit(os.getenv, "MALLOC_ARENA_MAX").result() == "1"
+        monkeypatch.setenv("MALLOC_ARENA_MAX", "3")
+        with LocalEngine(1) as engine:
+            assert engine.submit(os.getenv, "MALLOC_ARENA_MAX").result() == "3"
+
     def test_refuses_no_workers(self):
         with pytest.raises(
             SettingError, match="The 'workers' of LocalEngine must be at least 1. Got 0 instead."

@@ -95,7 +95,7 @@ def search(
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):
-        found = find(inherited, blind, config, seed, place, known=own if reuse else None)
+        found = find(inherited, blind, config, seed, place, known=own if reuse else None, learns=learns)
         starts = None  # the weights of related tasks, if they are asked for
         if config.warm_weights and not reuse:
             starts = try_starts(neighbours, dictionary, standard, task, config, seed, place)

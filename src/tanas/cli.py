@@ -743,6 +743,7 @@ def reproduce_searches(
     target: tuple[str, ...] = (),
     out: Path | None = None,
     record: Path | None = None,
+    dictionary: Path | None = None,
     common: Common = COMMON,
 ) -> None:
     """Search with near, far and no known tasks, by FUSE and by rivals, at equal cost; the same command goes on.
@@ -752,7 +753,9 @@ def reproduce_searches(
         seeds: how many, from --seed on; more are added to those that are there.
         target: only this one, by its label; can be given several times.
         out: folder of the experiment; search-SCALE if left out.
-        record: file to write the record to as well; searches that stand in it are not made again.
+        record: file to add the record to as well; searches that stand in it are not made again. Commands with
+            different targets or seeds, each with its own --out, can write to one record at a time.
+        dictionary: folder of the known tasks, which such commands can share; one in --out if left out.
         common: options of every command.
     """
     _starting(common)
@@ -773,6 +776,7 @@ def reproduce_searches(
             config,
             _library(common),
             record=record,
+            dictionary=dictionary,
             resources=resources,
             engine=engine,
             listener=listener,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tanas.errors import BudgetError
 from tanas.events import Told, Warned
-from tanas.phases import Trained, Workplace, train
+from tanas.phases import Trained, Workplace, estimating, train
 from tanas.presets import SearchConfig
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
@@ -60,8 +60,10 @@ def control(
     if not outcome.rounds:
         place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
         return None
+    strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
+    limited = replace(config, budget_macs=outcome.ledger.macs)
     try:
-        found = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring).search(
+        found = strategy.search(
             inherited.space,
             task.without_test(),
             seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
@@ -69,9 +71,9 @@ def control(
             device=place.device,
             workers=place.workers,
             deadline=lambda: math.inf,
-            listener=place.tell,
+            listener=estimating(strategy, inherited.space, task.without_test(), limited, seed, place),
             checkpoint=place.checkpoint.child("control"),
-            budget_macs=outcome.ledger.macs,
+            budget_macs=limited.budget_macs,
         )
     except BudgetError as error:  # a finished search is not lost for want of a control
         place.tell(Warned(message=f"There is no control. {error}"))

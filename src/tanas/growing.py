@@ -16,7 +16,7 @@ from tanas.events import Told
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.morph import morph_along
 from tanas.networks.scoring import ScoredArchitecture, unscored
-from tanas.phases import SpaceDefined, Workplace, introduce, train
+from tanas.phases import SpaceDefined, Workplace, estimating, introduce, train
 from tanas.presets import SearchConfig
 from tanas.results import Grown, Recorded, Result, Sized
 from tanas.seeds import Seed
@@ -246,7 +246,8 @@ def _find(
     ) -> tuple[Architecture, ...]:
         return moves.candidates(best, count, seed=seed, without=without)
 
-    return Fuse(config.fuse, propose=propose).search(
+    strategy = Fuse(config.fuse, propose=propose, scoring=config.scoring)
+    return strategy.search(
         space,
         task,
         seed_architecture=moves.origin if moves.allows(moves.origin) else None,
@@ -254,7 +255,7 @@ def _find(
         device=place.device,
         workers=place.workers,
         deadline=place.deadline,
-        listener=place.tell,
+        listener=estimating(strategy, space, task, config, seed, place, examples=[moves.origin]),
         checkpoint=place.checkpoint.child("search"),
         budget_macs=config.budget_macs,
     )

@@ -52,8 +52,9 @@ from tanas.spaces.inherit import (
 )
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome
+from tanas.strategies.base import Deadline, Outcome, Strategy
 from tanas.strategies.fuse import final_choice
+from tanas.strategies.pace import examples_of, expected_seconds
 from tanas.strategies.registry import make_strategy
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
@@ -444,6 +445,7 @@ def find(
     place: Workplace,
     *,
     known: tuple[str, Atom] | None,
+    learns: bool = True,
 ) -> Outcome:
     """The best architecture of the space, and a score for the winner of every round.
 
@@ -454,6 +456,7 @@ def find(
         seed: of every draw.
         place: where.
         known: the task's own atom, whose best architecture is taken without a search.
+        learns: whether a dictionary may learn of it; else only FUSE and weights that are offered need the scores.
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
@@ -463,7 +466,8 @@ def find(
         outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
     else:
         first = inherited.seed_architecture if config.inherit_seed else None
-        outcome = make_strategy(config.strategy, config).search(
+        strategy = make_strategy(config.strategy, config)
+        outcome = strategy.search(
             inherited.space,
             task,
             seed_architecture=first,
@@ -471,12 +475,14 @@ def find(
             device=place.device,
             workers=place.workers,
             deadline=place.deadline,
-            listener=place.tell,
+            listener=estimating(strategy, inherited.space, task, config, seed, place),
             checkpoint=place.checkpoint.child("search"),
             budget_macs=config.budget_macs,
         )
     if note := timed(config.max_latency_ms, place):
         place.tell(Told(message=note))
+    if not learns and config.strategy != "fuse" and not config.warm_weights:
+        return outcome
     outcome = score_winners(
         outcome,
         task,
@@ -489,6 +495,48 @@ def find(
         also=() if first is None else (first,),
     )
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" else outcome
+
+
+def estimating(
+    strategy: Strategy,
+    space: SearchSpace,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    place: Workplace,
+    *,
+    examples: Sequence[Architecture] | None = None,
+) -> Listener:
+    """Tells what it hears, and as a search begins, how long it will take; what an interrupted one did is not taken off.
+
+    Args:
+        strategy: that will search.
+        space: where.
+        task: what for.
+        config: how.
+        seed: of the candidates that are timed.
+        place: where, and who is told.
+        examples: candidates that are timed; None: drawn from the space.
+    """
+    step, seed = f"search {task.name}", seed.child("estimate")
+
+    def told(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step == step and event.estimate_s is None:
+            seconds = expected_seconds(
+                strategy,
+                space,
+                task,
+                examples or examples_of(space, task, seed=seed),
+                batch=config.scoring.training.batch,
+                workers=place.workers,
+                budget_macs=config.budget_macs,
+                seed=seed,
+                device=place.device,
+            )
+            event = replace(event, estimate_s=seconds)
+        place.tell(event)
+
+    return told
 
 
 def train(

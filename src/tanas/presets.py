@@ -75,8 +75,8 @@ class SearchConfig:
     strategy: str = "fuse"
     """How the space is searched, one of `tanas.strategies.registry.STRATEGIES`."""
     budget_macs: int | None = None
-    """Most multiply-adds of all trainings of candidates, forward and backward; None: no limit. The scores of the
-    winners (`score_winners`) come on top, since the tasks that follow inherit by them."""
+    """Most multiply-adds of all trainings of candidates, forward and backward, the scores by which FUSE
+    chooses in the end among them; None: no limit."""
     controls: bool = False
     """Whether random search at the same cost is run and trained beside, so that the report says where it stands."""
     fuse: FuseConfig = field(default_factory=FuseConfig)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from benchmarks.stability import agreement
+from benchmarks.stability import EIGHTH, agreement, distance_of
+
+from tanas.distances.methods import DistanceConfig
+from tanas.distances.transform import TransformDistance
 
 ONE = {("a", "t"): 0.1, ("b", "t"): 0.2, ("c", "t"): 0.3, ("a", "u"): 0.5, ("b", "u"): 0.6, ("c", "u"): 0.7}
 
@@ -34,3 +37,10 @@ def test_one_seed_says_nothing() -> None:
         "within": None,
         "same nearest": None,
     }
+
+
+def test_the_exact_method_can_have_an_eighth_of_the_hidden_widths() -> None:
+    narrow, whole = (distance_of(DistanceConfig(), name) for name in (EIGHTH, "exact"))
+    assert isinstance(narrow, TransformDistance) and isinstance(whole, TransformDistance)
+    assert narrow.name == whole.name == "exact"
+    assert [8 * width for width in narrow.config.widths] == list(whole.config.widths)

@@ -32,7 +32,7 @@ from tanas.networks.operations import _REGISTRY
 from tanas.networks.scoring import Judgement
 from tanas.records import from_plain, to_json, to_plain
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome, Strategy
+from tanas.strategies.base import Outcome, Strategy, training_macs
 from tanas.strategies.trials import best_of
 from tanas.tasks.task import Split
 
@@ -166,6 +166,13 @@ class TestStrategyContract:
         assert all(SPACE.contains(one.architecture) for one in outcome.seen)
         assert outcome.best in [one.architecture for one in outcome.seen]
 
+    def test_expects_about_as_many_images_as_it_trains_on(self, strategy: Strategy, name: str) -> None:
+        expected = strategy.expected_images(SPACE, TASK, 1)
+        costs = [one.macs for one in undisturbed(name).outcome.seen]
+        spent = undisturbed(name).outcome.ledger.macs / training_macs(sum(costs), 1) * len(costs)
+        assert 0.3 < expected / spent < 3
+        assert expected / 3 <= strategy.expected_images(SPACE, TASK, 3) <= expected
+
     def test_lists_every_candidate_once_in_canonical_form_with_its_cost(self, name: str) -> None:
         outcome = undisturbed(name).outcome
         seen = [one.architecture for one in outcome.seen]
@@ -274,8 +281,9 @@ class TestStrategyContract:
     ) -> None:
         budget, checkpoint = undisturbed(name).outcome.ledger.macs - 1, FolderCheckpoint(tmp_path)
         outcome = run(strategy, task=TASK, budget_macs=budget, checkpoint=checkpoint)
-        # what judges by scores passes a candidate over that is too dear, and may find others that are not
-        assert outcome.stopped == "budget" or name in ("random", "evolution", "predictor")
+        # most pass a candidate over that is too dear, and may find others that are not
+        passes_over = name in ("random", "evolution", "predictor") or name.startswith("fuse")
+        assert outcome.stopped == "budget" or passes_over
         assert 0 < outcome.ledger.macs <= budget
         assert outcome.best in [one.architecture for one in outcome.seen]
         assert run(strategy, task=TASK, budget_macs=budget, checkpoint=checkpoint) == outcome

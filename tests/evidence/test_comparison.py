@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tanas.evidence.comparison import speed_page, stability_page
+from tanas.evidence.comparison import agreement_page, speed_page, stability_page
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
 MADE = {
@@ -69,3 +70,44 @@ def test_the_matrix_stands_beside_what_was_asked(speed: dict[str, Any], seconds:
 def test_so_does_how_much_cheaper_the_default_is(speed: dict[str, Any], ratio: float, verdict: str) -> None:
     speed["methods"][speed["default"]]["exact / this"] = ratio
     assert f"| `exact` / default, a pair | {ratio:.3g} | at least 100 | {verdict} |" in speed_page(speed)
+
+
+def test_memory_of_each_method_is_a_column_where_it_was_measured(speed: dict[str, Any]) -> None:
+    speed.pop("memory", None)
+    before = lines(speed_page(speed))
+    assert "peak GB" not in speed_page(speed)
+    speed["memory"] = {"loaded": 0.25, "command": "weigh it", "methods": {"exact": 0.756}}
+    page = speed_page(speed)
+    assert "one that only loads it takes 0.25 GB. Measured by `weigh it`." in page
+    after = lines(page)
+    assert after[0] == f"{before[0]} 0.76 |"
+    assert after[1] == f"{before[1]} - |"
+    assert after[-1] == before[-1], "the other table is as it was"
+
+
+@pytest.fixture
+def agreement() -> dict[str, Any]:
+    return json.loads((RECORDS / "agreement.json").read_text())  # type: ignore[no-any-return]
+
+
+def test_agreement_without_the_development_targets_stands_behind_that_on_all(
+    agreement: dict[str, Any],
+) -> None:
+    agreement.pop("eighth, other targets", None)
+    before = lines(agreement_page(agreement))
+    assert "Behind the stroke" not in agreement_page(agreement)
+    others = deepcopy(agreement["eighth"])
+    others["knn"]["with exact"] = {
+        "spearman": 0.12,
+        "mean spearman within a target": None,
+        "same nearest": "7 of 8",
+    }
+    agreement["eighth, other targets"] = others
+    page = agreement_page(agreement)
+    assert page.count("Behind the stroke: without the development targets") == 1
+    knn = agreement["eighth"]["knn"]["with exact"]
+    inside = knn["mean spearman within a target"]
+    (row,) = (line for line in lines(page) if line.startswith("| `knn`") and "/" in line)
+    shown = f"| {knn['spearman']:.2f} / 0.12 | {inside:.2f} / - | {knn['same nearest']} / 7 of 8 | - |"
+    assert shown in row
+    assert len(lines(page)) == len(before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -12,12 +13,12 @@ from tests.distances.digit_tasks import REPRESENTATIVE
 from tests.evidence.small_records import record_of
 from tests.sessions import lighten, tree, without_times
 
-from tanas.checkpoints import FolderCheckpoint
+from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
 from tanas.cli import main
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
-from tanas.distances.representative import UNTRAINED, represent
+from tanas.distances.representative import UNTRAINED, RepresentativeNetwork, represent
 from tanas.distances.transform import TransformConfig
 from tanas.engines.local import InlineEngine
 from tanas.errors import SettingError, StoreError
@@ -155,7 +156,11 @@ class TestWhatIsMeasured:
         told = []
         config = replace(TINY, tasks=TINY.tasks[:2], seeds=(0,), targets=("quickdraw:is=moon",))
         record = figure2(
-            config, Library(tmp_path, download=False), executor=InlineEngine(), listener=told.append
+            config,
+            Library(tmp_path, download=False),
+            executor=InlineEngine(),
+            listener=told.append,
+            checkpoint=FolderCheckpoint(tmp_path / "pieces"),
         )
         assert record.targets == ()
         assert any("quickdraw:is=moon is left out" in str(getattr(event, "message", "")) for event in told)
@@ -189,6 +194,11 @@ class TestGoingOn:
             StoreError, match="no representative of digits:is=0 from seed 1 .* Make it by 'tanas"
         ):
             kept_representatives(config, Library(), 1, checkpoint)
+
+    def test_one_that_keeps_nothing_is_told_which_network_is_missing(self) -> None:
+        config = replace(TINY, tasks=TINY.tasks[:2], seeds=(0,))
+        with pytest.raises(StoreError, match="no representative of digits:is=0 from seed 0"):
+            figure2(config, Library(), executor=InlineEngine(), checkpoint=NoCheckpoint())
 
     def test_another_number_of_seeds_takes_what_is_there(self, made, tmp_path):
         folder, whole = made
@@ -224,6 +234,37 @@ class TestGoingOn:
             reproduce_figure2(
                 tmp_path, TINY, Library(), executor=Interrupted(0), device="cpu", listener=ignore
             )
+
+
+class TestMemory:
+    @pytest.fixture
+    def alive(self, monkeypatch):
+        """How many representatives' networks were in memory when one more was made."""
+        networks, counts = WeakSet(), []
+
+        class Watched(RepresentativeNetwork):
+            def __init__(self, *arguments):
+                super().__init__(*arguments)
+                networks.add(self)
+                counts.append(len(networks))
+
+        monkeypatch.setattr("tanas.distances.representative.RepresentativeNetwork", Watched)
+        return counts
+
+    def test_holds_no_more_networks_than_a_pair_and_the_one_that_is_read(self, alive, tmp_path):
+        config = replace(
+            TINY, seeds=(0,), search=replace(TINY.search, distance=DistanceConfig(method="leep"))
+        )
+        figure2(config, Library(), executor=InlineEngine(), checkpoint=FolderCheckpoint(tmp_path))
+        assert max(alive) <= 3
+        assert len(alive) > 3 * 4 + 2 * 3, "one is read for each pair"
+
+    def test_reads_no_network_where_all_distances_are_there(self, alive, made, tmp_path):
+        folder, _ = made
+        shutil.copytree(folder / "pieces", tmp_path / "pieces")
+        checkpoint = FolderCheckpoint(tmp_path / "pieces")
+        figure2(TINY, Library(), executor=Interrupted(0), checkpoint=checkpoint)
+        assert alive == []
 
 
 class TestFiles:

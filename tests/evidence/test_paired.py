@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tanas.evidence.paired import MOST_EXACT, paired, spread
+from tanas.evidence.paired import MOST_EXACT, over_targets, paired, spread
 
 
 def test_the_exact_test_counts_the_ways_to_give_signs() -> None:
@@ -43,6 +43,19 @@ def test_what_can_not_be_paired_is_refused() -> None:
         paired([], [])
     with pytest.raises(ValueError):
         paired([1.0], [1.0, 2.0])
+
+
+def test_over_targets_each_target_counts_once_whatever_its_seeds() -> None:
+    many = {f"t{at}": ([0.0] * (2 + at), [1.0 + at] * (2 + at)) for at in range(6)}
+    found = over_targets(many)
+    assert found.means.n == 6
+    assert found.means.mean == pytest.approx(3.5)
+    assert found.means.p == pytest.approx(2 / 64), "six of six"
+    assert (found.less, found.found) == (6, 2), "six seeds and seven can tell within a target"
+    other = over_targets({**many, "t5": ([1.0, 1.0], [0.0, 0.0])})
+    assert other.less == 5
+    assert other.means.p is not None
+    assert other.means.p > 2 / 64
 
 
 def test_the_spread_of_one_value_is_not_known() -> None:

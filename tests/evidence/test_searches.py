@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tanas.errors import SettingError
+from tanas.dictionary.learn import prepare
+from tanas.errors import BudgetError, SettingError
 from tanas.events import ignore
 from tanas.evidence import searches
+from tanas.evidence import searches_page as searches_page_module
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
     NO_END,
     RIVALS,
+    UNION,
     ZERO_LINE,
     SearchRow,
+    allowance,
     arms_of,
     at_scale,
     configured,
@@ -29,12 +34,18 @@ from tanas.evidence.searches_page import (
     answers,
     arms_in,
     compared,
+    compared_by_target,
     reproduce_search,
     searches_page,
     terminal_text,
 )
+from tanas.records import from_plain, read_record, to_plain, write_json
+from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.named import named_space
 from tanas.strategies.registry import STRATEGIES
 from tanas.tasks.library import Library
+from tanas.workshop import Resources
 
 SMOKE = at_scale("smoke")
 
@@ -80,11 +91,15 @@ class TestArms:
         for arm in (*ARMS, *RIVALS):
             config = configured(arm, SMOKE.search, aware)
             assert config.strategy in STRATEGIES
+            assert config.neighbours == (None if arm.inherit == "none" else 2)
             same = replace(
                 config,
                 strategy=SMOKE.search.strategy,
                 inherit=SMOKE.search.inherit,
                 budget_macs=None,
+                fuse=SMOKE.search.fuse,
+                halving=SMOKE.search.halving,
+                neighbours=SMOKE.search.neighbours,
                 random=SMOKE.search.random,
                 evolution=SMOKE.search.evolution,
                 predictor=SMOKE.search.predictor,
@@ -96,7 +111,17 @@ class TestArms:
         budgets = {arm.name: configured(arm, SMOKE.search, aware).budget_macs for arm in ARMS}
         assert budgets["task-aware random search"] == 300
         assert budgets["random search that knows nothing"] == 321, "what representing and measuring cost too"
-        assert budgets[AWARE.name] is None
+        assert budgets[AWARE.name] is None, "as its configuration has it"
+        assert budgets["FUSE that knows nothing"] is None
+
+    def test_all_searches_by_fuse_may_spend_the_same_and_are_ended_by_nothing_else(self) -> None:
+        search = replace(SMOKE.search, budget_macs=1000)
+        found = {arm.name: configured(arm, search, row(AWARE.name)) for arm in ARMS if not arm.budget}
+        for name in (AWARE.name, "FUSE from the farthest", "FUSE from random tasks", UNION):
+            config = found[name]
+            assert (config.budget_macs, config.fuse.rounds, config.fuse.patience) == (1000, NO_END, NO_END)
+        nothing = found["FUSE that knows nothing"].budget_macs
+        assert nothing == 1021, "what representing and measuring cost too"
 
     def test_what_tries_candidates_one_after_the_other_is_ended_by_its_budget_alone(self) -> None:
         for arm in RIVALS:
@@ -125,6 +150,37 @@ class TestArms:
         assert len(set(names)) == len(names) == 14
         assert set(laptop.rivals_on) <= {target.label for target in laptop.targets}
 
+    def test_what_the_experiment_is_not_about_runs_for_the_first_seeds_only(self) -> None:
+        few = {arm.name for arm in ARMS if arm.few}
+        assert few == {UNION, "transfer, no search"}
+        for seed, there in ((3, True), (4, False)):
+            arms = {arm.name for arm in arms_of(SMOKE, "digits:is=8", seed)}
+            assert (few <= arms) == there
+            assert {arm.name for arm in ARMS if not arm.few} <= arms
+
+    def test_which_arms_a_seed_has_does_not_depend_on_what_else_a_process_does(self) -> None:
+        for seed in range(8):
+            alone = at_scale("laptop", first_seed=seed, seeds=1)
+            assert arms_of(alone, "digits", seed) == arms_of(at_scale("laptop"), "digits", seed)
+
+    def test_a_search_may_spend_some_scores_of_the_mean_architecture(self) -> None:
+        task = Library().open("digits:is=8")
+        once = allowance(task, replace(SMOKE, budget_scores=1))
+        assert allowance(task, replace(SMOKE, budget_scores=5)) == 5 * once
+        images = len(prepare(task, performance="balanced", limit=1000).train) * 4
+        space = named_space("standard", shape=task.shape)
+        costs = [
+            cost_by_parts(one, task.shape, 2).macs
+            for one in space.sample(40, seed=Seed(1), shape=task.shape, classes=2)
+        ]
+        assert min(costs) < once / (3 * images) < max(costs)
+        cheap = replace(SMOKE, search=replace(SMOKE.search, max_macs=min(costs) * 3))
+        assert allowance(task, cheap) < 3 * images * 12 * min(costs) * 3
+
+    def test_settings_are_the_same_whatever_targets_and_seeds_a_process_takes(self) -> None:
+        part = at_scale("laptop", first_seed=2, seeds=3, targets=("digits",))
+        assert settings_of(part) == settings_of(at_scale("laptop"))
+
     def test_a_target_that_is_none_is_refused(self) -> None:
         with pytest.raises(SettingError, match="targets"):
             at_scale("smoke", targets=("mars",))
@@ -137,8 +193,8 @@ class TestRunning:
         asked: list[tuple[int, str, int | None]] = []
 
         class Run:
-            def result(self) -> None:
-                return None
+            def result(self) -> SimpleNamespace:
+                return SimpleNamespace(neighbours=(SimpleNamespace(fingerprint="f"),))
 
         def run_search(task: Any, folder: Path, dictionary: Any, **options: Any) -> Run:
             assert (dictionary == "nothing") == (options["config"].inherit == "none")
@@ -147,6 +203,8 @@ class TestRunning:
 
         monkeypatch.setattr(searches, "run_search", run_search)
         monkeypatch.setattr(searches, "memory_of", lambda *_, **__: None)
+        monkeypatch.setattr(searches, "labels_of", lambda *_: {"f": "digits:is=3"})
+        monkeypatch.setattr(searches, "allowance", lambda *_: 5000)
         monkeypatch.setattr(searches, "opened", lambda named, *_: named)
         monkeypatch.setattr(searches.Dictionary, "create", lambda folder: folder.name)
         monkeypatch.setattr(searches, "row_of", lambda target, seed, arm, _: row(arm, seed, target))
@@ -171,6 +229,7 @@ class TestRunning:
     ) -> None:
         made, kept = self.run()
         each = len(ARMS) + 1
+        assert len({budget for _, arm, budget in scripted if "FUSE-from" in arm}) == 1
         assert len(made) == len(scripted) == 2 * each
         assert kept == list(range(1, 2 * each + 1))
         assert [seed for seed, _, _ in scripted] == [0] * each + [1] * each, "seed by seed"
@@ -181,6 +240,20 @@ class TestRunning:
         again, _ = self.run(first[:10])
         assert set(map(repr, again)) == set(map(repr, first))
         assert len(scripted) == len(first) - 10
+
+    def test_without_the_arm_that_sets_the_budgets_the_others_do_not_run(
+        self, scripted: list[tuple[int, str, int | None]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = searches.run_search
+
+        def refused(task: Any, folder: Path, dictionary: Any, **options: Any) -> Any:
+            if options["seed"] == 0:
+                raise BudgetError("too little")
+            return run(task, folder, dictionary, **options)
+
+        monkeypatch.setattr(searches, "run_search", refused)
+        made, _ = self.run()
+        assert {one.seed for one in made} == {1}
 
 
 class TestPage:
@@ -216,6 +289,42 @@ class TestPage:
         assert "It can't be told" in found[2]
         assert len(found) == 3, "only what was measured"
 
+    def test_over_several_targets_each_counts_once_and_all_six_must_agree(self) -> None:
+        targets = [f"t{number}" for number in range(6)]
+        rows = [row(AWARE.name, seed, target, error=0.1) for target in targets for seed in range(2)]
+        rows += [
+            row("FUSE that knows nothing", seed, target, error=0.12)
+            for target in targets
+            for seed in range(2)
+        ]
+        rows += [
+            row("FUSE from the farthest", seed, target, error=0.12 if at < 5 else 0.09)
+            for at, target in enumerate(targets)
+            for seed in range(2)
+        ]
+        record = record_of(*rows)
+        found = compared_by_target(record, "FUSE from the farthest")
+        assert found is not None
+        assert (found.means.n, found.less) == (6, 5)
+        knows, near, *_ = answers(record)
+        assert "Yes: 2.00 points of test error, p = 0.0312 over 6 targets; less error on 6 of 6" in knows
+        assert "All pairs: n = 12, p = " in knows
+        assert "It can't be told" in near, "although all pairs together would say so"
+        assert "less error on 5 of 6 targets, significantly (p < 0.05 within the target) on 0." in near
+
+    def test_the_page_has_what_a_search_cost_against_task_aware_fuse_and_the_final_training(self) -> None:
+        dear = replace(
+            row("FUSE from the farthest"),
+            spent={"represent": 1, "distance": 20, "search": 621, "train": 9 * 10**9},
+            took_s={"represent": 1.0, "distance": 2.0, "search": 3.0, "train": 7.0},
+            left_out=(30, 200),
+        )
+        text = searches_page(record_of(row(AWARE.name), dear))
+        (line,) = [one for one in text.splitlines() if one.startswith("| FUSE from the farthest")]
+        assert "| 200% | 9 | 6 + 7 |" in line
+        assert "leave out 15% of what is drawn" in text
+        assert "cores" in searches_page(replace(record_of(dear), hardware={"processor": "a", "cores": 2}))
+
     def test_the_zero_line_comes_last_and_the_page_has_every_arm(self) -> None:
         record = record_of(row(ZERO_LINE), row(AWARE.name), row("DARTS"))
         assert arms_in(record) == (AWARE.name, "DARTS", ZERO_LINE)
@@ -236,18 +345,53 @@ class TestPage:
         assert "Not finished" not in searches_page(record_of(*every))
 
 
-def test_a_record_of_other_settings_is_refused(tmp_path: Path) -> None:
-    from tanas.records import write_json
+def test_rows_are_read_again_as_they_were_written() -> None:
+    made = replace(row(AWARE.name), distances=(0.25,), left_out=(3, 200), allowed=7)
+    assert from_plain(SearchRow, to_plain(made), where="a test") == made
 
-    other = replace(record_of(row(AWARE.name)), settings={"other": 1})
-    write_json(tmp_path / "record.json", other)
-    with pytest.raises(SettingError, match="made with other settings"):
-        reproduce_search(
-            tmp_path / "work",
+
+class TestRecord:
+    def reproduce(self, work: Path, record: Path, *, dictionary: Path | None = None) -> SearchesRecord:
+        return reproduce_search(
+            work,
             SMOKE,
             Library(),
-            record=tmp_path / "record.json",
-            resources=None,  # type: ignore[arg-type]
+            record=record,
+            dictionary=dictionary,
+            resources=Resources(workers=1),
             engine=None,  # type: ignore[arg-type]
             listener=ignore,
         )
+
+    def test_one_of_other_settings_is_refused(self, tmp_path: Path) -> None:
+        other = replace(record_of(row(AWARE.name)), settings={"other": 1})
+        write_json(tmp_path / "record.json", other)
+        with pytest.raises(SettingError, match="made with other settings"):
+            self.reproduce(tmp_path / "work", tmp_path / "record.json")
+
+    def test_two_processes_add_to_one_record_and_what_is_there_is_not_made_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        record = tmp_path / "record.json"
+        asked: list[int] = []
+
+        def searched(*_: Any, there: Any, done: Any, dictionary: Path, **__: Any) -> None:
+            asked.append(len(there))
+            assert dictionary == tmp_path / "shared"
+            rows = (*there, row(AWARE.name, 0))
+            done(rows)
+            # meanwhile another process adds one
+            found = read_record(SearchesRecord, record)
+            write_json(record, replace(found, rows=(*found.rows, row("DARTS", 1))))
+            done((*rows, row(ZERO_LINE, 0)))
+
+        monkeypatch.setattr(searches_page_module, "searched", searched)
+        made = self.reproduce(tmp_path / "work", record, dictionary=tmp_path / "shared")
+        assert [(one.arm, one.seed) for one in made.rows] == [(AWARE.name, 0), (ZERO_LINE, 0), ("DARTS", 1)]
+        assert read_record(SearchesRecord, record) == made
+        assert {"processor", "cores", "threads", "workers"} <= set(made.hardware)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "work"], "no lock is left"
+
+        again = self.reproduce(tmp_path / "elsewhere", record, dictionary=tmp_path / "shared")
+        assert asked == [0, 3]
+        assert again == made

@@ -137,11 +137,11 @@ class TestStrongestCells:
 class TestLearning:
     def test_alpha_and_w_see_as_many_steps_and_the_costs_say_so_before(self) -> None:
         run = run_of(LARGE)
-        first, second = DARTS.costs(run)
-        for epochs, cost in ((1, first), (2, second)):
-            ranked = DARTS.rank(run, epochs)
-            assert ranked.macs == cost
-            assert ranked.images == 2 * 60 * epochs  # 60 for w and 60 for alpha, by batches of 50 and 10
+        costs = DARTS.costs(run, 5)
+        for steps, images in ((1, 50), (2, 60), (4, 120), (5, 170)):  # of w, by batches of 50 and 10
+            ranked = DARTS.rank(run, steps)
+            assert ranked.macs == costs[steps - 1]
+            assert ranked.images == 2 * images  # as many of alpha
 
     def test_a_step_costs_all_operations_three_times_for_w_and_twice_for_alpha(self) -> None:
         run = run_of()
@@ -151,11 +151,11 @@ class TestLearning:
 
     def test_alpha_starts_nearly_alike_and_is_moved_by_validation_images(self) -> None:
         still, _, _ = DARTS.learn(run_of(), 0)
-        moved, _, _ = DARTS.learn(run_of(), 2)
+        moved, _, _ = DARTS.learn(run_of(), 4)
         assert still.abs().max() < 0.01
         assert (moved - still).abs().max() > CONFIG.alpha_rate
         swapped = replace(TASK.validation, labels=1 - TASK.validation.labels)
-        other, _, _ = DARTS.learn(replace(run_of(), task=replace(TASK, validation=swapped)), 2)
+        other, _, _ = DARTS.learn(replace(run_of(), task=replace(TASK, validation=swapped)), 4)
         assert not torch.equal(other, moved)
 
     def test_alpha_starts_from_the_prior_of_the_space(self) -> None:
@@ -179,7 +179,7 @@ class TestLearning:
         monkeypatch.setitem(_REGISTRY, "noise", lambda channels: Noise())
         space = replace(SPACE, nodes=2, operations=("noise", "sep_conv_3x3", "identity"))
         long = Darts(replace(CONFIG, training=replace(TRAINING, epochs=10, batch=20)), SCORING)
-        alpha, _, _ = long.learn(run_of(space=space), 10)
+        alpha, _, _ = long.learn(run_of(space=space), 30)
         shares = dict(zip(space.operations, alpha.softmax(dim=1)[0].tolist(), strict=True))
         assert shares["noise"] == min(shares.values())
         assert shares["noise"] < 1 / 3
@@ -197,23 +197,23 @@ class TestLearning:
         monkeypatch.setitem(_REGISTRY, "broken", lambda channels: Broken())
         told: list[Event] = []
         space = replace(SPACE, operations=("broken", "zero", "sep_conv_3x3"))
-        alpha, _, _ = DARTS.learn(run_of(space=space, told=told), 2)
+        alpha, _, _ = DARTS.learn(run_of(space=space, told=told), 4)
         assert torch.isfinite(alpha).all()
         assert any(isinstance(event, Warned) and "4 of 4 steps" in event.message for event in told)
 
 
 class TestRanking:
     def test_what_was_tried_before_gives_way_to_the_next(self) -> None:
-        first, second = islice(DARTS.rank(run_of(), 1).architectures, 2)
+        first, second = islice(DARTS.rank(run_of(), 2).architectures, 2)
         again = run_of(known=frozenset([first]))
-        assert next(iter(DARTS.rank(again, 1).architectures)) == second
+        assert next(iter(DARTS.rank(again, 2).architectures)) == second
 
     def test_the_limits_hold_by_descending(self) -> None:
         run = replace(run_of(LARGE), seed=SEED.child("dear"))
-        free = list(DARTS.rank(run, 1).architectures)
+        free = list(DARTS.rank(run, 2).architectures)
         limit = run.asked.macs(free[0]) - 1
         tight = replace(run_of(LARGE, space=SPACE.limited(max_macs=limit)), seed=run.seed)
-        kept = list(DARTS.rank(tight, 1).architectures)
+        kept = list(DARTS.rank(tight, 2).architectures)
         assert all(tight.asked.macs(one) <= limit for one in kept)
         assert kept[0] == next(one for one in free if tight.asked.macs(one) <= limit)
 
@@ -222,7 +222,7 @@ class TestRanking:
     ) -> None:
         monkeypatch.setattr("tanas.strategies.darts.LOOKED_AT", 0)
         run = run_of()
-        given = list(DARTS.rank(run, 1).architectures)
+        given = list(DARTS.rank(run, 2).architectures)
         assert sorted(given) == sorted(run.pool)
         assert [len(one.cell.edges) for one in given] == sorted(
             (len(one.cell.edges) for one in run.pool), reverse=True

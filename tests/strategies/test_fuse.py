@@ -10,6 +10,8 @@ import pytest
 import torch
 from tests.strategies.small_search import (
     CONFIG,
+    LARGE,
+    SCORING,
     SEED,
     SPACE,
     digits,
@@ -27,8 +29,9 @@ from tanas.events import Event, Listener, StepStarted, Told, Warned
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, ScoredArchitecture
 from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, Round, RoundFinished, Stage
+from tanas.strategies.base import Deadline, Outcome, Round, RoundFinished, Stage, training_macs
 from tanas.strategies.fuse import Fuse, FuseConfig, final_choice
 from tanas.strategies.mixture import Mixture
 from tanas.tasks.task import Task
@@ -445,6 +448,26 @@ def test_the_steps_of_a_round_carry_its_number() -> None:
     run(Fuse(replace(CONFIG, rounds=2)), listener=told.append)
     steps = [event.step for event in told if isinstance(event, StepStarted)]
     assert steps == ["search digits:is=8", "search digits:is=8, round 1", "search digits:is=8, round 2"]
+
+
+@pytest.mark.parametrize("scores", [4, 7, 11])
+def test_a_budget_pays_for_the_scores_of_the_winners_too_and_what_is_too_dear_is_passed_over(
+    scores: int,
+) -> None:
+    given = one_edge("sep_conv_3x3", LARGE)
+    fuse = Fuse(replace(CONFIG, rounds=50, patience=50), scoring=SCORING)
+
+    def macs(one: Architecture) -> int:
+        return cost_by_parts(one, (1, 8, 8), 2).macs
+
+    budget = scores * training_macs(macs(given), 100)
+    outcome = run(fuse, seed_architecture=given, budget_macs=budget)
+    winners = {given, *(past.candidates[past.winner] for past in outcome.rounds)}
+    whole = outcome.ledger.macs + training_macs(sum(map(macs, winners)), 100)
+    assert outcome.stopped == "budget"
+    assert 0.7 * budget < whole <= budget
+    with pytest.raises(SettingError, match="'budget_macs' of a search must be at least"):
+        run(fuse, seed_architecture=given, budget_macs=training_macs(2 * macs(given), 100))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tanas.errors import SearchError, SettingError
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.training import TrainingConfig
+from tanas.spaces.costs import cost_by_parts
 from tanas.strategies.base import Outcome
 from tanas.strategies.halving import Halving, HalvingConfig
 
@@ -21,6 +22,10 @@ SCORING = ScoringConfig(images=60, training=TrainingConfig(epochs=4))
 def rank(candidate: Architecture) -> float:
     """A number in [0, 1] that is each architecture's own."""
     return int(candidate.key, 16) / 16 ** len(candidate.key)
+
+
+def outcome_macs(one: Architecture) -> int:
+    return cost_by_parts(one, TASK.shape, len(TASK.classes)).macs
 
 
 def searched(config: HalvingConfig, **given: Any) -> Outcome:
@@ -135,16 +140,39 @@ def test_a_space_that_holds_fewer_is_halved_from_what_it_holds(monkeypatch: pyte
     assert outcome.stopped == "exhausted"
 
 
-def test_a_budget_cuts_a_rung_to_its_best(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("share", [0.6, 1.0, 1.5])
+def test_a_budget_decides_how_many_begin_and_is_used_but_never_exceeded(
+    monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    scripted(monkeypatch, lambda candidate, epochs: rank(candidate))
+    whole = searched(HalvingConfig(candidates=12, eta=2))
+    budget = int(share * whole.ledger.macs)
+    outcome = searched(HalvingConfig(candidates=40, eta=2), budget_macs=budget)
+    assert 0.75 * budget < outcome.ledger.macs <= budget
+    assert outcome.stopped == "budget"
+    assert len(outcome.seen) < 40
+
+
+def test_a_last_rung_takes_the_epochs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     script = scripted(monkeypatch, lambda candidate, epochs: rank(candidate))
-    whole = searched(HalvingConfig(candidates=8, eta=2))
-    macs = {one.architecture: one.macs for one in whole.seen}
-    second = script.asked[1][0]
-    spent = 3 * 60 * (sum(macs.values()) + macs[second[0]] + macs[second[1]])
-    outcome = searched(HalvingConfig(candidates=8, eta=2), budget_macs=spent)
-    assert script.asked[-1][0] == second[:2]
-    assert (outcome.stopped, outcome.ledger.macs) == ("budget", spent)
-    assert outcome.best == second[0]
+    searched(HalvingConfig(candidates=4, eta=2))
+    (first, _), (second, planned) = script.asked
+    macs = {one: outcome_macs(one) for one in first}
+    left = 3 * 60 * sum(macs[one] for one in second)  # an epoch of it
+    spent = 3 * 60 * sum(macs.values())
+    for epochs in (planned, planned + 1):
+        searched(HalvingConfig(candidates=4, eta=2), budget_macs=spent + (epochs + 1) * left - 1)
+        assert script.asked[-2:] == [(first, 1), (second, epochs)]
+    searched(HalvingConfig(candidates=4, eta=2), budget_macs=spent + 100 * left)
+    assert script.asked[-1] == (second, 2 * planned), "but no more than eta times its own"
+
+
+def test_a_budget_of_less_than_the_first_training_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted(monkeypatch, lambda candidate, epochs: rank(candidate))
+    least = 3 * 60 * outcome_macs(searched(HalvingConfig(candidates=1)).best)
+    assert searched(HalvingConfig(candidates=4), budget_macs=least).ledger.macs == least
+    with pytest.raises(SettingError, match=f"must be at least {least:,}, "):
+        searched(HalvingConfig(candidates=4), budget_macs=least - 1)
 
 
 def test_a_given_seed_architecture_takes_the_place_of_a_drawn_one(monkeypatch: pytest.MonkeyPatch) -> None:

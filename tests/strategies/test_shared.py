@@ -53,27 +53,26 @@ def run_of(
 @pytest.mark.parametrize("skeleton", [SMALL, LARGE])
 def test_the_costs_say_before_what_the_training_takes(skeleton: Skeleton) -> None:
     run = run_of(skeleton)
-    first, second = SHARING.costs(run)
-    whole = SHARING.rank(run, 2)
-    assert (whole.macs, whole.images) == (second, 2 * 60)
-    assert SHARING.rank(run, 1).macs == first
+    costs = SHARING.costs(run, 5)
+    whole = SHARING.rank(run, 5)
+    assert (whole.macs, whole.images) == (costs[4], 2 * 60 + 50)
+    assert SHARING.rank(run, 2).macs == costs[1]
 
 
 def test_a_step_costs_what_the_architecture_that_it_draws_does() -> None:
     run = run_of()
-    drawn = SHARING.drawn(run)
-    assert len(drawn) == 4  # batches of 50 and 10, twice
+    drawn = SHARING.drawn(run, 4)  # batches of 50 and 10, twice
     expected = sum(
         training_macs(run.asked.macs(one), images)
         for one, images in zip(drawn, (50, 10, 50, 10), strict=True)
     )
-    assert SHARING.costs(run)[-1] == expected
+    assert SHARING.costs(run, 4)[-1] == expected
+    assert SHARING.drawn(run, 9)[:4] == drawn
 
 
 def test_all_of_a_skeletons_architectures_have_their_turn_before_one_comes_again() -> None:
     few = replace(SPACE, nodes=2)
-    long = WeightSharing(replace(CONFIG, training=replace(TRAINING, epochs=4)), SCORING)
-    drawn = long.drawn(run_of(space=few))
+    drawn = SHARING.drawn(run_of(space=few), 8)
     assert len(drawn) == 8
     assert len(set(drawn[:3])) == 3
     assert drawn[3:6] == drawn[:3]
@@ -81,28 +80,28 @@ def test_all_of_a_skeletons_architectures_have_their_turn_before_one_comes_again
 
 def test_the_pool_is_ranked_by_the_shared_weights_on_validation() -> None:
     run = run_of()
-    ranked = tuple(SHARING.rank(run, 2).architectures)
+    ranked = tuple(SHARING.rank(run, 4).architectures)
     assert sorted(ranked) == sorted(run.pool)
     swapped = replace(TASK.validation, labels=1 - TASK.validation.labels)
     other = replace(run, task=replace(TASK, validation=swapped))
-    assert tuple(SHARING.rank(other, 2).architectures) != ranked
+    assert tuple(SHARING.rank(other, 4).architectures) != ranked
 
 
 def test_the_ranking_does_not_depend_on_the_number_of_workers() -> None:
     alone, several = run_of(LARGE), run_of(LARGE, workers=3)
-    assert tuple(SHARING.rank(alone, 1).architectures) == tuple(SHARING.rank(several, 1).architectures)
+    assert tuple(SHARING.rank(alone, 2).architectures) == tuple(SHARING.rank(several, 2).architectures)
 
 
 def test_training_raises_what_the_shared_weights_reach_on_validation() -> None:
     run = run_of()
     long = WeightSharing(replace(CONFIG, training=replace(TRAINING, epochs=12, batch=20)), SCORING)
     losses = []
-    for epochs in (0, 12):
+    for steps in (0, 36):
         network = run.supernet()
         kept: list[nn.Module] = [network]
         patched = replace(run)
         object.__setattr__(patched, "supernet", lambda *, affine=True, kept=kept: kept[0])
-        long.rank(patched, epochs)
+        long.rank(patched, steps)
         losses.append(
             sum(judged_by(network, one, TASK, TASK.validation, SEED, "cpu").loss for one in run.pool)
         )
@@ -141,7 +140,7 @@ def test_an_operation_that_fails_does_not_spoil_the_others(monkeypatch: pytest.M
     told: list[Event] = []
     space = replace(SPACE, operations=("broken", "zero", "sep_conv_3x3"))
     run = run_of(space=space, told=told)
-    ranked = tuple(SHARING.rank(run, 2).architectures)
+    ranked = tuple(SHARING.rank(run, 4).architectures)
     whole = {one for one in run.pool if all(name != "broken" for _, _, name in one.cell.edges)}
     assert set(ranked) == whole
     assert 0 < len(whole) < len(run.pool)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tanas.checkpoints import NoCheckpoint
 from tanas.errors import SettingError
-from tanas.events import Event, StepStarted, Warned
+from tanas.events import Event, StepAdvanced, StepStarted, Warned
 from tanas.networks.architecture import Architecture, build, count_cost
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.operations import ZERO
@@ -21,6 +21,7 @@ from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome, training_macs
 from tanas.strategies.supernet import (
+    MOST_LONGER,
     Descent,
     Ranked,
     Run,
@@ -36,7 +37,7 @@ from tanas.strategies.trials import Asked
 
 TASK = tiny().without_test()
 COST = 1_000_000
-"""Of an epoch of a supernet: more than that of a score, as it is with real ones."""
+"""Of a step of a supernet: more than that of a score here."""
 IMAGES = 60
 """Of a score: one epoch of all."""
 CELLS = (
@@ -175,7 +176,7 @@ class TestDescent:
         shared = supernet(SMALL)
         before = {name: value.clone() for name, value in shared.named_parameters()}
         pixels, labels = TASK.train.pixels()[:30], TASK.train.labels[:30]
-        assert Descent(shared, run_of(asked), TRAINING, 1).step(0, shared.path(CELLS[0]), pixels, labels)
+        assert Descent(shared, run_of(asked), TRAINING, 2).step(0, shared.path(CELLS[0]), pixels, labels)
         moved = {name for name, value in shared.named_parameters() if not torch.equal(value, before[name])}
         sep_conv = shared.names.index("sep_conv_3x3")
         operations = {name for name in moved if name.startswith("stages.")}
@@ -185,7 +186,7 @@ class TestDescent:
     def test_a_step_that_is_not_finite_changes_nothing_and_says_so(self) -> None:
         shared = supernet(SMALL)
         before = {name: value.clone() for name, value in shared.state_dict().items()}
-        descent = Descent(shared, run_of(asked_of(WIDE)), TRAINING, 1)
+        descent = Descent(shared, run_of(asked_of(WIDE)), TRAINING, 2)
         pixels, labels = TASK.train.pixels()[:30], TASK.train.labels[:30]
         assert not descent.step(0, shared.path(CELLS[0]), pixels * math.nan, labels)
         assert all(torch.equal(value, before[name]) for name, value in shared.state_dict().items())
@@ -199,10 +200,21 @@ class TestDescent:
             seen.append((number, len(pixels)))
             return number != 2
 
-        each_batch(run_of(asked_of(told=told)), TRAINING, 2, step)
+        each_batch(run_of(asked_of(told=told)), TRAINING, 4, step)
         assert seen == [(0, 50), (1, 10), (2, 50), (3, 10)]
+        assert [event.done for event in told if isinstance(event, StepAdvanced)] == [1, 2]
         (warning,) = [event.message for event in told if isinstance(event, Warned)]
         assert warning.startswith("In 1 of 4 steps of supernet 1 the loss or its gradients were not finite")
+
+    def test_the_last_epoch_ends_with_the_last_step(self) -> None:
+        seen: list[int] = []
+
+        def step(number: int, pixels: Tensor, labels: Tensor) -> bool:
+            seen.append(len(pixels))
+            return True
+
+        each_batch(run_of(asked_of()), TRAINING, 3, step)
+        assert seen == [50, 10, 50]
 
     def test_no_batch_begins_after_the_deadline(self) -> None:
         seen: list[int] = []
@@ -222,13 +234,13 @@ class Teller:
         self.cost = cost
         self.asked: list[tuple[Run, int]] = []
 
-    def costs(self, run: Run) -> Sequence[int]:
-        return [self.cost * epoch for epoch in (1, 2, 3, 4)]
+    def costs(self, run: Run, steps: int) -> Sequence[int]:
+        return [self.cost * (step + 1) for step in range(steps)]
 
-    def rank(self, run: Run, epochs: int) -> Ranked:
-        self.asked.append((run, epochs))
+    def rank(self, run: Run, steps: int) -> Ranked:
+        self.asked.append((run, steps))
         order = sorted(run.pool, key=lambda one: (run.asked.macs(one), one))
-        return Ranked(architectures=order, macs=self.cost * epochs, images=10 * epochs)
+        return Ranked(architectures=order, macs=self.cost * steps, images=10 * steps)
 
 
 def search(
@@ -243,7 +255,7 @@ def search(
         runs=runs,
         finalists=finalists,
         pool=pool,
-        epochs=4,
+        training=replace(TRAINING, epochs=2),  # four steps
         images=100,
         costs=teller.costs,
         rank=teller.rank,
@@ -331,8 +343,8 @@ class TestSearch:
 
     def test_where_a_supernet_ranks_nothing_the_first_drawn_are_scored(self) -> None:
         class Silent(Teller):
-            def rank(self, run: Run, epochs: int) -> Ranked:
-                return replace(super().rank(run, epochs), architectures=())
+            def rank(self, run: Run, steps: int) -> Ranked:
+                return replace(super().rank(run, steps), architectures=())
 
         teller = Silent()
         outcome = search(teller, asked_of(), finalists=2)
@@ -344,14 +356,31 @@ class TestBudget:
     def whole(self) -> Outcome:
         return search(Teller(cost=COST), asked_of())
 
-    def test_what_the_search_costs_is_enough(self, whole: Outcome) -> None:
-        outcome = search(Teller(cost=COST), asked_of(budget_macs=whole.ledger.macs))
-        assert outcome.best == whole.best
-        assert outcome.ledger == whole.ledger
-        assert outcome.stopped == "rounds"
+    @pytest.mark.parametrize("share", [1.0, 1.7, 2.5])
+    def test_a_larger_one_is_used_by_longer_training(self, share: float) -> None:
+        teller = Teller(cost=COST // 10)
+        budget = int(share * search(Teller(cost=COST // 10), asked_of()).ledger.macs)
+        outcome = search(teller, asked_of(budget_macs=budget))
+        assert 0.8 * budget < outcome.ledger.macs <= budget
+        assert outcome.stopped == "budget"
+        assert sum(steps for _, steps in teller.asked) > 4
+
+    def test_no_supernet_learns_more_than_some_times_as_long(self, whole: Outcome) -> None:
+        teller = Teller(cost=COST)
+        search(teller, asked_of(budget_macs=100 * whole.ledger.macs))
+        assert [steps for _, steps in teller.asked] == [4 * MOST_LONGER] * 2
+
+    def test_what_the_last_run_leaves_scores_more_of_what_it_ranks(self, whole: Outcome) -> None:
+        teller = Teller(cost=COST)
+        outcome = search(teller, asked_of(budget_macs=100 * whole.ledger.macs))
+        run, _ = teller.asked[-1]
+        order = sorted(run.pool, key=lambda one: (run.asked.macs(one), one))
+        new = outcome.rounds[-1].candidates[1:]
+        assert len(outcome.rounds[0].candidates) == 1
+        assert new == tuple(order)
 
     @pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
-    def test_a_smaller_one_cuts_epochs_and_runs_and_leaves_enough_for_scores(
+    def test_a_smaller_one_cuts_steps_and_runs_and_leaves_enough_for_scores(
         self, whole: Outcome, share: float
     ) -> None:
         teller = Teller(cost=COST)
@@ -360,8 +389,7 @@ class TestBudget:
         assert outcome.stopped == "budget"
         assert 0.4 * budget < outcome.ledger.macs <= budget
         assert all(len(past.candidates) > number for number, past in enumerate(outcome.rounds))
-        assert sum(epochs for _, epochs in teller.asked) < 8
-        assert len({epochs for _, epochs in teller.asked}) == 1
+        assert sum(steps for _, steps in teller.asked) < 8
 
     def test_the_seed_alone_is_a_beginning(self) -> None:
         given = one_edge("sep_conv_3x3")

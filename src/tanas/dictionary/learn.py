@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from torch import nn
-
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, AtomTask, Provenance, Reuse, best_first
 from tanas.dictionary.kept import KeptNetwork, kept
@@ -14,6 +12,7 @@ from tanas.distances.representative import (
     Representative,
     RepresentativeConfig,
     RepresentativeNetwork,
+    RepresentativeState,
     macs_of,
     represent,
     state_of,
@@ -23,7 +22,6 @@ from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
-from tanas.networks.training import seconds_a_step
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.latency import Latency, MeasuredLatency
@@ -31,19 +29,11 @@ from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.fuse import Fuse, FuseConfig
-from tanas.strategies.schedules import Alternating
+from tanas.strategies.pace import examples_of, mean_pace, seconds_an_image
+from tanas.strategies.trials import images_of_scores
 from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.task import Task
 from tanas.versions import versions
-
-TIMED = 4
-"""Candidates that are timed for an estimate: their steps take 0.5 to 2 times the mean of a space, so that the
-mean of four is mostly within a third of it."""
-TIMED_S = 0.2
-"""Least seconds for which a network is timed. On a busy machine one step alone comes out too short: it runs
-before the others have their turn."""
-MOST_TIMED_STEPS = 10
-"""Of a network whose step takes milliseconds: enough for a mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,24 +242,13 @@ def measure_pace(task: Task, config: LearnConfig, *, seed: Seed, device: str) ->
     """
     classes, shape = len(task.classes), task.shape
     space = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    drawn = space.sample(TIMED, seed=seed, shape=shape, classes=classes)
-
-    def seconds_an_image(network: nn.Module, batch: int) -> float:
-        network.to(device)
-        images, steps = min(batch, len(task.train)), list[float]()
-        while sum(steps) < TIMED_S and len(steps) < MOST_TIMED_STEPS:
-            steps.append(seconds_a_step(network, task.train, images, device))
-        return sum(steps) / (len(steps) * images)
-
     with one_thread():  # as in a worker
-        candidates = [
-            seconds_an_image(build(one, shape, classes, seed), config.fuse.schedule.training.batch)
-            for one in drawn
-        ]
+        batch = config.fuse.schedule.training.batch
+        candidate = mean_pace(examples_of(space, task, seed=seed), task, batch, seed=seed, device=device)
         with seed.initialising():
             network = RepresentativeNetwork(config.representative, shape, classes)
-        representative = seconds_an_image(network, config.representative.training.batch)
-    return Pace(representative=representative, candidate=sum(candidates) / len(candidates))
+        representative = seconds_an_image(network, task, config.representative.training.batch, device)
+    return Pace(representative=representative, candidate=candidate)
 
 
 def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
@@ -285,19 +264,14 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
         pace: of networks for images of this task's size.
     """
     config = config.suited_to(len(task.train))
-    fuse, scoring = config.fuse, config.scoring
-    images, validation = len(task.train), len(task.validation)
-    seen = sum(min(images, fuse.images_in(number) or images) for number in range(fuse.rounds)) / fuse.rounds
-    compared = min(validation, fuse.validation_images or validation)
-    schedule = fuse.schedule
-    stages = schedule.stages / 2 if isinstance(schedule, Alternating) else 1
-    # images are answered in a third of the time that training on them takes
-    a_round = fuse.candidates * stages * (schedule.training.epochs * seen + compared / 3)
+    fuse, images = config.fuse, len(task.train)
+    space = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+    searched = Fuse(fuse).expected_images(space, task, workers=1)
     winners = 1 + (fuse.rounds - 1) * (1 - 1 / fuse.candidates)
-    a_score = scoring.training.epochs * min(images, scoring.images)
+    a_score = images_of_scores(1, config.scoring, task, workers=1)
     first, _, most = config.representative.epochs_for(images)
     represent_s = pace.representative * (first + max(first, most)) / 2 * images
-    return represent_s + pace.candidate * (fuse.rounds * a_round + winners * a_score)
+    return represent_s + pace.candidate * (searched + winners * a_score)
 
 
 def atom_of(
@@ -398,7 +372,7 @@ def score_winners(
     return replace(outcome, seen=tuple(done.get(a.architecture.key, a) for a in outcome.seen), ledger=ledger)
 
 
-def warn_if_weak(representative: Representative, listener: Listener, *, strict: bool) -> None:
+def warn_if_weak(representative: RepresentativeState, listener: Listener, *, strict: bool) -> None:
     """Says that a representative misses 1 - epsilon.
 
     Raises:

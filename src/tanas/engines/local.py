@@ -26,6 +26,11 @@ from tanas.executors import Answer, Parameters
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What torch and the numeric libraries read when they start."""
 
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
+"""What glibc reads when it starts: every thread's freed memory goes to one heap, where the next takes it again.
+Candidates are trained in threads of their own, anew each epoch; with a heap for each a worker that learns an atom
+peaked at 1.6 GB instead of 1.25, in the same time. Elsewhere it means nothing."""
+
 EXIT_GRACE_S = 5.0
 """How long a worker that was told to end may take before it is killed: it only has to notice."""
 
@@ -211,7 +216,7 @@ class _Worker:
             [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+            env={**ONE_ARENA, **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
             start_new_session=True,  # Ctrl-C in the terminal goes to the calling process only
         )
         self._jobs = cast(BinaryIO, self._process.stdin)

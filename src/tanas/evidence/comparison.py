@@ -45,27 +45,28 @@ def agreement_page(record: Record) -> str:
         ("paper", "**Agreement at the paper's widths**, 2,000 fit rows, three targets from nine sources"),
     ):
         if table := record[part]:
+            others = record.get(f"{part}, other targets")  # older records have none
             parts.append(
                 f"{what}: with the exact method's first seed, and between two seeds of each method's own."
+                + (
+                    " Behind the stroke: without the development targets, on which the gate was chosen."
+                    if others
+                    else ""
+                )
             )
-            parts.append(_agreement(table, part))
+            parts.append(_agreement(table, part, others))
     return "\n\n".join(parts) + "\n"
 
 
-def _agreement(table: Mapping[str, Record], part: str) -> str:
+def _agreement(table: Mapping[str, Record], part: str, others: Mapping[str, Record] | None) -> str:
     rows = []
     for name, row in table.items():
-        with_exact, seeds = row["with exact"], row.get("between seeds")
         called = "transform" if part == "paper" else "transform (here as narrow as `narrow`)"
+        figures = [_figures(name, row)] + ([_figures(name, others[name])] if others else [])
         rows.append(
             [
                 f"`{name}`" if name != "transform" else called.replace("transform", "`transform`", 1),
-                "-" if name == "exact" or with_exact is None else _number(with_exact["spearman"]),
-                "-"
-                if name == "exact" or with_exact is None
-                else _number(with_exact["mean spearman within a target"]),
-                "-" if name == "exact" or with_exact is None else with_exact["same nearest"],
-                "-" if not seeds else f"{_number(seeds['spearman'])} ({seeds['pairs']} pairs)",
+                *("-" if set(cell) == {"-"} else " / ".join(cell) for cell in zip(*figures, strict=True)),
                 _share(row["share at 1"]),
                 f"{row['cpu_s mean']:.3g}",
             ]
@@ -88,6 +89,16 @@ def _agreement(table: Mapping[str, Record], part: str) -> str:
             f"{_number(crossed['mean spearman within a target'])}, same nearest {crossed['same nearest']})."
         )
     return text
+
+
+def _figures(name: str, row: Record) -> list[str]:
+    """What a method's distances have in common with the exact ones, and with those of another seed."""
+    with_exact, seeds = row["with exact"], row.get("between seeds")
+    alike = ["-"] * 3
+    if name != "exact" and with_exact is not None:
+        inside = with_exact["mean spearman within a target"]
+        alike = [_number(with_exact["spearman"]), _number(inside), with_exact["same nearest"]]
+    return [*alike, f"{_number(seeds['spearman'])} ({seeds['pairs']} pairs)" if seeds else "-"]
 
 
 def stability_page(record: Record) -> str:
@@ -121,9 +132,16 @@ def speed_page(record: Record) -> str:
         f"{plain['epoch_s']:.3g} s ({plain['epoch']}), a pair by it some {plain['pair_s']:,.0f} s ({plain['pair']}). "
         "In brackets: what the method needs beside features.",
     ]
+    memory = record.get("memory")  # older records have none of a method
+    if memory:
+        parts.append(
+            "Peak memory is of a process that loads the pair and measures it once; one that only loads it takes "
+            f"{memory['loaded']:.3g} GB. Measured by `{memory['command']}`."
+        )
     rows = []
     for name, row in sorted(record["methods"].items(), key=lambda entry: -entry[1]["cpu_s"]):
         needs = row["needs_cpu_s"]
+        peak = memory["methods"].get(name) if memory else None
         rows.append(
             [
                 f"`{name}`",
@@ -132,9 +150,11 @@ def speed_page(record: Record) -> str:
                 if row["exact / this"] < MANY
                 else f"{row['exact / this']:,.0f}",
                 f"{row[EPOCHS]:.2g}",
+                *([_number(peak)] if memory else []),
             ]
         )
-    parts.append(_table(["method", "CPU-s a pair", "`exact` / this", EPOCHS], rows))
+    head = ["method", "CPU-s a pair", "`exact` / this", EPOCHS, *(["peak GB"] if memory else [])]
+    parts.append(_table(head, rows))
     parts.append(f"The default, `{default}`, with features computed, beside what was to be reached:")
     target, matrix = record["target"], record["matrix"]
     ratio, memory = record["methods"][default]["exact / this"], max(target["peak_gb"], matrix["peak_gb"])

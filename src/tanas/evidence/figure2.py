@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from tanas.building import PAPER_STARTER
-from tanas.checkpoints import Checkpoint, NoCheckpoint
+from tanas.checkpoints import Checkpoint
 from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.dictionary.measure import IN_FLIGHT, DistanceMeasured
 from tanas.distances.base import Distance, Measurement
@@ -273,12 +274,17 @@ class Figure2Record:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Made:
-    """A task with its representative of one seed."""
+    """A task with its representative of one seed, whose network is made only when it is needed.
+
+    The paper's has 25 million weights, and a seed has some thirty networks.
+    """
 
     task: Task
     key: str
     """Names the representative: task, settings and seed."""
-    representative: Representative
+    state: RepresentativeState
+    load: Callable[[], Representative]
+    """Reads or draws the network."""
 
 
 def figure2(
@@ -288,7 +294,7 @@ def figure2(
     executor: Executor,
     device: str = "cpu",
     listener: Listener = ignore,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint,
 ) -> Figure2Record:
     """Measures the paper's distance matrix from several seeds and holds its sentences against it.
 
@@ -303,13 +309,13 @@ def figure2(
         executor: runs trainings and measurements side by side.
         device: where representatives are trained.
         listener: is told what happens.
-        checkpoint: keeps every representative and every distance; the same call goes on from there, to the
-            same record but for times.
+        checkpoint: keeps every representative, to be read when a distance needs it, and every distance; the
+            same call goes on from there, to the same record but for times.
 
     Raises:
         DataError: the data of a base task is not there.
+        StoreError: the checkpoint does not give back a representative.
     """
-    checkpoint = checkpoint or NoCheckpoint()
     search = config.search
     tasks = [_opened(library, name, search) for name in config.tasks]
     targets = _targets(config, library, listener)
@@ -320,7 +326,7 @@ def figure2(
     runs, draws = [], []
     for done, seed in enumerate(config.seeds, 1):
         everything = [*tasks, *targets, *(half for pair in halves for half in pair)]
-        made = _represented(everything, search, seed, device, executor, listener, checkpoint)
+        made = _represented(everything, config, seed, device, executor, listener, checkpoint)
         run, drawn = _measured_all(
             made, len(tasks), len(targets), distance, config, seed, executor, listener, checkpoint
         )
@@ -498,14 +504,14 @@ def group_of(name: str) -> str:
 
 def represented(
     task: Task, config: RepresentativeConfig, seed: Seed, device: str, checkpoint: Checkpoint
-) -> tuple[RepresentativeState, dict[str, torch.Tensor]]:
+) -> RepresentativeState:
     """A worker's job: trains a representative and keeps it."""
-    made = state_of(
+    state, tensors = state_of(
         represent(task, config, seed=seed, device=device, checkpoint=checkpoint.child("training"))
     )
-    checkpoint.save("done", {"state": to_plain(made[0]), "tensors": made[1]})
+    checkpoint.save("done", {"state": to_plain(state), "tensors": tensors})
     checkpoint.child("training").clear()
-    return made
+    return state
 
 
 def kept_representatives(
@@ -522,16 +528,8 @@ def kept_representatives(
     Raises:
         StoreError: a representative is not there.
     """
-    found = []
-    for task in (_opened(library, name, config.search) for name in config.tasks):
-        saved = _place(task, config.search, seed, checkpoint)[1].load("done")
-        if saved is None:
-            raise StoreError(
-                f"The run holds no representative of {task.name} from seed {seed} with these settings. "
-                f"Make it by '{command_of(config)}'."
-            )
-        found.append((task, _read(task, saved)))
-    return found
+    tasks = [_opened(library, name, config.search) for name in config.tasks]
+    return [(task, _loaded(task, config, seed, checkpoint)) for task in tasks]
 
 
 def _place(task: Task, search: SearchConfig, seed: int, checkpoint: Checkpoint) -> tuple[str, Checkpoint]:
@@ -540,50 +538,60 @@ def _place(task: Task, search: SearchConfig, seed: int, checkpoint: Checkpoint) 
     return key, checkpoint.child("representatives").child(key)
 
 
-def _read(task: Task, saved: Mapping[str, Any]) -> Representative:
-    """A representative as `represented` kept it."""
-    state = from_plain(RepresentativeState, saved["state"], where=f"the representative of {task.name}")
-    return replace(representative_from(state, saved["tensors"]), task=task.name)
+def _state(task: Task, saved: Any) -> RepresentativeState:
+    """The state in what `represented` kept."""
+    state = from_plain(RepresentativeState, saved, where=f"the representative of {task.name}")
+    return replace(state, task=task.name)
+
+
+def _loaded(task: Task, config: Figure2Config, seed: int, checkpoint: Checkpoint) -> Representative:
+    """The representative that `represented` kept."""
+    saved = _place(task, config.search, seed, checkpoint)[1].load("done")
+    if saved is None:
+        raise StoreError(
+            f"The run holds no representative of {task.name} from seed {seed} with these settings. "
+            f"Make it by '{command_of(config)}'."
+        )
+    return representative_from(_state(task, saved["state"]), saved["tensors"])
 
 
 def _represented(
     tasks: Sequence[Task],
-    search: SearchConfig,
+    config: Figure2Config,
     seed: int,
     device: str,
     executor: Executor,
     listener: Listener,
     checkpoint: Checkpoint,
 ) -> list[_Made]:
-    """The representative of each task, read or trained."""
+    """The representative of each task, kept before or trained."""
     step = f"seed {seed}: representatives"
     listener(StepStarted(step=step, total=len(tasks), unit="representatives"))
     keys, jobs = [], []
     for task in tasks:
-        key, part = _place(task, search, seed, checkpoint)
+        key, part = _place(task, config.search, seed, checkpoint)
         saved = part.load("done")
         keys.append(key)
         jobs.append(
-            saved
-            or executor.submit(
+            _state(task, saved["state"])
+            if saved
+            else executor.submit(
                 represented,
                 task,
-                search.representative,
+                config.search.representative,
                 Seed(seed).child("atom", task.fingerprint, "represent"),
                 device,
                 part,
             )
         )
+        del saved  # its weights
     made = []
     for done, (task, key, job) in enumerate(zip(tasks, keys, jobs, strict=True), 1):
-        if isinstance(job, Future):
-            representative = replace(representative_from(*job.result()), task=task.name)
-        else:
-            representative = _read(task, job)
-        warn_if_weak(representative, listener, strict=False)
-        made.append(_Made(task=task, key=key, representative=representative))
-        note = f"{task.name}: l = {representative.performance:.3f}"
-        listener(StepAdvanced(step=step, done=done, note=note))
+        state = replace(job.result(), task=task.name) if isinstance(job, Future) else job
+        warn_if_weak(state, listener, strict=False)
+        load = partial(_loaded, task, config, seed, checkpoint)
+        made.append(_Made(task=task, key=key, state=state, load=load))
+        listener(StepAdvanced(step=step, done=done, note=f"{task.name}: l = {state.performance:.3f}"))
     listener(StepFinished(step=step))
     return made
 
@@ -614,14 +622,14 @@ def _measured_all(
         Column(
             target=target.task.name,
             sources={
-                source.representative.task: _brief(measurement, config.search.distance.intervals)
+                source.state.task: _brief(measurement, config.search.distance.intervals)
                 for source, measurement in zip(sources, measurements, strict=True)
             },
         )
         for (target, sources), measurements in zip(wanted, measured, strict=True)
     ]
     draws = {
-        (source.representative.task, target.task.name): measurement.draws
+        (source.state.task, target.task.name): measurement.draws
         for (target, sources), measurements in list(zip(wanted, measured, strict=True))[:square]
         for source, measurement in zip(sources, measurements, strict=True)
     }
@@ -630,16 +638,16 @@ def _measured_all(
         representatives=tuple(
             RepresentativeLine(
                 task=m.task.name,
-                performance=m.representative.performance,
-                weak=m.representative.weak,
-                epochs=m.representative.epochs,
-                took_s=m.representative.took_s,
+                performance=m.state.performance,
+                weak=m.state.weak,
+                epochs=m.state.epochs,
+                took_s=m.state.took_s,
             )
             for m in made
         ),
         columns=tuple(columns[:square]),
         redrawn=tuple(columns[square:]),
-        represent_s=sum(m.representative.took_s for m in made),
+        represent_s=sum(m.state.took_s for m in made),
         distance_s=sum(measurement.took_s for column in measured for measurement in column),
     )
     return run, draws
@@ -648,10 +656,11 @@ def _measured_all(
 def _null_of(target: _Made, seed: int) -> _Made:
     """The untrained network that stands beside a target's sources, as `tanas distance` has it."""
     null_seed = Seed(seed).child("distance", "untrained")
-    return _Made(
-        task=target.task,
+    return replace(
+        target,
         key=digest(UNTRAINED, target.key, null_seed),
-        representative=untrained(target.representative, null_seed),
+        state=replace(target.state, task=UNTRAINED),
+        load=lambda: untrained(target.load(), null_seed),
     )
 
 
@@ -691,6 +700,7 @@ def _measure(
     for target, sources in wanted:
         column: list[Measurement] = []
         columns.append(column)
+        own: Representative | None = None  # read when the first pair needs it
         for source in sources:
             key = digest(source.key, target.key, distance.name, distance, config.search.pair, seed)
             if (saved := kept.load(key)) is not None:
@@ -698,15 +708,11 @@ def _measure(
                 column.append(from_plain(Measurement, saved, where=f"the distance {key}"))
                 tell(column[-1])
                 continue
-            pair = make_pair(
-                source.representative,
-                target.representative,
-                target.task,
-                config.search.pair,
-                cache,
-                needs=distance.needs,
-            )
-            fingerprints = (source.representative.fingerprint, target.representative.fingerprint)
+            own = own or target.load()
+            network = own if source is target else source.load()
+            pair = make_pair(network, own, target.task, config.search.pair, cache, needs=distance.needs)
+            fingerprints = (network.fingerprint, own.fingerprint)
+            del network  # before the next is read
             pair_seed = Seed(seed).child("distance").child(*fingerprints)
             running.append((column, key, executor.submit(distance, pair, pair_seed)))
             collect(IN_FLIGHT - 1)

@@ -1,19 +1,24 @@
 """Searches side by side: does knowing other tasks help, does it matter that they are near, is FUSE better than chance?
 
 Every search of a target and seed has the same data, splits, final recipe and seeds. What is called equal cost is
-equal multiply-adds of training (`tanas.results.LedgerRecord`): random search may spend what FUSE did, and where it
-knows no tasks also what representing the task and measuring distances took.
+equal multiply-adds of training (`tanas.results.LedgerRecord`), all counted. All searches by FUSE may spend the same
+on a target and are ended by that alone, so that one that inherits large architectures tries fewer of them. Any other
+strategy may spend what task-aware FUSE did. What knows no tasks may spend also what representing the task and
+measuring distances took.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tanas.api import run_search
 from tanas.building import build_dictionary
+from tanas.dictionary.learn import prepare, space_of
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import BudgetError, SettingError, check_choice, check_range
@@ -25,14 +30,20 @@ from tanas.records import to_plain
 from tanas.results import Result
 from tanas.runs import slug
 from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
+from tanas.strategies.base import training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.workshop import Resources
 
 KIND = "searches"
 NO_END = 10_000
-"""Candidates of a search that only its budget ends."""
+"""Candidates, or rounds, of a search that only its budget ends."""
+FIRST_RUNG = 60
+"""Most candidates that begin in successive halving: its budget pays for some 15."""
+MEAN_DRAWS = 200
+"""Architectures whose mean cost decides what a search may spend: known to a twentieth, in a tenth of a second."""
 PERMUTED_TRAIN, PERMUTED_TEST = 5_000, 5_000
 """Images of the permuted sets."""
 
@@ -46,7 +57,9 @@ class Arm:
     inherit: str
     budget: str = ""
     """'search': what the search of the first arm spent; 'all': that, and what representing and measuring took.
-    Empty: as the configuration has it."""
+    Empty: what every search may spend, for one that knows nothing also what representing and measuring took."""
+    few: bool = False
+    """Whether it runs for the first few seeds only."""
 
 
 UNION = "FUSE in the paper's union"
@@ -59,8 +72,8 @@ ARMS = (
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
     Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
     Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
-    Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT),
-    Arm(name="transfer, no search", strategy="fuse", inherit="transfer"),
+    Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT, few=True),
+    Arm(name="transfer, no search", strategy="fuse", inherit="transfer", few=True),
 )
 RIVALS = (
     Arm(name="evolution", strategy="evolution", inherit=DEFAULT_INHERIT, budget="search"),
@@ -95,10 +108,17 @@ class SearchesConfig:
     rivals_on: tuple[str, ...] = ()
     """Labels of the targets on which the further rivals run too."""
     rival_seeds: int = 3
+    """The first so many; of the rivals."""
+    few_seeds: int = 4
+    """The first so many; of arms that are none of those that the experiment is about."""
+    budget_scores: int = 12
+    """A search may spend what so many scores of architectures of mean cost take: five rounds of FUSE with the scores of
+    their winners."""
     search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
-        check_range(self.rival_seeds, "rival_seeds", "SearchesConfig", low=1)
+        for name in ("rival_seeds", "few_seeds", "budget_scores"):
+            check_range(getattr(self, name), name, "SearchesConfig", low=1)
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise SettingError(
                 f"The 'seeds' of SearchesConfig must be different numbers, at least one. Got {self.seeds} instead."
@@ -128,6 +148,12 @@ class SearchRow:
     """Multiply-adds of training by phase."""
     took_s: dict[str, float]
     """Wall-clock seconds by phase."""
+    distances: tuple[float, ...] = ()
+    """Of the neighbours to the target."""
+    left_out: tuple[int, int] | None = None
+    """(how many the limits of the space leave out, of how many that were drawn without them); None: not asked."""
+    allowed: int | None = None
+    """Multiply-adds that the search might spend; None: no limit."""
 
     @property
     def spent_before_training(self) -> int:
@@ -151,24 +177,28 @@ def smoke_scale() -> SearchesConfig:
 
 
 def laptop_scale() -> SearchesConfig:
-    """Six targets that differ and eight known tasks, some of each kind; hours on two cores."""
+    """Six targets that differ and eight known tasks, some of each kind; hours on two cores.
+
+    At most 1,500 training images and 4 million multiply-adds (twice the mean of the space at 28x28), so that a search
+    with its final training takes under two minutes on one core.
+    """
     one_style = "npz:{data}/quickdraw/one_style.npz"
     targets = (
         Named(label="moon in one style", name=f"{one_style}:is=moon"),
-        Named(label="ten drawings", name=f"quickdraw:only={','.join(TEN_DRAWINGS)}:take=4000"),
-        Named(label="fashion, 4,000 images", name="fashion-mnist:take=4000"),
+        Named(label="ten drawings", name=f"quickdraw:only={','.join(TEN_DRAWINGS)}:take=1500"),
+        Named(label="fashion, 1,500 images", name="fashion-mnist:take=1500"),
         Named(label="fashion, 200 images", name="fashion-mnist:take=200"),
         Named(label="permuted MNIST", name="npz:{work}/permuted-mnist.npz"),
         Named(label="digits", name="digits"),
     )
     known = (
-        Named(label="MNIST 0-4", name="mnist:only=0,1,2,3,4:take=3000"),
-        Named(label="MNIST even or odd", name="mnist:groups=0+2+4+6+8/1+3+5+7+9:take=3000"),
-        Named(label="trousers", name="fashion-mnist:is=trouser:take=3000"),
-        Named(label="clothes 0-4", name="fashion-mnist:only=0,1,2,3,4:take=3000"),
-        Named(label="apple or bear", name="quickdraw:only=apple,bear,lollipop,rabbit:take=3000"),
+        Named(label="MNIST 0-4", name="mnist:only=0,1,2,3,4:take=1500"),
+        Named(label="MNIST even or odd", name="mnist:groups=0+2+4+6+8/1+3+5+7+9:take=1500"),
+        Named(label="trousers", name="fashion-mnist:is=trouser:take=1500"),
+        Named(label="clothes 0-4", name="fashion-mnist:only=0,1,2,3,4:take=1500"),
+        Named(label="apple or bear", name="quickdraw:only=apple,bear,lollipop,rabbit:take=1500"),
         Named(label="door in one style", name=f"{one_style}:is=door"),
-        Named(label="permuted fashion", name="npz:{work}/permuted-fashion.npz:take=3000"),
+        Named(label="permuted fashion", name="npz:{work}/permuted-fashion.npz:take=1500"),
         Named(label="digits even or odd", name="digits:groups=0+2+4+6+8/1+3+5+7+9"),
     )
     return SearchesConfig(
@@ -177,7 +207,7 @@ def laptop_scale() -> SearchesConfig:
         known=known,
         seeds=tuple(range(8)),
         rivals_on=("moon in one style", "digits"),
-        search=replace(laptop(), limit=4_000),
+        search=replace(laptop(), limit=1_500, max_macs=4_000_000),
     )
 
 
@@ -246,13 +276,14 @@ def memory_of(
     config: SearchesConfig,
     library: Library,
     folder: Path,
+    place: Path,
     *,
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
 ) -> Dictionary:
-    """The dictionary of an experiment, built once and shared by all its searches; from seed 0."""
-    dictionary = Dictionary.create(folder / "dictionary")
+    """The dictionary of an experiment at its place, built once and shared by all its searches; from seed 0."""
+    dictionary = Dictionary.create(place)
     tasks = [opened(named, library, folder) for named in config.known]
     build_dictionary(
         dictionary,
@@ -267,11 +298,40 @@ def memory_of(
     return dictionary
 
 
+def labels_of(config: SearchesConfig, library: Library, folder: Path) -> dict[str, str]:
+    """The label of each known task by the hash of its data; its name may hold the folder of another experiment."""
+    search = config.search
+    known = {named.label: opened(named, library, folder) for named in config.known}
+    return {
+        prepare(task, performance=search.performance, limit=search.limit).fingerprint: label
+        for label, task in known.items()
+    }
+
+
 def arms_of(config: SearchesConfig, target: str, seed: int) -> tuple[Arm, ...]:
-    """The arms that run for a target and a seed, the one that sets the budgets first."""
-    rivals = target in config.rivals_on and seed in config.seeds[: config.rival_seeds]
+    """The arms that run for a target and a seed, the one that sets budgets first."""
+    rivals = target in config.rivals_on and seed < config.rival_seeds
     zero = Arm(name=ZERO_LINE, strategy="random", inherit="none")
-    return (*ARMS, zero, *(RIVALS if rivals else ()))
+    arms = tuple(arm for arm in ARMS if not arm.few or seed < config.few_seeds)
+    return (*arms, zero, *(RIVALS if rivals else ()))
+
+
+def allowance(task: Task, config: SearchesConfig) -> int:
+    """Multiply-adds that a search for a task may spend on trainings: `SearchesConfig.budget_scores`.
+
+    Args:
+        task: as its source gives it.
+        config: of the experiment.
+    """
+    search = config.search
+    task = prepare(task.without_test(), performance=search.performance, limit=search.limit)
+    scoring = search.suited_to(len(task.train)).scoring
+    space = space_of(search.space, task, max_parameters=search.max_parameters, max_macs=search.max_macs)
+    shape, classes = task.shape, len(task.classes)
+    drawn = space.sample(MEAN_DRAWS, seed=Seed(0).child("allowance"), shape=shape, classes=classes)
+    mean = fmean(cost_by_parts(one, shape, classes).macs for one in drawn)
+    images = len(task.limited(scoring.images).train) * scoring.training.epochs
+    return config.budget_scores * training_macs(round(mean), images)
 
 
 def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> SearchConfig:
@@ -279,20 +339,30 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
 
     Args:
         arm: one of `arms_of`.
-        search: what all arms share.
-        aware: what the first arm spent; needed by arms with a budget.
+        search: what all arms share, among it what each may spend; without that FUSE is ended by its rounds.
+        aware: what the first arm spent; needed by arms with a budget of their own, and by those that know nothing.
     """
     config = replace(search, strategy=arm.strategy, inherit=arm.inherit)
+    if arm.inherit == "none":  # of no tasks there are no nearest
+        config = replace(config, neighbours=None, threshold=None)
     if arm.name == ZERO_LINE:
-        return replace(config, random=replace(config.random, candidates=1), inherit_seed=False)
-    if not arm.budget:
+        alone = replace(config.random, candidates=1)
+        return replace(config, random=alone, inherit_seed=False, budget_macs=None)
+    budget = config.budget_macs
+    if arm.budget:
+        assert aware is not None
+        budget = aware.spent["search"] if arm.budget == "search" else aware.spent_before_training
+    elif budget is not None and arm.inherit == "none":
+        assert aware is not None
+        budget += aware.spent_before_training - aware.spent["search"]
+    if budget is None:
         return config
-    assert aware is not None
-    budget = aware.spent["search"] if arm.budget == "search" else aware.spent_before_training
-    config = replace(config, budget_macs=budget)
-    # what tries candidates one after the other may do so until the budget ends it
+    # nothing but the budget ends it
     return replace(
         config,
+        budget_macs=budget,
+        fuse=replace(config.fuse, rounds=NO_END, patience=NO_END),
+        halving=replace(config.halving, candidates=FIRST_RUNG),
         random=replace(config.random, candidates=NO_END),
         evolution=replace(config.evolution, candidates=NO_END),
         predictor=replace(config.predictor, candidates=NO_END),
@@ -317,6 +387,9 @@ def row_of(target: str, seed: int, arm: str, result: Result) -> SearchRow:
         neighbours=tuple(one.atom for one in result.neighbours),
         spent={phase.phase: phase.macs for phase in result.ledger.phases},
         took_s={phase.phase: phase.took_s for phase in result.ledger.phases},
+        distances=tuple(one.distance for one in result.neighbours),
+        left_out=result.space.over_limits,
+        allowed=result.config.get("budget_macs"),
     )
 
 
@@ -325,6 +398,7 @@ def searched(
     library: Library,
     folder: Path,
     *,
+    dictionary: Path | None = None,
     there: Sequence[SearchRow] = (),
     resources: Resources,
     engine: LocalEngine,
@@ -336,7 +410,8 @@ def searched(
     Args:
         config: what is compared.
         library: opens the tasks.
-        folder: of the experiment; it keeps the dictionary and every run.
+        folder: of the experiment; it keeps every run.
+        dictionary: folder of the known tasks, which several experiments can share; None: one in that of the experiment.
         there: rows that are known already and are not made again.
         resources: of the machine.
         engine: runs jobs.
@@ -353,13 +428,28 @@ def searched(
     todo = [one for one in plan if (one[0].label, one[1], one[2].name) not in rows]
     if not todo:
         return tuple(rows.values())
-    memory = memory_of(config, library, folder, resources=resources, engine=engine, listener=listener)
+    memory = memory_of(
+        config,
+        library,
+        folder,
+        dictionary or folder / "dictionary",
+        resources=resources,
+        engine=engine,
+        listener=listener,
+    )
     nothing = Dictionary.create(folder / "nothing")
-    labels = {opened(named, library, folder).name: named.label for named in config.known}
+    labels = labels_of(config, library, folder)
+
+    @cache
+    def may_spend(target: Named) -> int:
+        return allowance(opened(target, library, folder), config)
+
     step = f"searches at scale {config.scale}"
     listener(StepStarted(step=step, total=len(plan), unit="searches"))
     for target, seed, arm in todo:
         aware = rows.get((target.label, seed, AWARE.name))
+        if aware is None and arm != AWARE:  # it could not begin: there is nothing to be held against it
+            continue
         try:
             run = run_search(
                 opened(target, library, folder),
@@ -367,7 +457,7 @@ def searched(
                 # what knows nothing has nothing to represent and to measure
                 nothing if arm.inherit == "none" else memory,
                 remember=False,
-                config=configured(arm, config.search, aware),
+                config=configured(arm, replace(config.search, budget_macs=may_spend(target)), aware),
                 seed=seed,
                 resources=resources,
                 engine=engine,
@@ -379,8 +469,9 @@ def searched(
         except BudgetError as error:  # what the first arm spent may not pay for one training of another's
             listener(Warned(message=f"{target.label}, seed {seed}: {arm.name} is left out. {error}"))
             continue
-        row = row_of(target.label, seed, arm.name, run.result())
-        row = replace(row, neighbours=tuple(labels[name] for name in row.neighbours))
+        result = run.result()
+        row = row_of(target.label, seed, arm.name, result)
+        row = replace(row, neighbours=tuple(labels[one.fingerprint] for one in result.neighbours))
         rows[row.target, row.seed, row.arm] = row
         done(tuple(rows.values()))
         listener(StepAdvanced(step=step, done=len(plan) - len(todo) + 1 + todo.index((target, seed, arm))))
@@ -394,4 +485,10 @@ def settings_of(config: SearchesConfig) -> dict[str, Any]:
         "known": [named.name for named in config.known],
         "targets": {named.label: named.name for named in SCALES[config.scale]().targets},
         "search": to_plain(config.search),
+        "budget_scores": config.budget_scores,
+        "arms": [to_plain(arm) for arm in (*ARMS, *RIVALS)],
+        "seeds": to_plain(SCALES[config.scale]().seeds, tuple[int, ...]),
+        "few_seeds": config.few_seeds,
+        "rival_seeds": config.rival_seeds,
+        "rivals_on": list(config.rivals_on),
     }

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+
+from tanas.devices import processors
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError
 from tanas.events import Listener
 from tanas.evidence.folder import experiment_folder
-from tanas.evidence.paired import PairedDifference, paired, spread
+from tanas.evidence.paired import CHANCE, OverTargets, PairedDifference, over_targets, paired, spread
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
     KIND,
+    RIVALS,
     UNION,
     ZERO_LINE,
     SearchesConfig,
@@ -38,8 +45,6 @@ PICTURE = "search"
 LEAST_PAIRS = 6
 """Of so few pairs an exact sign-flip test can just find something at `CHANCE` (2 of 64 ways); below it the
 picture has no interval, as a bootstrap of so few is too narrow."""
-CHANCE = 0.05
-"""Below this probability of so large a difference by chance, a difference counts as found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +72,22 @@ def reproduce_search(
     library: Library,
     *,
     record: Path | None,
+    dictionary: Path | None = None,
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
 ) -> SearchesRecord:
     """Runs searches side by side into a folder, or goes on with one that is there.
 
+    Several processes can share the work: each takes other targets or seeds into a folder of its own, and all write to
+    one record and use one dictionary.
+
     Args:
         folder: of the experiment.
         config: what is compared.
         library: opens the tasks.
-        record: a file that is written after each search as well; what stands in it is not made again.
+        record: a file to which each search is added as well; what stands in it at the beginning is not made again.
+        dictionary: folder of the known tasks, which is made or completed; None: one in that of the experiment.
         resources: of the machine.
         engine: runs jobs.
         listener: is told what happens.
@@ -89,31 +99,57 @@ def reproduce_search(
     """
     settings = settings_of(config)
     request = {"scale": config.scale, "settings": digest(settings), "split_seed": library.reading.split_seed}
+    hardware = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "cores of a process": processors(),
+        "threads": resources.threads,
+        "workers": resources.workers or processors(),
+    }
     there = _there(record, settings) if record is not None else ()
-    made: list[SearchesRecord] = [_record(config, settings, there)]
+    made: list[SearchesRecord] = []
 
-    def keep(rows: tuple[SearchRow, ...]) -> None:
-        made.append(_record(config, settings, rows))
-        write_json(folder / RECORD_FILE, made[-1])
-        if record is not None:
-            write_json(record, made[-1])
+    def keep(rows: Sequence[SearchRow]) -> None:
+        with _alone_with(record):
+            # what another process has added meanwhile stays
+            others = _there(record, settings) if record is not None else ()
+            made[:] = [_record(config, settings, _merged(others, rows), hardware)]
+            write_json(folder / RECORD_FILE, made[0])
+            if record is not None:
+                write_json(record, made[0])
 
     with experiment_folder(folder, KIND, request):
-        own = folder / RECORD_FILE
-        known = {(r.target, r.seed, r.arm): r for r in (*(_there(own, settings)), *there)}
-        keep(tuple(known.values()))
+        known = _merged(there, _there(folder / RECORD_FILE, settings))
+        keep(known)
         searched(
             config,
             library,
             folder,
-            there=tuple(known.values()),
+            dictionary=dictionary,
+            there=known,
             resources=resources,
             engine=engine,
             listener=listener,
             done=keep,
         )
-        write_bytes(folder / "summary.md", searches_page(made[-1]).encode())
-    return made[-1]
+        write_bytes(folder / "summary.md", searches_page(made[0]).encode())
+    return made[0]
+
+
+@contextmanager
+def _alone_with(record: Path | None) -> Iterator[None]:
+    """Nobody else reads and writes the record meanwhile; the lock leaves no file beside it."""
+    if record is None:
+        yield
+        return
+    lock = Path(tempfile.gettempdir()) / f"tanas-{digest(str(record.resolve()))}.lock"
+    with filelock.FileLock(lock):
+        yield
+
+
+def _merged(first: Sequence[SearchRow], more: Sequence[SearchRow]) -> tuple[SearchRow, ...]:
+    """The rows of both; of the same search that of the first."""
+    return tuple({(row.target, row.seed, row.arm): row for row in (*more, *first)}.values())
 
 
 def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
@@ -127,18 +163,21 @@ def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
     return found.rows
 
 
-def _record(config: SearchesConfig, settings: dict[str, Any], rows: Sequence[SearchRow]) -> SearchesRecord:
-    order = {arm: at for at, arm in enumerate(dict.fromkeys(row.arm for row in rows))}
+def _record(
+    config: SearchesConfig, settings: dict[str, Any], rows: Sequence[SearchRow], hardware: dict[str, Any]
+) -> SearchesRecord:
+    names = [*(arm.name for arm in ARMS), ZERO_LINE, *(arm.name for arm in RIVALS)]
+    order = {arm: at for at, arm in enumerate(names)}
     targets = list(settings["targets"])
     ordered = sorted(rows, key=lambda r: (targets.index(r.target), r.seed, order[r.arm]))
     return SearchesRecord(
         kind=KIND,
         schema=SCHEMA,
         scale=config.scale,
-        command=f"TANAS_DATA=DIR tanas reproduce search --scale {config.scale} --out WORK",
+        command=f"TANAS_DATA=DIR tanas reproduce search --scale {config.scale} --out WORK --record RECORD",
         n=len(rows),
         seeds=tuple(sorted({row.seed for row in rows})),
-        hardware={"processor": processor()},
+        hardware=hardware,
         versions=versions(),
         settings=settings,
         targets=tuple(t for t in targets if any(row.target == t for row in rows)),
@@ -168,17 +207,39 @@ def compared(
     Returns:
         None: there is no pair.
     """
-
-    def figures(name: str) -> dict[tuple[str, int], float]:
-        return {
-            (row.target, row.seed): row.test_balanced_error if balanced else row.test_error
-            for row in record.rows
-            if row.arm == name and target in (None, row.target)
-        }
-
-    own, other = figures(AWARE.name), figures(arm)
+    own, other = _figures(record, AWARE.name, target, balanced), _figures(record, arm, target, balanced)
     both = [key for key in own if key in other]
     return paired([own[key] for key in both], [other[key] for key in both]) if both else None
+
+
+def compared_by_target(record: SearchesRecord, arm: str, *, balanced: bool = False) -> OverTargets | None:
+    """The same with each target counted once, by its mean over seeds.
+
+    Args:
+        record: of the searches.
+        arm: the other one.
+        balanced: the balanced error instead of the error.
+
+    Returns:
+        None: there is no pair.
+    """
+    pairs = {}
+    for target in record.targets:
+        own = _figures(record, AWARE.name, target, balanced)
+        other = _figures(record, arm, target, balanced)
+        if both := [key for key in own if key in other]:
+            pairs[target] = ([own[key] for key in both], [other[key] for key in both])
+    return over_targets(pairs) if pairs else None
+
+
+def _figures(
+    record: SearchesRecord, arm: str, target: str | None, balanced: bool
+) -> dict[tuple[str, int], float]:
+    return {
+        (row.target, row.seed): row.test_balanced_error if balanced else row.test_error
+        for row in record.rows
+        if row.arm == arm and target in (None, row.target)
+    }
 
 
 def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
@@ -193,13 +254,25 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
     config = at_scale(record.scale)
     planned = sum(len(arms_of(config, t.label, seed)) for t in config.targets for seed in config.seeds)
     parts = [f"**Not finished**: {record.n} of {planned} searches."] if record.n < planned else []
+    settings = record.settings
     parts += [
         f"Scale `{record.scale}`, {record.n} searches, seeds {', '.join(map(str, record.seeds))}. Errors on the test "
         "split, mean and standard deviation over seeds. 'Against' is the arm's error minus task-aware FUSE's on the "
         "same targets and seeds, in points, with a 95 % bootstrap interval and the probability of an exact sign-flip "
-        "test (two-sided, named before the first run). Costs are multiply-adds of everything before the final "
-        "training, which is the same for all. The controls and rivals get the same recipe, data and seeds. All "
-        "searches share one dictionary, made from seed 0: another one is not in the spread.",
+        "test (two-sided). Named before the first run: what counts is the test error, and the test is that of the "
+        "means of the targets, each of which counts once; of six targets all must agree (p = .031). Beside it stands "
+        "the test of all pairs, which takes seeds of one target for independent of each other.",
+        "Cost is multiply-adds of training, forward and backward, all counted. Every search by FUSE may spend on a "
+        f"target what {settings['budget_scores']} scores of architectures of mean cost take, its own scores among "
+        "them, and nothing else ends it: one that inherits large architectures tries fewer. It can't buy a part of a "
+        "round, so up to a quarter stays unspent, whoever it inherits from; the cost against task-aware FUSE's is in "
+        "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that. "
+        "What knows nothing may also spend what representing the task and measuring distances took. 'Transfer' and "
+        "the random architecture search nothing, so they cost less. The final training is the same recipe for all; "
+        "it costs what the architecture does.",
+        f"'{UNION}' and 'transfer, no search' run for seeds below {settings['few_seeds']}; the rivals for seeds below "
+        f"{settings['rival_seeds']} on {' and '.join(settings['rivals_on']) or 'no target'}. All searches share one "
+        "dictionary, made from seed 0: another one is not in the spread." + _left_out(record),
     ]
     for target in record.targets:
         parts.append(f"**{target}**\n\n{_target_table(record, target)}")
@@ -213,16 +286,31 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
         )
     parts.append("\n".join(f"- {line}" for line in answers(record)))
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    parts.append(f"Made by `{record.command}` on {record.hardware['processor']}; {made}.")
+    machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
+    parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
     return "\n\n".join(parts) + "\n"
 
 
+def _left_out(record: SearchesRecord) -> str:
+    """What the limits reject, a sentence; empty if they reject nothing."""
+    asked = [row.left_out for row in record.rows if row.left_out is not None]
+    over, drawn = sum(one[0] for one in asked), sum(one[1] for one in asked)
+    return f" The limits of the space leave out {over / drawn:.0%} of what is drawn from it." if over else ""
+
+
 def _target_table(record: SearchesRecord, target: str) -> str:
+    own = {row.seed: row for row in record.rows if row.target == target and row.arm == AWARE.name}
     rows = []
     for arm in arms_in(record):
         those = [row for row in record.rows if row.target == target and row.arm == arm]
         if not those:
             continue
+        both = [
+            (row.spent_before_training, own[row.seed].spent_before_training)
+            for row in those
+            if row.seed in own
+        ]
+        searching = [sum(s for phase, s in row.took_s.items() if phase != "train") for row in those]
         rows.append(
             [
                 arm,
@@ -231,21 +319,46 @@ def _target_table(record: SearchesRecord, target: str) -> str:
                 _percent([row.test_balanced_error for row in those]),
                 f"{statistics.median(row.parameters for row in those):,.0f}",
                 f"{statistics.fmean(row.spent_before_training for row in those) / 1e9:,.0f}",
+                f"{sum(mine for mine, _ in both) / sum(theirs for _, theirs in both):.0%}" if both else "",
+                f"{statistics.fmean(row.spent['train'] for row in those) / 1e9:,.0f}",
+                f"{statistics.fmean(searching):.0f} + {statistics.fmean(row.took_s['train'] for row in those):.0f}",
                 "" if arm == AWARE.name else _difference(compared(record, arm, target=target)),
             ]
         )
-    return _markdown(
-        ["", "n", "error %", "balanced error %", "parameters (median)", "G multiply-adds", "against"], rows
-    )
+    head = [
+        "",
+        "n",
+        "error %",
+        "balanced error %",
+        "parameters (median)",
+        "G multiply-adds before the final training",
+    ]
+    head += [
+        f"of {AWARE.name}'s",
+        "G multiply-adds of the final training",
+        "seconds, search + training",
+        "against",
+    ]
+    return _markdown(head, rows)
 
 
 def _pooled(record: SearchesRecord) -> str:
-    rows = [
-        [arm, _difference(compared(record, arm)), _difference(compared(record, arm, balanced=True))]
-        for arm in arms_in(record)
-        if arm != AWARE.name
-    ]
-    return _markdown(["", "error against", "balanced error against"], rows)
+    rows = []
+    for arm in arms_in(record):
+        found = compared_by_target(record, arm)
+        if arm == AWARE.name or found is None:
+            continue
+        rows.append(
+            [
+                arm,
+                _difference(found.means),
+                f"{found.less} of {found.means.n} ({found.found})",
+                _difference(compared(record, arm)),
+                _difference(compared(record, arm, balanced=True)),
+            ]
+        )
+    head = ["", "means of targets", f"targets with less error by {AWARE.name} (significant)"]
+    return _markdown([*head, "all pairs", "all pairs, balanced error"], rows)
 
 
 def answers(record: SearchesRecord) -> tuple[str, ...]:
@@ -265,17 +378,27 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
     )
     lines = []
     for question, arm in questions:
-        found = compared(record, arm)
-        if found is not None:
-            lines.append(f"{question}? {_verdict(found)}")
+        found, by_target = compared(record, arm), compared_by_target(record, arm)
+        if found is not None and by_target is not None:
+            lines.append(f"{question}? {_verdict(found, by_target)}")
     return tuple(lines)
 
 
-def _verdict(found: PairedDifference) -> str:
+def _verdict(pairs: PairedDifference, by_target: OverTargets) -> str:
+    """The answer, by the means of the targets; of a single target by its seeds."""
+    several = by_target.means.n > 1
+    found = by_target.means if several else pairs
     size = f"{abs(found.mean) * 100:.2f} points of test error"
     if found.p is None or found.p >= CHANCE:
-        return f"It can't be told: {'less' if found.mean > 0 else 'more'} by {size}, {_chance(found)}."
-    return f"{'Yes' if found.mean > 0 else 'No, it is worse'}: {size}, {_chance(found)}."
+        said = f"It can't be told: {'less' if found.mean > 0 else 'more'} by {size}"
+    else:
+        said = f"{'Yes' if found.mean > 0 else 'No, it is worse'}: {size}"
+    if not several:
+        return f"{said}, {_chance(pairs)}."
+    return (
+        f"{said}, p = {found.p:.3g} over {found.n} targets; less error on {by_target.less} of {found.n} targets, "
+        f"significantly (p < {CHANCE} within the target) on {by_target.found}. All pairs: {_chance(pairs)}."
+    )
 
 
 def _chance(found: PairedDifference) -> str:

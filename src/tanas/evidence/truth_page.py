@@ -308,7 +308,7 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
     sentences = []
     for ours, first, theirs, second in comparisons:
         if (one := contrast(found, first, second)) is not None:
-            sentences.append(f"- {ours[0].upper() + ours[1:]} against {theirs}: {_difference(one)}.")
+            sentences.append(f"- {ours[0].upper() + ours[1:]} against {theirs}: {described(one)}.")
     without = (
         []
         if record.distances
@@ -364,7 +364,7 @@ def _rivals(analysis: TruthAnalysis) -> list[str]:
         for name, first in (("the predictor", ("predictor", "", k)), ("the largest", ("largest", "", k))):
             if (compared := contrast(found, first, ("random", "", k))) is not None:
                 sentences.append(
-                    f"- {name[0].upper() + name[1:]}, {k} trained, against random search: {_difference(compared)}."
+                    f"- {name[0].upper() + name[1:]}, {k} trained, against random search: {described(compared)}."
                 )
     return [
         "### How do rivals compare that only ask for accuracies?",
@@ -492,7 +492,8 @@ def _points(value: float) -> str:
     return shown.replace("-", MINUS)
 
 
-def _difference(one: Contrast) -> str:
+def described(one: Contrast) -> str:
+    """A difference in words, with its interval and on how many targets it is so."""
     found = one.difference
     text = f"{_points(abs(found.mean))} points {'less' if found.mean >= 0 else 'more'} error on average"
     if found.low is not None and found.high is not None and found.p is not None:

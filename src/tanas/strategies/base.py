@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,6 +89,25 @@ def budget_refusal(budget_macs: int, needed: int) -> BudgetError:
     )
 
 
+def scores_macs(
+    certain: Collection[Architecture],
+    candidates: Collection[Architecture],
+    macs: Callable[[Architecture], int],
+    images: int,
+) -> int:
+    """Most multiply-adds that the scores of winners take after a search, so that its budget can set them aside.
+
+    Args:
+        certain: what is scored in any case: earlier winners, and the given seed architecture.
+        candidates: of a round, one of which wins.
+        macs: multiply-adds of an answer to one image.
+        images: of one score; an image counts once an epoch.
+    """
+    known = set(certain)
+    dearest = max((macs(one) for one in candidates if one not in known), default=0)
+    return training_macs(sum(map(macs, known)) + dearest, images)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One alternation of w and alpha."""
@@ -169,6 +188,15 @@ class Strategy(Protocol):
     @property
     def name(self) -> str:
         """As `--strategy` takes it."""
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """How many images a candidate could be trained on in the time that a whole search takes; for estimates.
+
+        Args:
+            space: where it searches.
+            task: what for.
+            workers: candidates that are trained side by side.
+        """
 
     def search(
         self,

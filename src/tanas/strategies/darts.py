@@ -33,7 +33,8 @@ from tanas.strategies.supernet import (
     mixing,
     search_by_supernets,
 )
-from tanas.strategies.trials import Asked, ByAsking
+from tanas.strategies.trials import Asked, ByAsking, images_of_scores
+from tanas.tasks.task import Task
 
 ALPHA_BETAS = (0.5, 0.999)
 """Of Adam for alpha. Source: appendix A.1."""
@@ -100,6 +101,12 @@ class Darts(ByAsking):
     """The short training by which the cells of the runs are compared."""
     name: str = "darts"
 
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`; each step computes all operations twice, for w and for alpha."""
+        config, mixed = self.config, 2 * len([name for name in space.operations if name != ZERO])
+        scored = images_of_scores(config.finalists, self.scoring, task, workers)
+        return config.runs * (config.training.epochs * min(len(task.train), config.images) * mixed + scored)
+
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
         config = self.config
@@ -107,31 +114,32 @@ class Darts(ByAsking):
             runs=config.runs,
             finalists=config.finalists,
             pool=POOL,
-            epochs=config.training.epochs,
+            training=config.training,
             images=config.images,
             costs=self.costs,
             rank=self.rank,
         )
         return search_by_supernets(sharing, asked, self.scoring)
 
-    def costs(self, run: Run) -> Sequence[int]:
-        """Multiply-adds after each epoch, of steps of w and of alpha; see `Sharing`."""
-        training = self.config.training
-        w = run.batch_sizes(run.task.train, training.batch)
-        alpha = cycle(run.batch_sizes(run.task.validation, training.batch))
-        seen = list(accumulate(islice(alpha, len(w) * training.epochs)))[len(w) - 1 :: len(w)]
-        return [learning_macs(run, sum(w) * epoch, images) for epoch, images in enumerate(seen, start=1)]
+    def costs(self, run: Run, steps: int) -> Sequence[int]:
+        """Multiply-adds after each step, of w and of alpha; see `Sharing`."""
+        batch = self.config.training.batch
+        of_w, of_alpha = learning_macs(run, 1, 0), learning_macs(run, 0, 1)
+        w = cycle(run.batch_sizes(run.task.train, batch))
+        alpha = cycle(run.batch_sizes(run.task.validation, batch))
+        both = islice(zip(w, alpha, strict=False), steps)
+        return list(accumulate(of_w * shown + of_alpha * asked for shown, asked in both))
 
-    def rank(self, run: Run, epochs: int) -> Ranked:
+    def rank(self, run: Run, steps: int) -> Ranked:
         """Learns alpha and w and gives the cells, strongest first; see `Sharing`."""
-        alpha, w_images, alpha_images = self.learn(run, epochs)
+        alpha, w_images, alpha_images = self.learn(run, steps)
         return Ranked(
             architectures=_within(run, alpha),
             macs=learning_macs(run, w_images, alpha_images),
             images=w_images + alpha_images,
         )
 
-    def learn(self, run: Run, epochs: int) -> tuple[Tensor, int, int]:
+    def learn(self, run: Run, steps: int) -> tuple[Tensor, int, int]:
         """Learns alpha and w in turns.
 
         Returns:
@@ -140,7 +148,7 @@ class Darts(ByAsking):
         training, validation, names = self.config.training, run.task.validation, run.asked.space.operations
         device = run.asked.device
         network = run.supernet(affine=False)
-        descent = Descent(network, run, training, epochs)
+        descent = Descent(network, run, training, steps)
         live = [at for at, name in enumerate(names) if name != ZERO]
         start = torch.randn(
             len(pairs_of(run.asked.space.nodes)), len(names), generator=run.seed.child("alpha").torch()
@@ -172,7 +180,7 @@ class Darts(ByAsking):
             return descent.step(number, mixing(weights), pixels, labels) and finite
 
         with side_by_side(1):  # one thread of torch: the sums are the same however many workers there are
-            each_batch(run, training, epochs, step)
+            each_batch(run, training, steps, step)
         return alpha.detach().cpu(), w_images, alpha_images
 
 

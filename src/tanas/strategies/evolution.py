@@ -9,9 +9,11 @@ from tanas.errors import check_range
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, ByAsking, Trial, best_of, search_by_score
+from tanas.strategies.trials import Asked, ByAsking, Trial, best_of, images_of_scores, search_by_score
+from tanas.tasks.task import Task
 
 MUTATIONS = 20
 """Mutations of a parent before an architecture is drawn instead: most have hundreds of neighbours, so that so many
@@ -50,6 +52,10 @@ class Evolution(ByAsking):
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """The short training by which every candidate is judged."""
     name: str = "evolution"
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+        return images_of_scores(self.config.candidates, self.scoring, task, workers)
 
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""

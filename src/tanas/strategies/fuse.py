@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -13,9 +14,10 @@ from tanas.checkpoints import Checkpoint
 from tanas.errors import SearchError, check_choice, check_range
 from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Told
 from tanas.networks.architecture import Architecture, cost_of
-from tanas.networks.scoring import Judgement, unscored
+from tanas.networks.scoring import Judgement, ScoringConfig, unscored
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import (
     Deadline,
@@ -24,6 +26,7 @@ from tanas.strategies.base import (
     Round,
     RoundFinished,
     budget_refusal,
+    scores_macs,
     training_macs,
 )
 from tanas.strategies.mixture import Mixture
@@ -34,6 +37,9 @@ CHOICES = ("alpha", "loss", "performance")
 """What makes a candidate the best of its round."""
 FINALS = ("last", "score")
 """What makes an architecture the search's own choice."""
+
+LOOKED_AT = 20
+"""Candidates that are looked at for some that the rest of a budget pays for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +124,21 @@ class Fuse:
     name: str = "fuse"
     propose: Propose = sampled
     """Where the new candidates of a round come from."""
+    scoring: ScoringConfig | None = None
+    """By which what wins a round is scored after the search: a budget sets aside what that costs. None: it does not."""
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`; all rounds are counted."""
+        config, schedule, images = self.config, self.config.schedule, len(task.train)
+        stages = schedule.expected_epochs / schedule.training.epochs
+        compared = min(len(task.validation), config.validation_images or len(task.validation))
+        # images are answered in a third of the time that training on them takes
+        each = sum(
+            stages
+            * (schedule.training.epochs * min(images, config.images_in(number) or images) + compared / 3)
+            for number in range(config.rounds)
+        )
+        return config.candidates * each / min(workers, config.candidates)
 
     def search(
         self,
@@ -153,15 +174,24 @@ class Fuse:
             if not drawn:  # nothing new is left to compare with; a sample is never empty otherwise
                 stopped = "exhausted"
                 break
-            macs = [cost_of(c, task.shape, len(task.classes)).macs for c in candidates]
             if budget_macs is not None:
-                images = len(task.train) * config.schedule.most_epochs
-                needed = sum(training_macs(each, images) for each in macs)
-                if ledger.macs + needed > budget_macs:
-                    if not rounds:
-                        raise budget_refusal(budget_macs, needed)
-                    stopped = "budget"
-                    break
+                given = () if seed_architecture is None else (seed_architecture.canonical(),)
+                scored = {*given, *(past.candidates[past.winner] for past in rounds)}
+                needs = partial(self._needs, scored=scored, task=task, whole=whole)
+                left = budget_macs - ledger.macs
+                if needs(candidates) > left:
+                    own = candidates[: best is not None]
+                    if rounds:
+                        drawn = self.propose(space, task, best, LOOKED_AT, here.child("sample"), seen)
+                    else:
+                        drawn = tuple(sorted(drawn, key=lambda one: _macs(one, task)))
+                    candidates = _paid(own, drawn, wanted, needs, left)
+                    if len(candidates) < 2:
+                        if not rounds:
+                            raise budget_refusal(budget_macs, needs((*own, *drawn)[:2]))
+                        stopped = "budget"
+                        break
+            macs = [cost_of(c, task.shape, len(task.classes)).macs for c in candidates]
 
             # while alpha not converged: update C on train, update alpha on validation
             mixture = Mixture(candidates, task, seed=here, device=device, workers=workers, listener=listener)
@@ -215,6 +245,32 @@ class Fuse:
             ledger=ledger,
         )
 
+    def _needs(
+        self,
+        candidates: Sequence[Architecture],
+        scored: Collection[Architecture],
+        task: Task,
+        whole: Task,
+    ) -> int:
+        """Multiply-adds of a round on a task's images and of all scores after it, at most.
+
+        Args:
+            candidates: of the round.
+            scored: what is scored whoever wins.
+            task: the images that the round trains on.
+            whole: the images that a score can take.
+        """
+
+        def macs(one: Architecture) -> int:
+            return _macs(one, task)
+
+        images = len(task.train) * self.config.schedule.most_epochs
+        needed = training_macs(sum(map(macs, candidates)), images)
+        if self.scoring is not None:
+            most = min(len(whole.train), self.scoring.images) * self.scoring.training.epochs
+            needed += scores_macs(scored, candidates, macs, most)
+        return needed
+
 
 def final_choice(outcome: Outcome, config: FuseConfig) -> Outcome:
     """The outcome with the architecture that the search chooses in the end (`FuseConfig.final`).
@@ -258,6 +314,34 @@ def _sized(task: Task, config: FuseConfig, number: int) -> Task:
     if config.validation_images is not None:
         validation = validation.stratified(config.validation_images, seed.child("validation"))
     return replace(task, train=train, validation=validation)
+
+
+def _paid(
+    own: tuple[Architecture, ...],
+    drawn: Sequence[Architecture],
+    most: int,
+    needs: Callable[[Sequence[Architecture]], int],
+    left: int,
+) -> tuple[Architecture, ...]:
+    """The candidates of a round that a budget pays for; what is too dear is passed over, so that little stays unspent.
+
+    Args:
+        own: the kept seed, if there is one.
+        drawn: what can stand beside it.
+        most: so many of them at most.
+        needs: multiply-adds of a round of some candidates.
+        left: of the budget.
+    """
+    paid = own
+    for one in drawn:
+        if len(paid) < len(own) + most and needs((*paid, one)) <= left:
+            paid = (*paid, one)
+    return paid
+
+
+def _macs(one: Architecture, task: Task) -> int:
+    """Multiply-adds of an answer to one image."""
+    return cost_by_parts(one, task.shape, len(task.classes)).macs
 
 
 def _ended(rounds: tuple[Round, ...], config: FuseConfig, kept: int, deadline: Deadline) -> str:

@@ -20,7 +20,8 @@ from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, ByAsking, Trial, search_by_score
+from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
+from tanas.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,10 @@ class Predictor(ByAsking):
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """The short training by which every candidate is judged."""
     name: str = "predictor"
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+        return images_of_scores(self.config.candidates, self.scoring, task, workers)
 
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""

@@ -8,8 +8,10 @@ from tanas.errors import check_range
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
-from tanas.strategies.trials import Asked, ByAsking, Trial, search_by_score
+from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
+from tanas.tasks.task import Task
 
 BATCH = 4
 """Candidates of a round: enough to keep the cores of a laptop busy, few enough that little is lost when the search
@@ -36,6 +38,10 @@ class RandomSearch(ByAsking):
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """The short training by which every candidate is judged."""
     name: str = "random"
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+        return images_of_scores(self.config.candidates, self.scoring, task, workers)
 
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""

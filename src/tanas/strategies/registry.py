@@ -36,11 +36,11 @@ class StrategyConfigs(Protocol):
     def darts(self) -> DartsConfig: ...
     @property
     def scoring(self) -> ScoringConfig:
-        """The short training by which all but FUSE judge their candidates."""
+        """The short training by which all but FUSE judge their candidates, and by which what FUSE finds is scored."""
 
 
 STRATEGIES: Mapping[str, Callable[[StrategyConfigs], Strategy]] = {
-    "fuse": lambda configs: Fuse(configs.fuse),
+    "fuse": lambda configs: Fuse(configs.fuse, scoring=configs.scoring),
     "random": lambda configs: RandomSearch(configs.random, configs.scoring),
     "evolution": lambda configs: Evolution(configs.evolution, configs.scoring),
     "halving": lambda configs: Halving(configs.halving, configs.scoring),

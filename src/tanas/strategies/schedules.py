@@ -52,6 +52,11 @@ class EqualWeights:
         """Epochs of a round, at most."""
         return self.training.epochs
 
+    @property
+    def expected_epochs(self) -> float:
+        """Epochs of a round, about."""
+        return self.training.epochs
+
     def run(
         self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener
     ) -> tuple[Stage, ...]:
@@ -112,6 +117,11 @@ class Alternating:
     def most_epochs(self) -> int:
         """Epochs of a round, at most."""
         return self.stages * self.training.epochs
+
+    @property
+    def expected_epochs(self) -> float:
+        """Epochs of a round, about: half of the stages until alpha converges."""
+        return self.most_epochs / 2
 
     def run(
         self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, cycle, islice
+from itertools import accumulate, cycle
 
 import torch
 from torch.nn import functional
@@ -15,10 +15,11 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
 from tanas.seeds import Seed
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.mixture import side_by_side
 from tanas.strategies.supernet import Descent, Ranked, Run, Sharing, Supernet, each_batch, search_by_supernets
-from tanas.strategies.trials import Asked, ByAsking
+from tanas.strategies.trials import Asked, ByAsking, images_of_scores
 from tanas.tasks.task import Split, Task
 
 
@@ -67,6 +68,12 @@ class WeightSharing(ByAsking):
     """The short training by which the finalists are compared."""
     name: str = "ws-random"
 
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`; a step of the shared weights trains one candidate."""
+        config = self.config
+        scored = images_of_scores(config.finalists, self.scoring, task, workers)
+        return config.runs * (config.training.epochs * min(len(task.train), config.images) + scored)
+
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
         config = self.config
@@ -74,25 +81,26 @@ class WeightSharing(ByAsking):
             runs=config.runs,
             finalists=config.finalists,
             pool=config.pool,
-            epochs=config.training.epochs,
+            training=config.training,
             images=config.images,
             costs=self.costs,
             rank=self.rank,
         )
         return search_by_supernets(sharing, asked, self.scoring)
 
-    def costs(self, run: Run) -> Sequence[int]:
-        """Multiply-adds after each epoch; see `Sharing`."""
-        sizes = run.batch_sizes(run.task.train, self.config.training.batch)
-        steps = zip(self.drawn(run), cycle(sizes))
-        spent = list(accumulate(training_macs(run.asked.macs(one), images) for one, images in steps))
-        return spent[len(sizes) - 1 :: len(sizes)]
+    def costs(self, run: Run, steps: int) -> Sequence[int]:
+        """Multiply-adds after each step; see `Sharing`."""
+        sizes = cycle(run.batch_sizes(run.task.train, self.config.training.batch))
+        drawn = self.drawn(run, steps)
+        macs = {one: run.asked.macs(one) for one in set(drawn)}
+        shown = zip(drawn, sizes, strict=False)  # the sizes go round and round
+        return list(accumulate(training_macs(macs[one], images) for one, images in shown))
 
-    def rank(self, run: Run, epochs: int) -> Ranked:
+    def rank(self, run: Run, steps: int) -> Ranked:
         """Trains the shared weights and ranks the pool by them; see `Sharing`."""
         training = self.config.training
         network = run.supernet()
-        descent, drawn = Descent(network, run, training, epochs), self.drawn(run)
+        descent, drawn = Descent(network, run, training, steps), self.drawn(run, steps)
         macs = images = 0
 
         def step(number: int, pixels: torch.Tensor, labels: torch.Tensor) -> bool:
@@ -103,13 +111,16 @@ class WeightSharing(ByAsking):
             return descent.step(number, network.path(one.cell), pixels, labels)
 
         with side_by_side(1):  # one thread of torch: the sums are the same however many workers there are
-            each_batch(run, training, epochs, step)
+            each_batch(run, training, steps, step)
         return Ranked(architectures=self._ranking(run, network), macs=macs, images=images)
 
-    def drawn(self, run: Run) -> tuple[Architecture, ...]:
-        """The architecture of each step: no two alike until all that the draws find had their turn."""
-        steps = self.config.training.epochs * len(run.batch_sizes(run.task.train, self.config.training.batch))
-        return tuple(islice(cycle(run.asked.sample(steps, run.seed.child("paths"), ())), steps))
+    def drawn(self, run: Run, steps: int) -> tuple[Architecture, ...]:
+        """The architecture of each step: no two alike until all that the draws find had their turn.
+
+        Those of the first of many steps are those that fewer steps would have had.
+        """
+        found = run.asked.sample(steps, run.seed.child("paths"), ())
+        return tuple(found[at % len(found)] for at in range(steps))
 
     def _ranking(self, run: Run, network: Supernet) -> tuple[Architecture, ...]:
         """The pool, the best by the shared weights first; without those whose answers are not finite."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +38,9 @@ from tanas.tasks.task import Split, Task
 
 SKELETON_DRAWS = 20
 """Architectures drawn for each skeleton that a search takes: enough that all of them differ where a space has many."""
+
+MOST_LONGER = 4
+"""A budget lets a supernet learn at most so many times as long as without one."""
 
 CLIP = 5.0
 """Largest norm of the gradient of w. Source: Liu et al. 2019, appendix A.1."""
@@ -230,14 +235,18 @@ class Sharing:
     """Architectures of each that are scored."""
     pool: int
     """Architectures that are drawn for each."""
-    epochs: int
-    """Passes of each over its images."""
+    training: TrainingConfig
+    """How each is trained where there is no budget: its epochs, and the batch of a step."""
     images: int
     """At most so many training images, stratified; validation images in proportion."""
-    costs: Callable[[Run], Sequence[int]]
-    """Multiply-adds of a supernet's training after each of its epochs, exactly: they are known before."""
+    costs: Callable[[Run, int], Sequence[int]]
+    """(run, steps) -> multiply-adds of its training after each of so many steps, exactly: they are known before."""
     rank: Callable[[Run, int], Ranked]
-    """(run, epochs) -> what it says after so many epochs, or when time has run out."""
+    """(run, steps) -> what it says after so many steps, or when time has run out."""
+
+    def steps(self, run: Run) -> int:
+        """Of a supernet's training where there is no budget."""
+        return self.training.epochs * len(run.batch_sizes(run.task.train, self.training.batch))
 
 
 def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) -> Outcome:
@@ -248,8 +257,8 @@ def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) 
     seed architecture itself is tried in the first round. A supernet of no more architectures than are scored anyway
     is not trained.
 
-    A budget that does not allow all that is cut to fewer epochs and then to fewer runs, so that what is trained can
-    also be scored.
+    A budget is shared out among the runs, each of which takes as many steps as its share pays for beside its scores;
+    there are fewer runs where all would be too short. What the last one leaves scores more of what it ranks.
 
     Args:
         sharing: how.
@@ -258,7 +267,7 @@ def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) 
 
     Raises:
         SearchError: no candidate of the first round has a finite loss.
-        SettingError: the budget does not allow the first supernet for an epoch and its cheapest candidate.
+        SettingError: the budget does not allow the first supernet for a step and its cheapest candidate.
     """
     task, listener = asked.task.limited(scoring.images), asked.listener
     images = len(task.train) * scoring.training.epochs
@@ -279,7 +288,7 @@ def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) 
         affordable(seeded, asked, log.ledger, images)  # refuses a budget that does not allow the seed
         found = _Finalists()
         if run is not None:
-            found = _finalists(sharing, run, log, seeded, planned[1], images)
+            found = _finalists(sharing, run, log, seeded, planned - number, images)
         proposed = (*seeded, *found.architectures)
         if not proposed:
             stopped = "budget"
@@ -298,24 +307,27 @@ def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) 
 
 
 def each_batch(
-    run: Run, training: TrainingConfig, epochs: int, step: Callable[[int, Tensor, Tensor], bool]
+    run: Run, training: TrainingConfig, steps: int, step: Callable[[int, Tensor, Tensor], bool]
 ) -> None:
-    """Goes through a run's training images epoch by epoch, until time has run out.
+    """Goes through a run's training images epoch by epoch, until all steps are done or time has run out.
 
     Args:
         run: gives the images, the order, the listener and the deadline.
         training: gives the batch and the augmentation.
-        epochs: passes over the images.
+        steps: how many; the last epoch may end early.
         step: is given its number from 0, pixels (batch, channels, h, w) and labels (batch,); says whether its loss
             and its gradients were finite.
     """
     split, listener = run.task.train, run.asked.listener
     name, note = f"{run.key} for {run.task.name}", ""
     number = failed = 0
+    epochs = math.ceil(steps / len(run.batch_sizes(split, training.batch)))
     listener(StepStarted(step=name, total=epochs, unit="epochs"))
     for epoch in range(epochs):
         with run.seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
             for which in batches(len(split), training.batch, run.seed.child("epoch", epoch)):
+                if number == steps:
+                    break
                 if run.asked.deadline() <= 0:
                     note = "no time is left"
                     break
@@ -340,10 +352,9 @@ def each_batch(
 class Descent:
     """How the weights of a supernet are trained: the house's recipe, its gradients clipped."""
 
-    def __init__(self, network: Supernet, run: Run, training: TrainingConfig, epochs: int) -> None:
+    def __init__(self, network: Supernet, run: Run, training: TrainingConfig, steps: int) -> None:
         self._network = network
         self._optimizer = make_optimizer(network, training)
-        steps = epochs * len(run.batch_sizes(run.task.train, training.batch))
         self._rate, self._factor = training.learning_rate, learning_rate_at(training, steps)
         self._class_weights = (
             class_weights(run.task.train.labels, len(run.task.classes)).to(run.asked.device)
@@ -393,7 +404,7 @@ class _Finalists:
 
 
 def _finalists(
-    sharing: Sharing, run: Run, log: Log, seeded: Sequence[Architecture], epochs: int, images: int
+    sharing: Sharing, run: Run, log: Log, seeded: Sequence[Architecture], runs_left: int, images: int
 ) -> _Finalists:
     """Trains a supernet and takes its best, as far as the budget allows.
 
@@ -405,7 +416,7 @@ def _finalists(
         run: the supernet.
         log: what was done before.
         seeded: what will be scored beside them.
-        epochs: of the supernet.
+        runs_left: this one among them; they share what is left of the budget.
         images: of one score; an image counts once an epoch.
 
     Raises:
@@ -413,22 +424,26 @@ def _finalists(
     """
     asked = run.asked
     shared = len(run.pool) > sharing.finalists
-    left = math.inf
+    steps, most, left = sharing.steps(run), sharing.finalists, math.inf
     if asked.budget_macs is not None:
         beside = sum(training_macs(asked.macs(one), images) for one in seeded)
         left = asked.budget_macs - log.ledger.macs - beside
-        cheapest = min(training_macs(asked.macs(one), images) for one in run.pool)
-        least = cheapest + (sharing.costs(run)[epochs - 1] if shared else 0)
+        prices = [training_macs(asked.macs(one), images) for one in run.pool]
+        costs = sharing.costs(run, MOST_LONGER * steps) if shared else [0]
+        least = min(prices) + costs[0]
         if least > left:
             if not seeded and not log.ledger.images:
                 raise budget_refusal(asked.budget_macs, least)
             return _Finalists(cut=True)
-    ranked = sharing.rank(run, epochs) if shared else Ranked(architectures=(), macs=0, images=0)
+        steps = bisect_right(costs, left / runs_left - sharing.finalists * fmean(prices)) or 1
+        if runs_left == 1:
+            most = len(run.pool)
+    ranked = sharing.rank(run, steps) if shared else Ranked(architectures=(), macs=0, images=0)
     left -= ranked.macs
     taken: dict[Architecture, None] = {}
     cut = False
     for one in chain(ranked.architectures, run.pool):
-        if len(taken) == sharing.finalists:
+        if len(taken) == most:
             break
         needed = training_macs(asked.macs(one), images)
         if one in taken:
@@ -498,8 +513,8 @@ def _planned(
     skeletons: Sequence[Skeleton],
     given: Sequence[Architecture],
     images: int,
-) -> tuple[int, int]:
-    """(runs, epochs of each) that the budget allows: all of them if it can, else as even a part of both as it can.
+) -> int:
+    """How many runs the budget allows: all of them if it can, else as even a part of them and of their steps as it can.
 
     Args:
         sharing: what is wanted.
@@ -508,44 +523,30 @@ def _planned(
         given: what is scored beside them.
         images: of one score; an image counts once an epoch.
     """
-    wanted = (sharing.runs, sharing.epochs)
     if asked.budget_macs is None:
-        return wanted
+        return sharing.runs
     money = asked.budget_macs - sum(training_macs(asked.macs(one), images) for one in given)
-    runs = [
-        run
-        for number, skeleton in enumerate(skeletons)
-        if (run := _run(sharing, asked, skeleton, number, frozenset(given))) is not None
-    ]
-    prices = [[training_macs(run.asked.macs(one), images) for one in run.pool] for run in runs]
-    counts = [min(len(run.pool), sharing.finalists) for run in runs]
-    costs = [
-        sharing.costs(run) if len(run.pool) > sharing.finalists else (0,) * sharing.epochs for run in runs
-    ]
-    least = sum(count * min(each) for count, each in zip(counts, prices, strict=True))
-    if sum(cost[-1] for cost in costs) + least <= money:
-        return wanted
-    usual = [count * sum(each) // len(each) for count, each in zip(counts, prices, strict=True)]
-    fitting = [
-        (some, epochs)
-        for some in range(1, len(runs) + 1)
-        for epochs in range(1, sharing.epochs + 1)
-        if sum(cost[epochs - 1] for cost in costs[:some]) + sum(usual[:some]) <= money
-    ]
-    shares = {
-        (some, epochs): (min(some / sharing.runs, epochs / sharing.epochs), some * epochs)
-        for some, epochs in fitting
-    }
-    return max(fitting, key=shares.__getitem__, default=(1, 1))
+    shares: dict[int, tuple[float, int]] = {}
+    trained = scored = 0.0
+    for number, skeleton in enumerate(skeletons):
+        if (run := _run(sharing, asked, skeleton, number, frozenset(given))) is None:
+            break
+        usual = fmean(training_macs(asked.macs(one), images) for one in run.pool)
+        scored += min(len(run.pool), sharing.finalists) * usual
+        trained += sharing.costs(run, sharing.steps(run))[-1] if len(run.pool) > sharing.finalists else 0
+        part = min(1.0, (money - scored) / trained) if trained else float(scored <= money)
+        shares[number + 1] = (min((number + 1) / sharing.runs, part), number + 1)
+    fitting = {some: share for some, share in shares.items() if share[0] > 0}
+    return max(fitting, key=fitting.__getitem__, default=1)
 
 
-def _ended(log: Log, sharing: Sharing, planned: tuple[int, int], asked: Asked) -> str:
+def _ended(log: Log, sharing: Sharing, planned: int, asked: Asked) -> str:
     """Why the search ends here; empty if it goes on."""
     if log.rounds and asked.deadline() <= 0:  # also when it resumes after the limit
         return "time"
-    if len(log.rounds) < planned[0]:
+    if len(log.rounds) < planned:
         return ""
-    return "rounds" if planned == (sharing.runs, sharing.epochs) else "budget"
+    return "rounds" if asked.budget_macs is None else "budget"
 
 
 def _forget_affine(module: nn.Module) -> None:

@@ -76,6 +76,10 @@ class ByAsking(ABC):
     def find(self, asked: Asked) -> Outcome:
         """Searches; see `Strategy.search`."""
 
+    @abstractmethod
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+
     def search(
         self,
         space: SearchSpace,
@@ -247,6 +251,11 @@ def search_by_score(
         listener(StepAdvanced(step=step, done=len(log.rounds), note=log.note))
     listener(StepFinished(step=step, note=stopped))
     return outcome_of(log, asked, stopped, scored=True)
+
+
+def images_of_scores(count: int, scoring: ScoringConfig, task: Task, workers: int) -> float:
+    """Images that each of some workers trains on while so many candidates are scored; see `Strategy`."""
+    return count * scoring.training.epochs * min(len(task.train), scoring.images) / min(workers, count)
 
 
 def affordable(

@@ -1,0 +1,142 @@
+"""What all records together say of each question that a user asks of the search: a sentence each."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+from tanas.evidence.choice import StudyRecord
+from tanas.evidence.moon_page import NETWORKS, TARGETS
+from tanas.evidence.paired import CHANCE, PairedDifference
+from tanas.evidence.searches_page import SearchesRecord, answers
+from tanas.evidence.truth_analysis import FARTHEST, NEAREST, RANDOM, Contrast, contrast
+from tanas.evidence.truth_page import described, read_analysis
+from tanas.evidence.weights import WeightsRecord, apart, whole_targets
+from tanas.records import read_json, read_record
+
+
+def short_page(records: Path) -> str:
+    """The part of the page, Markdown: a question a line.
+
+    Args:
+        records: folder of the committed records; what is not there is said to be not measured.
+    """
+    lines = [
+        *_searches(records / "search.json"),
+        *_memory(records / "truth.json"),
+        *_weights(records / "weights.json"),
+        *_residual(records / "moon.json"),
+        *_alpha(records / "fuse.json"),
+    ]
+    return "\n".join(f"- **{question}** {answer}" for question, answer in lines) + "\n"
+
+
+def _searches(path: Path) -> list[tuple[str, str]]:
+    """Whole searches, where there are any."""
+    if not path.exists():
+        return [
+            ("Is the search better than random search at equal cost?", "Whole searches are not measured yet.")
+        ]
+    said = [line.partition("? ") for line in answers(read_record(SearchesRecord, path))]
+    return [(f"{question}?", answer) for question, _, answer in said]
+
+
+def _memory(path: Path) -> list[tuple[str, str]]:
+    """Searches that are simulated on the table of trainings."""
+    read = read_analysis(path)
+    if read is None:
+        return []
+    found, lines = read[1].regrets, []
+    comparisons = (
+        ("Does knowing other tasks help, whichever they are?", RANDOM, ("random", "", 3), "no memory"),
+        ("Does it matter that they are near?", NEAREST, ("prior", FARTHEST, 3), "the farthest"),
+    )
+    for question, source, against, name in comparisons:
+        one = contrast(found, ("prior", source, 3), against)
+        many = contrast(found, ("prior", source, 10), (*against[:2], 10))
+        if one is None or many is None:
+            continue
+        lines.append(
+            (
+                question,
+                f"{_verdict(one)} In searches simulated on the table, against {name}, with three trainings: "
+                f"{described(one)}; with ten: {described(many)}.",
+            )
+        )
+    return lines
+
+
+def _weights(path: Path) -> list[tuple[str, str]]:
+    """Trained networks that are taken over."""
+    if not path.exists():
+        return []
+    record = whole_targets(read_record(WeightsRecord, path))
+    share = min(row.share for row in record.rows if row.share > 0)
+    near, far = (apart(record, share, choose) for choose in (lambda all_: all_[0], lambda all_: all_[-1]))
+    if near is None or far is None:
+        return []
+    return [
+        (
+            "Do the trained weights of known tasks help a small one?",
+            f"Those of the nearest take {_taken(near)} off the error of one small network, those of the farthest "
+            f"{_taken(far)}.",
+        )
+    ]
+
+
+def _residual(path: Path) -> list[tuple[str, str]]:
+    """Hand-made networks of far more parameters, on the paper's target."""
+    if not path.exists():
+        return []
+    record, said = read_json(path), []
+    for target, name in TARGETS.items():
+        parts = [run["targets"].get(target, {}) for run in record["runs"]]
+        own = [part for part in parts if "metrics" in part]
+        if not own:
+            continue
+        errors = f"{_mean([part['metrics']['test_error'] for part in own])} on {name}"
+        for network, called in NETWORKS.items():
+            rivals = [r for part in own for r in part["rivals"] if r["network"] == network]
+            if rivals:
+                times = rivals[0]["parameters"] / statistics.median(part["parameters"] for part in own)
+                error = _mean([rival["test_error"] for rival in rivals])
+                errors += f", {called} {error} with {times:,.0f} times as many parameters"
+        said.append(errors)
+    return (
+        [("Is it better than just training a ResNet?", f"The found networks err {'; '.join(said)}.")]
+        if said
+        else []
+    )
+
+
+def _alpha(path: Path) -> list[tuple[str, str]]:
+    """How FUSE chooses."""
+    if not path.exists():
+        return []
+    record = read_record(StudyRecord, path)
+    own = record.of(*record.default)
+    return [
+        (
+            "Does alpha find the best candidate?",
+            f"In {own.best} of {own.decided} groups of {own.candidates} whose best stands out of the noise. Over all "
+            f"{own.n} groups its choice misses the best by {own.regret:.2f} points of l on average, and Kendall's tau "
+            f"with stand-alone training is {own.tau:.2f} ([How FUSE chooses](fuse.md)).",
+        )
+    ]
+
+
+def _verdict(one: Contrast) -> str:
+    difference = one.difference
+    if difference.p is None or difference.p >= CHANCE:
+        return "It can't be told yet."
+    return "Yes." if difference.mean > 0 else "No."
+
+
+def _taken(one: PairedDifference) -> str:
+    chance = "" if one.p is None else f", p = {one.p:.2g}"
+    return f"{100 * one.mean:.1f} points (n = {one.n}{chance})"
+
+
+def _mean(errors: list[float]) -> str:
+    spread = f" ± {100 * statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+    return f"{100 * statistics.fmean(errors):.2f}{spread} % (n = {len(errors)})"

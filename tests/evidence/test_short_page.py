@@ -1,0 +1,35 @@
+"""The summary of the evidence: a sentence for each question, made from what records are there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.evidence.test_moon_page import MOON, found
+from tests.evidence.test_moon_page import record as moon_record
+
+from tanas.evidence.short_page import short_page
+
+RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
+
+
+def test_what_is_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
+    text = short_page(tmp_path)
+    assert (
+        text
+        == "- **Is the search better than random search at equal cost?** Whole searches are not measured yet.\n"
+    )
+
+
+def test_a_residual_network_stands_beside_the_found_ones_with_its_size(tmp_path: Path) -> None:
+    runs = [{"targets": {MOON: found(error, 100, resnet18=0.02)}} for error in (0.01, 0.03)]
+    (tmp_path / "moon.json").write_text(json.dumps(moon_record(*runs)))
+    assert "err 2.00 ± 1.41 % (n = 2) on `quickdraw:is=moon`, ResNet-18 2.00 ± 0.00 %" in short_page(tmp_path)
+    assert "with 110 times as many parameters" in short_page(tmp_path)
+
+
+def test_the_committed_records_answer_each_question_once() -> None:
+    questions = [line.split("**")[1] for line in short_page(RECORDS).splitlines()]
+    assert len(set(questions)) == len(questions) >= 6
+    for word in ("random search", "knowing other tasks", "near", "weights", "ResNet", "alpha"):
+        assert any(word in question for question in questions)
