@@ -175,22 +175,16 @@ class Fuse:
                 stopped = "exhausted"
                 break
             if budget_macs is not None:
-                given = () if seed_architecture is None else (seed_architecture.canonical(),)
-                scored = {*given, *(past.candidates[past.winner] for past in rounds)}
+                scored = {past.candidates[past.winner] for past in rounds}
+                if seed_architecture is not None:
+                    scored.add(seed_architecture.canonical())
                 needs = partial(self._needs, scored=scored, task=task, whole=whole)
+                more = partial(self.propose, space, task, best, LOOKED_AT, here.child("sample"), seen)
                 left = budget_macs - ledger.macs
-                if needs(candidates) > left:
-                    own = candidates[: best is not None]
-                    if rounds:
-                        drawn = self.propose(space, task, best, LOOKED_AT, here.child("sample"), seen)
-                    else:
-                        drawn = tuple(sorted(drawn, key=lambda one: _macs(one, task)))
-                    candidates = _paid(own, drawn, wanted, needs, left)
-                    if len(candidates) < 2:
-                        if not rounds:
-                            raise budget_refusal(budget_macs, needs((*own, *drawn)[:2]))
-                        stopped = "budget"
-                        break
+                candidates = _paid(candidates, len(drawn), needs, left, more if rounds else None)
+                if not candidates:
+                    stopped = "budget"
+                    break
             macs = [cost_of(c, task.shape, len(task.classes)).macs for c in candidates]
 
             # while alpha not converged: update C on train, update alpha on validation
@@ -317,26 +311,37 @@ def _sized(task: Task, config: FuseConfig, number: int) -> Task:
 
 
 def _paid(
-    own: tuple[Architecture, ...],
-    drawn: Sequence[Architecture],
-    most: int,
+    candidates: tuple[Architecture, ...],
+    drawn: int,
     needs: Callable[[Sequence[Architecture]], int],
     left: int,
+    more: Callable[[], tuple[Architecture, ...]] | None,
 ) -> tuple[Architecture, ...]:
     """The candidates of a round that a budget pays for; what is too dear is passed over, so that little stays unspent.
 
     Args:
-        own: the kept seed, if there is one.
-        drawn: what can stand beside it.
-        most: so many of them at most.
+        candidates: the kept seed, if there is one, and what was drawn.
+        drawn: how many were, the last ones.
         needs: multiply-adds of a round of some candidates.
         left: of the budget.
+        more: draws others to choose from; None: it is the first round, whose cheapest are taken.
+
+    Returns:
+        at least two, or none.
+
+    Raises:
+        BudgetError: it does not allow a first round.
     """
-    paid = own
-    for one in drawn:
-        if len(paid) < len(own) + most and needs((*paid, one)) <= left:
+    if needs(candidates) <= left:
+        return candidates
+    paid = own = candidates[: len(candidates) - drawn]
+    others = more() if more else sorted(candidates[len(own) :], key=lambda one: needs((one,)))
+    for one in others:
+        if len(paid) < len(candidates) and needs((*paid, one)) <= left:
             paid = (*paid, one)
-    return paid
+    if len(paid) < 2 and more is None:
+        raise budget_refusal(left, needs((*own, *others)[:2]))
+    return paid if len(paid) >= 2 else ()
 
 
 def _macs(one: Architecture, task: Task) -> int:
