@@ -48,8 +48,13 @@ def _memory(path: Path) -> list[tuple[str, str]]:
         return []
     found, lines = read[1].regrets, []
     comparisons = (
-        ("Does knowing other tasks help, whichever they are?", RANDOM, ("random", "", 3), "no memory"),
-        ("Does it matter that they are near?", NEAREST, ("prior", FARTHEST, 3), "the farthest"),
+        (
+            "In searches simulated on the table of trainings, does knowing other tasks help?",
+            RANDOM,
+            ("random", "", 3),
+            "no memory",
+        ),
+        ("In those, does it matter that they are near?", NEAREST, ("prior", FARTHEST, 3), "the farthest"),
     )
     for question, source, against, name in comparisons:
         one = contrast(found, ("prior", source, 3), against)
@@ -59,7 +64,7 @@ def _memory(path: Path) -> list[tuple[str, str]]:
         lines.append(
             (
                 question,
-                f"{_verdict(one)} In searches simulated on the table, against {name}, with three trainings: "
+                f"{_verdict(one)} Against {name}, with three trainings: "
                 f"{described(one)}; with ten: {described(many)}.",
             )
         )
