@@ -61,24 +61,24 @@ def control(
         place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
         return None
     strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
-    limited = replace(config, budget_macs=outcome.ledger.macs)
+    blind, limited = task.without_test(), replace(config, budget_macs=outcome.ledger.macs)
     try:
         found = strategy.search(
             inherited.space,
-            task.without_test(),
+            blind,
             seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
             seed=seed.child("control"),
             device=place.device,
             workers=place.workers,
             deadline=lambda: math.inf,
-            listener=estimating(strategy, inherited.space, task.without_test(), limited, seed, place),
+            listener=estimating(strategy, inherited.space, blind, limited, seed, place),
             checkpoint=place.checkpoint.child("control"),
             budget_macs=limited.budget_macs,
         )
     except BudgetError as error:  # a finished search is not lost for want of a control
         place.tell(Warned(message=f"There is no control. {error}"))
         return None
-    start = begin(found, starts, task.without_test())
+    start = begin(found, starts, blind)
     network = start.network(task, config, seed)
     trained = train(start.outcome.best, task, config, seed, place, network=network, part="control")
     return Controlled(start.outcome, trained)

@@ -97,11 +97,11 @@ def _row(target: str, found: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         TARGETS[target],
         f"{found[0]['images']['test']:,}",
-        _percent(metric("test_error"), ".2f"),
-        _percent(metric("test_balanced_error"), ".1f"),
+        percent(metric("test_error"), ".2f"),
+        percent(metric("test_balanced_error"), ".1f"),
         _between([one["parameters"] for one in found], ","),
-        _percent(metric("baseline_error")[:1], ".2f"),
-        _percent(metric("constant_error")[:1], ".2f"),
+        percent(metric("baseline_error")[:1], ".2f"),
+        percent(metric("constant_error")[:1], ".2f"),
     ]
 
 
@@ -129,7 +129,7 @@ def _beside(record: Record, network: str, name: str) -> str:
             if both
             else "no search beside it"
         )
-        clauses.append(f"{_percent(errors, '.2f')} on {called} (n = {len(errors)}; {against})")
+        clauses.append(f"{percent(errors, '.2f')} on {called} (n = {len(errors)}; {against})")
     if not clauses:
         return ""
     return (
@@ -138,7 +138,8 @@ def _beside(record: Record, network: str, name: str) -> str:
     )
 
 
-def _percent(values: Sequence[float], form: str) -> str:
+def percent(values: Sequence[float], form: str) -> str:
+    """The mean of shares in percent, with their standard deviation if there are several."""
     about = spread(values)
     mean = f"{100 * statistics.fmean(values):{form}}"
     return f"{mean} %" if about is None else f"{mean} ± {100 * about:{form}} %"

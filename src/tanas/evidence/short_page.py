@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 
 from tanas.evidence.choice import StudyRecord
-from tanas.evidence.moon_page import NETWORKS, TARGETS
+from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
 from tanas.evidence.paired import CHANCE, PairedDifference
 from tanas.evidence.searches_page import SearchesRecord, answers
 from tanas.evidence.truth_analysis import FARTHEST, NEAREST, RANDOM, Contrast, contrast
@@ -143,5 +143,4 @@ def _taken(one: PairedDifference) -> str:
 
 
 def _mean(errors: list[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
-    return f"{100 * statistics.fmean(errors):.2f}{spread} % (n = {len(errors)})"
+    return f"{percent(errors, '.2f')} (n = {len(errors)})"
