@@ -391,6 +391,7 @@ def related_space(
                 name=one.name,
                 distance=one.measurement.value,
                 architectures=one.atom.architectures,
+                compared=one.atom.compared,
                 counts_as=near.measurement.value if mode in CONTROLS else None,
             )
             for one, near in zip(neighbours, related, strict=False)  # the first of all are the nearest

@@ -10,6 +10,7 @@ from tanas.dictionary.atom import Atom, AtomTask, atom_key, best_first
 from tanas.errors import StoreError
 from tanas.networks.scoring import unscored
 from tanas.records import SCHEMA, from_plain, to_json, to_plain
+from tanas.strategies.base import Round
 
 
 def test_an_atom_survives_json() -> None:
@@ -73,6 +74,24 @@ class TestBest:
         scores = (None, 0.0, 0.7, None, 0.7)
         made = tuple(replace(one, score=score) for one, score in zip(bare, scores, strict=True))
         assert best_first(made) == (made[2], made[4], made[1], made[0], made[3])
+
+
+def test_what_was_trained_alike_is_compared_round_by_round() -> None:
+    first, second, third = (one_edge(name) for name in ("identity", "conv_3x3", "sep_conv_3x3"))
+    past = Round(
+        candidates=(first, second, third),
+        keys=(first.key, second.key, third.key),
+        dropped=(second.key,),
+        stages=(),
+        winner=2,
+        took_s=1.0,
+        losses=(0.4, None, 0.2),
+    )
+    alone = replace(past, losses=(None, 0.3, None))
+    old = replace(past, losses=())
+    compared = replace(atom_of(), rounds=(alone, past, old)).compared
+    assert [one.losses for one in compared] == [(0.4, 0.2)]
+    assert compared[0].architectures == (first.canonical(), third.canonical())
 
 
 def test_an_atom_of_another_schema_is_refused_with_a_way_out() -> None:

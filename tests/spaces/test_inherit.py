@@ -22,6 +22,7 @@ from tanas.spaces.inherit import (
 )
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import LEAST_SIMILARITY
+from tanas.spaces.promise import Comparison
 
 TASK: dict[str, Any] = {"shape": (1, 28, 28), "classes": 2}
 ASKED: dict[str, Any] = {"mode": "union", "per_atom": 2, **TASK}
@@ -229,6 +230,21 @@ def test_scores_count_by_rank_and_all_of_them_count() -> None:
         space.prior.probability((0, 3), name) for name in ("sep_conv_3x3", "identity", "conv_1x1", "conv_3x3")
     ]
     assert sorted(set(shares)) == shares
+
+
+def test_a_prior_learns_sizes_from_good_and_bad_of_the_given_neighbours_only() -> None:
+    tried = BASE.sample(8, seed=Seed(1), **TASK)
+    grows = Comparison(architectures=tried, losses=tuple(1 / one.skeleton.widths[0] for one in tried))
+    unknown = replace(tried[0], cell=Cell(2, ((0, 1, "my_conv"),)))
+    foreign = Comparison(architectures=(unknown, *tried[:1]), losses=(0.1, 0.2))
+    prior: dict[str, Any] = {**ASKED, "mode": "prior"}
+    told = inherit((replace(ZERO_DIGIT, compared=(foreign, grows)), TROUSERS), BASE, **prior)
+    assert told.space.promise is not None
+    assert told.space.promise.compared == 8
+    assert told.space.promise.slopes[2] > 0
+    assert "so are sizes that promise most by the 8 trainings there that can be compared" in told.note
+    assert inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space.promise is None
+    assert inherit((replace(ZERO_DIGIT, compared=(grows,)),), BASE, **ASKED).space.promise is None  # a union
 
 
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:

@@ -10,6 +10,7 @@ from tanas.distances.representative import RepresentativeState
 from tanas.errors import StoreError
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.records import SCHEMA, digest
+from tanas.spaces.promise import Comparison
 from tanas.strategies.base import Round
 from tanas.tasks.task import Task
 
@@ -119,6 +120,18 @@ class Atom:
     def key(self) -> str:
         """Same task and same representative settings, same key: there is one such atom in a dictionary."""
         return atom_key(self.task.fingerprint, self.representative.config, self.task.performance)
+
+    @property
+    def compared(self) -> tuple[Comparison, ...]:
+        """What its search trained alike, round by round; rounds without losses are left out."""
+        found = []
+        for past in self.rounds:
+            pairs = zip(past.candidates, past.losses, strict=False)
+            told = [(one.canonical(), loss) for one, loss in pairs if loss is not None]
+            if len(told) > 1:
+                architectures, losses = zip(*told, strict=True)
+                found.append(Comparison(architectures=architectures, losses=losses))
+        return tuple(found)
 
     @property
     def best(self) -> ScoredArchitecture | None:

@@ -16,6 +16,7 @@ from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.seeds import Seed
 from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
+from tanas.spaces.promise import Comparison, learn_promise
 from tanas.spaces.space import SearchSpace
 
 DEFAULT_INHERIT = "prior"
@@ -40,6 +41,8 @@ class Inheritance:
     """d(atom -> task)."""
     architectures: tuple[ScoredArchitecture, ...]
     """All that were seen for it, in any order."""
+    compared: tuple[Comparison, ...] = ()
+    """Those that were trained alike, and what came of them: a promise is learnt from good and bad."""
     counts_as: float | None = None
     """The distance by which it counts in a prior; None: its own. The atoms of a control count as the nearest ones do
     in whose place they stand, so that it differs in who is inherited from and in nothing else."""
@@ -95,10 +98,10 @@ def inherit(
         neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
         base: the space that is searched where nothing is known; its limits hold in any case.
         mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
-            atoms have is drawn more often. 'union', the paper's: operations and skeletons of the nearest atoms'
-            best scored architectures, and no others. 'transfer': the nearest atom's best architecture,
-            without a search. 'none': nothing. 'farthest' and 'random-neighbours' are controls: they do what the
-            default does, with other neighbours.
+            atoms have is drawn more often, and sizes that promise most by all that was tried there. 'union', the
+            paper's: operations and skeletons of the nearest atoms' best scored architectures, and no others.
+            'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'farthest' and
+            'random-neighbours' are controls: they do what the default does, with other neighbours.
         per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
@@ -232,7 +235,15 @@ def _prior(
         skeletons=base.skeletons,
         inputs=base.inputs,
     )
-    space = replace(base, name=f"{base.name}+prior", prior=prior)
+    told = [(one, _usable_of(one.compared)) for one in neighbours]
+    told = [(one, comparisons) for one, comparisons in told if comparisons]
+    weights = counted([one.weighed_at for one, _ in told])
+    promise = learn_promise(
+        [(weight, comparisons) for weight, (_, comparisons) in zip(weights, told, strict=True)],
+        shape=shape,
+        classes=classes,
+    )
+    space = replace(base, name=f"{base.name}+prior", prior=prior, promise=promise)
     seed = next(
         (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
     )
@@ -241,6 +252,10 @@ def _prior(
         "are drawn more often, as learnt from "
         + ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
     ]
+    if promise is not None:
+        parts.append(
+            f"so are sizes that promise most by the {promise.compared} trainings there that can be compared"
+        )
     if seed is None:
         parts.append(
             "no architecture of the nearest is in the space and its limits, so none is the first seed"
@@ -353,6 +368,17 @@ def _usable(architecture: Architecture) -> bool:
     """Whether it connects anything, by operations that are registered: another user's own ones may not be."""
     known = operation_names()
     return architecture.cell.connected and all(name in known for _, _, name in architecture.cell.edges)
+
+
+def _usable_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same without architectures that are not usable here, and without those then left alone."""
+    found = []
+    for one in comparisons:
+        pairs = [pair for pair in zip(one.architectures, one.losses, strict=True) if _usable(pair[0])]
+        if len(pairs) > 1:
+            architectures, losses = zip(*pairs, strict=True)
+            found.append(Comparison(architectures=architectures, losses=losses))
+    return found
 
 
 def _fits_cells(architecture: Architecture, base: SearchSpace) -> bool:

@@ -30,6 +30,7 @@ from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_s
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
 from tanas.spaces.prior import ArchitecturePrior
+from tanas.spaces.promise import POOL, TILT, Promise
 
 Limit = TypeVar("Limit", int, float)
 
@@ -79,6 +80,8 @@ class SearchSpace:
     """Says how long an architecture takes; needed for `max_latency_ms`. The space is as pure as it is."""
     prior: ArchitecturePrior | None = None
     """What is drawn more often, and what a mutation turns to; None: all alike. It leaves nothing out."""
+    promise: Promise | None = None
+    """Which sizes are drawn more often still, and what a mutation turns to; None: all alike. It leaves nothing out."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operations", tuple(sorted(set(self.operations))))
@@ -146,7 +149,7 @@ class SearchSpace:
         classes: int,
         without: Collection[Architecture] = (),
     ) -> tuple[Architecture, ...]:
-        """Draws architectures that all differ: each as likely as any other that is allowed, or by the prior.
+        """Draws architectures that all differ: each as likely as any other that is allowed, or by prior and promise.
 
         The first of many are those that fewer would have been.
 
@@ -197,7 +200,8 @@ class SearchSpace:
         """How many of its architectures the limits of parameters and multiply-adds leave out, by a sample.
 
         Args:
-            drawn: architectures to draw, as candidates are but without limits.
+            drawn: architectures to draw, as candidates are but without limits and without regard to the promise of
+                size, which would lead far beyond them.
             seed: of the draws.
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
@@ -205,7 +209,7 @@ class SearchSpace:
         Returns:
             (those that break a limit, all that were drawn); fewer were drawn if the space holds no more.
         """
-        free = replace(self, max_parameters=None, max_macs=None, max_latency_ms=None)
+        free = replace(self, max_parameters=None, max_macs=None, max_latency_ms=None, promise=None)
         sample = free.sample(drawn, seed=seed, shape=shape, classes=classes)
         return sum(not self._affords(one, shape, classes) for one in sample), len(sample)
 
@@ -248,8 +252,8 @@ class SearchSpace:
         One of three, each as likely where it is possible: an edge gets another operation, appears, goes or, with
         `inputs`, comes from another node; an unused node joins (by two edges, as one alone would be dead; without
         absent edges by all that it needs, and takes the place of another before a later node); or one field of the
-        skeleton changes to the nearest other that the space has. Under a prior, what the kind of change can lead to
-        is as likely as the prior says. Where no single change stays inside, it is drawn afresh.
+        skeleton changes to the nearest other that the space has. Under a prior or a promise, what the kind of change
+        can lead to is as likely as these say. Where no single change stays inside, it is drawn afresh.
 
         Args:
             architecture: what to change; it need not be in the space.
@@ -266,7 +270,7 @@ class SearchSpace:
             changed = [one for one in self._changed(parent, int(kind)) if self.contains(one)]
             within = (
                 changed[place]
-                for place in self._order(changed, generator)
+                for place in self._order(changed, generator, self._logs(changed, shape, classes))
                 if self._affords(changed[place], shape, classes)
             )
             timed = within if self.max_latency_ms is None else islice(within, TOO_SLOW_EACH)
@@ -285,7 +289,7 @@ class SearchSpace:
         """The least space that contains both: all operations, all skeletons, the looser limits.
 
         Zero joins if one has only complete DAGs of fewer nodes, or fewer edges into a node, than the other. It has
-        no prior.
+        neither prior nor promise.
         """
         operations = {*self.operations, *other.operations}
         if (self.nodes, self._most_inputs) != (other.nodes, other._most_inputs):
@@ -361,14 +365,24 @@ class SearchSpace:
             left = [
                 one for one in self._every() if one not in excluded and self._affords(one, shape, classes)
             ]
-            yield from (left[place] for place in self._order(left, generator))
+            yield from (
+                left[place] for place in self._order(left, generator, self._logs(left, shape, classes))
+            )
             return
-        for _ in range(draws):
-            drawn = self._draw(generator)
-            if drawn is not None and drawn not in excluded and self._affords(drawn, shape, classes):
-                yield drawn
-        if self.prior is not None:  # what it prefers is used up, or beyond the limits: the rest, all alike
-            yield from replace(self, prior=None)._affordable(excluded, generator, shape, classes, draws)
+        each = (self._draw(generator) for _ in range(draws))
+        drawn = (
+            one
+            for one in each
+            if one is not None and one not in excluded and self._affords(one, shape, classes)
+        )
+        if self.promise is None:
+            yield from drawn
+        while self.promise is not None and (pool := list(islice(drawn, POOL))):
+            yield pool[self._order(pool, generator, self._promises(pool, shape, classes))[0]]
+        if self.prior is not None or self.promise is not None:
+            # what they prefer is used up, or beyond the limits: the rest, all alike
+            even = replace(self, prior=None, promise=None)
+            yield from even._affordable(excluded, generator, shape, classes, draws)
 
     @property
     def _most_inputs(self) -> int:
@@ -418,14 +432,37 @@ class SearchSpace:
         shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()  # (skeletons,)
         return shares
 
-    def _order(self, architectures: Sequence[Architecture], generator: np.random.Generator) -> list[int]:
+    def _logs(
+        self, architectures: Sequence[Architecture], shape: Shape, classes: int
+    ) -> NDArray[np.float64] | None:
+        """Logarithms of how often each is drawn by prior and promise, but for a constant; None: all alike."""
+        if self.prior is None and self.promise is None:
+            return None
+        logs = self._promises(architectures, shape, classes)  # (architectures,)
+        if self.prior is not None:
+            logs = logs + np.array([self.prior.log_weight(one) for one in architectures])
+        return logs
+
+    def _promises(
+        self, architectures: Sequence[Architecture], shape: Shape, classes: int
+    ) -> NDArray[np.float64]:
+        """The same by the promise alone."""
+        if self.promise is None:
+            return np.zeros(len(architectures))
+        return TILT * np.array([self.promise.of(one, shape, classes) for one in architectures])
+
+    @staticmethod
+    def _order(
+        architectures: Sequence[Architecture],
+        generator: np.random.Generator,
+        logs: NDArray[np.float64] | None,
+    ) -> list[int]:
         """Positions in a random order, in which the likelier tend to come first.
 
-        Sorting by logarithm plus Gumbel noise draws one after the other by the prior, without repeats.
+        Sorting by logarithm plus Gumbel noise draws one after the other by their weights, without repeats.
         """
-        if self.prior is None:
+        if logs is None:
             return [int(place) for place in generator.permutation(len(architectures))]
-        logs = np.array([self.prior.log_weight(one) for one in architectures])
         noisy = logs + generator.gumbel(size=len(architectures))  # (architectures,)
         return [int(place) for place in np.argsort(-noisy, kind="stable")]
 

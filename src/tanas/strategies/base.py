@@ -144,8 +144,9 @@ class Round:
     """Validation performance l of each candidate after its training; None: dropped. Empty where candidates are
     judged by alpha."""
     losses: tuple[float | None, ...] = ()
-    """Cross-entropy of each candidate on the validation images, in nats (`Judgement.loss`), where it was judged by l:
-    of equal l the lower loss is the better; None: dropped."""
+    """Cross-entropy of each candidate on the validation images after its training, in nats (`Judgement.loss`): of equal
+    l the lower is the better, and what a memory learns of sizes it learns from these. None: dropped. Empty: not
+    known, as in rounds of older versions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -200,7 +200,7 @@ class Fuse:
             )
 
             # seed = arg max alpha, or as it is chosen
-            judgements = () if config.choice == "alpha" else mixture.judgements(task)
+            judgements = mixture.judgements(task)
             winner = _chosen(mixture, judgements, config.choice)
             kept = kept + 1 if best is not None and winner == 0 else 0
             best = candidates[winner]
@@ -214,7 +214,9 @@ class Fuse:
                     stages=stages,
                     winner=winner,
                     took_s=time.monotonic() - began,
-                    scores=tuple(None if one is None else one.score for one in judgements),
+                    scores=()
+                    if config.choice == "alpha"
+                    else tuple(None if one is None else one.score for one in judgements),
                     losses=tuple(None if one is None else one.loss for one in judgements),
                 ),
             )
@@ -287,7 +289,7 @@ def _chosen(mixture: Mixture, judgements: Sequence[Judgement | None], choice: st
 
     Args:
         mixture: after its training.
-        judgements: of the candidates; none are needed if alpha decides.
+        judgements: of the candidates.
         choice: one of `CHOICES`.
     """
     if choice == "alpha":
