@@ -445,7 +445,7 @@ def search(
         remember: whether the dictionary learns the task; only your own does if left out.
         reuse: take the best architecture of a task that is known, without a search.
         strategy: how the space is searched: fuse (the paper's, the default), or a rival: random, evolution,
-            halving, predictor, ws-random, darts.
+            halving, predictor, largest, ws-random, darts.
         inherit: what of the nearest atoms shapes the space: prior (the whole space, what did well with them is drawn
             more often: the default), union (the paper's: their operations and skeletons, no others), transfer (the
             nearest's best architecture, no search) or none; auto is transfer where past searches added next to

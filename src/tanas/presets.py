@@ -17,6 +17,7 @@ from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.halving import HalvingConfig
+from tanas.strategies.largest import LargestConfig
 from tanas.strategies.predictor import PredictorConfig
 from tanas.strategies.random_search import RandomConfig
 from tanas.strategies.registry import check_strategy
@@ -84,13 +85,15 @@ class SearchConfig:
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    largest: LargestConfig = field(default_factory=LargestConfig)
     shared: SharedConfig = field(default_factory=SharedConfig)
     darts: DartsConfig = field(default_factory=DartsConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(least_steps=150))
     """The final training."""
-    learn: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=3))
-    """The short search by which a dictionary learns a base task's architectures."""
+    learn: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=5, patience=5))
+    """The search by which a dictionary learns a base task's architectures. It goes through all of its rounds: what
+    later tasks learn of sizes they learn from all eleven that it tries, not from the winners alone."""
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)

@@ -17,9 +17,11 @@ from tanas.evidence import searches_page as searches_page_module
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
+    LARGEST,
     NO_END,
     RIVALS,
     UNION,
+    UNSEARCHED,
     ZERO_LINE,
     SearchRow,
     allowance,
@@ -131,11 +133,14 @@ class TestArms:
                 NO_END
             }
 
-    def test_the_zero_line_draws_one_architecture_and_inherits_nothing(self) -> None:
-        arm = arms_of(SMOKE, "digits:is=8", 0)[-1]
-        config = configured(arm, SMOKE.search, row(AWARE.name))
-        assert arm.name == ZERO_LINE
-        assert (config.random.candidates, config.inherit, config.inherit_seed) == (1, "none", False)
+    def test_what_searches_nothing_draws_one_architecture_or_the_largest_and_inherits_nothing(self) -> None:
+        zero, largest = arms_of(SMOKE, "digits:is=8", 0)[-2:]
+        assert (zero.name, zero.strategy) == (ZERO_LINE, "random")
+        assert (largest.name, largest.strategy) == (LARGEST, "largest")
+        for arm in (zero, largest):
+            config = configured(arm, SMOKE.search, row(AWARE.name))
+            assert (config.inherit, config.inherit_seed, config.budget_macs) == ("none", False, None)
+            assert (config.random.candidates, config.largest.candidates) == (1, 1)
 
     def test_the_arm_that_sets_the_budgets_runs_first_and_rivals_on_their_targets_only(self) -> None:
         config = replace(SMOKE, rivals_on=("digits:is=8",), rival_seeds=1)
@@ -228,7 +233,7 @@ class TestRunning:
         self, scripted: list[tuple[int, str, int | None]]
     ) -> None:
         made, kept = self.run()
-        each = len(ARMS) + 1
+        each = len(ARMS) + len(UNSEARCHED)
         assert len({budget for _, arm, budget in scripted if "FUSE-from" in arm}) == 1
         assert len(made) == len(scripted) == 2 * each
         assert kept == list(range(1, 2 * each + 1))

@@ -53,8 +53,8 @@ class LearnConfig:
     """Most multiply-adds for one image; None: the space's own limit."""
     max_latency_ms: float | None = None
     """Most milliseconds for the answer to one image, measured where it is learnt; None: the space's own limit."""
-    fuse: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=3))
-    """A short search: something to inherit, not the last word."""
+    fuse: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=5, patience=5))
+    """Something to inherit, not the last word."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     strict: bool = False
     """Whether a representative that misses 1 - epsilon is refused instead of kept and marked weak."""

@@ -85,6 +85,13 @@ RIVALS = (
 """Compared on fewer targets."""
 ZERO_LINE = "one random architecture"
 """The mean architecture of the space, trained like any other: what no search at all gives."""
+LARGEST = "the largest of 200, no search"
+"""What a sceptic takes: of those drawn from the space within its limits the one with most parameters."""
+UNSEARCHED = (
+    Arm(name=ZERO_LINE, strategy="random", inherit="none"),
+    Arm(name=LARGEST, strategy="largest", inherit="none"),
+)
+"""They know nothing and search nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,9 +318,8 @@ def labels_of(config: SearchesConfig, library: Library, folder: Path) -> dict[st
 def arms_of(config: SearchesConfig, target: str, seed: int) -> tuple[Arm, ...]:
     """The arms that run for a target and a seed, the one that sets budgets first."""
     rivals = target in config.rivals_on and seed < config.rival_seeds
-    zero = Arm(name=ZERO_LINE, strategy="random", inherit="none")
     arms = tuple(arm for arm in ARMS if not arm.few or seed < config.few_seeds)
-    return (*arms, zero, *(RIVALS if rivals else ()))
+    return (*arms, *UNSEARCHED, *(RIVALS if rivals else ()))
 
 
 def allowance(task: Task, config: SearchesConfig) -> int:
@@ -345,9 +351,14 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     config = replace(search, strategy=arm.strategy, inherit=arm.inherit)
     if arm.inherit == "none":  # of no tasks there are no nearest
         config = replace(config, neighbours=None, threshold=None)
-    if arm.name == ZERO_LINE:
-        alone = replace(config.random, candidates=1)
-        return replace(config, random=alone, inherit_seed=False, budget_macs=None)
+    if arm.name in (ZERO_LINE, LARGEST):
+        return replace(
+            config,
+            random=replace(config.random, candidates=1),
+            largest=replace(config.largest, candidates=1),
+            inherit_seed=False,
+            budget_macs=None,
+        )
     budget = config.budget_macs
     if arm.budget:
         assert aware is not None
@@ -486,7 +497,7 @@ def settings_of(config: SearchesConfig) -> dict[str, Any]:
         "targets": {named.label: named.name for named in SCALES[config.scale]().targets},
         "search": to_plain(config.search),
         "budget_scores": config.budget_scores,
-        "arms": [to_plain(arm) for arm in (*ARMS, *RIVALS)],
+        "arms": [to_plain(arm) for arm in (*ARMS, *UNSEARCHED, *RIVALS)],
         "seeds": to_plain(SCALES[config.scale]().seeds, tuple[int, ...]),
         "few_seeds": config.few_seeds,
         "rival_seeds": config.rival_seeds,

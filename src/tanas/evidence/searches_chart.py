@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tanas.evidence.dot_chart import DotRow, dot_chart
-from tanas.evidence.searches import ARMS, AWARE, ZERO_LINE
+from tanas.evidence.searches import ARMS, AWARE, UNSEARCHED
 from tanas.evidence.searches_page import LEAST_PAIRS, PICTURE, SearchesRecord, arms_in, compared
 from tanas.reports.looks import BLUE, INK, ORANGE, Chart
 
@@ -19,7 +19,7 @@ def searches_pictures(record: SearchesRecord) -> dict[str, Chart]:
 
 def difference_rows(record: SearchesRecord) -> tuple[DotRow, ...]:
     """Each arm's test error minus that of task-aware FUSE, in points, over all targets and seeds that both have."""
-    everywhere = {arm.name for arm in ARMS} | {ZERO_LINE}
+    everywhere = {arm.name for arm in (*ARMS, *UNSEARCHED)}
     groups = {
         "on every target": [arm for arm in arms_in(record) if arm in everywhere],
         "rivals, on some of the targets": [arm for arm in arms_in(record) if arm not in everywhere],
@@ -45,5 +45,12 @@ def _row(record: SearchesRecord, arm: str) -> DotRow | None:
         high=100 * found.high if told and found.high is not None else None,
         singles=tuple(100 * (row.test_error - own[row.target, row.seed]) for row in theirs),
         note=f"{100 * found.mean:+.2f}  (n = {found.n})".replace("-", "\N{MINUS SIGN}"),
-        colour=INK if arm == ZERO_LINE else BLUE if arm in {one.name for one in ARMS} else ORANGE,
+        colour=_colour(arm),
     )
+
+
+def _colour(arm: str) -> str:
+    """Of what searches nothing, of the arms that the experiment is about, of rivals."""
+    if arm in {one.name for one in UNSEARCHED}:
+        return INK
+    return BLUE if arm in {one.name for one in ARMS} else ORANGE

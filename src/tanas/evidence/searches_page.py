@@ -23,8 +23,10 @@ from tanas.evidence.searches import (
     ARMS,
     AWARE,
     KIND,
+    LARGEST,
     RIVALS,
     UNION,
+    UNSEARCHED,
     ZERO_LINE,
     SearchesConfig,
     SearchRow,
@@ -166,8 +168,7 @@ def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
 def _record(
     config: SearchesConfig, settings: dict[str, Any], rows: Sequence[SearchRow], hardware: dict[str, Any]
 ) -> SearchesRecord:
-    names = [*(arm.name for arm in ARMS), ZERO_LINE, *(arm.name for arm in RIVALS)]
-    order = {arm: at for at, arm in enumerate(names)}
+    order = {arm.name: at for at, arm in enumerate((*ARMS, *UNSEARCHED, *RIVALS))}
     targets = list(settings["targets"])
     ordered = sorted(rows, key=lambda r: (targets.index(r.target), r.seed, order[r.arm]))
     return SearchesRecord(
@@ -186,11 +187,9 @@ def _record(
 
 
 def arms_in(record: SearchesRecord) -> tuple[str, ...]:
-    """The arms of a record: those that the experiment is about first, the zero line last."""
-    names = list(dict.fromkeys(row.arm for row in record.rows))
-    first = [arm.name for arm in ARMS if arm.name in names]
-    rest = [name for name in names if name not in first and name != ZERO_LINE]
-    return (*first, *rest, *([ZERO_LINE] if ZERO_LINE in names else []))
+    """The arms of a record: those that the experiment is about first, those that search nothing last."""
+    names = {row.arm for row in record.rows}
+    return tuple(arm.name for arm in (*ARMS, *RIVALS, *UNSEARCHED) if arm.name in names)
 
 
 def compared(
@@ -267,9 +266,9 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
         "them, and nothing else ends it: one that inherits large architectures tries fewer. It can't buy a part of a "
         "round, so up to a quarter stays unspent, whoever it inherits from; the cost against task-aware FUSE's is in "
         "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that. "
-        "What knows nothing may also spend what representing the task and measuring distances took. 'Transfer' and "
-        "the random architecture search nothing, so they cost less. The final training is the same recipe for all; "
-        "it costs what the architecture does.",
+        "What knows nothing may also spend what representing the task and measuring distances took. 'Transfer', "
+        "the random architecture and the largest search nothing, so they cost less. The final training is the same "
+        "recipe for all; it costs what the architecture does.",
         f"'{UNION}' and 'transfer, no search' run for seeds below {settings['few_seeds']}; the rivals for seeds below "
         f"{settings['rival_seeds']} on {' and '.join(settings['rivals_on']) or 'no target'}. All searches share one "
         "dictionary, made from seed 0: another one is not in the spread." + _left_out(record),
@@ -375,6 +374,7 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
             "transfer, no search",
         ),
         ("Is it better than no search: one random architecture", ZERO_LINE),
+        ("Is it better than the largest of many that are drawn, which costs nothing", LARGEST),
     )
     lines = []
     for question, arm in questions:

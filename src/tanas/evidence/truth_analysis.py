@@ -26,6 +26,7 @@ from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import counted, weighed
 from tanas.spaces.prior import learn_prior
+from tanas.spaces.promise import TILT, Comparison, learn_promise
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import encode
 
@@ -75,6 +76,8 @@ class Table:
     seen: Numbers
     """What a choice sees, (targets, architectures, seeds): the place in the order by l and then by validation loss,
     0 the worst. Both stand in the rows; so of many with l = 0 the one with the lower loss is the better."""
+    losses: Numbers
+    """Cross-entropy on the validation images, in nats, (targets, architectures, seeds)."""
     error: Numbers
     """Test error, (targets, architectures, seeds)."""
     balanced: Numbers
@@ -138,6 +141,7 @@ def table_of(rows: Iterable[Row], targets: Sequence[str], seeds: Sequence[int]) 
         positions=tuple(kept),
         targets=tuple(targets),
         seen=seen,
+        losses=losses,
         error=figures("test_error"),
         balanced=figures("test_balanced"),
         log_parameters=np.log(figures("parameters")).mean(axis=(0, 2)),
@@ -419,6 +423,8 @@ class Memory:
     """Architectures with scores, (known,)."""
     places: Mapping[int, Numbers]
     """By the number of the task: how good each known one is there, (known,), the more the better."""
+    losses: Mapping[int, Numbers]
+    """The same by their losses on validation images, in nats."""
 
 
 def regrets(
@@ -567,7 +573,9 @@ def _memory(table: Table, config: AnalysisConfig, seed: Seed) -> Memory:
     known = generator.permutation(table.size)[: config.known]
     runs = generator.integers(table.seeds, size=len(table.targets))
     return Memory(
-        known=known, places={at: table.seen[at, known, runs[at]] for at in range(len(table.targets))}
+        known=known,
+        places={at: table.seen[at, known, runs[at]] for at in range(len(table.targets))},
+        losses={at: table.losses[at, known, runs[at]] for at in range(len(table.targets))},
     )
 
 
@@ -592,9 +600,10 @@ def _prior_order(
     The known ones are left out, as a draw from a whole space all but never hits them. Every source counts as the
     nearest tasks would in its place, as those of the controls do: who is learnt from differs, and nothing else.
     """
+    counts = counted(nearest[: len(tasks)])
     evidence = [
         one
-        for task, count in zip(tasks, counted(nearest[: len(tasks)]), strict=True)
+        for task, count in zip(tasks, counts, strict=True)
         for one in weighed(count, [chosen[at] for at in _ranked(memory, [task])[:scored]])
     ]
     prior = learn_prior(
@@ -605,10 +614,35 @@ def _prior_order(
         inputs=space.inputs,
     )
     logs = np.array([prior.log_weight(one) for one in chosen])
-    # sorting by logarithm plus Gumbel noise draws one after the other by the prior
+    known = [chosen[at] for at in memory.known]
+    promise = learn_promise(
+        [(count, _rounds(known, memory.losses[task])) for task, count in zip(tasks, counts, strict=True)],
+        shape=SIZE_SHAPE,
+        classes=SIZE_CLASSES,
+    )
+    if promise is not None:
+        logs += TILT * np.array([promise.of(one, SIZE_SHAPE, SIZE_CLASSES) for one in chosen])
+    # sorting by logarithm plus Gumbel noise draws one after the other by prior and promise
     noise = seed.child("prior").numpy().gumbel(size=len(chosen))
     order = np.argsort(-(logs + noise), kind="stable")
     return order[~np.isin(order, memory.known)]
+
+
+def _rounds(known: Sequence[Architecture], losses: Numbers) -> list[Comparison]:
+    """What is known of a task as a search by FUSE compares it: three, then the best so far beside two others."""
+    rounds: list[Comparison] = []
+    kept: list[int] = []
+    left = list(range(len(known)))
+    while left:
+        compared, left = kept + left[: 3 - len(kept)], left[3 - len(kept) :]
+        rounds.append(
+            Comparison(
+                architectures=tuple(known[at] for at in compared),
+                losses=tuple(float(losses[at]) for at in compared),
+            )
+        )
+        kept = [min(compared, key=lambda at: losses[at])]
+    return rounds
 
 
 def _predicted(

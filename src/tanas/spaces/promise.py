@@ -13,10 +13,11 @@ from sklearn.linear_model import BayesianRidge
 from tanas.networks.architecture import Architecture, Shape
 from tanas.spaces.costs import cost_by_parts
 
-TILT = 3.0
+TILT = 10.0
 """An architecture is drawn exp(TILT * promise) times as often as without a promise, which is in standard deviations of
-what was tried: one that promises one deviation more comes twenty times as often. Of a few dozen draws the best is
-then nearly always taken, and none is impossible."""
+what was tried: a tenth of a deviation more comes three times as often, so of a few dozen draws one of the very best is
+taken, and none is impossible. On the table of trainings (two targets, `moon` and `hundred`) the best of three so drawn
+loses 3.7 points, with 3 instead of 10 it loses 4.7, with 0 6.7."""
 
 POOL = 32
 """Draws among which one is taken so: the best of them lies two deviations above their mean, and drawing and weighing

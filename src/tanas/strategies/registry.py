@@ -12,6 +12,7 @@ from tanas.strategies.darts import Darts, DartsConfig
 from tanas.strategies.evolution import Evolution, EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import Halving, HalvingConfig
+from tanas.strategies.largest import Largest, LargestConfig
 from tanas.strategies.predictor import Predictor, PredictorConfig
 from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.shared import SharedConfig, WeightSharing
@@ -31,6 +32,8 @@ class StrategyConfigs(Protocol):
     @property
     def predictor(self) -> PredictorConfig: ...
     @property
+    def largest(self) -> LargestConfig: ...
+    @property
     def shared(self) -> SharedConfig: ...
     @property
     def darts(self) -> DartsConfig: ...
@@ -45,6 +48,7 @@ STRATEGIES: Mapping[str, Callable[[StrategyConfigs], Strategy]] = {
     "evolution": lambda configs: Evolution(configs.evolution, configs.scoring),
     "halving": lambda configs: Halving(configs.halving, configs.scoring),
     "predictor": lambda configs: Predictor(configs.predictor, configs.scoring),
+    "largest": lambda configs: Largest(configs.largest, configs.scoring),
     "ws-random": lambda configs: WeightSharing(configs.shared, configs.scoring),
     "darts": lambda configs: Darts(configs.darts, configs.scoring),
 }

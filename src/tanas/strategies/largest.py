@@ -1,0 +1,69 @@
+"""The largest of many that are drawn, without asking any of them: what every search should be better than."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tanas.errors import check_range
+from tanas.networks.architecture import Architecture
+from tanas.networks.scoring import ScoringConfig
+from tanas.seeds import Seed
+from tanas.spaces.costs import cost_by_parts
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Outcome
+from tanas.strategies.random_search import BATCH
+from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
+from tanas.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargestConfig:
+    """How many are drawn, and how many of them are tried."""
+
+    candidates: int = 4
+    """Architectures that are tried, the largest first; 1: the largest is taken."""
+    pool: int = 200
+    """Drawn by chance for each round to choose from: 0.1 s, next to nothing beside a training."""
+
+    def __post_init__(self) -> None:
+        for name in ("candidates", "pool"):
+            check_range(getattr(self, name), name, "LargestConfig", low=1)
+
+
+@dataclass(frozen=True)
+class Largest(ByAsking):
+    """Parameters as a measure that costs nothing: the architectures of a space that have most, within its limits.
+
+    Source: White et al. 2022, "A deeper look at zero-cost proxies for lightweight NAS", in which parameters and
+    multiply-adds are rivals that most measures do not beat.
+    """
+
+    config: LargestConfig = LargestConfig()
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    """The short training by which those that are tried are judged."""
+    name: str = "largest"
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+        return images_of_scores(self.config.candidates, self.scoring, task, workers)
+
+    def find(self, asked: Asked) -> Outcome:
+        """Searches; see `Strategy.search`."""
+        most = self.config.candidates
+        return search_by_score(
+            self.most_parameters, asked, self.scoring, most=most, first=min(BATCH, most), batch=BATCH
+        )
+
+    def most_parameters(
+        self,
+        asked: Asked,
+        trials: tuple[Trial, ...],
+        count: int,
+        seen: frozenset[Architecture],
+        seed: Seed,
+    ) -> tuple[Architecture, ...]:
+        """Proposes those of a pool that have most parameters; see `Ask`."""
+        shape, classes = asked.task.shape, len(asked.task.classes)
+        pool = asked.sample(max(self.config.pool, count), seed.child("pool"), seen)
+        ranked = sorted(pool, key=lambda one: -cost_by_parts(one, shape, classes).parameters)
+        return tuple(ranked[:count])
