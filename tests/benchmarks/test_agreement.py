@@ -33,10 +33,15 @@ def work(tmp_path: Path) -> Work:
 
 
 def keep(
-    work: Work, part: str, name: str, order: Callable[[str, str], float], targets: tuple[str, ...]
+    work: Work,
+    part: str,
+    name: str,
+    order: Callable[[str, str], float],
+    targets: tuple[str, ...],
+    seed: int = 0,
 ) -> None:
     for source, target in ordered(targets):
-        *_, path = module._planned(work, part, name, 0, source, target)
+        *_, path = module._planned(work, part, name, seed, source, target)
         piece = {"order": order(source, target), "value": min(order(source, target), 1.0), "cpu_s": 2.0}
         module._write(path, piece)
 
@@ -138,6 +143,53 @@ class TestRecord:
         assert record["gate"] == {}
         assert record["paper"] == {}
         assert "between seeds" not in record["eighth"]["exact"]
+
+    def test_keeps_the_parts_of_which_it_has_nothing_and_no_others(
+        self, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "RECORD", tmp_path / "agreement.json")
+        old = {"gate": {"pairs": 18}, "paper": {"exact": {}}, "eighth": {"cka": {}}}
+        module.RECORD.write_text(json.dumps(old))
+        keep(work, "eighth", "exact", lambda source, target: 0.1, PAPER_STARTER)
+        write_record(work)
+        record = json.loads(module.RECORD.read_text())
+        assert (record["gate"], record["paper"]) == (old["gate"], old["paper"])
+        assert set(record["eighth"]) == {"exact"}
+
+    def test_holds_every_method_against_the_mean_of_the_exact_ones_seeds(
+        self, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "RECORD", tmp_path / "agreement.json")
+        place = {name: at / 20 for at, name in enumerate(PAPER_STARTER)}
+        nearest = PAPER_STARTER[-1]
+        # one seed in three has another nearest source; the mean has the order of the other two
+        for seed in module.EXACT_SEEDS:
+            keep(
+                work,
+                "eighth",
+                "exact",
+                lambda source, target, odd=seed == 1: -0.01 if odd and source == nearest else place[source],
+                PAPER_STARTER,
+                seed,
+            )
+        keep(work, "eighth", "knn", lambda source, target: place[source], PAPER_STARTER)
+        keep(
+            work,
+            "eighth",
+            "cka",
+            lambda source, target: -1.0 if source == nearest else place[source],
+            PAPER_STARTER,
+        )
+        write_record(work)
+        found = json.loads(module.RECORD.read_text())["eighth, mean of exact"]
+        assert (found["seeds"], found["pairs"]) == ([0, 1, 2], 90)
+        knn, cka = found["methods"]["knn"], found["methods"]["cka"]
+        assert (knn["same nearest"], knn["nearest of a seed"]) == ("10 of 10", "10 of 10")
+        assert cka["same nearest"] == "1 of 10", "only where the nearest itself is the target"
+        assert cka["nearest of a seed"] == "10 of 10"
+        assert knn["spearman"] > cka["spearman"]
+        first, odd, _ = found["each seed with the others"]
+        assert first["spearman"] > odd["spearman"]
 
     def test_has_eight_targets_that_the_choice_of_the_gate_has_not_seen(self) -> None:
         assert len(OTHERS) == 8

@@ -111,3 +111,29 @@ def test_agreement_without_the_development_targets_stands_behind_that_on_all(
     shown = f"| {knn['spearman']:.2f} / 0.12 | {inside:.2f} / - | {knn['same nearest']} / 7 of 8 | - |"
     assert shown in row
     assert len(lines(page)) == len(before)
+
+
+def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measured() -> None:
+    record = json.loads((RECORDS / "agreement.json").read_text())
+    record.pop("eighth, mean of exact", None)
+    assert "as the truth" not in agreement_page(record)
+    one = {"spearman": 0.91, "mean spearman within a target": 0.5, "same nearest": "3 of 10"}
+    two = {**one, "spearman": 0.95}
+    record["eighth, mean of exact"] = {
+        "seeds": [0, 4],
+        "pairs": 90,
+        "methods": {
+            "a": {**one, "nearest of a seed": "5 of 10"},
+            "b": {**two, "nearest of a seed": "6 of 10"},
+        },
+        "each seed with the others": [{**one, "nearest of a seed": "7 of 10"}] * 2,
+    }
+    page = agreement_page(record)
+    assert "with the mean over 2 seeds of `exact` as the truth" in page
+    found = [line for line in lines(page) if line.count("|") == 6 and " of 10 |" in line]
+    assert found == [
+        "| `exact`, seed 0 (with the others) | 0.91 | 0.50 | 3 of 10 | 7 of 10 |",
+        "| `exact`, seed 4 (with the others) | 0.91 | 0.50 | 3 of 10 | 7 of 10 |",
+        "| `b` | 0.95 | 0.50 | 3 of 10 | 6 of 10 |",
+        "| `a` | 0.91 | 0.50 | 3 of 10 | 5 of 10 |",
+    ]
