@@ -76,8 +76,8 @@ def _mean_of_exact(found: Record) -> list[str]:
     methods = sorted(found["methods"].items(), key=lambda entry: -(entry[1]["spearman"] or -2))
     rows = [
         *(
-            row(f"`exact`, seed {at} (with the others)", one)
-            for at, one in enumerate(found["each seed with the others"])
+            row(f"`exact`, seed {seed} (with the others)", figures)
+            for seed, figures in zip(found["seeds"], found["each seed with the others"], strict=True)
         ),
         *(row(f"`{name}`", figures) for name, figures in methods),
     ]
