@@ -385,18 +385,21 @@ def related_space(
     mode = config.inherit
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
+    order = chosen_neighbours(related, len(related), mode=mode, seed=seed.child("neighbours"))
+    known = [
+        Inheritance(
+            name=one.name,
+            distance=one.measurement.value,
+            architectures=one.atom.architectures,
+            compared=one.atom.compared,
+            counts_as=near.measurement.value if mode in CONTROLS else None,
+        )
+        for one, near in zip(order, related, strict=True)  # the first of all are the nearest
+    ]
     inherited = inherit(
-        [
-            Inheritance(
-                name=one.name,
-                distance=one.measurement.value,
-                architectures=one.atom.architectures,
-                compared=one.atom.compared,
-                counts_as=near.measurement.value if mode in CONTROLS else None,
-            )
-            for one, near in zip(neighbours, related, strict=False)  # the first of all are the nearest
-        ],
+        known[: len(neighbours)],
         base,
+        behind=known[len(neighbours) :],
         mode=mode,
         per_atom=config.per_atom,
         shape=task.shape,

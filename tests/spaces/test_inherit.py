@@ -232,19 +232,39 @@ def test_scores_count_by_rank_and_all_of_them_count() -> None:
     assert sorted(set(shares)) == shares
 
 
-def test_a_prior_learns_sizes_from_good_and_bad_of_the_given_neighbours_only() -> None:
-    tried = BASE.sample(8, seed=Seed(1), **TASK)
-    grows = Comparison(architectures=tried, losses=tuple(1 / one.skeleton.widths[0] for one in tried))
-    unknown = replace(tried[0], cell=Cell(2, ((0, 1, "my_conv"),)))
-    foreign = Comparison(architectures=(unknown, *tried[:1]), losses=(0.1, 0.2))
+TRIED = BASE.sample(8, seed=Seed(1), **TASK)
+GROWS = Comparison(architectures=TRIED, losses=tuple(1 / one.skeleton.widths[0] for one in TRIED))
+SHRINKS = Comparison(architectures=TRIED, losses=tuple(1.0 * one.skeleton.widths[0] for one in TRIED))
+
+
+def test_a_prior_learns_sizes_from_good_and_bad_of_all_that_is_known() -> None:
+    unknown = replace(TRIED[0], cell=Cell(2, ((0, 1, "my_conv"),)))
+    foreign = Comparison(architectures=(unknown, *TRIED[:1]), losses=(0.1, 0.2))
     prior: dict[str, Any] = {**ASKED, "mode": "prior"}
-    told = inherit((replace(ZERO_DIGIT, compared=(foreign, grows)), TROUSERS), BASE, **prior)
+    telling = replace(ZERO_DIGIT, compared=(foreign, GROWS))
+    told = inherit((telling, TROUSERS), BASE, **prior)
     assert told.space.promise is not None
-    assert told.space.promise.compared == 8
+    assert told.space.promise.compared == 8, "what is not known here is passed over"
     assert told.space.promise.slopes[2] > 0
-    assert "so are sizes that promise most by the 8 trainings there that can be compared" in told.note
+    assert told.note.endswith("as learnt from 8 trainings of 1 known task that can be compared.")
+    behind = inherit((TROUSERS,), BASE, behind=(telling,), **prior)
+    assert behind.space.promise is not None
+    assert behind.givers == (TROUSERS.name,), "what lies behind gives nothing else"
+    assert behind.space.prior == inherit((TROUSERS,), BASE, **prior).space.prior
     assert inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space.promise is None
-    assert inherit((replace(ZERO_DIGIT, compared=(grows,)),), BASE, **ASKED).space.promise is None  # a union
+
+
+def test_sizes_are_learnt_by_how_near_a_task_is_and_in_a_prior_only() -> None:
+    prior: dict[str, Any] = {**ASKED, "mode": "prior"}
+    near, far = replace(ZERO_DIGIT, distance=0.0), replace(ZERO_DIGIT, distance=1.0)
+    slopes = []
+    for close, distant in ((GROWS, SHRINKS), (SHRINKS, GROWS)):
+        known = (replace(near, compared=(close,)), replace(far, compared=(distant,)))
+        promise = inherit(known[:1], BASE, behind=known[1:], **prior).space.promise
+        assert promise is not None
+        slopes.append(promise.slopes[2])
+    assert slopes[0] > 0 > slopes[1]
+    assert inherit((replace(near, compared=(GROWS,)),), BASE, **ASKED).space.promise is None  # a union
 
 
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:

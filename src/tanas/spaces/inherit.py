@@ -91,6 +91,7 @@ def inherit(
     per_atom: int,
     shape: Shape,
     classes: int,
+    behind: Sequence[Inheritance] = (),
 ) -> Inherited:
     """Shapes the space of a task by its related atoms.
 
@@ -98,13 +99,15 @@ def inherit(
         neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
         base: the space that is searched where nothing is known; its limits hold in any case.
         mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
-            atoms have is drawn more often, and sizes that promise most by all that was tried there. 'union', the
+            atoms have is drawn more often, and sizes that promise most by all that was ever tried. 'union', the
             paper's: operations and skeletons of the nearest atoms' best scored architectures, and no others.
             'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'farthest' and
             'random-neighbours' are controls: they do what the default does, with other neighbours.
         per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
+        behind: the other known atoms, in the order in which they would follow: what sizes promise is learnt from
+            these too, each by its distance, as three tasks alone tried too little to tell.
 
     Raises:
         SettingError: there is no such mode; `per_atom` is below 1.
@@ -114,6 +117,8 @@ def inherit(
     check_choice(mode, "mode", "inherit", INHERIT_MODES)
     check_range(per_atom, "per_atom", "inherit", low=1)
     inherited = INHERIT_MODES[mode](neighbours, base, per_atom, shape, classes)
+    if inherited.space.prior is not None:
+        inherited = _promising((*neighbours, *behind), inherited, shape, classes)
     return replace(inherited, mode=mode)
 
 
@@ -235,15 +240,7 @@ def _prior(
         skeletons=base.skeletons,
         inputs=base.inputs,
     )
-    told = [(one, _usable_of(one.compared)) for one in neighbours]
-    told = [(one, comparisons) for one, comparisons in told if comparisons]
-    weights = counted([one.weighed_at for one, _ in told])
-    promise = learn_promise(
-        [(weight, comparisons) for weight, (_, comparisons) in zip(weights, told, strict=True)],
-        shape=shape,
-        classes=classes,
-    )
-    space = replace(base, name=f"{base.name}+prior", prior=prior, promise=promise)
+    space = replace(base, name=f"{base.name}+prior", prior=prior)
     seed = next(
         (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
     )
@@ -252,10 +249,6 @@ def _prior(
         "are drawn more often, as learnt from "
         + ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
     ]
-    if promise is not None:
-        parts.append(
-            f"so are sizes that promise most by the {promise.compared} trainings there that can be compared"
-        )
     if seed is None:
         parts.append(
             "no architecture of the nearest is in the space and its limits, so none is the first seed"
@@ -270,6 +263,24 @@ def _prior(
         note=note[0].upper() + note[1:],
         givers=tuple(neighbour.name for neighbour, _ in gifts),
     )
+
+
+def _promising(known: Sequence[Inheritance], inherited: Inherited, shape: Shape, classes: int) -> Inherited:
+    """The same with what sizes promise, as far as anything was compared."""
+    told = [(one, comparisons) for one in known if (comparisons := _usable_of(one.compared))]
+    counts = counted([one.weighed_at for one, _ in told])
+    promise = learn_promise(
+        [(count, comparisons) for count, (_, comparisons) in zip(counts, told, strict=True)],
+        shape=shape,
+        classes=classes,
+    )
+    if promise is None:
+        return inherited
+    note = (
+        f" Of these, sizes that promise most are drawn more often still, as learnt from {promise.compared} trainings "
+        f"of {_tasks(len(told))} that can be compared."
+    )
+    return replace(inherited, space=replace(inherited.space, promise=promise), note=inherited.note + note)
 
 
 def counted(distances: Sequence[float]) -> tuple[float, ...]:
@@ -398,6 +409,10 @@ def _admits_any(space: SearchSpace, shape: Shape, classes: int) -> bool:
 def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:
     many = f"{len(architectures)} architecture{'s' if len(architectures) > 1 else ''}"
     return f"{neighbour.name} (d {neighbour.distance:.2f}, {many})"
+
+
+def _tasks(count: int) -> str:
+    return f"{count} known task{'' if count == 1 else 's'}"
 
 
 def _skeletons(count: int) -> str:
