@@ -366,9 +366,18 @@ def distance(
     if csv is not None:
         write_bytes(csv, matrix.csv().encode())
     if plot is not None:
-        values = [[matrix.value(source, target) for target in matrix.targets] for source in matrix.sources]
-        null = [measurement.value for measurement in matrix.null]
-        looks.save(charts.heat_map(matrix.sources, matrix.targets, values, null=null), plot)
+        rows = [
+            [matrix.measurement(source, target) for target in matrix.targets] for source in matrix.sources
+        ]
+        chart = charts.heat_map(
+            matrix.sources,
+            matrix.targets,
+            [[one.value for one in row] for row in rows],
+            null=[one.value for one in matrix.null],
+            orders=[[one.order for one in row] for row in rows],
+            null_orders=[one.order for one in matrix.null],
+        )
+        looks.save(chart, plot)
     view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
     _print(common, to_plain(found), view)
 

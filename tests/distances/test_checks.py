@@ -8,8 +8,10 @@ from tests.distances.digit_tasks import PAIR, representative_of, task_of
 
 from tanas.distances.base import Pair
 from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.methods import DistanceConfig, make_distance
 from tanas.distances.pairs import make_pair
 from tanas.errors import NonFiniteError, SettingError
+from tanas.seeds import Seed
 
 
 def pair() -> Pair:
@@ -31,6 +33,13 @@ def test_fit_rows_of_one_class_are_refused() -> None:
     blank = replace(pair(), labels_fit=torch.zeros_like(pair().labels_fit))
     with pytest.raises(SettingError, match="'probe' distance needs images of at least two classes of digits"):
         check_classes(blank, "probe")
+
+
+@pytest.mark.parametrize("name", ["linear", "transform", "narrow", "exact"])
+def test_maps_whose_head_is_refitted_refuse_fit_rows_of_one_class(name: str) -> None:
+    blank = replace(pair(), labels_fit=torch.zeros_like(pair().labels_fit))
+    with pytest.raises(SettingError, match=f"'{name}' distance needs images of at least two classes"):
+        make_distance(DistanceConfig(), name)(blank, Seed(0))
 
 
 def test_too_few_samples_of_a_class_are_refused_with_their_number() -> None:

@@ -13,6 +13,19 @@ def texts(svg):
 
 
 class TestHeatMap:
+    def test_what_sorts_tells_apart_what_lies_at_one_and_shades_by_rank(self) -> None:
+        values, orders = [[0.001, 1.0], [1.0, 1.0]], [[0.001, 1.02], [1.05, 1.0]]
+        drawn = charts.heat_map(
+            ["a", "b"], ["c", "d"], values, orders=orders, null=[0.5, 1.0], null_orders=[0.5, 1.01]
+        ).to_dict()
+        (cells,) = (rows for rows in drawn["datasets"].values() if "label" in rows[0])
+        by_label = {cell["label"]: cell["strength"] for cell in cells}
+        assert [by_label[label] for label in ("1.05", "1.02", "1.01")] == sorted(
+            by_label[label] for label in ("1.05", "1.02", "1.01")
+        )
+        assert by_label["1.05"] == 0
+        assert max(by_label, key=by_label.__getitem__) == "0.001"
+
     def test_prints_the_value_of_each_measured_cell(self):
         values = [[0.0, 0.25, None], [0.5, 0.0, float("nan")]]
         chart = charts.heat_map(["a", "b"], ["a", "b", "c"], values, title="distance")

@@ -23,10 +23,11 @@ def images_hash(split: Split) -> str:
 
 
 class FeatureCache:
-    """Features and Fisher informations by representative and images: tasks over the same images share them.
+    """Features and Fisher informations by representative and images: whatever asks for the same gets the same.
 
-    A matrix of ten tasks of two data sets asks for each feature five times. The longest unused go first
-    when there are more than `most_bytes`.
+    A target's own are asked for by each of its sources, and several methods ask for those of one pair. Two tasks share
+    them only if they have the same images: under a limit of images they don't, as each is drawn by its own classes.
+    The longest unused go first when there are more than `most_bytes`.
     """
 
     def __init__(self, most_bytes: int = 2**29) -> None:

@@ -10,6 +10,7 @@ from scipy.linalg import eigh
 from torch import Tensor
 
 from tanas.distances.base import Measurement, Pair
+from tanas.distances.checks import check_classes
 from tanas.distances.gate import Gate, GateConfig, Trace, judged
 from tanas.distances.intervals import IntervalConfig, subsets
 from tanas.distances.measuring import measure
@@ -92,7 +93,9 @@ class LinearDistance:
 
         Raises:
             NonFiniteError: features are not finite.
+            SettingError: the fit rows are all of one class.
         """
+        check_classes(pair, self.name)
         return measure(pair, lambda: self._measured(pair, beyond))
 
     def _measured(self, pair: Pair, beyond: float | None) -> Measurement:

@@ -47,7 +47,7 @@ def make_pair(
 
     The images are first put in the order of their content and then drawn stratified by the source's classes,
     from a seed that belongs to the task: neither the order of the samples nor the run has an influence,
-    and tasks over the same images share their features in the cache.
+    and tasks that have the same images (those of a source without a limit) share their features in the cache.
 
     Args:
         source: N_A.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tanas.distances.base import Measurement, Pair
+from tanas.distances.checks import check_classes
 from tanas.distances.gate import Gate, GateConfig, Trace, judged
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.measuring import measure
@@ -132,7 +133,10 @@ class TransformDistance:
 
         Raises:
             NonFiniteError: the fit diverged.
+            SettingError: the fit rows, to which a head is refitted, are all of one class.
         """
+        if self.gate.head != "frozen":
+            check_classes(pair, self.name)
         return measure(pair, lambda: self._measured(pair, seed, beyond))
 
     def _measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:

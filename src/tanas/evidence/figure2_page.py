@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.events import Listener, Told
+from tanas.evidence.blind import blind_text
 from tanas.evidence.figure2 import (
     KIND,
     Column,
@@ -253,6 +254,7 @@ def page(record: Figure2Record, *, title: str = "", folder: str = "") -> str:
         "over at the least d that is tried. Not found: what was measured goes the other way, or misses what is "
         f"asked. Can't be told: chance alone would do as much, one way or the other, with a probability of "
         f"{CHANCE:g} or more; or what it takes was not measured.",
+        *([text] if (text := blind_text(record)) else []),
         _representative_table(record),
     ]
     return "\n\n".join(parts) + "\n"

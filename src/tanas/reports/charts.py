@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -296,6 +297,8 @@ def heat_map(
     title: str = "",
     limit: float | None = 1.0,
     null: Sequence[float | None] = (),
+    orders: Sequence[Sequence[float]] = (),
+    null_orders: Sequence[float] = (),
 ) -> Chart:
     """Distances laid out as in the paper's Figure 2: a row a source, its value in each cell.
 
@@ -307,6 +310,9 @@ def heat_map(
         limit: the distance whose cell is blank, the nearest is darkest; None: the greatest there is.
         null: distances from an untrained network, one a target: a row of their own below the others, by which
             these are to be judged. Empty: there is none.
+        orders: what sorts the distances, (sources, targets): cells are then shaded by rank, and one above 1 shows by
+            how much even the whole map falls short, so that many at d = 1 are told apart. Empty: shaded by value.
+        null_orders: the same of `null`.
 
     Raises:
         SettingError: the values have another shape than the names.
@@ -325,6 +331,8 @@ def heat_map(
     # an empty row sets the untrained network apart from the sources
     sources = [*sources, *(["", UNTRAINED_ROW] if null else [])]
     values = [*values, *([[], null] if null else [])]
+    orders = [*orders, *([[], null_orders] if null else [])] if orders else []
+    ranked = sorted(order for row in orders for order in row)
     largest = max(len(sources), len(targets))
     cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28
     measured = [value for row in values for value in row if value is not None and math.isfinite(value)]
@@ -334,6 +342,10 @@ def heat_map(
         for target, value in enumerate(row):
             known = value is not None and math.isfinite(value)
             near = 1 - min(max(value / top, 0.0), 1.0) if known and value is not None else 0.0
+            if known and orders:
+                order = orders[source][target]
+                near = 1 - bisect_right(ranked, order) / len(ranked)
+                value = max(order, 1.0) if value == 1.0 else value
             cells.append(
                 {
                     "source": source,
@@ -372,7 +384,9 @@ def heat_map(
 def _brief(value: float) -> str:
     if value == 0:
         return "0"
-    return f"{value:.2f}" if value < 10 else f"{value:.3g}"
+    if value < 10:
+        return f"{value:.3f}" if value < 0.0095 else f"{value:.2f}"
+    return f"{value:.3g}"
 
 
 def _names(names: Sequence[str], *, title: str | None = None, size: float = 13) -> alt.Axis:
