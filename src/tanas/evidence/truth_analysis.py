@@ -46,8 +46,8 @@ class AnalysisConfig:
     tries: tuple[int, ...] = (1, 3, 5, 10, 30)
     """Architectures that a search trains on the target."""
     known: int = 7
-    """Architectures that were seen for each task of the memory, drawn anew each time, the same for every task: as many
-    as the short search sees by which a dictionary learns a task."""
+    """Architectures that were seen for each task of the memory, drawn anew each time, the same for every task. The
+    search by which a dictionary learns a task sees eleven; of a small table that would leave nothing to draw."""
     scored: int = 2
     """The best of them, from which a prior is learnt: as many as that search scores, which are its winners."""
     neighbours: int = 3
@@ -557,9 +557,7 @@ def _picks(
         if source in (TEACHER, DUNCE):
             continue  # a prior costs a thousand times as much; the ends of what it can bring show in the others
         nearest = [distance.get(table.targets[task], 0.0) for task in sources.get(NEAREST, tasks)]
-        noisy = _prior_order(
-            table, chosen, space, memory, tasks[: config.neighbours], nearest, config.scored, seed
-        )
+        noisy = _prior_order(table, chosen, space, memory, tasks, nearest, config, seed)
         for count in tries:
             if count <= len(noisy):
                 yield "prior", source, count, best_of(noisy[:count])
@@ -592,19 +590,20 @@ def _prior_order(
     memory: Memory,
     tasks: Sequence[int],
     nearest: Sequence[float],
-    scored: int,
+    config: AnalysisConfig,
     seed: Seed,
 ) -> npt.NDArray[np.int64]:
-    """What is not known, in an order drawn by the prior that some tasks give, (architectures - known,).
+    """What is not known, in an order drawn by the prior that the first tasks give, (architectures - known,).
 
-    The known ones are left out, as a draw from a whole space all but never hits them. Every source counts as the
-    nearest tasks would in its place, as those of the controls do: who is learnt from differs, and nothing else.
+    The promise of sizes that goes with it is learnt from all of them, as a search does. The known ones are left out, as
+    a draw from a whole space all but never hits them. Every source counts as the nearest tasks would in its place, as
+    those of the controls do: who is learnt from differs, and nothing else.
     """
-    counts = counted(nearest[: len(tasks)])
+    first = tasks[: config.neighbours]
     evidence = [
         one
-        for task, count in zip(tasks, counts, strict=True)
-        for one in weighed(count, [chosen[at] for at in _ranked(memory, [task])[:scored]])
+        for task, count in zip(first, counted(nearest[: len(first)]), strict=True)
+        for one in weighed(count, [chosen[at] for at in _ranked(memory, [task])[: config.scored]])
     ]
     prior = learn_prior(
         evidence,
@@ -616,7 +615,10 @@ def _prior_order(
     logs = np.array([prior.log_weight(one) for one in chosen])
     known = [chosen[at] for at in memory.known]
     promise = learn_promise(
-        [(count, _rounds(known, memory.losses[task])) for task, count in zip(tasks, counts, strict=True)],
+        [
+            (count, _rounds(known, memory.losses[task]))
+            for task, count in zip(tasks, counted(nearest), strict=True)
+        ],
         shape=SIZE_SHAPE,
         classes=SIZE_CLASSES,
     )
