@@ -332,7 +332,13 @@ def heat_map(
     sources = [*sources, *(["", UNTRAINED_ROW] if null else [])]
     values = [*values, *([[], null] if null else [])]
     orders = [*orders, *([[], null_orders] if null else [])] if orders else []
-    ranked = sorted(order for row in orders for order in row)
+    # a task to itself is 0 by definition: no rank among the others
+    ranked = sorted(
+        order
+        for row, distances in zip(orders, values, strict=bool(orders))
+        for order, distance in zip(row, distances, strict=True)
+        if distance
+    )
     largest = max(len(sources), len(targets))
     cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28
     measured = [value for row in values for value in row if value is not None and math.isfinite(value)]
@@ -342,7 +348,7 @@ def heat_map(
         for target, value in enumerate(row):
             known = value is not None and math.isfinite(value)
             near = 1 - min(max(value / top, 0.0), 1.0) if known and value is not None else 0.0
-            if known and orders:
+            if known and orders and value != 0:
                 order = orders[source][target]
                 near = 1 - bisect_right(ranked, order) / len(ranked)
                 value = max(order, 1.0) if value == 1.0 else value
