@@ -80,6 +80,9 @@ SETTINGS = {
 }
 """Of the methods, and fit rows, by part."""
 
+BLIND = "a number a target"
+"""Of `linear`: the mean of a target's distances in the place of each. What it reaches says nothing of sources."""
+
 HEADS = {
     "balanced": GateConfig(measure="balanced"),
     "accuracy": GateConfig(measure="accuracy"),
@@ -435,6 +438,12 @@ def _agreement_with_mean(work: Work, targets: Sequence[str]) -> dict[str, Any]:
                 **(_compared(mean, orders, pairs) or {}),
                 "nearest of a seed": _shares_nearest(orders, seeds, targets),
             }
+    table[BLIND] = {
+        **(_compared(mean, _target_means(_orders(work, "eighth", "linear", 0, targets)), pairs) or {}),
+        "nearest of a seed": "-",
+        "mean spearman within a target": None,
+        "same nearest": "-",
+    }
     alone = []
     for at, orders in enumerate(seeds):
         others = [other for place, other in enumerate(seeds) if place != at]
@@ -444,12 +453,32 @@ def _agreement_with_mean(work: Work, targets: Sequence[str]) -> dict[str, Any]:
                 "nearest of a seed": _shares_nearest(orders, others, targets),
             }
         )
+    kept = {f"exact, seed {seed}": orders for seed, orders in zip(EXACT_SEEDS, seeds, strict=True)}
+    kept |= {name: _orders(work, "eighth", name, 0, targets) for name in ("linear", "transform")}
     return {
         "seeds": list(EXACT_SEEDS),
         "pairs": len(pairs),
         "methods": table,
         "each seed with the others": alone,
+        "orders": {
+            name: {
+                target: {s: round(orders[s, t]["order"], 5) for s, t in pairs if t == target}
+                for target in targets
+            }
+            for name, orders in kept.items()
+            if orders
+        },
     }
+
+
+def _target_means(
+    orders: Mapping[tuple[str, str], Mapping[str, float]],
+) -> dict[tuple[str, str], dict[str, float]]:
+    """One number a target, which tells no source from another: the mean of its distances."""
+    by_target: dict[str, list[float]] = {}
+    for (_, target), entry in orders.items():
+        by_target.setdefault(target, []).append(entry["order"])
+    return {pair: {"order": float(np.mean(by_target[pair[1]]))} for pair in orders}
 
 
 def _mean_orders(

@@ -172,7 +172,8 @@ class TestRecord:
                 PAPER_STARTER,
                 seed,
             )
-        keep(work, "eighth", "knn", lambda source, target: place[source], PAPER_STARTER)
+        for name in ("knn", "linear"):
+            keep(work, "eighth", name, lambda source, target: place[source], PAPER_STARTER)
         keep(
             work,
             "eighth",
@@ -188,6 +189,10 @@ class TestRecord:
         assert cka["same nearest"] == "1 of 10", "only where the nearest itself is the target"
         assert cka["nearest of a seed"] == "10 of 10"
         assert knn["spearman"] > cka["spearman"]
+        blind = found["methods"][module.BLIND]
+        assert blind["spearman"] < knn["spearman"], "it tells no source from another"
+        assert found["orders"]["linear"][nearest][FIRST] == place[FIRST]
+        assert set(found["orders"]) == {"exact, seed 0", "exact, seed 1", "exact, seed 2", "linear"}
         first, odd, _ = found["each seed with the others"]
         assert first["spearman"] > odd["spearman"]
 

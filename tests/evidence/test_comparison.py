@@ -123,8 +123,9 @@ def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measure
         "seeds": [0, 4],
         "pairs": 90,
         "methods": {
-            "a": {**one, "nearest of a seed": "5 of 10"},
+            "linear": {**one, "nearest of a seed": "5 of 10"},
             "b": {**two, "nearest of a seed": "6 of 10"},
+            "a number": {**one, "spearman": 0.9, "nearest of a seed": "-"},
         },
         "each seed with the others": [{**one, "nearest of a seed": "7 of 10"}] * 2,
     }
@@ -135,5 +136,10 @@ def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measure
         "| `exact`, seed 0 (with the others) | 0.91 | 0.50 | 3 of 10 | 7 of 10 |",
         "| `exact`, seed 4 (with the others) | 0.91 | 0.50 | 3 of 10 | 7 of 10 |",
         "| `b` | 0.95 | 0.50 | 3 of 10 | 6 of 10 |",
-        "| `a` | 0.91 | 0.50 | 3 of 10 | 5 of 10 |",
+        "| `linear` | 0.91 | 0.50 | 3 of 10 | 5 of 10 |",
     ]
+    assert "| a number | 0.90 | 0.50 | 3 of 10 | - |" in page
+    assert (
+        "`linear` reaches 0.910 and 3 of 10, a seed of `exact` itself 0.910 to 0.910 and 3 of 10, 3 of 10"
+        in page
+    )
