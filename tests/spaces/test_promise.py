@@ -85,6 +85,14 @@ def test_is_none_where_nothing_can_be_learnt(known: list[tuple[float, list[Compa
     assert learn_promise(known, **TASK) is None
 
 
+def test_a_loss_of_nothing_is_no_outlier() -> None:
+    usual = comparison(TRIED, -0.3)
+    perfect = replace(usual, losses=(0.0, *usual.losses[1:]))
+    promise = learn_promise([(1.0, [perfect])], **TASK)
+    assert promise is not None
+    assert all(np.isfinite(promise.slopes))
+
+
 def mean_size(space: SearchSpace) -> float:
     return float(np.mean([size(one) for one in space.sample(30, seed=Seed(5), **TASK)]))
 

@@ -26,6 +26,8 @@ them takes 20 ms, next to nothing beside a training."""
 LEAST_COMPARED = 6
 """Architectures that have to be compared before three slopes are learnt from them."""
 
+LEAST_LOSS = 1e-6
+"""In nats: losses below it count as this. They are of networks that answer everything rightly, and differ by luck."""
 ALIKE = 1e-9
 """Deviation of a logarithm below which all are the same but for rounding."""
 
@@ -135,5 +137,5 @@ def _centred(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sizes, (architectures, 3), and minus the logarithms of the losses, (architectures,), less their means."""
     size = np.array([sizes(one, shape, classes) for one in comparison.architectures])
-    better = -np.log(np.maximum(comparison.losses, np.finfo(float).tiny))
+    better = -np.log(np.maximum(comparison.losses, LEAST_LOSS))
     return size - size.mean(axis=0), better - better.mean()
