@@ -345,8 +345,10 @@ def write_record(work: Work) -> None:
         "eighth, mean of exact": _agreement_with_mean(work, PAPER_STARTER),
         "paper": _agreement(work, "paper", FULL_WIDTH, ()),
     }
-    if RECORD.exists():  # what this folder has nothing of was measured in another one
-        record |= {part: kept for part, kept in _read_json(RECORD).items() if not record.get(part)}
+    # what this folder has nothing of was measured in another one: it is kept if that was on the like of this machine
+    old = _read_json(RECORD) if RECORD.exists() else {}
+    if all(old.get(key) == record[key] for key in ("hardware", "versions")):
+        record |= {part: kept for part, kept in old.items() if not record.get(part)}
     write_bytes(RECORD, (json.dumps(record, indent=1) + "\n").encode())
 
 
@@ -438,12 +440,14 @@ def _agreement_with_mean(work: Work, targets: Sequence[str]) -> dict[str, Any]:
                 **(_compared(mean, orders, pairs) or {}),
                 "nearest of a seed": _shares_nearest(orders, seeds, targets),
             }
-    table[BLIND] = {
-        **(_compared(mean, _target_means(_orders(work, "eighth", "linear", 0, targets)), pairs) or {}),
-        "nearest of a seed": "-",
-        "mean spearman within a target": None,
-        "same nearest": "-",
-    }
+    linear = _orders(work, "eighth", "linear", 0, targets)
+    if all(pair in linear for pair in pairs):
+        table[BLIND] = {
+            **(_compared(mean, _target_means(linear), pairs) or {}),
+            "nearest of a seed": "-",
+            "mean spearman within a target": None,
+            "same nearest": "-",
+        }
     alone = []
     for at, orders in enumerate(seeds):
         others = [other for place, other in enumerate(seeds) if place != at]

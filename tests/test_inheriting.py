@@ -94,6 +94,26 @@ def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
     assert warned == (neighbours == "2")
 
 
+def test_what_lies_behind_tells_what_sizes_promise_unless_a_threshold_shuts_it_out(
+    tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[Inheritance]()
+
+    def heard(*others: Any, behind: Sequence[Inheritance], **options: Any) -> Inherited:
+        given.extend(behind)
+        return inherit(*others, behind=behind, **options)
+
+    monkeypatch.setattr(phases, "inherit", heard)
+    assert tanas(*SEARCH, "--neighbours", "1", "--quiet").status == 0
+    found = result(desk)
+    (behind,) = given
+    assert behind.name not in [one["atom"] for one in found["neighbours"]]
+    assert behind.compared, "what its search compared comes with it"
+    given.clear()
+    assert tanas(*(*SEARCH[:-1], "with-threshold"), "--threshold", "0.9", "--quiet").status == 0
+    assert not given
+
+
 def test_what_limits_leave_out_is_counted_in_the_result(tanas: Tanas, desk: Path) -> None:
     assert tanas(*SEARCH, "--inherit", "none", "--max-parameters", "2000", "--quiet").status == 0
     space = result(desk)["space"]

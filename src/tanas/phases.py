@@ -399,7 +399,7 @@ def related_space(
     inherited = inherit(
         known[: len(neighbours)],
         base,
-        behind=known[len(neighbours) :],
+        behind=known[len(neighbours) :] if config.threshold is None else (),
         mode=mode,
         per_atom=config.per_atom,
         shape=task.shape,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from tanas.dictionary.learn import LearnConfig
+from tanas.dictionary.learn import LEARNING, LearnConfig
 from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
@@ -91,9 +91,8 @@ class SearchConfig:
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(least_steps=150))
     """The final training."""
-    learn: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=5, patience=5))
-    """The search by which a dictionary learns a base task's architectures. It goes through all of its rounds: what
-    later tasks learn of sizes they learn from all eleven that it tries, not from the winners alone."""
+    learn: FuseConfig = LEARNING
+    """The search by which a dictionary learns a base task's architectures."""
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)

@@ -148,9 +148,14 @@ class TestRecord:
         self, work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "RECORD", tmp_path / "agreement.json")
-        old = {"gate": {"pairs": 18}, "paper": {"exact": {}}, "eighth": {"cka": {}}}
-        module.RECORD.write_text(json.dumps(old))
         keep(work, "eighth", "exact", lambda source, target: 0.1, PAPER_STARTER)
+        write_record(work)
+        old = {"gate": {"pairs": 18}, "paper": {"exact": {}}, "eighth": {"cka": {}}}
+        made = {key: json.loads(module.RECORD.read_text())[key] for key in ("hardware", "versions")}
+        module.RECORD.write_text(json.dumps({**made, **old, "versions": {"torch": "another"}}))
+        write_record(work)
+        assert json.loads(module.RECORD.read_text())["gate"] == {}, "what others made is not kept"
+        module.RECORD.write_text(json.dumps({**made, **old}))
         write_record(work)
         record = json.loads(module.RECORD.read_text())
         assert (record["gate"], record["paper"]) == (old["gate"], old["paper"])

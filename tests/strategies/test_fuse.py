@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from tests.strategies.small_search import (
+    ALTERNATING,
     CONFIG,
     LARGE,
     SCORING,
@@ -299,7 +300,12 @@ class TestChoice:
         assert outcome.best == only.candidates[winner]
         assert only.stages[0].alphas.index(1.0) == 1
         assert only.scores == (() if choice == "alpha" else (0.5, 0.7, 0.7, 0.2))
-        assert only.losses == (0.9, 0.8, 0.6, 0.1)  # whatever decides: a memory learns of sizes from them
+        assert only.losses == (0.9, 0.8, 0.6, 0.1)  # whatever decides: a memory learns from them
+
+    def test_losses_are_kept_where_candidates_are_trained_alike(self) -> None:
+        assert run(Fuse(replace(CONFIG, rounds=1))).rounds[0].losses
+        for changes in ({"warm_seed": True}, {"schedule": ALTERNATING}):
+            assert run(Fuse(replace(CONFIG, rounds=1, **changes))).rounds[0].losses == ()
 
     @pytest.mark.parametrize(("choice", "winner"), [("loss", 1), ("performance", 1)])
     def test_never_falls_on_a_dropped_candidate(

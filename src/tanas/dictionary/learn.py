@@ -35,6 +35,10 @@ from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.task import Task
 from tanas.versions import versions
 
+LEARNING = FuseConfig(rounds=5, patience=5)
+"""The search by which a dictionary learns a base task's architectures. It goes through all of its rounds: what later
+tasks learn of sizes they learn from all eleven that it tries, not from the winners alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LearnConfig:
@@ -53,7 +57,7 @@ class LearnConfig:
     """Most multiply-adds for one image; None: the space's own limit."""
     max_latency_ms: float | None = None
     """Most milliseconds for the answer to one image, measured where it is learnt; None: the space's own limit."""
-    fuse: FuseConfig = field(default_factory=lambda: FuseConfig(rounds=5, patience=5))
+    fuse: FuseConfig = LEARNING
     """Something to inherit, not the last word."""
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     strict: bool = False

@@ -93,9 +93,10 @@ class LinearDistance:
 
         Raises:
             NonFiniteError: features are not finite.
-            SettingError: the fit rows are all of one class.
+            SettingError: the fit rows, to which a head is refitted, are all of one class.
         """
-        check_classes(pair, self.name)
+        if self.gate.head != "frozen":
+            check_classes(pair, self.name)
         return measure(pair, lambda: self._measured(pair, beyond))
 
     def _measured(self, pair: Pair, beyond: float | None) -> Measurement:

@@ -77,7 +77,7 @@ def _mean_of_exact(found: Record) -> list[str]:
             figures["nearest of a seed"],
         ]
 
-    methods = sorted(found["methods"].items(), key=lambda entry: -(entry[1]["spearman"] or -2))
+    methods = sorted(found["methods"].items(), key=lambda entry: -_known(entry[1]["spearman"]))
     rows = [
         *(
             row(f"`exact`, seed {seed} (with the others)", figures)
@@ -92,7 +92,7 @@ def _mean_of_exact(found: Record) -> list[str]:
         "these seeds. 'A number a target' puts the mean of `linear`'s distances to a target in the place of each: what "
         "it reaches is the targets' alone.",
         _table(head, rows),
-        _asked_of_agreement(found),
+        *([_asked_of_agreement(found)] if DEFAULT in found["methods"] else []),
     ]
 
 
@@ -260,7 +260,7 @@ def transfer_page(record: Record) -> str:
 def _transfer_table(table: Mapping[str, Record], kind: str) -> str:
     """Every order by one kind of worth, the best first."""
     rows = []
-    for name, row in sorted(table.items(), key=lambda entry: -(_mean_of(entry[1][kind], "tau") or -2)):
+    for name, row in sorted(table.items(), key=lambda entry: -_known(_mean_of(entry[1][kind], "tau"))):
         figures, cost, needs = row[kind], row.get("cpu_s"), row.get("needs_cpu_s") or 0
         lines = figures.get("against", {})
         rows.append(
@@ -307,6 +307,11 @@ def _made(record: Record, seeds: str) -> str:
         f"{seeds[0].upper()}{seeds[1:]}; {hardware['cores']} cores ({hardware['processor']}), figures of one thread; "
         f"{libraries}. Remade by `{record['command']}`."
     )
+
+
+def _known(correlation: float | None) -> float:
+    """A correlation to sort by; what is not known comes last."""
+    return -2.0 if correlation is None else correlation
 
 
 def _number(value: float | None) -> str:

@@ -33,6 +33,7 @@ from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
+from tanas.strategies.largest import LargestConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.workshop import Resources
@@ -85,7 +86,7 @@ RIVALS = (
 """Compared on fewer targets."""
 ZERO_LINE = "one random architecture"
 """The mean architecture of the space, trained like any other: what no search at all gives."""
-LARGEST = "the largest of 200, no search"
+LARGEST = f"the largest of {LargestConfig().pool}, no search"
 """What a sceptic takes: of those drawn from the space within its limits the one with most parameters."""
 UNSEARCHED = (
     Arm(name=ZERO_LINE, strategy="random", inherit="none"),

@@ -310,8 +310,9 @@ def heat_map(
         limit: the distance whose cell is blank, the nearest is darkest; None: the greatest there is.
         null: distances from an untrained network, one a target: a row of their own below the others, by which
             these are to be judged. Empty: there is none.
-        orders: what sorts the distances, (sources, targets): cells are then shaded by rank, and one above 1 shows by
-            how much even the whole map falls short, so that many at d = 1 are told apart. Empty: shaded by value.
+        orders: what sorts the distances, (sources, targets): cells are then shaded by rank, whatever `limit`, and one
+            above 1 shows by how much even the whole map falls short, so that many at d = 1 are told apart. Empty:
+            shaded by value.
         null_orders: the same of `null`.
 
     Raises:
@@ -337,7 +338,7 @@ def heat_map(
         order
         for row, distances in zip(orders, values, strict=bool(orders))
         for order, distance in zip(row, distances, strict=True)
-        if distance
+        if distance and math.isfinite(order)
     )
     largest = max(len(sources), len(targets))
     cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28

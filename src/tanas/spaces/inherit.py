@@ -99,7 +99,7 @@ def inherit(
         neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
         base: the space that is searched where nothing is known; its limits hold in any case.
         mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
-            atoms have is drawn more often, and sizes that promise most by all that was ever tried. 'union', the
+            atoms have is drawn more often, and sizes that promise most by all that known tasks tried. 'union', the
             paper's: operations and skeletons of the nearest atoms' best scored architectures, and no others.
             'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'farthest' and
             'random-neighbours' are controls: they do what the default does, with other neighbours.
@@ -107,7 +107,8 @@ def inherit(
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
         behind: the other known atoms, in the order in which they would follow: what sizes promise is learnt from
-            these too, each by its distance, as three tasks alone tried too little to tell.
+            these too, as three tasks alone tried too little to tell. Each counts by its distance, or by how far it is
+            at least, where it was measured only until it was known to lie behind.
 
     Raises:
         SettingError: there is no such mode; `per_atom` is below 1.

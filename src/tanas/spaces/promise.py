@@ -14,17 +14,16 @@ from tanas.networks.architecture import Architecture, Shape
 from tanas.spaces.costs import cost_by_parts
 
 TILT = 10.0
-"""An architecture is drawn exp(TILT * promise) times as often as without a promise, which is in standard deviations of
-what was tried: a tenth of a deviation more comes three times as often, so of a few dozen draws one of the very best is
-taken, and none is impossible. On the table of trainings (two targets, `moon` and `hundred`) the best of three so drawn
-loses 3.7 points, with 3 instead of 10 it loses 4.7, with 0 6.7."""
+"""An inverse temperature: an architecture is drawn exp(TILT * promise) times as often as without one, which is in
+standard deviations of what was tried. A tenth of a deviation more comes three times as often, so of a few dozen draws
+one of the very best is taken, and none is impossible."""
 
 POOL = 32
-"""Draws among which one is taken so: the best of them lies two deviations above their mean, and drawing and weighing
-them takes 20 ms, next to nothing beside a training."""
+"""Draws among which one is taken so: the best of them lies two deviations above their mean. Drawing and weighing them
+takes 4 to 20 ms, next to nothing beside a training."""
 
 LEAST_COMPARED = 6
-"""Architectures that have to be compared before three slopes are learnt from them."""
+"""Trainings that have to be compared before three slopes are learnt from them."""
 
 LEAST_LOSS = 1e-6
 """In nats: losses below it count as this. They are of networks that answer everything rightly, and differ by luck."""
@@ -39,22 +38,21 @@ class Comparison:
     architectures: tuple[Architecture, ...]
     """In canonical form."""
     losses: tuple[float, ...]
-    """Cross-entropy of each on the same validation images, in nats, above 0."""
+    """Cross-entropy of each on the same validation images, in nats, at least 0."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promise:
     """A linear trend of minus the logarithm of the loss over size, within a task.
 
-    Size is three numbers (`sizes`). On the table of trainings the trend of the other tasks orders architectures that it
-    was not learnt from by their test error with Spearman 0.55; a training of each, from another seed, with 0.76
-    (docs/inheritance.md).
+    Size is three numbers (`sizes`). How well the trend of other tasks orders architectures that it was not learnt from
+    stands in docs/search-evidence.md, beside what a training of each tells.
     """
 
     slopes: tuple[float, ...]
     """Of `sizes`, in standard deviations of what was tried on a task."""
     compared: int
-    """Architectures that it was learnt from."""
+    """Trainings that it was learnt from; a kept seed counts in each of its rounds."""
 
     def of(self, architecture: Architecture, shape: Shape, classes: int) -> float:
         """How much it promises, but for a constant: only differences between architectures mean something.
@@ -70,8 +68,7 @@ class Promise:
 def sizes(architecture: Architecture, shape: Shape, classes: int) -> NDArray[np.float64]:
     """Logarithms of parameters, multiply-adds and channels of the first stage, (3,).
 
-    What else an architecture is made of (depth, reductions, operations) told the order of those unseen no better on
-    the table of trainings; where little was tried it told it worse.
+    Nothing else: a few dozen trainings are too few to tell what operations, depth and reductions add.
 
     Args:
         architecture: in canonical form.
@@ -103,7 +100,8 @@ def learn_promise(
         the trend; None where fewer than `LEAST_COMPARED` architectures were compared, or nothing differs.
 
     Source: section 3.2 takes over what the nearest tasks' best have; this takes from all that they tried what the
-    best have more of. Linear models of architectures that are fitted to several tasks: White et al. 2021.
+    best have more of. Bayesian linear regression over several tasks, for hyperparameters: Perrone et al. 2018,
+    "Scalable hyperparameter transfer learning".
     """
     features, outcomes, counts = [], [], []
     for count, comparisons in known:
@@ -113,7 +111,7 @@ def learn_promise(
         outcome = np.concatenate([better for _, better in told])
         freedom = len(outcome) - len(told)
         deviation = math.sqrt(float(outcome @ outcome) / freedom)
-        if deviation == 0:
+        if deviation < ALIKE:
             continue
         features.append(np.concatenate([size for size, _ in told]))
         outcomes.append(outcome / deviation)

@@ -175,17 +175,22 @@ class SearchSpace:
         self.check_limits(shape, classes)
         slow = TOO_SLOW_AT_LEAST + TOO_SLOW_EACH * count  # so many are left to be timed in vain
         found: dict[Architecture, None] = {}
-        for drawn in self._affordable(
-            excluded, generator, shape, classes, DRAWS_AT_LEAST + DRAWS_EACH * count
-        ):
-            if len(found) == count or slow == 0:
-                break
-            if drawn in found:
-                continue
-            if self._fast_enough(drawn, shape, classes):
-                found[drawn] = None
-            else:
-                slow -= 1
+        draws = DRAWS_AT_LEAST + DRAWS_EACH * count
+        spaces = [self]
+        if self.promise is not None and self.max_latency_ms is not None:
+            # what promises most may all be too slow: half of the timings are left to what doesn't
+            spaces.append(replace(self, promise=None))
+        for number, space in enumerate(spaces, start=1):
+            least = slow * (len(spaces) - number) // len(spaces)
+            for drawn in space._affordable(excluded, generator, shape, classes, draws):
+                if len(found) == count or slow <= least:
+                    break
+                if drawn in found:
+                    continue
+                if self._fast_enough(drawn, shape, classes):
+                    found[drawn] = None
+                else:
+                    slow -= 1
         if len(found) < count and (slow == 0 or self.size > EXHAUSTIVE):
             small = [
                 one for one in self._smallest(shape, classes) if one not in excluded and one not in found
@@ -270,7 +275,7 @@ class SearchSpace:
             changed = [one for one in self._changed(parent, int(kind)) if self.contains(one)]
             within = (
                 changed[place]
-                for place in self._order(changed, generator, self._logs(changed, shape, classes))
+                for place in self._order(changed, generator, self._change_logs(changed, shape, classes))
                 if self._affords(changed[place], shape, classes)
             )
             timed = within if self.max_latency_ms is None else islice(within, TOO_SLOW_EACH)
@@ -361,28 +366,35 @@ class SearchSpace:
         draws: int,
     ) -> Iterator[Architecture]:
         """What can be afforded and is not excluded, in a random order: each once, or (in a large space) drawn."""
+        drawn: Iterator[Architecture]
         if self.size <= EXHAUSTIVE:
             left = [
                 one for one in self._every() if one not in excluded and self._affords(one, shape, classes)
             ]
-            yield from (
-                left[place] for place in self._order(left, generator, self._logs(left, shape, classes))
+            drawn = (left[place] for place in self._order(left, generator, self._prior_logs(left)))
+        else:
+            each = (self._draw(generator) for _ in range(draws))
+            drawn = (
+                one
+                for one in each
+                if one is not None and one not in excluded and self._affords(one, shape, classes)
             )
-            return
-        each = (self._draw(generator) for _ in range(draws))
-        drawn = (
-            one
-            for one in each
-            if one is not None and one not in excluded and self._affords(one, shape, classes)
-        )
-        if self.promise is None:
-            yield from drawn
-        while self.promise is not None and (pool := list(islice(drawn, POOL))):
-            yield pool[self._order(pool, generator, self._promises(pool, shape, classes))[0]]
-        if self.prior is not None or self.promise is not None:
+        yield from drawn if self.promise is None else self._promising(drawn, generator, shape, classes)
+        if self.size > EXHAUSTIVE and (self.prior is not None or self.promise is not None):
             # what they prefer is used up, or beyond the limits: the rest, all alike
             even = replace(self, prior=None, promise=None)
             yield from even._affordable(excluded, generator, shape, classes, draws)
+
+    def _promising(
+        self, drawn: Iterator[Architecture], generator: np.random.Generator, shape: Shape, classes: int
+    ) -> Iterator[Architecture]:
+        """One of each `POOL` that are drawn, by what it promises; in the end those that were passed over."""
+        passed: list[Architecture] = []
+        while pool := list(islice(drawn, POOL)):
+            first, *others = self._order(pool, generator, self._promises(pool, shape, classes))
+            yield pool[first]
+            passed += [pool[place] for place in others]
+        yield from passed
 
     @property
     def _most_inputs(self) -> int:
@@ -432,23 +444,31 @@ class SearchSpace:
         shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()  # (skeletons,)
         return shares
 
-    def _logs(
+    def _change_logs(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64] | None:
-        """Logarithms of how often each is drawn by prior and promise, but for a constant; None: all alike."""
-        if self.prior is None and self.promise is None:
+        """The same of what a mutation can become, by prior and promise.
+
+        A limit of latency is met by timing, one after the other: what promises most would be timed first, and is the
+        slowest, so there the promise is left out.
+        """
+        logs = self._prior_logs(architectures)
+        if self.promise is None or self.max_latency_ms is not None:
+            return logs
+        promises = self._promises(architectures, shape, classes)
+        return promises if logs is None else logs + promises
+
+    def _prior_logs(self, architectures: Sequence[Architecture]) -> NDArray[np.float64] | None:
+        """Logarithms of how often each is drawn by the prior, (architectures,), but for a constant; None: alike."""
+        if self.prior is None:
             return None
-        logs = self._promises(architectures, shape, classes)  # (architectures,)
-        if self.prior is not None:
-            logs = logs + np.array([self.prior.log_weight(one) for one in architectures])
-        return logs
+        return np.array([self.prior.log_weight(one) for one in architectures])
 
     def _promises(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64]:
-        """The same by the promise alone."""
-        if self.promise is None:
-            return np.zeros(len(architectures))
+        """The same by the promise."""
+        assert self.promise is not None
         return TILT * np.array([self.promise.of(one, shape, classes) for one in architectures])
 
     @staticmethod

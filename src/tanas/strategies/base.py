@@ -145,8 +145,8 @@ class Round:
     judged by alpha."""
     losses: tuple[float | None, ...] = ()
     """Cross-entropy of each candidate on the validation images after its training, in nats (`Judgement.loss`): of equal
-    l the lower is the better, and what a memory learns of sizes it learns from these. None: dropped. Empty: not
-    known, as in rounds of older versions."""
+    l the lower is the better, and what a memory learns of sizes it learns from these. None: dropped. Empty: the
+    candidates were not trained alike, or the round is of an older version."""
 
 
 @dataclass(frozen=True, kw_only=True)

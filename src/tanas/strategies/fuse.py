@@ -30,7 +30,7 @@ from tanas.strategies.base import (
     training_macs,
 )
 from tanas.strategies.mixture import Mixture
-from tanas.strategies.schedules import EqualWeights, Schedule
+from tanas.strategies.schedules import Alternating, EqualWeights, Schedule
 from tanas.tasks.task import Task
 
 CHOICES = ("alpha", "loss", "performance")
@@ -77,6 +77,15 @@ class FuseConfig:
         """The same for a task of so many training images: a small one gets more epochs."""
         training = self.schedule.training.suited_to(min(images, self.images or images))
         return replace(self, schedule=replace(self.schedule, training=training))
+
+    @property
+    def trains_alike(self) -> bool:
+        """Whether the candidates of a round are trained alike, so that their losses can be held against each other.
+
+        Not if alpha weighs their gradients while they train, nor if one of them goes on with trained weights.
+        """
+        weighted = isinstance(self.schedule, Alternating) and self.schedule.floor < 1
+        return not weighted and not self.warm_seed
 
     def images_in(self, number: int) -> int | None:
         """Most training images in a round, counted from 0; None: all."""
@@ -214,10 +223,12 @@ class Fuse:
                     stages=stages,
                     winner=winner,
                     took_s=time.monotonic() - began,
-                    scores=()
-                    if config.choice == "alpha"
-                    else tuple(None if one is None else one.score for one in judgements),
-                    losses=tuple(None if one is None else one.loss for one in judgements),
+                    scores=tuple(None if one is None else one.score for one in judgements)
+                    if config.choice != "alpha"
+                    else (),
+                    losses=tuple(None if one is None else one.loss for one in judgements)
+                    if config.choice != "alpha" or config.trains_alike
+                    else (),
                 ),
             )
             for candidate, each, images in zip(candidates, macs, mixture.images_seen, strict=True):
