@@ -28,10 +28,12 @@ from tanas.evidence.truth_analysis import (
     residual_ranks,
     spread_of,
     table_of,
+    trends,
 )
 from tanas.networks.architecture import Architecture
 from tanas.seeds import Seed
 from tanas.spaces.named import named_space
+from tanas.spaces.promise import sizes
 from tanas.spaces.space import SearchSpace
 
 QUICK = AnalysisConfig(draws=6, tries=(1, 3, 6), known=8, permutations=50)
@@ -373,3 +375,32 @@ def test_the_whole_says_how_much_of_the_table_is_there(
     assert (found.rows, found.trainings, found.architectures, found.incomplete) == (35, 48, 8, 1)
     assert found.table == "of it" and found.nearness == () and found.alpha == ()
     assert {one.target for one in found.choices} == {"a", "b"} and len(found.carries) == 4
+
+
+class TestTrends:
+    def test_size_tells_the_order_where_it_decides_on_the_other_targets_too(
+        self, architectures: tuple[Architecture, ...]
+    ) -> None:
+        size = [float(sizes(one, SIZE_SHAPE, SIZE_CLASSES).sum()) for one in architectures]
+        least, most = min(size), max(size)
+
+        def error(position: int, target: str, seed: int) -> float:
+            share = (size[position] - least) / (most - least)
+            return 0.2 + 0.5 * (share if target == "backwards" else 1 - share)
+
+        targets = ["a", "b", "backwards"]
+        made = [replace(one, val_loss=one.test_balanced) for one in rows(12, targets, error)]
+        found = {one.target: one for one in trends(table_of(made, targets, (0, 1)), architectures)}
+        assert all(one.training == pytest.approx(1) for one in found.values())
+        straight = [one for one in made if one.target != "backwards"]
+        same = trends(table_of(straight, ["a", "b"], (0, 1)), architectures)
+        assert all(one.size > 0.9 for one in same)
+        assert found["backwards"].size < -0.9, "it is not learnt from the target itself"
+
+    def test_are_in_what_is_analysed(
+        self, architectures: tuple[Architecture, ...], space: SearchSpace
+    ) -> None:
+        made = rows(12, ["a", "b"], lambda p, t, s: 0.5 + noise(p, t, s))
+        found = analysed(made, architectures, ["a", "b"], (0, 1), space, (), (), QUICK, digest="x")
+        assert [one.target for one in found.trends] == ["a", "b"]
+        assert all(one.size == 0 for one in found.trends), "all losses are alike: nothing is promised"

@@ -9,7 +9,7 @@ from tanas.evidence.choice import StudyRecord
 from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
 from tanas.evidence.paired import CHANCE, PairedDifference
 from tanas.evidence.searches_page import SearchesRecord, answers
-from tanas.evidence.truth_analysis import FARTHEST, NEAREST, RANDOM, Contrast, contrast
+from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, Contrast, contrast
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
 from tanas.records import read_json, read_record
@@ -47,6 +47,7 @@ def _memory(path: Path) -> list[tuple[str, str]]:
     if read is None:
         return []
     found, lines = read[1].regrets, []
+    fresh = [one for one in found if one.target not in CHOSEN_ON]
     comparisons = (
         (
             "In searches simulated on the table of trainings, does knowing other tasks help?",
@@ -61,11 +62,19 @@ def _memory(path: Path) -> list[tuple[str, str]]:
         many = contrast(found, ("prior", source, 10), (*against[:2], 10))
         if one is None or many is None:
             continue
+        said = f"{_verdict(one)} Against {name}, with three trainings: {described(one)}; with ten: {described(many)}."
+        if (unseen := contrast(fresh, ("prior", source, 3), against)) is not None and len(fresh) < len(found):
+            said += (
+                f" Without {' and '.join(f'`{target}`' for target in CHOSEN_ON)}, on which constants were chosen, with "
+                f"three: {described(unseen)}."
+            )
+        lines.append((question, said))
+    if (size := contrast(found, ("prior", RANDOM, 3), ("largest", "", 3))) is not None:
         lines.append(
             (
-                question,
-                f"{_verdict(one)} Against {name}, with three trainings: "
-                f"{described(one)}; with ten: {described(many)}.",
+                "In those, is a memory better than simply the largest, three trained each?",
+                f"{_verdict(size)} {described(size)[0].upper()}{described(size)[1:]}. (The largest are of all "
+                "architectures of the table, a prior draws from those that the memory does not hold.)",
             )
         )
     return lines

@@ -32,6 +32,9 @@ from tanas.strategies.predictor import encode
 
 Numbers = npt.NDArray[np.float64]
 
+CHOSEN_ON = ("moon", "hundred")
+"""Targets on which the features and the strength of the promise of sizes were chosen (`tanas.spaces.promise`)."""
+
 NEAREST, FARTHEST, RANDOM, TEACHER, DUNCE = "nearest", "farthest", "random", "best teacher", "worst teacher"
 """Which other task a choice learns from: by distance; drawn; the one whose ranks agree most or least with the
 target's, which only the truth can say."""
@@ -47,7 +50,7 @@ class AnalysisConfig:
     """Architectures that a search trains on the target."""
     known: int = 7
     """Architectures that were seen for each task of the memory, drawn anew each time, the same for every task. The
-    search by which a dictionary learns a task sees eleven; of a small table that would leave nothing to draw."""
+    search by which a dictionary learns a task sees eleven; of a small table that would leave too few to draw."""
     scored: int = 2
     """The best of them, from which a prior is learnt: as many as that search scores, which are its winners."""
     neighbours: int = 3
@@ -298,6 +301,62 @@ def _correlation(first: Numbers, second: Numbers) -> float:
     """Pearson's; 0 where one of them does not vary."""
     norm = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / norm if norm > 1e-9 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """How well size alone orders the architectures on a target: Spearman with the test errors, sign turned."""
+
+    target: str
+    size: float
+    """Of what sizes promise by the other targets' trainings of the other architectures (`learn_promise`)."""
+    training: float
+    """Of l after a training of each itself, from another seed."""
+
+
+def trends(table: Table, architectures: Sequence[Architecture]) -> tuple[Trend, ...]:
+    """What the sizes of architectures tell of them on each target, beside what a training tells.
+
+    An architecture's promise is learnt without it and without the target; all other trainings are there, many more than
+    a memory holds. Each correlation is a mean over single trainings' test errors.
+
+    Args:
+        table: of the trainings.
+        architectures: by position in the whole table.
+    """
+    chosen = [architectures[position] for position in table.positions]
+    promised = np.empty((len(table.targets), table.size))
+    for target, at in np.ndindex(promised.shape):
+        others = [place for place in range(table.size) if place != at]
+        known = [
+            (
+                1.0,
+                [
+                    Comparison(
+                        architectures=tuple(chosen[place] for place in others),
+                        losses=tuple(table.losses[other, others, seed].tolist()),
+                    )
+                    for seed in range(table.seeds)
+                ],
+            )
+            for other in range(len(table.targets))
+            if other != target
+        ]
+        promise = learn_promise(known, shape=SIZE_SHAPE, classes=SIZE_CLASSES)
+        promised[target, at] = 0.0 if promise is None else promise.of(chosen[at], SIZE_SHAPE, SIZE_CLASSES)
+    found = []
+    for number, target_name in enumerate(table.targets):
+        errors, seen = table.balanced[number], table.seen[number]  # (architectures, seeds)
+        seeds = range(table.seeds)
+        size = [spearman(promised[number].tolist(), (-errors[:, s]).tolist()) or 0.0 for s in seeds]
+        training = [
+            spearman(seen[:, a].tolist(), (-errors[:, b]).tolist()) or 0.0
+            for a in seeds
+            for b in seeds
+            if a != b
+        ]
+        found.append(Trend(target=target_name, size=float(np.mean(size)), training=float(np.mean(training))))
+    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -800,6 +859,8 @@ class TruthAnalysis:
     regrets: tuple[Regret, ...]
     alpha: tuple[Alpha, ...]
     """Empty: no triples were compared."""
+    trends: tuple[Trend, ...] = ()
+    """Empty: an older analysis."""
 
 
 def analysed(
@@ -853,6 +914,7 @@ def analysed(
         config=config,
         choices=choices(table, bins=config.bins),
         carries=carried,
+        trends=trends(table, architectures),
         nearness=tuple(one for one in compared if one is not None),
         regrets=regrets(table, architectures, space, distances, config),
         alpha=alpha_study(table, triples, noise=config.noise),

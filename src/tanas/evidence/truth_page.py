@@ -10,6 +10,7 @@ import numpy as np
 from tanas.errors import StoreError
 from tanas.evidence.truth import TruthRecord, read_table, table_digest
 from tanas.evidence.truth_analysis import (
+    CHOSEN_ON,
     DUNCE,
     FARTHEST,
     NEAREST,
@@ -66,6 +67,7 @@ def truth_page(record: TruthRecord, analysis: TruthAnalysis, *, folder: str | No
         _choices(record, analysis),
         _sizes_picture(analysis, folder),
         _carries(record, analysis),
+        _trends(analysis),
         _nearness(record, analysis),
         _memory(record, analysis),
         _regrets_picture(folder),
@@ -221,6 +223,31 @@ def _carries(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
     return lines
 
 
+def _trends(analysis: TruthAnalysis) -> list[str]:
+    """What sizes tell; nothing for an older analysis."""
+    if not analysis.trends:
+        return []
+    sizes, trained = ([getattr(one, name) for one in analysis.trends] for name in ("size", "training"))
+    return [
+        "### What does size alone tell of an architecture?",
+        "",
+        "Parameters, multiply-adds and the first width order architectures by their test error with a Spearman "
+        f"correlation of {_mean(sizes):.2f}, by a trend that was learnt from the other targets' trainings of the other "
+        f"architectures; a training of each itself, from another seed, with {_mean(trained):.2f}. This trend is the "
+        "promise that a prior is tilted by ([inheritance](inheritance.md)). Its three numbers and its strength were "
+        "chosen on "
+        f"{' and '.join(f'`{target}`' for target in CHOSEN_ON)}.",
+        "",
+        *_table(
+            ["", *(f"`{one.target}`" for one in analysis.trends)],
+            [
+                ["by size", *(f"{value:.2f}" for value in sizes)],
+                ["by a training", *(f"{value:.2f}" for value in trained)],
+            ],
+        ),
+    ]
+
+
 def _nearness(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
     lines = ["### Do small distances mean that ranks carry better?", ""]
     if not analysis.nearness or record.distances is None:
@@ -304,6 +331,13 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
             ("prior", FARTHEST, 3),
         ),
         ("the prior of drawn tasks", ("prior", RANDOM, 10), "none, best of 10 each", ("random", "", 10)),
+        (
+            "the prior of drawn tasks, best of 3,",
+            ("prior", RANDOM, 3),
+            "none, best of 10",
+            ("random", "", 10),
+        ),
+        ("the prior of drawn tasks", ("prior", RANDOM, 3), "the largest, 3 trained each", ("largest", "", 3)),
     ]
     sentences = []
     for ours, first, theirs, second in comparisons:
@@ -323,7 +357,7 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
         f"Mean regret in points: balanced test error less that of the best architecture in hindsight, over "
         f"{config.draws} simulated searches a target; the target itself is never in the memory, which holds "
         f"{min(config.known, analysis.architectures)} architectures of each task, drawn anew each time; a dictionary "
-        "sees eleven when it learns a task, of which a small table would leave nothing to draw. A prior is learnt from "
+        "sees eleven when it learns a task, of which a small table would leave too few to draw. A prior is learnt from "
         f"the best {config.scored} of them, and the promise of sizes that goes with it from the losses of all, of "
         "every other task. It draws from those that the memory does not hold; drawn and farthest tasks count as the "
         f"nearest would in their place. *Drawn*: from another task at random. *{TEACHER}* and "

@@ -35,7 +35,8 @@ class PredictorConfig:
     batch: int = 2
     """Tried between two regressions, side by side."""
     pool: int = 200
-    """Drawn by chance for each regression to choose from: 0.1 s, next to nothing beside a training."""
+    """Drawn by chance for each regression to choose from: 0.1 s, or 1 s where sizes' promise is weighed too, little
+    beside a training."""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "initial", "batch", "pool"):
