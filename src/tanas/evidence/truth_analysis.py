@@ -325,7 +325,7 @@ def trends(table: Table, architectures: Sequence[Architecture]) -> tuple[Trend, 
         architectures: by position in the whole table.
     """
     chosen = [architectures[position] for position in table.positions]
-    promised = np.empty((len(table.targets), table.size))
+    promised = np.zeros((len(table.targets), table.size))
     for target, at in np.ndindex(promised.shape):
         others = [place for place in range(table.size) if place != at]
         known = [
@@ -343,7 +343,9 @@ def trends(table: Table, architectures: Sequence[Architecture]) -> tuple[Trend, 
             if other != target
         ]
         promise = learn_promise(known, shape=SIZE_SHAPE, classes=SIZE_CLASSES)
-        promised[target, at] = 0.0 if promise is None else promise.of(chosen[at], SIZE_SHAPE, SIZE_CLASSES)
+        if promise is not None:  # it is known but for a constant, so it is held against that of the others
+            every = [promise.of(one, SIZE_SHAPE, SIZE_CLASSES) for one in chosen]
+            promised[target, at] = every[at] - np.mean([every[place] for place in others])
     found = []
     for number, target_name in enumerate(table.targets):
         errors, seen = table.balanced[number], table.seen[number]  # (architectures, seeds)
