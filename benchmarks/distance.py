@@ -164,7 +164,7 @@ class Setting:
 
     @property
     def images(self) -> PairConfig:
-        """Of the one pair that every method measures."""
+        """Of every pair: as many fit rows at the paper's widths as the comparison of methods has."""
         return PairConfig(fit_images=ROWS, gate_images=self.config.pair.gate_images)
 
     @classmethod
@@ -347,7 +347,7 @@ def _part(setting: Setting, part: str, work: Path, repeats: int) -> dict[str, An
     for _ in range(repeats):
         OF_TARGETS.clear()
         began, began_wall = time.process_time(), time.perf_counter()
-        at_one = _measure_all(atoms, targets, tasks, networks, distance, setting.config.pair)
+        at_one = _measure_all(atoms, targets, tasks, networks, distance, setting.images)
         cpu.append(time.process_time() - began)
         wall.append(time.perf_counter() - began_wall)
     return {
