@@ -76,12 +76,16 @@ ROWS = 1500
 """Fit rows at these widths."""
 SETTINGS = {
     "eighth": (DistanceConfig(transform=TransformConfig(widths=EIGHTH)), ROWS),
+    "refined": (DistanceConfig(transform=TransformConfig(widths=EIGHTH, refine_epochs=10)), ROWS),
     "paper": (DistanceConfig(), 2000),
 }
 """Of the methods, and fit rows, by part."""
 
 BLIND = "a number a target"
 """Of `linear`: the mean of a target's distances in the place of each. What it reaches says nothing of sources."""
+
+REFINED = "transform, fine-tuned from the bracket on"
+"""Ten epochs of fine-tuning at each density below the bisected one, until one fails."""
 
 HEADS = {
     "balanced": GateConfig(measure="balanced"),
@@ -293,6 +297,8 @@ def eighth_part(work: Work) -> None:
     for seed in EXACT_SEEDS[1:]:
         for source, target in ordered(PAPER_STARTER):
             _measure(work, "eighth", "exact", seed, source, target)
+    for source, target in ordered(PAPER_STARTER):
+        _measure(work, "refined", "transform", 0, source, target)
 
 
 def paper_part(work: Work) -> None:
@@ -440,6 +446,13 @@ def _agreement_with_mean(work: Work, targets: Sequence[str]) -> dict[str, Any]:
                 **(_compared(mean, orders, pairs) or {}),
                 "nearest of a seed": _shares_nearest(orders, seeds, targets),
             }
+    refined = _orders(work, "refined", "transform", 0, targets)
+    if all(pair in refined for pair in pairs):
+        table[REFINED] = {
+            **(_compared(mean, refined, pairs) or {}),
+            "nearest of a seed": _shares_nearest(refined, seeds, targets),
+            "cpu_s mean": round(float(np.mean([entry["cpu_s"] for entry in refined.values()])), 3),
+        }
     linear = _orders(work, "eighth", "linear", 0, targets)
     if all(pair in linear for pair in pairs):
         table[BLIND] = {
