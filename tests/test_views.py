@@ -141,15 +141,16 @@ def test_methods_are_compared_in_a_table() -> None:
         ("a", "b", "c"),
         ("t",),
         [replace(measured(value), took_s=2.0) for value in (0.1, 0.2, 0.3)],
+        [measured(0.25)],
     )
     turned = DistanceMatrix.of(
         ("a", "b", "c"), ("t",), [replace(measured(value), took_s=0.5) for value in (0.3, 0.2, 0.1)]
     )
     found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
     assert comparison_view(found) == (
-        "method  Spearman with one  same nearest  seconds a pair\n"
-        "one                  1.00          100%               2\n"
-        "other               -1.00            0%             0.5\n"
+        "method  Spearman with one  same nearest  nearer than untrained  seconds a pair\n"
+        "one                  1.00          100%                    67%               2\n"
+        "other               -1.00            0%                      -             0.5\n"
         "third refused: It needs more classes."
     )
 

@@ -68,6 +68,9 @@ class Agreement:
     """Over all pairs of two different tasks, by `Measurement.order`; None: one of the two ranks nothing."""
     same_nearest: float | None = None
     """Share of the targets for which both name the same nearest atom; None: there was nothing to compare."""
+    sees: float | None = None
+    """Share of the pairs of two different tasks that are nearer than an untrained network is to the same target: a
+    method that sees nothing of what was learnt has about a half. None: none was measured."""
     pair_s: float | None = None
     """Mean seconds of a pair, in one thread."""
     refused: str = ""
@@ -170,9 +173,7 @@ def compare_methods(
     for method in methods:
         own = replace(config, distance=replace(config.distance, method=method))
         try:
-            matrices[method] = _matrix(
-                dictionary, targets, own, seed, resources, engine, listener, kept, null=method == reference
-            )
+            matrices[method] = _matrix(dictionary, targets, own, seed, resources, engine, listener, kept)
         except SettingError as error:
             if method == reference:
                 raise
@@ -272,8 +273,18 @@ def _agreement(name: str, matrix: DistanceMatrix, reference: DistanceMatrix) -> 
         method=name,
         spearman=rank_agreement(matrix, reference),
         same_nearest=same_nearest(matrix, reference),
+        sees=_sees(matrix),
         pair_s=sum(seconds) / len(seconds) if seconds else None,
     )
+
+
+def _sees(matrix: DistanceMatrix) -> float | None:
+    """`Agreement.sees` of a matrix."""
+    blind = {
+        target: null.order for target, null in zip(matrix.targets, matrix.null, strict=bool(matrix.null))
+    }
+    nearer = [m.order < blind[m.target] for m in matrix.measurements if not m.same and m.target in blind]
+    return sum(nearer) / len(nearer) if nearer else None
 
 
 def _targets(
@@ -335,8 +346,6 @@ def _matrix(
     engine: LocalEngine,
     listener: Listener,
     kept: _Kept,
-    *,
-    null: bool = True,
 ) -> DistanceMatrix:
     """The matrix by the configured method."""
     atoms = dictionary.names()
@@ -351,7 +360,6 @@ def _matrix(
             seed=Seed(seed).child("distance"),
             executor=engine,
             listener=listener,
-            null=null,
             loaded=kept.representatives,
             cache=kept.features,
             workers=resources.workers or processors(),

@@ -216,12 +216,14 @@ def comparison_view(comparison: Comparison) -> str:
             agreement.method,
             "-" if agreement.spearman is None else f"{agreement.spearman:.2f}",
             "-" if agreement.same_nearest is None else f"{agreement.same_nearest:.0%}",
+            "-" if agreement.sees is None else f"{agreement.sees:.0%}",
             "-" if agreement.pair_s is None else f"{agreement.pair_s:.2g}",
         ]
         for agreement in comparison.agreements
         if not agreement.refused
     ]
-    head = ["method", f"Spearman with {comparison.reference}", "same nearest", "seconds a pair"]
+    head = ["method", f"Spearman with {comparison.reference}", "same nearest", "nearer than untrained"]
+    head.append("seconds a pair")
     refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
     return "\n".join([table(head, measured), *refusals])
 
