@@ -70,7 +70,7 @@ class Agreement:
     """Share of the targets for which both name the same nearest atom; None: there was nothing to compare."""
     sees: float | None = None
     """Share of the pairs of two different tasks that are nearer than an untrained network is to the same target: a
-    method that sees nothing of what was learnt has about a half. None: none was measured."""
+    method that sees nothing of what was learnt has a half or less. None: none was measured."""
     pair_s: float | None = None
     """Mean seconds of a pair, in one thread."""
     refused: str = ""
