@@ -72,6 +72,38 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
     assert giver["atom"] in found["space"]["note"]
 
 
+def test_all_known_tasks_shape_the_search_without_a_distance(
+    tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = list[Inheritance]()
+
+    def heard(neighbours: Sequence[Inheritance], *others: Any, **options: Any) -> Inherited:
+        given.extend(neighbours)
+        return inherit(neighbours, *others, **options)
+
+    monkeypatch.setattr(phases, "inherit", heard)
+    assert tanas(*SEARCH, "--inherit", "all", "--quiet").status == 0
+    found = result(desk)
+    assert (found["neighbours"], found["distances"], found["advice"]) == ([], [], "")
+    assert found["representative"] is None, "a named dictionary does not learn of it, so none is needed"
+    spent = {one["phase"]: one["macs"] for one in found["ledger"]["phases"]}
+    assert (spent["represent"], spent["distance"]) == (0, 0)
+    assert found["space"]["inherit"] == "all"
+    assert len(given) == 2
+    assert all(one.distance is None and one.compared for one in given)
+    assert "all 2 known tasks alike" in found["space"]["note"]
+
+
+def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
+    tanas: Tanas, desk: Path
+) -> None:
+    assert tanas(*SEARCH, "--inherit", "all", "--remember", "--quiet").status == 0
+    assert result(desk)["representative"] is not None
+    answer = tanas("nearest", "known", "npz:bars.npz", "--config", "tiny.toml", "--neighbours", "3")
+    assert answer.status == 0, answer.err
+    assert "npz:bars.npz:is=square" in answer.out
+
+
 @pytest.mark.parametrize("neighbours", ["1", "2"])
 def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
     tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch, neighbours: str

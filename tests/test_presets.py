@@ -76,7 +76,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
             {"performance": "f1"},
             "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
         ),
-        ({"inherit": "all"}, "The 'inherit' of SearchConfig must be one of prior, union, transfer, none"),
+        ({"inherit": "every"}, "The 'inherit' of SearchConfig must be one of prior, union, transfer, none"),
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
         ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),
@@ -85,6 +85,12 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
         ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
         ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),
+        (
+            {"inherit": "all", "neighbours": 1},
+            "'neighbours' and inherit = 'all' of SearchConfig can't go together",
+        ),
+        ({"inherit": "all", "threshold": 0.2}, "'threshold' and inherit = 'all' of .* none is the nearest"),
+        ({"inherit": "all", "warm_weights": True}, "'warm_weights' and inherit = 'all' of .* Leave one out."),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:

@@ -28,6 +28,7 @@ from tanas.presets import SearchConfig
 from tanas.results import Result
 from tanas.second_look import second_look
 from tanas.seeds import Seed
+from tanas.spaces.inherit import ALL
 from tanas.starts import begin, try_starts
 from tanas.summary import summarise
 from tanas.tasks.task import Task
@@ -81,7 +82,8 @@ def search(
 
     # for b in B: calculate the distance d_(b,t) to find the related tasks
     with watch.phase("represent"):
-        representative = represent_target(blind, config, seed, place) if others or learns else None
+        wanted = learns or (others and config.inherit != ALL)  # for 'all' nothing is measured
+        representative = represent_target(blind, config, seed, place) if wanted else None
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
     neighbours = neighbours_of(related, config, seed, place)
@@ -90,7 +92,16 @@ def search(
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)
     inherited = related_space(
-        related, neighbours, standard, blind, config, advice, seed, place, reused=own if reuse else None
+        others,
+        related,
+        neighbours,
+        standard,
+        blind,
+        config,
+        advice,
+        seed,
+        place,
+        reused=own if reuse else None,
     )
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE

@@ -457,8 +457,9 @@ def search(
             halving, predictor, largest, ws-random, darts.
         inherit: what of the nearest atoms shapes the space: prior (the whole space, what did well with them is drawn
             more often: the default), union (the paper's: their operations and skeletons, no others), transfer (the
-            nearest's best architecture, no search) or none; auto is transfer where past searches added next to
-            nothing to that; farthest and random-neighbours are controls that take other atoms.
+            nearest's best architecture, no search) or none; all is the default without distances, from every known
+            task alike; auto is transfer where past searches added next to nothing to that; farthest and
+            random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
         warm_weights: try the trained networks of the nearest atoms too, and begin the final training with the weights
             of the best of them if they are ahead of what the search found. Helps where images are few.

@@ -42,6 +42,7 @@ from tanas.records import to_plain
 from tanas.results import Mistake
 from tanas.seeds import Seed
 from tanas.spaces.inherit import (
+    ALL,
     CONTROLS,
     DEFAULT_INHERIT,
     FARTHEST,
@@ -296,12 +297,12 @@ def measure(
     seed: Seed,
     place: Workplace,
 ) -> tuple[Related, ...]:
-    """d(b -> t) for every atom b, nearest first; those behind the nearest only until that is known.
+    """d(b -> t) for every atom b, nearest first; those behind the nearest only until that is known; of none for 'all'.
 
     Warns if the last of the nearest can't be told from the next one, or one of the two from the threshold, where
     there is one; both then have intervals.
     """
-    if not others or representative is None:
+    if not others or representative is None or config.inherit == ALL:
         return ()
     bench = Bench.of(
         dictionary,
@@ -367,6 +368,7 @@ def advised(
 
 
 def related_space(
+    others: Sequence[tuple[str, Atom]],
     related: Sequence[Related],
     neighbours: Sequence[Related],
     base: SearchSpace,
@@ -380,26 +382,24 @@ def related_space(
 ) -> Inherited:
     """The search space that the nearest tasks give, or the base space; of a control, that of its own neighbours.
 
-    With `reused`, the task's own atom, none is searched: then that is told, and nothing of the space.
+    For 'all' it is what every known atom gives. With `reused`, the task's own atom, none is searched: then that is
+    told, and nothing of the space.
     """
     mode = config.inherit
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
     order = chosen_neighbours(related, len(related), mode=mode, seed=seed.child("neighbours"))
     known = [
-        Inheritance(
-            name=one.name,
-            distance=one.measurement.value,
-            architectures=one.atom.architectures,
-            compared=one.atom.compared,
-            counts_as=near.measurement.value if mode in CONTROLS else None,
+        _gives(
+            one.name, one.atom, one.measurement.value, near.measurement.value if mode in CONTROLS else None
         )
         for one, near in zip(order, related, strict=True)  # the first of all are the nearest
     ]
+    giving, behind = known[: len(neighbours)], known[len(neighbours) :]
     inherited = inherit(
-        known[: len(neighbours)],
+        giving if mode != ALL else [_gives(name, atom) for name, atom in others],
         base,
-        behind=known[len(neighbours) :] if config.threshold is None else (),
+        behind=behind if config.threshold is None else (),
         mode=mode,
         per_atom=config.per_atom,
         shape=task.shape,
@@ -412,6 +412,19 @@ def related_space(
     place.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
     place.tell(Told(message=inherited.note))
     return inherited
+
+
+def _gives(
+    name: str, atom: Atom, distance: float | None = None, counts_as: float | None = None
+) -> Inheritance:
+    """What an atom has to give; see `Inheritance`."""
+    return Inheritance(
+        name=name,
+        distance=distance,
+        architectures=atom.architectures,
+        compared=atom.compared,
+        counts_as=counts_as,
+    )
 
 
 def _counted(inherited: Inherited, task: Task, seed: Seed) -> Inherited:

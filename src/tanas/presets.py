@@ -12,7 +12,7 @@ from tanas.distances.transform import TransformConfig, paper_gate, paper_transfo
 from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
-from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
+from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
 from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
@@ -54,7 +54,8 @@ class SearchConfig:
     inherit: str = DEFAULT_INHERIT
     """What of the nearest atoms shapes the space: 'prior' (what did well with them is drawn more often), 'union' (the
     paper's: their operations and skeletons, no others), 'transfer' (the nearest's best architecture, no search) or
-    'none'; the controls 'farthest' and 'random-neighbours' do what the default does, with other atoms. 'auto' is
+    'none'; 'all' does what the default does with every atom alike and measures no distance; the controls 'farthest'
+    and 'random-neighbours' do what the default does, with other atoms. 'auto' is
     'transfer' where past searches added next to nothing to that (`tanas.dictionary.reuse`), else the default."""
     inherit_seed: bool = True
     """Whether the best architecture of the first of them is the first seed; 'transfer' takes it in any case."""
@@ -118,6 +119,17 @@ class SearchConfig:
                 "The 'neighbours' and 'threshold' of SearchConfig can't both be set: "
                 "k takes the nearest, tau all that are near. Leave one out."
             )
+        if self.inherit == ALL:
+            for name, given in (
+                ("neighbours", self.neighbours is not None),
+                ("threshold", self.threshold is not None),
+                ("warm_weights", self.warm_weights),
+            ):
+                if given:
+                    raise SettingError(
+                        f"'{name}' and inherit = '{ALL}' of SearchConfig can't go together: where every known task "
+                        "counts alike, no distance is measured and none is the nearest. Leave one out."
+                    )
 
     def suited_to(self, images: int) -> SearchConfig:
         """The same for a task of so many training images: recipes of a small one get more epochs."""

@@ -17,6 +17,7 @@ from tanas.evidence import searches_page as searches_page_module
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
+    EVERY,
     LARGEST,
     NO_END,
     RIVALS,
@@ -93,7 +94,7 @@ class TestArms:
         for arm in (*ARMS, *RIVALS):
             config = configured(arm, SMOKE.search, aware)
             assert config.strategy in STRATEGIES
-            assert config.neighbours == (None if arm.inherit == "none" else 2)
+            assert config.neighbours == (None if arm.inherit in ("none", "all") else 2)
             same = replace(
                 config,
                 strategy=SMOKE.search.strategy,
@@ -122,8 +123,9 @@ class TestArms:
         for name in (AWARE.name, "FUSE from the farthest", "FUSE from random tasks", UNION):
             config = found[name]
             assert (config.budget_macs, config.fuse.rounds, config.fuse.patience) == (1000, NO_END, NO_END)
-        nothing = found["FUSE that knows nothing"].budget_macs
-        assert nothing == 1021, "what representing and measuring cost too"
+        for name in ("FUSE that knows nothing", EVERY):
+            assert found[name].budget_macs == 1021, "what representing and measuring cost too"
+        assert found[EVERY].neighbours is None, "of tasks that all count alike there are no nearest"
 
     def test_what_tries_candidates_one_after_the_other_is_ended_by_its_budget_alone(self) -> None:
         for arm in RIVALS:
@@ -234,7 +236,9 @@ class TestRunning:
     ) -> None:
         made, kept = self.run()
         each = len(ARMS) + len(UNSEARCHED)
-        assert len({budget for _, arm, budget in scripted if "FUSE-from" in arm}) == 1
+        budgets = {arm: budget for _, arm, budget in scripted if "FUSE-from" in arm}
+        assert budgets.pop("FUSE-from-all-known-tasks-none-measured") == 5021
+        assert set(budgets.values()) == {5000}
         assert len(made) == len(scripted) == 2 * each
         assert kept == list(range(1, 2 * each + 1))
         assert [seed for seed, _, _ in scripted] == [0] * each + [1] * each, "seed by seed"
@@ -293,6 +297,19 @@ class TestPage:
         assert found[1].startswith("Does it matter that they are near? No, it is worse: 2.00 points")
         assert "It can't be told" in found[2]
         assert len(found) == 3, "only what was measured"
+
+    def test_what_measures_nothing_is_held_against_what_knows_nothing_too(self) -> None:
+        seeds = range(8)
+        rows = [row(AWARE.name, seed, error=0.1) for seed in seeds]
+        rows += [row(EVERY, seed, error=0.09) for seed in seeds]
+        rows += [row("random search that knows nothing", seed, error=0.12) for seed in seeds]
+        *_, pays, every = answers(record_of(*rows))
+        assert pays.startswith("Does measuring pay")
+        assert "No, it is worse: 1.00 points" in pays
+        assert every.startswith("Is FUSE from all known tasks alike")
+        assert every.endswith(
+            "than random search that knows nothing? Yes: 3.00 points of test error, n = 8, p = 0.00781."
+        )
 
     def test_over_several_targets_each_counts_once_and_all_six_must_agree(self) -> None:
         targets = [f"t{number}" for number in range(6)]
@@ -373,6 +390,24 @@ class TestRecord:
         write_json(tmp_path / "record.json", other)
         with pytest.raises(SettingError, match="made with other settings"):
             self.reproduce(tmp_path / "work", tmp_path / "record.json")
+
+    def test_an_arm_more_leaves_the_rows_of_the_others_as_they_are(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept: list[SearchRow] = []
+        monkeypatch.setattr(
+            searches_page_module, "searched", lambda *_, there, **__: kept.extend(there) or there
+        )
+        settings = settings_of(SMOKE)
+        fewer = [arm for arm in settings["arms"] if arm["name"] != EVERY]
+        path = tmp_path / "record.json"
+        write_json(path, replace(record_of(row(AWARE.name)), settings={**settings, "arms": fewer}))
+        self.reproduce(tmp_path / "work", path)
+        assert [one.arm for one in kept] == [AWARE.name]
+        changed = [{**arm, "budget": "all"} for arm in fewer]
+        write_json(path, replace(record_of(row(AWARE.name)), settings={**settings, "arms": changed}))
+        with pytest.raises(SettingError, match="made with other settings"):
+            self.reproduce(tmp_path / "elsewhere", path)
 
     def test_two_processes_add_to_one_record_and_what_is_there_is_not_made_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

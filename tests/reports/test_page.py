@@ -133,6 +133,15 @@ def test_an_empty_dictionary_is_said_to_be_one(pages):
     assert "Distances of the known tasks" not in read
 
 
+def test_a_search_that_measured_nothing_is_not_told_to_learn_tasks_first(moon):
+    every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
+    read = Reader(page.render(every)).text
+    assert "no distance was measured" in read
+    assert "makes a starter" not in read
+    assert "Distances of the known tasks" not in read
+    assert "by which later searches measure how near this task is" in read
+
+
 def test_who_was_inherited_from_is_said_as_it_was(moon):
     def read(**changes):
         return Reader(page.render(replace(moon, **changes))).text

@@ -149,6 +149,11 @@ class TestInheritance:
         said = inheritance(replace(moon, neighbours=()))
         assert said == "The distances to 10 known tasks were measured; none was inherited from."
 
+    def test_says_when_no_distance_was_asked_for(self, moon):
+        every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
+        assert inheritance(every) == "Every known task counts alike, near or far: no distance was measured."
+        assert inheritance(replace(every, dictionary=())).startswith("Nothing was known")
+
 
 @pytest.mark.parametrize(
     ("wrong", "images", "low", "high"),

@@ -165,10 +165,10 @@ def test_with_nothing_that_fits_the_base_is_taken() -> None:
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
     with pytest.raises(
         SettingError,
-        match="The 'mode' of inherit must be one of prior, union, transfer, none, farthest, random-neighbours. "
-        "Got 'all' instead.",
+        match="The 'mode' of inherit must be one of prior, union, transfer, none, all, farthest, random-neighbours. "
+        "Got 'every' instead.",
     ):
-        inherit((), BASE, **{**ASKED, "mode": "all"})
+        inherit((), BASE, **{**ASKED, "mode": "every"})
     with pytest.raises(SettingError, match="The 'per_atom' of inherit must be at least 1"):
         inherit((), BASE, **{**ASKED, "per_atom": 0})
 
@@ -308,6 +308,25 @@ def test_a_control_makes_of_its_neighbours_what_the_default_makes(mode: str) -> 
     assert replace(control, mode=DEFAULT_INHERIT) == inherit(
         (TROUSERS,), BASE, **{**ASKED, "mode": DEFAULT_INHERIT}
     )
+
+
+def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() -> None:
+    digit = replace(ZERO_DIGIT, distance=None, compared=(GROWS,))
+    trousers = replace(TROUSERS, distance=None)
+    every = inherit((digit, trousers), BASE, **{**ASKED, "mode": "all"})
+    alike = [replace(one, distance=0.0) for one in (digit, trousers)]
+    assert every.space == inherit(alike, BASE, **{**ASKED, "mode": "prior"}).space
+    assert every.space.promise is not None
+    assert (every.mode, every.seed_architecture) == ("all", None)
+    assert every.givers == (digit.name, trousers.name)
+    assert "as learnt from all 2 known tasks alike: no distance was measured." in every.note
+    assert "first seed" not in every.note, "there is no nearest that could have given one"
+    assert inherit((), BASE, **{**ASKED, "mode": "all"}).space == BASE
+
+
+def test_what_has_no_distance_is_named_without_one() -> None:
+    taken = inherit((replace(TROUSERS, distance=None),), BASE, **{**ASKED, "mode": "transfer"})
+    assert taken.note.startswith(f"The best architecture of {TROUSERS.name} is taken as it is")
 
 
 DARTS = named_space("darts")

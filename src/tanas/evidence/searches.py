@@ -3,8 +3,8 @@
 Every search of a target and seed has the same data, splits, final recipe and seeds. What is called equal cost is
 equal multiply-adds of training (`tanas.results.LedgerRecord`), all counted. All searches by FUSE may spend the same
 on a target and are ended by that alone, so that one that inherits large architectures tries fewer of them. Any other
-strategy may spend what task-aware FUSE did. What knows no tasks may spend also what representing the task and
-measuring distances took.
+strategy may spend what task-aware FUSE did. What measures no distance may spend also what representing the task and
+measuring took.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tanas.results import Result
 from tanas.runs import slug
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
+from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
 from tanas.strategies.largest import LargestConfig
 from tanas.tasks.library import Library
@@ -58,12 +58,14 @@ class Arm:
     inherit: str
     budget: str = ""
     """'search': what the search of the first arm spent; 'all': that, and what representing and measuring took.
-    Empty: what every search may spend, for one that knows nothing also what representing and measuring took."""
+    Empty: what every search may spend, for one that measures no distance also what representing and measuring
+    took."""
     few: bool = False
     """Whether it runs for the first few seeds only."""
 
 
 UNION = "FUSE in the paper's union"
+EVERY = "FUSE from all known tasks, none measured"
 AWARE = Arm(name="task-aware FUSE", strategy="fuse", inherit=DEFAULT_INHERIT)
 """What the others are held against."""
 ARMS = (
@@ -73,6 +75,7 @@ ARMS = (
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
     Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
     Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
+    Arm(name=EVERY, strategy="fuse", inherit=ALL),
     Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT, few=True),
     Arm(name="transfer, no search", strategy="fuse", inherit="transfer", few=True),
 )
@@ -347,11 +350,13 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     Args:
         arm: one of `arms_of`.
         search: what all arms share, among it what each may spend; without that FUSE is ended by its rounds.
-        aware: what the first arm spent; needed by arms with a budget of their own, and by those that know nothing.
+        aware: what the first arm spent; needed by arms with a budget of their own, and by those that measure nothing.
     """
-    config = replace(search, strategy=arm.strategy, inherit=arm.inherit)
-    if arm.inherit == "none":  # of no tasks there are no nearest
+    unmeasured = arm.inherit in ("none", ALL)
+    config = replace(search, strategy=arm.strategy)
+    if unmeasured:  # there are no nearest
         config = replace(config, neighbours=None, threshold=None)
+    config = replace(config, inherit=arm.inherit)
     if arm.name in (ZERO_LINE, LARGEST):
         return replace(
             config,
@@ -364,7 +369,7 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     if arm.budget:
         assert aware is not None
         budget = aware.spent["search"] if arm.budget == "search" else aware.spent_before_training
-    elif budget is not None and arm.inherit == "none":
+    elif budget is not None and unmeasured:
         assert aware is not None
         budget += aware.spent_before_training - aware.spent["search"]
     if budget is None:

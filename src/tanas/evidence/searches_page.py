@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from tanas.evidence.paired import CHANCE, OverTargets, PairedDifference, over_ta
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
+    EVERY,
     KIND,
     LARGEST,
     RIVALS,
@@ -100,7 +101,11 @@ def reproduce_search(
         DataError: the data of a task is not there.
     """
     settings = settings_of(config)
-    request = {"scale": config.scale, "settings": digest(settings), "split_seed": library.reading.split_seed}
+    request = {
+        "scale": config.scale,
+        "settings": digest(_shared(settings)),
+        "split_seed": library.reading.split_seed,
+    }
     hardware = {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -158,11 +163,26 @@ def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
     if not path.exists():
         return ()
     found = read_record(SearchesRecord, path)
-    if digest(found.settings) != digest(settings):
+    if not _goes_on(found, settings):
         raise SettingError(
             f"{path} holds searches that were made with other settings than these. Name another --record."
         )
     return found.rows
+
+
+def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the rows of every arm."""
+    return {name: value for name, value in settings.items() if name != "arms"}
+
+
+def _goes_on(found: SearchesRecord, settings: Mapping[str, Any]) -> bool:
+    """Whether the rows of a record can stand beside new ones: an arm more leaves those of the others as they are."""
+    arms = {arm["name"]: digest(arm) for arm in settings["arms"]}
+    used = {row.arm for row in found.rows}
+    same = all(
+        arms.get(arm["name"]) == digest(arm) for arm in found.settings.get("arms", ()) if arm["name"] in used
+    )
+    return same and digest(_shared(found.settings)) == digest(_shared(settings))
 
 
 def _record(
@@ -193,30 +213,39 @@ def arms_in(record: SearchesRecord) -> tuple[str, ...]:
 
 
 def compared(
-    record: SearchesRecord, arm: str, *, target: str | None = None, balanced: bool = False
+    record: SearchesRecord,
+    arm: str,
+    *,
+    own: str = AWARE.name,
+    target: str | None = None,
+    balanced: bool = False,
 ) -> PairedDifference | None:
     """The test error of an arm minus that of task-aware FUSE, on the same targets and seeds.
 
     Args:
         record: of the searches.
         arm: the other one.
+        own: the arm that it is held against.
         target: a single one; None: all, each pair of target and seed counted once.
         balanced: the balanced error instead of the error.
 
     Returns:
         None: there is no pair.
     """
-    own, other = _figures(record, AWARE.name, target, balanced), _figures(record, arm, target, balanced)
-    both = [key for key in own if key in other]
-    return paired([own[key] for key in both], [other[key] for key in both]) if both else None
+    mine, other = _figures(record, own, target, balanced), _figures(record, arm, target, balanced)
+    both = [key for key in mine if key in other]
+    return paired([mine[key] for key in both], [other[key] for key in both]) if both else None
 
 
-def compared_by_target(record: SearchesRecord, arm: str, *, balanced: bool = False) -> OverTargets | None:
+def compared_by_target(
+    record: SearchesRecord, arm: str, *, own: str = AWARE.name, balanced: bool = False
+) -> OverTargets | None:
     """The same with each target counted once, by its mean over seeds.
 
     Args:
         record: of the searches.
         arm: the other one.
+        own: the arm that it is held against.
         balanced: the balanced error instead of the error.
 
     Returns:
@@ -224,10 +253,10 @@ def compared_by_target(record: SearchesRecord, arm: str, *, balanced: bool = Fal
     """
     pairs = {}
     for target in record.targets:
-        own = _figures(record, AWARE.name, target, balanced)
+        mine = _figures(record, own, target, balanced)
         other = _figures(record, arm, target, balanced)
-        if both := [key for key in own if key in other]:
-            pairs[target] = ([own[key] for key in both], [other[key] for key in both])
+        if both := [key for key in mine if key in other]:
+            pairs[target] = ([mine[key] for key in both], [other[key] for key in both])
     return over_targets(pairs) if pairs else None
 
 
@@ -266,7 +295,7 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
         "them, and nothing else ends it: one that inherits large architectures tries fewer. It can't buy a part of a "
         "round, so up to a quarter stays unspent, whoever it inherits from; the cost against task-aware FUSE's is in "
         "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that. "
-        "What knows nothing may also spend what representing the task and measuring distances took. 'Transfer', "
+        "What measures no distance may also spend what representing the task and measuring took. 'Transfer', "
         "the random architecture and the largest search nothing, so they cost less. The final training is the same "
         "recipe for all; it costs what the architecture does.",
         f"'{UNION}' and 'transfer, no search' run for seeds below {settings['few_seeds']}; the rivals for seeds below "
@@ -362,12 +391,13 @@ def _pooled(record: SearchesRecord) -> str:
 
 def answers(record: SearchesRecord) -> tuple[str, ...]:
     """A plain sentence for each question, whatever the answer."""
-    questions = (
+    aware, blind = AWARE.name, "random search that knows nothing"
+    asked = (
         ("Does knowing other tasks help FUSE", "FUSE that knows nothing"),
         ("Does it matter that they are near", "FUSE from the farthest"),
         ("Are the nearest better than random ones", "FUSE from random tasks"),
         ("Is task-aware FUSE better than random search in the same space at equal cost", ARMS[1].name),
-        ("Is it better than random search that knows nothing at equal total cost", ARMS[3].name),
+        ("Is it better than random search that knows nothing at equal total cost", blind),
         ("Is it better than FUSE in the paper's hard union of what the nearest have", UNION),
         (
             "Is it better than the nearest task's best architecture, taken over without a search",
@@ -375,10 +405,17 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
         ),
         ("Is it better than no search: one random architecture", ZERO_LINE),
         ("Is it better than the largest of many that are drawn, which costs nothing", LARGEST),
+        ("Does measuring pay: is it better than FUSE from all known tasks alike, at equal total cost", EVERY),
     )
+    questions = [(question, aware, arm) for question, arm in asked]
+    every = "Is FUSE from all known tasks alike, with nothing measured, better than"
+    questions += [
+        (f"{every} FUSE that knows nothing", EVERY, "FUSE that knows nothing"),
+        (f"{every} random search that knows nothing", EVERY, blind),
+    ]
     lines = []
-    for question, arm in questions:
-        found, by_target = compared(record, arm), compared_by_target(record, arm)
+    for question, own, arm in questions:
+        found, by_target = compared(record, arm, own=own), compared_by_target(record, arm, own=own)
         if found is not None and by_target is not None:
             lines.append(f"{question}? {_verdict(found, by_target)}")
     return tuple(lines)

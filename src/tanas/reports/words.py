@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tanas.reports.rows import constant_answer, wilson, wrong_answers
 from tanas.results import Result
+from tanas.spaces.inherit import ALL
 
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit: they stay on one line."""
@@ -72,6 +73,8 @@ def inheritance(result: Result) -> str:
     if reused := known_architecture(result):
         return reused
     known, taken = len(result.distances), len(result.neighbours)
+    if not known and result.space.inherit == ALL and result.dictionary:
+        return "Every known task counts alike, near or far: no distance was measured."
     if not known:
         return f"Nothing was known: the dictionary held no other task, so the space '{result.space.base}' was searched."
     tasks = "1 known task" if known == 1 else f"{known} known tasks"

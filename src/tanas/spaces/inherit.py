@@ -27,6 +27,8 @@ PAPER_INHERIT = "union"
 FARTHEST, RANDOM = "farthest", "random-neighbours"
 CONTROLS = (FARTHEST, RANDOM)
 """What the default makes of the farthest atoms, and of atoms drawn at random."""
+ALL = "all"
+"""What the default makes of every known atom alike: no distance is measured, and no atom is the first to begin with."""
 
 Known = TypeVar("Known")
 
@@ -37,8 +39,8 @@ class Inheritance:
 
     name: str
     """The atom's, that of its task."""
-    distance: float
-    """d(atom -> task)."""
+    distance: float | None
+    """d(atom -> task); None: it was not measured, and every atom counts alike."""
     architectures: tuple[ScoredArchitecture, ...]
     """All that were seen for it, in any order."""
     compared: tuple[Comparison, ...] = ()
@@ -49,8 +51,10 @@ class Inheritance:
 
     @property
     def weighed_at(self) -> float:
-        """The distance by which it counts."""
-        return self.distance if self.counts_as is None else self.counts_as
+        """The distance by which it counts; 0 where none was measured."""
+        if self.counts_as is not None:
+            return self.counts_as
+        return 0.0 if self.distance is None else self.distance
 
     def best(self, most: int) -> tuple[ScoredArchitecture, ...]:
         """Its scored architectures that differ, best first; of equal ones the smaller first."""
@@ -96,13 +100,15 @@ def inherit(
     """Shapes the space of a task by its related atoms.
 
     Args:
-        neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives.
+        neighbours: related atoms, nearest first; for a control those that `chosen_neighbours` gives, for 'all' every
+            known one.
         base: the space that is searched where nothing is known; its limits hold in any case.
         mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
             atoms have is drawn more often, and sizes that promise most by all that known tasks tried. 'union', the
             paper's: operations and skeletons of the nearest atoms' best scored architectures, and no others.
-            'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'farthest' and
-            'random-neighbours' are controls: they do what the default does, with other neighbours.
+            'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'all': what the
+            default does, from all that is known, near or far; no first seed. 'farthest' and 'random-neighbours' are
+            controls: they do what the default does, with other neighbours.
         per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
@@ -242,15 +248,19 @@ def _prior(
         inputs=base.inputs,
     )
     space = replace(base, name=f"{base.name}+prior", prior=prior)
+    measured = gifts[0][0].distance is not None
     seed = next(
         (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
     )
+    if measured:
+        whom = ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
+    else:  # no one is nearest, so none is named and none is the first
+        seed, whom = None, f"all {_tasks(len(gifts))} alike: no distance was measured"
     parts = [
         f"the whole space '{base.name}' is searched; operations, widths, depths, reductions and stems that did well "
-        "are drawn more often, as learnt from "
-        + ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
+        f"are drawn more often, as learnt from {whom}"
     ]
-    if seed is None:
+    if seed is None and measured:
         parts.append(
             "no architecture of the nearest is in the space and its limits, so none is the first seed"
         )
@@ -331,7 +341,7 @@ def _transfer(
                 better += 1
                 continue
             note = (
-                f"The best architecture of {neighbour.name} (d {neighbour.distance:.2f}) is taken as it is, "
+                f"The best architecture of {_named(neighbour)} is taken as it is, "
                 "without a search; its stem and head are made for this task's images and classes."
             )
             if better:
@@ -353,10 +363,10 @@ def _transfer(
     return _base(base, who)
 
 
-def _control(
+def _as_default(
     neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
 ) -> Inherited:
-    """What the default does, with the neighbours of a control."""
+    """What the default does, with other neighbours."""
     return INHERIT_MODES[DEFAULT_INHERIT](neighbours, base, per_atom, shape, classes)
 
 
@@ -369,8 +379,9 @@ INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
         PAPER_INHERIT: _union,
         "transfer": _transfer,
         "none": _nothing,
-        FARTHEST: _control,
-        RANDOM: _control,
+        ALL: _as_default,
+        FARTHEST: _as_default,
+        RANDOM: _as_default,
     }
 )
 """How the related atoms shape the space, by the name that `--inherit` takes."""
@@ -409,7 +420,14 @@ def _admits_any(space: SearchSpace, shape: Shape, classes: int) -> bool:
 
 def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:
     many = f"{len(architectures)} architecture{'s' if len(architectures) > 1 else ''}"
-    return f"{neighbour.name} (d {neighbour.distance:.2f}, {many})"
+    return _named(neighbour, many)
+
+
+def _named(neighbour: Inheritance, *more: str) -> str:
+    """An atom's name, in brackets its distance if it was measured, and what else there is to say."""
+    far = () if neighbour.distance is None else (f"d {neighbour.distance:.2f}",)
+    inside = ", ".join((*far, *more))
+    return f"{neighbour.name} ({inside})" if inside else neighbour.name
 
 
 def _tasks(count: int) -> str:
