@@ -12,12 +12,51 @@ from tests.strategies.small_search import CONFIG, SCORING, SEED, SPACE, tiny
 from tanas import phases
 from tanas.checkpoints import NoCheckpoint
 from tanas.engines.local import InlineEngine
-from tanas.events import ignore
-from tanas.phases import Workplace, find
+from tanas.events import Event, Listener, ignore
+from tanas.phases import Workplace, find, led
 from tanas.presets import SearchConfig
 from tanas.spaces.inherit import Inherited
+from tanas.spaces.promise import ENOUGH_COMPARED, Promise
 from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import RandomConfig
+
+
+def workplace(listener: Listener) -> Workplace:
+    return Workplace(
+        device="cpu",
+        workers=1,
+        executor=InlineEngine(),
+        deadline=lambda: math.inf,
+        listener=listener,
+        checkpoint=NoCheckpoint(),
+        environment={},
+        command="",
+    )
+
+
+class TestLed:
+    @pytest.mark.parametrize(
+        ("compared", "changes", "rounds"),
+        [
+            (None, {}, 5),
+            (ENOUGH_COMPARED - 1, {}, 5),
+            (ENOUGH_COMPARED, {}, 2),
+            (ENOUGH_COMPARED, {"rounds_led": 7}, 5),
+            (ENOUGH_COMPARED, {"strategy": "random"}, 5),
+        ],
+    )
+    def test_a_space_that_enough_is_known_of_is_searched_in_fewer_rounds_and_that_is_told(
+        self, compared: int | None, changes: dict[str, Any], rounds: int
+    ) -> None:
+        promise = None if compared is None else Promise(slopes=(1.0, 0.0, 0.0), compared=compared)
+        told: list[Event] = []
+        config = SearchConfig(**changes)
+        found = led(config, replace(SPACE, promise=promise), workplace(told.append))
+        assert found == replace(config, fuse=replace(config.fuse, rounds=rounds))
+        assert [str(event) for event in told if "2 rounds are searched instead of 5" in str(event)] == [
+            str(event) for event in told
+        ]
+        assert bool(told) == (rounds == 2)
 
 
 class TestFind:
@@ -43,16 +82,7 @@ class TestFind:
         return left
 
     def found(self, config: SearchConfig) -> Outcome:
-        place = Workplace(
-            device="cpu",
-            workers=1,
-            executor=InlineEngine(),
-            deadline=lambda: math.inf,
-            listener=ignore,
-            checkpoint=NoCheckpoint(),
-            environment={},
-            command="",
-        )
+        place = workplace(ignore)
         inherited = Inherited(space=SPACE, seed_architecture=None, mode="none", note="")
         return find(inherited, tiny().without_test(), config, SEED, place, known=None)
 

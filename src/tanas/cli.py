@@ -807,28 +807,33 @@ def reproduce_tasks(
 
     Args:
         scale: smoke (six digits tasks, offline, minutes) or laptop (twenty tasks in three orders, hours).
-        orders: how many; more are added to those that a folder has.
+        orders: how many, from --seed on; more are added to those that a folder has.
         out: folder of the experiment; stream-SCALE if left out.
-        record: file to write the record to as well, such as one that a page is made from.
+        record: file to add the record to as well; orders that stand in it whole are not made again. Commands with
+            different orders, each with its own --out, can write to one record at a time.
         common: options of every command.
     """
     _starting(common)
     from tanas.evidence.stream import at_scale, reproduce_stream, terminal_text
-    from tanas.records import to_plain, write_json
+    from tanas.records import to_plain
     from tanas.runs import check_file
     from tanas.workshop import workshop
 
     folder = out or Path(f"stream-{scale}")
-    config = at_scale(scale, orders=orders)
+    config = at_scale(scale, first_order=common.seed, orders=orders)
     if record is not None:
         check_file(record)
     resources = _resources(common)
     with _listening(common) as listener, workshop(resources) as engine:
         made = reproduce_stream(
-            folder, config, _library(common), resources=resources, engine=engine, listener=listener
+            folder,
+            config,
+            _library(common),
+            record=record,
+            resources=resources,
+            engine=engine,
+            listener=listener,
         )
-    if record is not None:
-        write_json(record, made)
     _print(common, to_plain(made), terminal_text(made, folder))
 
 
@@ -1005,6 +1010,7 @@ def _config(settings: Representing, **options: Any) -> SearchConfig:
             "space": given.get("space"),
             f"{searched}.candidates": given.get("candidates"),
             f"{searched}.rounds": given.get("rounds"),
+            "rounds_led": given.get("rounds"),  # who says how many has said it for what is known, too
             "max_parameters": given.get("max_parameters"),
             "max_macs": given.get("max_macs"),
             "max_latency_ms": given.get("max_latency"),

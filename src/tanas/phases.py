@@ -483,7 +483,7 @@ def find(
         outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
     else:
         first = inherited.seed_architecture if config.inherit_seed else None
-        strategy = make_strategy(config.strategy, config)
+        strategy = make_strategy(config.strategy, led(config, inherited.space, place))
         outcome = strategy.search(
             inherited.space,
             task,
@@ -512,6 +512,21 @@ def find(
         also=() if first is None else (first,),
     )
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" else outcome
+
+
+def led(config: SearchConfig, space: SearchSpace, place: Workplace) -> SearchConfig:
+    """The same with fewer rounds of FUSE where what is known leads the draws; that is told."""
+    rounds = config.fuse.rounds
+    known = space.promise is not None and space.promise.leads
+    if config.strategy != "fuse" or not known or config.rounds_led >= rounds:
+        return config
+    place.tell(
+        Told(
+            message=f"So much is known of what sizes promise that {config.rounds_led} rounds are searched instead of "
+            f"{rounds}; `--rounds N` asks for more."
+        )
+    )
+    return replace(config, fuse=replace(config.fuse, rounds=config.rounds_led))
 
 
 def estimating(

@@ -14,6 +14,7 @@ from tanas.errors import BudgetError, SettingError
 from tanas.events import ignore
 from tanas.evidence import searches
 from tanas.evidence import searches_page as searches_page_module
+from tanas.evidence.progress import Progress
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
@@ -106,6 +107,7 @@ class TestArms:
                 random=SMOKE.search.random,
                 evolution=SMOKE.search.evolution,
                 predictor=SMOKE.search.predictor,
+                rounds_led=SMOKE.search.rounds_led,
             )
             assert same == SMOKE.search, arm.name
 
@@ -346,6 +348,17 @@ class TestPage:
         assert "| 200% | 9 | 6 + 7 |" in line
         assert "leave out 15% of what is drawn" in text
         assert "cores" in searches_page(replace(record_of(dear), hardware={"processor": "a", "cores": 2}))
+
+    def test_the_page_says_how_soon_each_arm_of_fuse_has_what_fuse_without_knowledge_ends_with(self) -> None:
+        def told(arm: str, *figures: tuple[int, float]) -> SearchRow:
+            steps = tuple(Progress(spent=spent * 10**9, score=score) for spent, score in figures)
+            return replace(row(arm), progress=steps)
+
+        nothing = told("FUSE that knows nothing", (100, 0.5), (200, 0.7), (300, 0.7))
+        text = searches_page(record_of(told(AWARE.name, (120, 0.6), (240, 0.8)), nothing, row(ZERO_LINE)))
+        assert "| task-aware FUSE | 1 | 2.0 | 0.600 | 0.800 | 0.800 | 240 | 1 of 1 | 120% |" in text
+        assert "| FUSE that knows nothing | 1 | 3.0 | 0.500 | 0.700 | 0.700 | 300 | 1 of 1 | 100% |" in text
+        assert "How soon" not in searches_page(record_of(told(AWARE.name, (120, 0.6)), row(ZERO_LINE)))
 
     def test_the_zero_line_comes_last_and_the_page_has_every_arm(self) -> None:
         record = record_of(row(ZERO_LINE), row(AWARE.name), row("DARTS"))

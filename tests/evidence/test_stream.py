@@ -29,6 +29,8 @@ from tanas.evidence.stream import (
     stream_page,
     terminal_text,
 )
+from tanas.presets import SearchConfig
+from tanas.records import read_record, write_json
 from tanas.tasks.library import Library
 
 SMOKE = at_scale("smoke")
@@ -36,7 +38,15 @@ AUTO_ARM = "memory, auto, warm weights"
 
 
 def arrival(
-    arm: str, known: int, *, task: str = "", order: int = 0, spent: int = 100, error: float = 0.1
+    arm: str,
+    known: int,
+    *,
+    task: str = "",
+    order: int = 0,
+    spent: int = 100,
+    represent: int = 0,
+    took_s: float | None = None,
+    error: float = 0.1,
 ) -> Arrival:
     return Arrival(
         order=order,
@@ -55,8 +65,8 @@ def arrival(
             stopped="rounds",
             candidates=1,
             neighbours=(),
-            spent={"represent": 0, "distance": 0, "search": spent, "train": 10**9},
-            took_s={},
+            spent={"represent": represent, "distance": 0, "search": spent, "train": 10**9},
+            took_s={} if took_s is None else {"represent": 0.0, "search": took_s, "train": 1000.0},
         ),
     )
 
@@ -78,6 +88,17 @@ class TestFigures:
         assert (place.known, place.n, place.transfers) == (3, 2, 1)
         assert place.share == pytest.approx(200 / 400), "the final training is the same and left out"
         assert place.more_error == pytest.approx(0.05)
+        assert place.seconds is None
+
+    def test_seconds_and_the_search_alone_stand_beside_the_cost(self) -> None:
+        made = record(
+            arrival(EMPTY, 9, spent=100, took_s=20.0),
+            arrival(AUTO_ARM, 9, spent=40, represent=30, took_s=5.0),
+        )
+        (place,) = places(made, AUTO_ARM)
+        assert (place.share, place.seconds, place.search) == pytest.approx((0.7, 0.25, 0.4))
+        assert "| 9 | 1 | 70% | 25% | 40% | +0.00 |" in stream_page(made)
+        assert "costs 70% of one that knows nothing and 25% of its seconds, at" in sentence(made, AUTO_ARM)
 
     def test_the_turning_point_is_where_every_later_place_is_cheaper(self) -> None:
         shares = (1.2, 0.9, 1.1, 0.8, 0.4)
@@ -92,9 +113,8 @@ class TestFigures:
         made = record(*arrivals)
         found = later(made, AUTO_ARM, 9)
         assert found is not None
-        share, difference = found
-        assert share == pytest.approx(0.3)
-        assert (difference.n, difference.mean) == (3, pytest.approx(0.1))
+        assert found.share == pytest.approx(0.3)
+        assert (found.difference.n, found.difference.mean) == (3, pytest.approx(0.1))
         assert sentence(made, AUTO_ARM) == (
             "From 9 known tasks on every place is cheaper than with nothing known. With 9 or more known, a search "
             "costs 30% of one that knows nothing, at 10.00 points less test error (n = 3, p = 0.25)."
@@ -103,7 +123,8 @@ class TestFigures:
 
     def test_page_and_terminal_show_every_place(self) -> None:
         made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
-        assert "| 0 | 1 | 30% | +0.00 | 1 |" in stream_page(made)
+        assert "| 0 | 1 | 30% |  | 30% | +0.00 | 1 |" in stream_page(made)
+        assert stream_page(made).startswith("**Not finished**: ")
         assert "30%" in terminal_text(made, Path("f"))
         assert stream_page(record()) == "No search has been made yet.\n"
 
@@ -128,12 +149,15 @@ class TestRunning:
         )
         return asked
 
-    def run(self, folder: Path, orders: int = 1) -> StreamRecord:
-        config = replace(SMOKE, tasks=SMOKE.tasks[:3], orders=orders)
+    def run(
+        self, folder: Path, orders: int = 1, *, first_order: int = 0, record: Path | None = None
+    ) -> StreamRecord:
+        config = replace(SMOKE, tasks=SMOKE.tasks[:3], orders=orders, first_order=first_order)
         return reproduce_stream(
             folder,
             config,
             Library(),
+            record=record,
             resources=None,  # type: ignore[arg-type]
             engine=None,  # type: ignore[arg-type]
             listener=ignore,
@@ -143,13 +167,16 @@ class TestRunning:
         self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
     ) -> None:
         made = self.run(tmp_path / "s")
-        assert made.n == len(scripted) == 9
+        assert made.n == len(scripted) == 3 * len(ARMS) == 12
         by_arm = {way: [task for task, asked, _ in scripted if asked == way.inherit] for way in ARMS.values()}
-        assert [asked for _, asked, _ in scripted[:3]] == ["auto", "prior", "none"], "one way after the other"
+        assert [asked for _, asked, _ in scripted[:4]] == ["auto", "prior", "all", "none"], (
+            "one way after the other"
+        )
         assert len({tuple(tasks) for tasks in by_arm.values()}) == 1
         assert {(inherit, remembers) for _, inherit, remembers in scripted} == {
             ("auto", True),
             ("prior", True),
+            ("all", True),
             ("none", False),
         }
 
@@ -160,8 +187,40 @@ class TestRunning:
         scripted.clear()
         assert self.run(tmp_path / "s") == first
         assert not scripted
-        assert self.run(tmp_path / "s", orders=2).n == 18
-        assert len(scripted) == 9
+        assert self.run(tmp_path / "s", orders=2).n == 24
+        assert len(scripted) == 12
+
+    def test_processes_share_a_record_and_orders_that_are_whole_in_it_are_not_made_again(
+        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+    ) -> None:
+        path = tmp_path / "record.json"
+        self.run(tmp_path / "second", first_order=1, record=path)
+        first = read_record(StreamRecord, path).arrivals
+        # another process is half way through the third order: its memories are in its own folder
+        half = [replace(one, order=2) for one in first[:5]]
+        write_json(path, replace(read_record(StreamRecord, path), arrivals=(*first, *half)))
+        scripted.clear()
+        made = self.run(tmp_path / "both", orders=2, record=path)
+        assert len(scripted) == 12, "the first order only"
+        assert (made.n, made.orders) == (29, (0, 1, 2))
+        assert read_record(StreamRecord, path) == made
+        assert {
+            one.order for one in read_record(StreamRecord, tmp_path / "both" / "stream.json").arrivals
+        } == {0}
+        write_json(path, replace(made, settings={"other": 1}))
+        with pytest.raises(SettingError, match="made with other settings"):
+            self.run(tmp_path / "else", record=path)
+
+
+def test_a_way_of_few_rounds_takes_them_once_enough_is_known_and_no_other_does() -> None:
+    search = SearchConfig()
+    rounds = {way.inherit: way.configured(search).rounds_led for way in ARMS.values()}
+    assert rounds == {
+        "auto": search.rounds_led,
+        "prior": search.rounds_led,
+        "all": 1,
+        "none": search.rounds_led,
+    }
 
 
 def test_orders_are_drawn_from_their_number_and_hold_every_task() -> None:

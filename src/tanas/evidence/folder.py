@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import filelock
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.errors import SettingError, StoreError
-from tanas.records import SCHEMA, read_json, write_json
+from tanas.records import SCHEMA, digest, read_json, write_json
 from tanas.runs import check_writable
 
 REQUEST_FILE = "request.json"
@@ -49,6 +50,17 @@ def experiment_folder(folder: Path, kind: str, request: Mapping[str, Any]) -> It
             yield FolderCheckpoint(folder / "pieces")
     except filelock.Timeout as error:
         raise StoreError(f"Another process works on {folder}. Wait for it, or name another --out.") from error
+
+
+@contextmanager
+def alone_with(record: Path | None) -> Iterator[None]:
+    """Nobody else reads and writes a record meanwhile, to which several processes add; no file is left beside it."""
+    if record is None:
+        yield
+        return
+    lock = Path(tempfile.gettempdir()) / f"tanas-{digest(str(record.resolve()))}.lock"
+    with filelock.FileLock(lock):
+        yield
 
 
 def _refuse_other(folder: Path, before: Any, now: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from tanas.engines.local import LocalEngine
 from tanas.errors import BudgetError, SettingError, check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.evidence.permuted import write_permuted
+from tanas.evidence.progress import Progress, progress_of
 from tanas.networks.training import TrainingConfig
 from tanas.presets import SearchConfig, laptop, smoke
 from tanas.records import to_plain
@@ -65,13 +66,14 @@ class Arm:
 
 
 UNION = "FUSE in the paper's union"
+BLIND = "FUSE that knows nothing"
 EVERY = "FUSE from all known tasks, none measured"
 AWARE = Arm(name="task-aware FUSE", strategy="fuse", inherit=DEFAULT_INHERIT)
 """What the others are held against."""
 ARMS = (
     AWARE,
     Arm(name="task-aware random search", strategy="random", inherit=DEFAULT_INHERIT, budget="search"),
-    Arm(name="FUSE that knows nothing", strategy="fuse", inherit="none"),
+    Arm(name=BLIND, strategy="fuse", inherit="none"),
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
     Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
     Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
@@ -165,6 +167,8 @@ class SearchRow:
     """(how many the limits of the space leave out, of how many that were drawn without them); None: not asked."""
     allowed: int | None = None
     """Multiply-adds that the search might spend; None: no limit."""
+    progress: tuple[Progress, ...] = ()
+    """Where a search by FUSE stood after each round."""
 
     @property
     def spent_before_training(self) -> int:
@@ -378,6 +382,7 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     return replace(
         config,
         budget_macs=budget,
+        rounds_led=NO_END,
         fuse=replace(config.fuse, rounds=NO_END, patience=NO_END),
         halving=replace(config.halving, candidates=FIRST_RUNG),
         random=replace(config.random, candidates=NO_END),
@@ -407,6 +412,7 @@ def row_of(target: str, seed: int, arm: str, result: Result) -> SearchRow:
         distances=tuple(one.distance for one in result.neighbours),
         left_out=result.space.over_limits,
         allowed=result.config.get("budget_macs"),
+        progress=progress_of(result),
     )
 
 

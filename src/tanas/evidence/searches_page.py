@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import os
 import statistics
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import filelock
 
 from tanas.devices import processors
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError
 from tanas.events import Listener
-from tanas.evidence.folder import experiment_folder
+from tanas.evidence.folder import alone_with, experiment_folder
 from tanas.evidence.paired import CHANCE, OverTargets, PairedDifference, over_targets, paired, spread
+from tanas.evidence.progress import reached
 from tanas.evidence.searches import (
     ARMS,
     AWARE,
+    BLIND,
     EVERY,
     KIND,
     LARGEST,
@@ -117,7 +115,7 @@ def reproduce_search(
     made: list[SearchesRecord] = []
 
     def keep(rows: Sequence[SearchRow]) -> None:
-        with _alone_with(record):
+        with alone_with(record):
             # what another process has added meanwhile stays
             others = _there(record, settings) if record is not None else ()
             made[:] = [_record(config, settings, _merged(others, rows), hardware)]
@@ -141,17 +139,6 @@ def reproduce_search(
         )
         write_bytes(folder / "summary.md", searches_page(made[0]).encode())
     return made[0]
-
-
-@contextmanager
-def _alone_with(record: Path | None) -> Iterator[None]:
-    """Nobody else reads and writes the record meanwhile; the lock leaves no file beside it."""
-    if record is None:
-        yield
-        return
-    lock = Path(tempfile.gettempdir()) / f"tanas-{digest(str(record.resolve()))}.lock"
-    with filelock.FileLock(lock):
-        yield
 
 
 def _merged(first: Sequence[SearchRow], more: Sequence[SearchRow]) -> tuple[SearchRow, ...]:
@@ -313,6 +300,8 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
             f"![Difference from task-aware FUSE by arm]({folder}{PICTURE}.svg)"
         )
     parts.append("\n".join(f"- {line}" for line in answers(record)))
+    if soon := _soon(record):
+        parts.append(soon)
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
     machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
     parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
@@ -389,11 +378,47 @@ def _pooled(record: SearchesRecord) -> str:
     return _markdown([*head, "all pairs", "all pairs, balanced error"], rows)
 
 
+def _soon(record: SearchesRecord) -> str:
+    """After how many rounds and at what cost FUSE has what it ends with where it knows nothing; empty: not known."""
+    told = {(row.arm, row.target, row.seed): row.progress for row in record.rows if row.progress}
+    rows = []
+    for arm in arms_in(record):
+        pairs = [
+            (own, other)
+            for (name, target, seed), own in told.items()
+            if name == arm and (other := told.get((BLIND, target, seed))) is not None
+        ]
+        if (found := reached(pairs, rounds=(1, 2))) is None:
+            continue
+        rows.append(
+            [
+                arm,
+                str(found.searches),
+                f"{found.rounds:.1f}",
+                *(f"{score:.3f}" for score in found.after.values()),
+                f"{statistics.fmean(own[-1].score for own, _ in pairs):.3f}",
+                f"{statistics.fmean(own[-1].spent for own, _ in pairs) / 1e9:,.0f}",
+                f"{len(found.shares)} of {found.searches}",
+                f"{statistics.median(found.shares):.0%}" if found.shares else "",
+            ]
+        )
+    if not rows:
+        return ""
+    head = ["", "n", "rounds", "l after 1", "after 2", "at the end", "G multiply-adds", "has it", "at"]
+    return (
+        "How soon does a search get there? The best l so far after the fixed short training, by which FUSE chooses in "
+        f"the end, means over targets and seeds; how many searches had the l that '{BLIND}' ended with on the same "
+        "target and seed, and the median of what those had spent by then (representing and measuring among it), of what "
+        "that one had spent when it first had it. A short training favours networks that learn fast, so this says when "
+        f"a search can end; what its choice is worth stands in the tables above.\n\n{_markdown(head, rows)}"
+    )
+
+
 def answers(record: SearchesRecord) -> tuple[str, ...]:
     """A plain sentence for each question, whatever the answer."""
     aware, blind = AWARE.name, "random search that knows nothing"
     asked = (
-        ("Does knowing other tasks help FUSE", "FUSE that knows nothing"),
+        ("Does knowing other tasks help FUSE", BLIND),
         ("Does it matter that they are near", "FUSE from the farthest"),
         ("Are the nearest better than random ones", "FUSE from random tasks"),
         ("Is task-aware FUSE better than random search in the same space at equal cost", ARMS[1].name),
@@ -410,7 +435,7 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
     questions = [(question, aware, arm) for question, arm in asked]
     every = "Is FUSE from all known tasks alike, with nothing measured, better than"
     questions += [
-        (f"{every} FUSE that knows nothing", EVERY, "FUSE that knows nothing"),
+        (f"{every} {BLIND}", EVERY, BLIND),
         (f"{every} random search that knows nothing", EVERY, blind),
     ]
     lines = []

@@ -14,9 +14,9 @@ from typing import Any
 from tanas.api import run_search
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import check_choice, check_range
+from tanas.errors import SettingError, check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
-from tanas.evidence.folder import experiment_folder
+from tanas.evidence.folder import alone_with, experiment_folder
 from tanas.evidence.paired import PairedDifference, paired
 from tanas.evidence.searches import SearchRow, row_of
 from tanas.networks.training import TrainingConfig
@@ -24,7 +24,7 @@ from tanas.presets import AUTO, SearchConfig, laptop, smoke
 from tanas.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
 from tanas.runs import slug
 from tanas.seeds import Seed
-from tanas.spaces.inherit import DEFAULT_INHERIT
+from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
 from tanas.tasks.library import Library
 from tanas.versions import processor, versions
 from tanas.views import table
@@ -44,12 +44,20 @@ class Way:
     """What of the related tasks shapes the space."""
     warm_weights: bool = False
     """Whether their weights are tried too."""
+    rounds: int | None = None
+    """FUSE's rounds once enough is known; None: as many as by default."""
+
+    def configured(self, search: SearchConfig) -> SearchConfig:
+        """How it searches."""
+        config = replace(search, inherit=self.inherit, warm_weights=self.warm_weights)
+        return config if self.rounds is None else replace(config, rounds_led=self.rounds)
 
 
 EMPTY = "nothing known"
 ARMS: Mapping[str, Way] = {
     "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True),
     "memory, always searching": Way(inherit=DEFAULT_INHERIT),
+    "memory without distances, one round": Way(inherit=ALL, rounds=1),
     EMPTY: Way(inherit="none"),
 }
 """The ways of searching by their names. The last one never has a dictionary."""
@@ -63,6 +71,8 @@ class StreamConfig:
     tasks: tuple[str, ...]
     orders: int = 3
     """Each is drawn from a seed, which is also that of its searches."""
+    first_order: int = 0
+    """The others follow it."""
     search: SearchConfig = field(default_factory=SearchConfig)
 
     def __post_init__(self) -> None:
@@ -114,7 +124,10 @@ def smoke_scale() -> StreamConfig:
 
 
 def laptop_scale() -> StreamConfig:
-    """Twenty tasks of four data sets in three orders; hours on two cores."""
+    """Twenty tasks of four data sets in three orders; hours on two cores.
+
+    Images and multiply-adds are limited as in the searches side by side, so that a search takes a minute on one core.
+    """
     return StreamConfig(
         scale="laptop",
         tasks=(
@@ -139,7 +152,7 @@ def laptop_scale() -> StreamConfig:
             "quickdraw:only=bicycle,car,train,airplane:take=2000",
             "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
         ),
-        search=replace(laptop(), limit=2_000),
+        search=replace(laptop(), limit=1_500, max_macs=4_000_000),
     )
 
 
@@ -147,11 +160,12 @@ SCALES: Mapping[str, Callable[[], StreamConfig]] = {"smoke": smoke_scale, "lapto
 """Settings by the name that `--scale` takes."""
 
 
-def at_scale(scale: str, *, orders: int | None = None) -> StreamConfig:
+def at_scale(scale: str, *, first_order: int = 0, orders: int | None = None) -> StreamConfig:
     """The settings of a scale.
 
     Args:
         scale: a name of `SCALES`.
+        first_order: the others follow it.
         orders: how many; None: the scale's own number.
 
     Raises:
@@ -159,7 +173,7 @@ def at_scale(scale: str, *, orders: int | None = None) -> StreamConfig:
     """
     check_choice(scale, "scale", "stream", SCALES)
     config = SCALES[scale]()
-    return config if orders is None else replace(config, orders=orders)
+    return replace(config, first_order=first_order, orders=config.orders if orders is None else orders)
 
 
 def reproduce_stream(
@@ -167,37 +181,55 @@ def reproduce_stream(
     config: StreamConfig,
     library: Library,
     *,
+    record: Path | None = None,
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
 ) -> StreamRecord:
     """Lets tasks arrive one after the other, into a folder or on with one that is there.
 
+    Several processes can share the work: each takes other orders into a folder of its own, and all write to one record.
+
     Args:
         folder: of the experiment; more orders than before are added to those that are there.
         config: which tasks, in how many orders.
         library: opens the tasks.
+        record: a file to which each search is added as well; orders that stand in it whole are not made again.
         resources: of the machine.
         engine: runs jobs.
         listener: is told what happens.
 
     Raises:
         StoreError: the folder is something else's.
-        SettingError: it was begun with other settings.
+        SettingError: folder or record were begun with other settings.
         DataError: the data of a task is not there.
     """
     settings = settings_of(config)
     request = {"scale": config.scale, "settings": digest(settings), "split_seed": library.reading.split_seed}
     tasks = {name: library.open(name) for name in config.tasks}
-    done = {}
+    orders = range(config.first_order, config.first_order + config.orders)
     with experiment_folder(folder, KIND, request):
         path = folder / RECORD_FILE
-        if path.exists():
-            done = {_key(one): one for one in read_record(StreamRecord, path).arrivals}
+        done = {_key(one): one for one in _there(path, settings)}  # what this folder has the memories of
+        made: list[StreamRecord] = []
+
+        def keep() -> None:
+            with alone_with(record):
+                own = tuple(done.values())
+                write_json(path, record_of(config, settings, own))
+                others = () if record is None else _there(record, settings)  # what other processes have added
+                every = {_key(one): one for one in (*others, *own)}
+                made[:] = [record_of(config, settings, tuple(every.values()))]
+                if record is not None:
+                    write_json(record, made[0])
+
+        keep()
+        whole = {number for number in orders if _count(made[0], number) == len(config.tasks) * len(ARMS)}
         step = f"stream at scale {config.scale}"
-        total = config.orders * len(config.tasks) * len(ARMS)
-        listener(StepStarted(step=step, total=total, unit="searches"))
-        for number in range(config.orders):
+        listener(StepStarted(step=step, total=len(orders) * len(config.tasks) * len(ARMS), unit="searches"))
+        for number in orders:
+            if number in whole:
+                continue
             memories = {
                 arm: Dictionary.create(folder / f"order-{number}" / slug(arm) / "dictionary") for arm in ARMS
             }
@@ -210,7 +242,7 @@ def reproduce_stream(
                             folder / f"order-{number}" / slug(arm) / "runs" / f"{known:02d}-{slug(name)}",
                             memories[arm],
                             remember=arm != EMPTY,
-                            config=replace(config.search, inherit=way.inherit, warm_weights=way.warm_weights),
+                            config=way.configured(config.search),
                             seed=number,
                             resources=resources,
                             engine=engine,
@@ -226,13 +258,27 @@ def reproduce_stream(
                             inherited=result.space.inherit,
                             row=row_of(name, number, arm, result),
                         )
-                        write_json(path, record_of(config, settings, tuple(done.values())))
-                    listener(StepAdvanced(step=step, done=len(done)))
+                        keep()
+                    listener(StepAdvanced(step=step, done=sum(_count(made[0], one) for one in orders)))
         listener(StepFinished(step=step))
-        record = record_of(config, settings, tuple(done.values()))
-        write_json(path, record)
-        write_bytes(folder / "summary.md", stream_page(record).encode())
-    return record
+        write_bytes(folder / "summary.md", stream_page(made[0]).encode())
+    return made[0]
+
+
+def _there(path: Path, settings: dict[str, Any]) -> tuple[Arrival, ...]:
+    if not path.exists():
+        return ()
+    found = read_record(StreamRecord, path)
+    if digest(found.settings) != digest(settings):
+        raise SettingError(
+            f"{path} holds searches that were made with other settings than these. Name another --record."
+        )
+    return found.arrivals
+
+
+def _count(record: StreamRecord, order: int) -> int:
+    """How many searches of an order are there."""
+    return sum(one.order == order for one in record.arrivals)
 
 
 def settings_of(config: StreamConfig) -> dict[str, Any]:
@@ -269,6 +315,11 @@ class Place:
     n: int
     share: float
     """What they spent before the final training, of what those spent that knew nothing."""
+    seconds: float | None
+    """The same in wall-clock seconds; None: they were not taken."""
+    search: float
+    """The same of the search alone, in multiply-adds: without representing the task, by which it is remembered, and
+    measuring distances."""
     more_error: float
     """Mean of their test error minus that of those."""
     transfers: int
@@ -285,12 +336,14 @@ def places(record: StreamRecord, arm: str) -> tuple[Place, ...]:
     result = []
     for known, arrivals in sorted(found.items()):
         partners = [empty[one.order, one.row.target] for one in arrivals]
-        spent = sum(one.row.spent_before_training for one in arrivals)
+        own = [one.row for one in arrivals]
         result.append(
             Place(
                 known=known,
                 n=len(arrivals),
-                share=spent / sum(row.spent_before_training for row in partners),
+                share=_share(own, partners),
+                seconds=_seconds(own, partners),
+                search=sum(row.spent["search"] for row in own) / sum(row.spent["search"] for row in partners),
                 more_error=statistics.fmean(
                     one.row.test_error - row.test_error for one, row in zip(arrivals, partners, strict=True)
                 ),
@@ -300,7 +353,30 @@ def places(record: StreamRecord, arm: str) -> tuple[Place, ...]:
     return tuple(result)
 
 
-def later(record: StreamRecord, arm: str, first: int) -> tuple[float, PairedDifference] | None:
+def _share(own: Sequence[SearchRow], partners: Sequence[SearchRow]) -> float:
+    return sum(row.spent_before_training for row in own) / sum(row.spent_before_training for row in partners)
+
+
+def _seconds(own: Sequence[SearchRow], partners: Sequence[SearchRow]) -> float | None:
+    def took(rows: Sequence[SearchRow]) -> float:
+        return sum(s for row in rows for phase, s in row.took_s.items() if phase != "train")
+
+    return took(own) / took(partners) if took(partners) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """The searches of an arm from a place on, beside those of the same tasks and seeds with nothing known."""
+
+    share: float
+    """See `Place`."""
+    seconds: float | None
+    """See `Place`."""
+    difference: PairedDifference
+    """Of the test error, that of those that knew nothing minus the arm's: positive is better."""
+
+
+def later(record: StreamRecord, arm: str, first: int) -> Later | None:
     """Cost and error of an arm from a place on.
 
     Args:
@@ -309,8 +385,7 @@ def later(record: StreamRecord, arm: str, first: int) -> tuple[float, PairedDiff
         first: least number of tasks known.
 
     Returns:
-        the share of what the searches of the same tasks and seeds spent that knew nothing, and the differences
-        of the test error (that of those that knew nothing minus the arm's: positive is better); None: no search.
+        None: there is no search.
     """
     empty = {(one.order, one.row.target): one.row for one in record.arrivals if one.row.arm == EMPTY}
     both = [
@@ -320,10 +395,12 @@ def later(record: StreamRecord, arm: str, first: int) -> tuple[float, PairedDiff
     ]
     if not both:
         return None
-    spent = sum(own.spent_before_training for own, _ in both) / sum(
-        other.spent_before_training for _, other in both
+    own, others = [one for one, _ in both], [other for _, other in both]
+    return Later(
+        share=_share(own, others),
+        seconds=_seconds(own, others),
+        difference=paired([row.test_error for row in own], [row.test_error for row in others]),
     )
-    return spent, paired([own.test_error for own, _ in both], [other.test_error for _, other in both])
 
 
 def cheaper_from(found: Sequence[Place]) -> int | None:
@@ -344,11 +421,15 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
     if not record.arrivals:
         return "No search has been made yet.\n"
     parts = [
-        f"Scale `{record.scale}`, {len(record.settings['tasks'])} tasks in {len(record.orders)} orders, {record.n} "
-        "searches. 'Cost' is what a search spent before its final training, in multiply-adds (representing the task "
-        "and measuring distances among it), as a share of what the same task and seed cost with nothing known; "
-        "'error' the difference of the test errors in points (positive: the memory's is higher)."
+        f"Scale `{record.scale}`, {len(record.settings['tasks'])} tasks in {len(record.orders)} "
+        f"order{'' if len(record.orders) == 1 else 's'}, {record.n} searches. 'Cost' is what a search spent before its "
+        "final training, in multiply-adds (representing the task and measuring distances among it), as a share of what "
+        "the same task and seed cost with nothing known; 'seconds' the same by the clock, 'search alone' in "
+        "multiply-adds without representing and measuring; 'error' the difference of the test errors in points "
+        "(positive: the memory's is higher)."
     ]
+    if missing := (config := at_scale(record.scale)).orders * len(config.tasks) * len(ARMS) - record.n:
+        parts.insert(0, f"**Not finished**: {missing} searches are missing.")
     if folder is not None:
         parts.append(
             "The costs of all orders together by the number of tasks known; pale: of single orders.\n\n"
@@ -358,10 +439,19 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
         if arm == EMPTY or not (found := places(record, arm)):
             continue
         rows = [
-            [str(p.known), str(p.n), f"{p.share:.0%}", f"{p.more_error * 100:+.2f}", str(p.transfers)]
+            [
+                str(p.known),
+                str(p.n),
+                f"{p.share:.0%}",
+                "" if p.seconds is None else f"{p.seconds:.0%}",
+                f"{p.search:.0%}",
+                f"{p.more_error * 100:+.2f}",
+                str(p.transfers),
+            ]
             for p in found
         ]
-        lines = [["known tasks", "n", "cost", "error", "taken over"], ["---"] * 5, *rows]
+        head = ["known tasks", "n", "cost", "seconds", "search alone", "error", "taken over"]
+        lines = [head, ["---"] * len(head), *rows]
         shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
@@ -386,10 +476,11 @@ def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
     found = later(record, arm, first)
     if found is None:
         return when
-    share, difference = found
+    difference = found.difference
+    clock = "" if found.seconds is None else f" and {found.seconds:.0%} of its seconds"
     chance = "" if difference.p is None else f", p = {difference.p:.2g}"
     return (
-        f"{when} With {first} or more known, a search costs {share:.0%} of one that knows nothing, at "
+        f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing{clock}, at "
         f"{abs(difference.mean) * 100:.2f} points {'less' if difference.mean >= 0 else 'more'} test error "
         f"(n = {difference.n}{chance})."
     )

@@ -25,6 +25,9 @@ takes 4 to 20 ms, next to nothing beside a training."""
 LEAST_COMPARED = 6
 """Trainings that have to be compared before three slopes are learnt from them."""
 
+ENOUGH_COMPARED = 30
+"""Trainings from which on a promise is one to rely on: of three tasks as a dictionary learns them."""
+
 LEAST_LOSS = 1e-6
 """In nats: losses below it count as this. They are of networks that answer everything rightly, and differ by luck."""
 ALIKE = 1e-9
@@ -53,6 +56,11 @@ class Promise:
     """Of `sizes`, in standard deviations of what was tried on a task."""
     compared: int
     """Trainings that it was learnt from; a kept seed counts in each of its rounds."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it was learnt from enough to make a search shorter."""
+        return self.compared >= ENOUGH_COMPARED
 
     def of(self, architecture: Architecture, shape: Shape, classes: int) -> float:
         """How much it promises, but for a constant: only differences between architectures mean something.
