@@ -408,9 +408,9 @@ def _soon(record: SearchesRecord) -> str:
     return (
         "How soon does a search get there? The best l so far after the fixed short training, by which FUSE chooses in "
         f"the end, means over targets and seeds; how many searches had the l that '{BLIND}' ended with on the same "
-        "target and seed, and the median of what those had spent by then (representing and measuring among it), of what "
-        "that one had spent when it first had it. A short training favours networks that learn fast, so this says when "
-        f"a search can end; what its choice is worth stands in the tables above.\n\n{_markdown(head, rows)}"
+        "target and seed, and the median of what those had spent by then (representing and measuring among it), of "
+        "what that one had spent when it first had it. A short training favours networks that learn fast, so this says "
+        f"when a search can end; what its choice is worth stands in the tables above.\n\n{_markdown(head, rows)}"
     )
 
 
