@@ -16,8 +16,10 @@ from tanas.events import Event, Listener, ignore
 from tanas.phases import Workplace, find, led
 from tanas.presets import SearchConfig
 from tanas.spaces.inherit import Inherited
-from tanas.spaces.promise import ENOUGH_COMPARED, Promise
+from tanas.spaces.promise import ENOUGH_COMPARED, LEAST_SPREAD, Promise
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
+from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.random_search import RandomConfig
 
 
@@ -41,22 +43,30 @@ class TestLed:
             (None, {}, 5),
             (ENOUGH_COMPARED - 1, {}, 5),
             (ENOUGH_COMPARED, {}, 2),
+            (ENOUGH_COMPARED, {"rounds_led": 1}, 1),
             (ENOUGH_COMPARED, {"rounds_led": 7}, 5),
+            (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8)}, 8),
+            (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8), "rounds_led": 4}, 4),
             (ENOUGH_COMPARED, {"strategy": "random"}, 5),
         ],
     )
     def test_a_space_that_enough_is_known_of_is_searched_in_fewer_rounds_and_that_is_told(
         self, compared: int | None, changes: dict[str, Any], rounds: int
     ) -> None:
-        promise = None if compared is None else Promise(slopes=(1.0, 0.0, 0.0), compared=compared)
+        slopes = (1.0, 0.0, 0.0)
+        promise = None if compared is None else Promise(slopes=slopes, compared=compared, spread=LEAST_SPREAD)
         told: list[Event] = []
         config = SearchConfig(**changes)
         found = led(config, replace(SPACE, promise=promise), workplace(told.append))
         assert found == replace(config, fuse=replace(config.fuse, rounds=rounds))
-        assert [str(event) for event in told if "2 rounds are searched instead of 5" in str(event)] == [
-            str(event) for event in told
-        ]
-        assert bool(told) == (rounds == 2)
+        fewer = rounds < config.fuse.rounds
+        many = "1 round is" if rounds == 1 else f"{rounds} rounds are"
+        said = [f"{many} searched instead of {config.fuse.rounds}" in str(event) for event in told]
+        assert said == [True] * fewer
+
+    def test_a_promise_that_says_next_to_nothing_leads_nowhere(self) -> None:
+        flat = Promise(slopes=(1e-3, 0.0, 0.0), compared=1000, spread=LEAST_SPREAD / 2)
+        assert led(SearchConfig(), replace(SPACE, promise=flat), workplace(ignore)) == SearchConfig()
 
 
 class TestFind:
@@ -81,9 +91,9 @@ class TestFind:
         monkeypatch.setattr(phases, "score_winners", scored)
         return left
 
-    def found(self, config: SearchConfig) -> Outcome:
+    def found(self, config: SearchConfig, space: SearchSpace = SPACE) -> Outcome:
         place = workplace(ignore)
-        inherited = Inherited(space=SPACE, seed_architecture=None, mode="none", note="")
+        inherited = Inherited(space=space, seed_architecture=None, mode="none", note="")
         return find(inherited, tiny().without_test(), config, SEED, place, known=None)
 
     @pytest.mark.parametrize("final", ["last", "score"])
@@ -96,6 +106,14 @@ class TestFind:
         assert len(set(winners)) > 1, "else the test says nothing"
         assert outcome.best == (winners[-1] if final == "last" else winners[0])
         assert first_is_best[0].best == winners[-1]
+
+    def test_takes_fewer_rounds_where_a_memory_leads(self, first_is_best: list[Outcome]) -> None:
+        fuse = replace(CONFIG, rounds=3, patience=9, images=60, validation_images=40)
+        promise = Promise(slopes=(0.1, 0.0, 0.0), compared=ENOUGH_COMPARED, spread=1.0)
+        for rounds_led, rounds in ((None, 3), (1, 1)):
+            config = SearchConfig(fuse=fuse, scoring=SCORING, rounds_led=rounds_led)
+            outcome = self.found(config, replace(SPACE, promise=promise))
+            assert len(outcome.rounds) == rounds
 
     def test_leaves_the_choice_of_another_strategy_alone(self, first_is_best: list[Outcome]) -> None:
         config = SearchConfig(

@@ -80,6 +80,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
         ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
         ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),
+        ({"rounds_led": 0}, "The 'rounds_led' of SearchConfig must be at least 1"),
         ({"max_macs": 0}, "The 'max_macs' of SearchConfig must be at least 1"),
         ({"max_latency_ms": 0.0}, "The 'max_latency_ms' of SearchConfig must be greater than 0"),
         ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),

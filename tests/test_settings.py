@@ -41,6 +41,13 @@ class TestConfigure:
         assert config.fuse.schedule.training.epochs == 4
         assert config.fuse.schedule.training.batch == 128
 
+    def test_options_are_set_at_once_as_one_may_only_go_with_another(self, toml: Path) -> None:
+        toml.write_text('inherit = "all"\n')
+        config = configure("smoke", toml, {"neighbours": 2, "inherit": "prior"})
+        assert (config.inherit, config.neighbours) == ("prior", 2)
+        with pytest.raises(SettingError, match="can't go together"):
+            configure("smoke", toml, {"neighbours": 2})
+
     def test_a_file_reaches_the_parts_of_the_distance(self, toml: Path) -> None:
         toml.write_text(
             "[distance]\nmethod = 'exact'\n[distance.gate]\nasked = 'dense'\nerrors = 2\n"

@@ -82,7 +82,7 @@ def search(
 
     # for b in B: calculate the distance d_(b,t) to find the related tasks
     with watch.phase("represent"):
-        wanted = learns or (others and config.inherit != ALL)  # for 'all' nothing is measured
+        wanted = learns or (bool(others) and config.inherit != ALL)  # for 'all' nothing is measured
         representative = represent_target(blind, config, seed, place) if wanted else None
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)

@@ -516,17 +516,18 @@ def find(
 
 def led(config: SearchConfig, space: SearchSpace, place: Workplace) -> SearchConfig:
     """The same with fewer rounds of FUSE where what is known leads the draws; that is told."""
-    rounds = config.fuse.rounds
+    rounds, fewer = config.fuse.rounds, config.led_rounds()
     known = space.promise is not None and space.promise.leads
-    if config.strategy != "fuse" or not known or config.rounds_led >= rounds:
+    if config.strategy != "fuse" or not known or fewer >= rounds:
         return config
+    many = "1 round is" if fewer == 1 else f"{fewer} rounds are"
     place.tell(
         Told(
-            message=f"So much is known of what sizes promise that {config.rounds_led} rounds are searched instead of "
-            f"{rounds}; `--rounds N` asks for more."
+            message=f"So much is known of what sizes promise that {many} searched instead of {rounds}; "
+            "`--rounds N`, or 'rounds_led' in a file of settings, asks for more."
         )
     )
-    return replace(config, fuse=replace(config.fuse, rounds=config.rounds_led))
+    return replace(config, fuse=replace(config.fuse, rounds=fewer))
 
 
 def estimating(

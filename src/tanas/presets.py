@@ -28,6 +28,10 @@ from tanas.tasks.performance import PERFORMANCES
 DEFAULT_NEIGHBOURS = 3
 """The paper takes the three most similar tasks (section 4)."""
 
+LED_ROUNDS = 2
+"""Rounds of a search that a memory leads: its first candidates score as well as the last of one that knows nothing.
+Seen in the searches side by side, whose budget ended the led ones after two to three rounds (docs/search-evidence.md);
+what two rounds lose against five was not measured."""
 
 AUTO = "auto"
 """`--inherit` that leaves a search out where the dictionary's own history says that it adds next to nothing."""
@@ -82,10 +86,9 @@ class SearchConfig:
     controls: bool = False
     """Whether random search at the same cost is run and trained beside, so that the report says where it stands."""
     fuse: FuseConfig = field(default_factory=FuseConfig)
-    rounds_led: int = 2
-    """FUSE's most rounds where enough is known of what sizes promise (`Promise.leads`): its first candidates are then
-    as good as the last of a search that knows nothing. Side by side at equal cost such searches ended after 2.4 rounds
-    in the mean, with no more error than those that knew nothing had after 8 (docs/search-evidence.md)."""
+    rounds_led: int | None = None
+    """FUSE's most rounds where enough is known of what sizes promise (`Promise.leads`); None: `LED_ROUNDS`, unless
+    `fuse.rounds` was changed."""
     random: RandomConfig = field(default_factory=RandomConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
@@ -106,12 +109,12 @@ class SearchConfig:
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
         check_range(self.warm_share, "warm_share", "SearchConfig", low=0, high=1)
         for name, low in (
-            ("rounds_led", 1),
             ("limit", 2),
             ("neighbours", 1),
             ("max_parameters", 1),
             ("max_macs", 1),
             ("budget_macs", 1),
+            ("rounds_led", 1),
         ):
             if (value := getattr(self, name)) is not None:
                 check_range(value, name, "SearchConfig", low=low)
@@ -135,6 +138,12 @@ class SearchConfig:
                         f"'{name}' and inherit = '{ALL}' of SearchConfig can't go together: where every known task "
                         "counts alike, no distance is measured and none is the nearest. Leave one out."
                     )
+
+    def led_rounds(self) -> int:
+        """Most rounds of FUSE where a memory leads."""
+        if self.rounds_led is not None:
+            return min(self.rounds_led, self.fuse.rounds)
+        return LED_ROUNDS if self.fuse.rounds == FuseConfig().rounds else self.fuse.rounds
 
     def suited_to(self, images: int) -> SearchConfig:
         """The same for a task of so many training images: recipes of a small one get more epochs."""
@@ -211,7 +220,6 @@ def paper() -> SearchConfig:
         inherit=PAPER_INHERIT,
         inherit_seed=False,
         fuse=letter,
-        rounds_led=letter.rounds,
         training=TrainingConfig(epochs=50),
         learn=replace(letter, rounds=3),
     )

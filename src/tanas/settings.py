@@ -51,10 +51,10 @@ def configure(name: str, file: Path | None, options: Mapping[str, Any]) -> Searc
     config = preset(name)
     if file is not None:
         config = _from_file(config, file)
-    for dotted, value in options.items():
-        if value is not None:
-            config = _with(config, dotted.split("."), value)
-    return config
+    given = {dotted: value for dotted, value in options.items() if value is not None}
+    for dotted in [name for name in given if "." in name]:
+        config = _with(config, dotted.split("."), given.pop(dotted))
+    return replace(config, **given)  # at once: one may only be allowed with another
 
 
 def _from_file(config: SearchConfig, file: Path) -> SearchConfig:

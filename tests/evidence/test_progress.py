@@ -21,6 +21,7 @@ def test_what_was_spent_at_the_end_is_what_the_ledger_says(tanas, desk: Path, in
     assert answer.status == 0, answer.err
     result = read_record(Result, desk / "run" / "result.json")
     assert result.ledger is not None
+    assert (result.config["fuse"]["rounds"], result.config["rounds_led"]) == (3, 3), "for what is known, too"
     found = progress_of(result)
     assert len(found) == len(result.rounds) > 1
     assert found[-1].spent == sum(one.macs for one in result.ledger.phases if one.phase != "train")

@@ -417,10 +417,30 @@ class TestRecord:
         write_json(path, replace(record_of(row(AWARE.name)), settings={**settings, "arms": fewer}))
         self.reproduce(tmp_path / "work", path)
         assert [one.arm for one in kept] == [AWARE.name]
+        stranger = replace(record_of(row(AWARE.name), row(EVERY)), settings={**settings, "arms": fewer})
+        for old in (stranger, replace(stranger, settings={**settings, "arms": []})):
+            write_json(path, old)
+            with pytest.raises(SettingError, match="made with other settings"):
+                self.reproduce(tmp_path / "stranger", path)
         changed = [{**arm, "budget": "all"} for arm in fewer]
         write_json(path, replace(record_of(row(AWARE.name)), settings={**settings, "arms": changed}))
         with pytest.raises(SettingError, match="made with other settings"):
             self.reproduce(tmp_path / "elsewhere", path)
+
+    def test_a_setting_that_an_older_record_lacks_is_at_its_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(searches_page_module, "searched", lambda *_, there, **__: there)
+        settings = settings_of(SMOKE)
+        older = {name: value for name, value in settings["search"].items() if name != "rounds_led"}
+        path = tmp_path / "record.json"
+        write_json(path, replace(record_of(row(AWARE.name)), settings={**settings, "search": older}))
+        assert self.reproduce(tmp_path / "work", path).n == 1
+        write_json(
+            path, replace(record_of(row(AWARE.name)), settings={**settings, "search": {**older, "limit": 7}})
+        )
+        with pytest.raises(SettingError, match="made with other settings"):
+            self.reproduce(tmp_path / "work", path)
 
     def test_two_processes_add_to_one_record_and_what_is_there_is_not_made_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

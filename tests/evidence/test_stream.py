@@ -32,6 +32,7 @@ from tanas.evidence.stream import (
 from tanas.presets import SearchConfig
 from tanas.records import read_record, write_json
 from tanas.tasks.library import Library
+from tanas.workshop import Resources
 
 SMOKE = at_scale("smoke")
 AUTO_ARM = "memory, auto, warm weights"
@@ -72,7 +73,7 @@ def arrival(
 
 
 def record(*arrivals: Arrival) -> StreamRecord:
-    return record_of(SMOKE, settings_of(SMOKE), arrivals)
+    return record_of(SMOKE, settings_of(SMOKE), arrivals, {"processor": "p", "cores": 2})
 
 
 class TestFigures:
@@ -124,7 +125,14 @@ class TestFigures:
     def test_page_and_terminal_show_every_place(self) -> None:
         made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
         assert "| 0 | 1 | 30% |  | 30% | +0.00 | 1 |" in stream_page(made)
-        assert stream_page(made).startswith("**Not finished**: ")
+        assert "on p (cores 2); " in stream_page(made)
+        assert stream_page(made).startswith("**Not finished**: 22 searches of these orders are missing.")
+        every = [arrival(way, known) for way in ARMS for known in range(len(SMOKE.tasks))]
+        assert "Not finished" not in stream_page(record(*every))
+        more = [replace(one, order=3) for one in every]
+        assert "Not finished" not in stream_page(record(*every, *more)), "more orders than the experiment has"
+        of_three = replace(record(*every), scale="laptop")
+        assert stream_page(of_three).startswith("**Not finished**: the experiment has 3 orders.")
         assert "30%" in terminal_text(made, Path("f"))
         assert stream_page(record()) == "No search has been made yet.\n"
 
@@ -158,7 +166,7 @@ class TestRunning:
             config,
             Library(),
             record=record,
-            resources=None,  # type: ignore[arg-type]
+            resources=Resources(workers=1),
             engine=None,  # type: ignore[arg-type]
             listener=ignore,
         )
@@ -207,7 +215,11 @@ class TestRunning:
         assert {
             one.order for one in read_record(StreamRecord, tmp_path / "both" / "stream.json").arrivals
         } == {0}
-        write_json(path, replace(made, settings={"other": 1}))
+        # of an order that two take, the rows of one stand in the record
+        scripted.clear()
+        made = self.run(tmp_path / "third", first_order=2, record=path)
+        assert (made.n, len(scripted)) == (36, 12)
+        write_json(path, replace(made, settings={**made.settings, "split_seed": 1}))
         with pytest.raises(SettingError, match="made with other settings"):
             self.run(tmp_path / "else", record=path)
 
@@ -215,12 +227,7 @@ class TestRunning:
 def test_a_way_of_few_rounds_takes_them_once_enough_is_known_and_no_other_does() -> None:
     search = SearchConfig()
     rounds = {way.inherit: way.configured(search).rounds_led for way in ARMS.values()}
-    assert rounds == {
-        "auto": search.rounds_led,
-        "prior": search.rounds_led,
-        "all": 1,
-        "none": search.rounds_led,
-    }
+    assert rounds == {"auto": None, "prior": None, "all": 1, "none": None}
 
 
 def test_orders_are_drawn_from_their_number_and_hold_every_task() -> None:
@@ -230,3 +237,5 @@ def test_orders_are_drawn_from_their_number_and_hold_every_task() -> None:
     assert sorted(laptop.order(1)) == sorted(laptop.tasks)
     with pytest.raises(SettingError, match="orders"):
         at_scale("smoke", orders=0)
+    with pytest.raises(SettingError, match="first_order"):
+        at_scale("smoke", first_order=-1)

@@ -152,7 +152,9 @@ class TestInheritance:
     def test_says_when_no_distance_was_asked_for(self, moon):
         every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
         assert inheritance(every) == "Every known task counts alike, near or far: no distance was measured."
-        assert inheritance(replace(every, dictionary=())).startswith("Nothing was known")
+        own = (("itself", moon.task.fingerprint),)
+        for known in ((), own):
+            assert inheritance(replace(every, dictionary=known)).startswith("Nothing was known")
 
 
 @pytest.mark.parametrize(

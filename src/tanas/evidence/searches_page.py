@@ -34,7 +34,8 @@ from tanas.evidence.searches import (
     searched,
     settings_of,
 )
-from tanas.records import SCHEMA, digest, read_record, write_bytes, write_json
+from tanas.presets import SearchConfig
+from tanas.records import SCHEMA, digest, from_plain, read_record, to_plain, write_bytes, write_json
 from tanas.tasks.library import Library
 from tanas.versions import processor, versions
 from tanas.views import table
@@ -158,17 +159,21 @@ def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
 
 
 def _shared(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the rows of every arm."""
-    return {name: value for name, value in settings.items() if name != "arms"}
+    """What decides the rows of every arm; a setting that an older record lacks is at its default."""
+    shared = {name: value for name, value in settings.items() if name != "arms"}
+    if "search" in shared:
+        shared["search"] = to_plain(
+            from_plain(SearchConfig, shared["search"], where="the settings of a record")
+        )
+    return shared
 
 
 def _goes_on(found: SearchesRecord, settings: Mapping[str, Any]) -> bool:
     """Whether the rows of a record can stand beside new ones: an arm more leaves those of the others as they are."""
-    arms = {arm["name"]: digest(arm) for arm in settings["arms"]}
-    used = {row.arm for row in found.rows}
-    same = all(
-        arms.get(arm["name"]) == digest(arm) for arm in found.settings.get("arms", ()) if arm["name"] in used
+    before, now = (
+        {arm["name"]: digest(arm) for arm in every.get("arms", ())} for every in (found.settings, settings)
     )
+    same = all(row.arm in before and before[row.arm] == now.get(row.arm) for row in found.rows)
     return same and digest(_shared(found.settings)) == digest(_shared(settings))
 
 
@@ -207,11 +212,11 @@ def compared(
     target: str | None = None,
     balanced: bool = False,
 ) -> PairedDifference | None:
-    """The test error of an arm minus that of task-aware FUSE, on the same targets and seeds.
+    """The test error of an arm minus that of another, on the same targets and seeds.
 
     Args:
         record: of the searches.
-        arm: the other one.
+        arm: whose error is positive where it is worse.
         own: the arm that it is held against.
         target: a single one; None: all, each pair of target and seed counted once.
         balanced: the balanced error instead of the error.
@@ -285,6 +290,8 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
         "What measures no distance may also spend what representing the task and measuring took. 'Transfer', "
         "the random architecture and the largest search nothing, so they cost less. The final training is the same "
         "recipe for all; it costs what the architecture does.",
+        f"'{EVERY}', and what is asked of it, came later, with half of the other searches in view; the rest was named "
+        "before. "
         f"'{UNION}' and 'transfer, no search' run for seeds below {settings['few_seeds']}; the rivals for seeds below "
         f"{settings['rival_seeds']} on {' and '.join(settings['rivals_on']) or 'no target'}. All searches share one "
         "dictionary, made from seed 0: another one is not in the spread." + _left_out(record),

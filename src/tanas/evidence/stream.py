@@ -5,6 +5,7 @@ Source: Algorithm 1, its outer loop.
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tanas.api import run_search
+from tanas.devices import processors
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError, check_choice, check_range
@@ -77,6 +79,7 @@ class StreamConfig:
 
     def __post_init__(self) -> None:
         check_range(self.orders, "orders", "StreamConfig", low=1)
+        check_range(self.first_order, "first_order", "StreamConfig", low=0)
 
     def order(self, number: int) -> tuple[str, ...]:
         """The tasks as they arrive in an order."""
@@ -189,6 +192,7 @@ def reproduce_stream(
     """Lets tasks arrive one after the other, into a folder or on with one that is there.
 
     Several processes can share the work: each takes other orders into a folder of its own, and all write to one record.
+    The memories of an order are in one folder, so of an order that two take, the rows of one stand in the record.
 
     Args:
         folder: of the experiment; more orders than before are added to those that are there.
@@ -204,8 +208,14 @@ def reproduce_stream(
         SettingError: folder or record were begun with other settings.
         DataError: the data of a task is not there.
     """
-    settings = settings_of(config)
-    request = {"scale": config.scale, "settings": digest(settings), "split_seed": library.reading.split_seed}
+    settings = settings_of(config, split_seed=library.reading.split_seed)
+    request = {"scale": config.scale, "settings": digest(settings)}
+    hardware = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": resources.threads,
+        "workers": resources.workers or processors(),
+    }
     tasks = {name: library.open(name) for name in config.tasks}
     orders = range(config.first_order, config.first_order + config.orders)
     with experiment_folder(folder, KIND, request):
@@ -216,19 +226,20 @@ def reproduce_stream(
         def keep() -> None:
             with alone_with(record):
                 own = tuple(done.values())
-                write_json(path, record_of(config, settings, own))
-                others = () if record is None else _there(record, settings)  # what other processes have added
-                every = {_key(one): one for one in (*others, *own)}
-                made[:] = [record_of(config, settings, tuple(every.values()))]
+                write_json(path, record_of(config, settings, own, hardware))
+                mine = {one.order for one in own}
+                there = () if record is None else _there(record, settings)
+                others = [one for one in there if one.order not in mine]  # what other processes have added
+                made[:] = [record_of(config, settings, (*others, *own), hardware)]
                 if record is not None:
                     write_json(record, made[0])
 
         keep()
-        whole = {number for number in orders if _count(made[0], number) == len(config.tasks) * len(ARMS)}
+        each = len(config.tasks) * len(ARMS)
         step = f"stream at scale {config.scale}"
-        listener(StepStarted(step=step, total=len(orders) * len(config.tasks) * len(ARMS), unit="searches"))
-        for number in orders:
-            if number in whole:
+        listener(StepStarted(step=step, total=len(orders) * each, unit="searches"))
+        for place, number in enumerate(orders):
+            if sum(one.order == number for one in made[0].arrivals) == each:
                 continue
             memories = {
                 arm: Dictionary.create(folder / f"order-{number}" / slug(arm) / "dictionary") for arm in ARMS
@@ -259,7 +270,8 @@ def reproduce_stream(
                             row=row_of(name, number, arm, result),
                         )
                         keep()
-                    listener(StepAdvanced(step=step, done=sum(_count(made[0], one) for one in orders)))
+                    here = sum(order == number for order, _, _ in done)
+                    listener(StepAdvanced(step=step, done=place * each + here))
         listener(StepFinished(step=step))
         write_bytes(folder / "summary.md", stream_page(made[0]).encode())
     return made[0]
@@ -276,18 +288,19 @@ def _there(path: Path, settings: dict[str, Any]) -> tuple[Arrival, ...]:
     return found.arrivals
 
 
-def _count(record: StreamRecord, order: int) -> int:
-    """How many searches of an order are there."""
-    return sum(one.order == order for one in record.arrivals)
-
-
-def settings_of(config: StreamConfig) -> dict[str, Any]:
+def settings_of(config: StreamConfig, *, split_seed: int = 0) -> dict[str, Any]:
     """What decides an arrival beside its order, place and arm."""
-    ways = {arm: to_plain(way) for arm, way in ARMS.items()}
-    return {"tasks": list(config.tasks), "search": to_plain(config.search), "ways": ways}
+    return {
+        "tasks": list(config.tasks),
+        "split_seed": split_seed,
+        "search": to_plain(config.search),
+        "ways": {arm: to_plain(way) for arm, way in ARMS.items()},
+    }
 
 
-def record_of(config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Arrival, ...]) -> StreamRecord:
+def record_of(
+    config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Arrival, ...], hardware: dict[str, Any]
+) -> StreamRecord:
     """The record of so many searches."""
     return StreamRecord(
         kind=KIND,
@@ -296,7 +309,7 @@ def record_of(config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Ar
         command=f"TANAS_DATA=DIR tanas reproduce stream --scale {config.scale} --out WORK",
         n=len(arrivals),
         orders=tuple(sorted({one.order for one in arrivals})),
-        hardware={"processor": processor()},
+        hardware=hardware,
         versions=versions(),
         settings=settings,
         arrivals=tuple(sorted(arrivals, key=_key)),
@@ -428,8 +441,12 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
         "multiply-adds without representing and measuring; 'error' the difference of the test errors in points "
         "(positive: the memory's is higher)."
     ]
-    if missing := (config := at_scale(record.scale)).orders * len(config.tasks) * len(ARMS) - record.n:
-        parts.insert(0, f"**Not finished**: {missing} searches are missing.")
+    missing = len(record.orders) * len(record.settings["tasks"]) * len(ARMS) - record.n
+    orders = at_scale(record.scale).orders
+    unfinished = [f"{missing} searches of these orders are missing"] if missing else []
+    unfinished += [f"the experiment has {orders} orders"] if len(record.orders) < orders else []
+    if unfinished:
+        parts.insert(0, f"**Not finished**: {', and '.join(unfinished)}.")
     if folder is not None:
         parts.append(
             "The costs of all orders together by the number of tasks known; pale: of single orders.\n\n"
@@ -455,7 +472,8 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
         shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    parts.append(f"Made by `{record.command}` on {record.hardware['processor']}; {made}.")
+    machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
+    parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
     return "\n\n".join(parts) + "\n"
 
 

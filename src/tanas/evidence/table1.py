@@ -43,6 +43,7 @@ from tanas.results import Result
 from tanas.runs import RESULT_FILE, Run, slug
 from tanas.seeds import Seed
 from tanas.spaces.inherit import DEFAULT_INHERIT
+from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas.versions import processor, versions
@@ -138,7 +139,13 @@ def laptop_scale() -> Table1Config:
             *(Handmade(name=name, most_seeds=None if name == "resnet18" else 1) for name in ALL_HANDMADE),
         ),
         seeds=(0, 1, 2),
-        search=replace(laptop(), limit=4_000, training=TrainingConfig(epochs=12, least_steps=150)),
+        # as many rounds for a search that a memory leads as for one that knows nothing
+        search=replace(
+            laptop(),
+            limit=4_000,
+            training=TrainingConfig(epochs=12, least_steps=150),
+            rounds_led=FuseConfig().rounds,
+        ),
     )
 
 

@@ -73,7 +73,8 @@ def inheritance(result: Result) -> str:
     if reused := known_architecture(result):
         return reused
     known, taken = len(result.distances), len(result.neighbours)
-    if not known and result.space.inherit == ALL and result.dictionary:
+    others = [name for name, fingerprint in result.dictionary if fingerprint != result.task.fingerprint]
+    if not known and result.space.inherit == ALL and others:
         return "Every known task counts alike, near or far: no distance was measured."
     if not known:
         return f"Nothing was known: the dictionary held no other task, so the space '{result.space.base}' was searched."

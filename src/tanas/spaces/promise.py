@@ -25,8 +25,12 @@ takes 4 to 20 ms, next to nothing beside a training."""
 LEAST_COMPARED = 6
 """Trainings that have to be compared before three slopes are learnt from them."""
 
-ENOUGH_COMPARED = 30
-"""Trainings from which on a promise is one to rely on: of three tasks as a dictionary learns them."""
+ENOUGH_COMPARED = 45
+"""Trainings from which on a promise is one to rely on: of three tasks as a dictionary learns them (five rounds of three
+candidates, a kept seed counted in each)."""
+LEAST_SPREAD = 0.1
+"""A promise that varies less over what was tried, in its standard deviations, changes draws by less than a factor e
+(`TILT`): size decided little."""
 
 LEAST_LOSS = 1e-6
 """In nats: losses below it count as this. They are of networks that answer everything rightly, and differ by luck."""
@@ -57,10 +61,13 @@ class Promise:
     compared: int
     """Trainings that it was learnt from; a kept seed counts in each of its rounds."""
 
+    spread: float
+    """Standard deviation of the promise over those, in standard deviations of what was tried."""
+
     @property
     def leads(self) -> bool:
-        """Whether it was learnt from enough to make a search shorter."""
-        return self.compared >= ENOUGH_COMPARED
+        """Whether it was learnt from enough, and says enough, to make a search shorter."""
+        return self.compared >= ENOUGH_COMPARED and self.spread >= LEAST_SPREAD
 
     def of(self, architecture: Architecture, shape: Shape, classes: int) -> float:
         """How much it promises, but for a constant: only differences between architectures mean something.
@@ -135,7 +142,12 @@ def learn_promise(
     scale[same] = np.inf  # what doesn't differ says nothing
     model = BayesianRidge(fit_intercept=False)
     model.fit(table / scale, np.concatenate(outcomes), sample_weight=np.concatenate(counts))
-    return Promise(slopes=tuple(float(slope) for slope in model.coef_ / scale), compared=compared)
+    slopes = model.coef_ / scale
+    return Promise(
+        slopes=tuple(float(slope) for slope in slopes),
+        compared=compared,
+        spread=float(np.sqrt(((table @ slopes) ** 2).mean())),
+    )
 
 
 def _centred(
