@@ -40,6 +40,7 @@ def test_learns_that_large_or_small_ones_do_better_and_foretells_it_for_others()
         promise = learn_promise([(1.0, [comparison(TRIED, slope)])], **TASK)
         assert promise is not None
         assert promise.compared == len(TRIED)
+        assert promise.spread == pytest.approx(np.std([promise.of(one, **TASK) for one in TRIED]))
         assert np.sign(slope) * ranks_by_size(promise) > 0.9
 
 
