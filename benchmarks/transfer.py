@@ -1,6 +1,6 @@
 """Does a distance predict transfer? Ten sources, nine targets, every method against the measured worth.
 
-    TANAS_DATA=DIR python benchmarks/transfer.py --out WORK [--seeds 0,1] [--methods A,B] [--once transform]
+    TANAS_DATA=DIR python benchmarks/transfer.py --out WORK [--seeds 0,1] [--methods A,B] [--once transform,exact]
 
 For each seed a representative of every task is trained. A source's worth to a target is what its features
 reach on test images of the target from a hundred labelled ones, frozen under a logistic head and fine-tuned.
@@ -9,9 +9,9 @@ the regret of taking its first, or the best of its first three. Lines to beat: k
 ranks the sources of every target by their mean worth to the other targets.
 
 Every piece is kept in WORK: the same command goes on where it stopped, and measures what is new (a method that
-was added, settings that were changed). After a change of
-code, remove what it made from WORK/values or WORK/orders. `--smoke` tries it all on scikit-learn's digits in a
-minute or two.
+was added, settings that were changed). After a change of code, remove what it made from WORK/values or
+WORK/orders. All takes an hour and a half of a core, half of it for `exact`. `--smoke` tries all but that on
+scikit-learn's digits in a minute or two.
 The figures go to benchmarks/records/transfer.json (smoke: to WORK).
 """
 
@@ -123,12 +123,13 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder that keeps every piece")
     parser.add_argument("--seeds", default="0,1", help="of the representatives and of all draws")
-    parser.add_argument("--methods", help="names with commas between; by default all but exact")
+    parser.add_argument("--methods", help="names with commas between; by default all, smoke: but exact")
     parser.add_argument("--once", default="transform,exact", help="slow methods: only with the first seed")
     parser.add_argument("--smoke", action="store_true", help="digits only, everything small")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    methods = tuple((arguments.methods or ",".join(m for m in METHODS if m != "exact")).split(","))
+    every = ",".join(method for method in METHODS if method != "exact" or not arguments.smoke)
+    methods = tuple((arguments.methods or every).split(","))
     once = tuple(method for method in methods if method in arguments.once.split(","))
     seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
     experiment = Experiment(out=arguments.out, methods=methods, smoke=arguments.smoke)
