@@ -9,10 +9,14 @@ from tanas.evidence.choice import StudyRecord
 from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
 from tanas.evidence.paired import CHANCE, PairedDifference
 from tanas.evidence.searches_page import SearchesRecord, answers
+from tanas.evidence.stream import ARMS, EMPTY, StreamRecord, at_scale, later
 from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, Contrast, contrast
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
 from tanas.records import read_json, read_record
+
+NINE = 9
+"""Known tasks from which on a stream's searches count: the tenth search knows nine."""
 
 
 def short_page(records: Path) -> str:
@@ -24,6 +28,7 @@ def short_page(records: Path) -> str:
     lines = [
         *_searches(records / "search.json"),
         *_memory(records / "truth.json"),
+        *_stream(records / "stream.json"),
         *_weights(records / "weights.json"),
         *_residual(records / "moon.json"),
         *_alpha(records / "fuse.json"),
@@ -78,6 +83,33 @@ def _memory(path: Path) -> list[tuple[str, str]]:
             )
         )
     return lines
+
+
+def _stream(path: Path) -> list[tuple[str, str]]:
+    """Tasks that arrive one after the other."""
+    if not path.exists():
+        return []
+    record, said, count = read_record(StreamRecord, path), [], 0
+    for arm in ARMS:
+        if arm == EMPTY or (found := later(record, arm, NINE)) is None:
+            continue
+        difference, count = found.difference, found.difference.n
+        chance = "" if difference.p is None else f" (p = {difference.p:.2g})"
+        clock = "" if found.seconds is None else f" and {found.seconds:.0%} of the seconds"
+        said.append(
+            f"{arm}: {found.share:.0%} of the multiply-adds{clock}, at {abs(difference.mean) * 100:.2f} points "
+            f"{'less' if difference.mean >= 0 else 'more'} error{chance}"
+        )
+    if not said:
+        return []
+    orders, planned = len(record.orders), at_scale(record.scale).orders
+    return [
+        (
+            "Does a memory make the next search cheaper, as tasks arrive one after the other?",
+            f"With {NINE} or more known, of what a search that knows nothing takes: {'; '.join(said)}. (n = {count} "
+            f"searches each, in {orders} of {planned} orders.)",
+        )
+    ]
 
 
 def _weights(path: Path) -> list[tuple[str, str]]:
