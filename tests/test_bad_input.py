@@ -158,7 +158,7 @@ SETTINGS = {
     "--time-limit inf": "'--time-limit' must be more than 0 seconds. Got 'inf' instead|--time-limit.* Got 'inf'",
     "--preset smok": r"'smok' is no preset. Did you mean 'smoke'\?",
     "--space standrad": r"'standrad' is no search space. Did you mean 'standard'\?",
-    "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, farthest, "
+    "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, all, farthest, "
     "random-neighbours, auto. Got 'unon' instead",
     "--max-parameters 3": "'max_parameters' of 3 .* admit nothing: .* smallest architecture has [0-9,]+ parameters",
     "--rounds 0": "'rounds' of FuseConfig must be at least 1. Got 0 instead",
