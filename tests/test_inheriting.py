@@ -27,6 +27,19 @@ SEARCH = (
 Tanas = Callable[..., Answer]
 
 
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> list[Inheritance]:
+    """What the space of a search was made from, in order."""
+    known = list[Inheritance]()
+
+    def heard(neighbours: Sequence[Inheritance], *others: Any, **options: Any) -> Inherited:
+        known.extend(neighbours)
+        return inherit(neighbours, *others, **options)
+
+    monkeypatch.setattr(phases, "inherit", heard)
+    return known
+
+
 def result(desk: Path) -> dict:
     return json.loads((desk / "run" / "result.json").read_bytes())
 
@@ -73,15 +86,8 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
 
 
 def test_all_known_tasks_shape_the_search_without_a_distance(
-    tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch
+    tanas: Tanas, desk: Path, given: list[Inheritance]
 ) -> None:
-    given = list[Inheritance]()
-
-    def heard(neighbours: Sequence[Inheritance], *others: Any, **options: Any) -> Inherited:
-        given.extend(neighbours)
-        return inherit(neighbours, *others, **options)
-
-    monkeypatch.setattr(phases, "inherit", heard)
     assert tanas(*SEARCH, "--inherit", "all", "--quiet").status == 0
     found = result(desk)
     assert (found["neighbours"], found["distances"], found["advice"]) == ([], [], "")
@@ -106,15 +112,8 @@ def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
 
 @pytest.mark.parametrize("neighbours", ["1", "2"])
 def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
-    tanas: Tanas, desk: Path, monkeypatch: pytest.MonkeyPatch, neighbours: str
+    tanas: Tanas, desk: Path, given: list[Inheritance], neighbours: str
 ) -> None:
-    given = list[Inheritance]()
-
-    def heard(neighbours: Sequence[Inheritance], *others: Any, **options: Any) -> Inherited:
-        given.extend(neighbours)
-        return inherit(neighbours, *others, **options)
-
-    monkeypatch.setattr(phases, "inherit", heard)
     answer = tanas(*SEARCH, "--inherit", "farthest", "--neighbours", neighbours)
     assert answer.status == 0
     found = result(desk)

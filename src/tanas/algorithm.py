@@ -92,17 +92,9 @@ def search(
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)
     inherited = related_space(
-        others,
-        related,
-        neighbours,
-        standard,
-        blind,
-        config,
-        advice,
-        seed,
-        place,
+        others, related, neighbours, standard, blind, config, advice, seed, place,
         reused=own if reuse else None,
-    )
+    )  # fmt: skip
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):

@@ -357,10 +357,13 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
         aware: what the first arm spent; needed by arms with a budget of their own, and by those that measure nothing.
     """
     unmeasured = arm.inherit in ("none", ALL)
-    config = replace(search, strategy=arm.strategy)
-    if unmeasured:  # there are no nearest
-        config = replace(config, neighbours=None, threshold=None)
-    config = replace(config, inherit=arm.inherit)
+    config = replace(
+        search,
+        strategy=arm.strategy,
+        inherit=arm.inherit,
+        neighbours=None if unmeasured else search.neighbours,  # there are no nearest
+        threshold=None if unmeasured else search.threshold,
+    )
     if arm.name in (ZERO_LINE, LARGEST):
         return replace(
             config,

@@ -60,7 +60,6 @@ class Promise:
     """Of `sizes`, in standard deviations of what was tried on a task."""
     compared: int
     """Trainings that it was learnt from; a kept seed counts in each of its rounds."""
-
     spread: float
     """Standard deviation of the promise over those, in standard deviations of what was tried."""
 
