@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import Answer
 
 from tanas import phases
+from tanas.dictionary.store import Dictionary
 from tanas.spaces.inherit import Inheritance, Inherited, inherit
 
 SEARCH = (
@@ -108,6 +109,29 @@ def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
     answer = tanas("nearest", "known", "npz:bars.npz", "--config", "tiny.toml", "--neighbours", "3")
     assert answer.status == 0, answer.err
     assert "npz:bars.npz:is=square" in answer.out
+
+
+def test_what_won_alone_is_inherited_by_its_final_training_until_there_are_scores(
+    tanas: Tanas, desk: Path
+) -> None:
+    alone = (*SEARCH[:4], "--inherit", "none", "--rounds", "1")  # the user's own dictionary remembers
+    answer = tanas(*alone, "--out", "run")
+    assert answer.status == 0
+    assert "won alone: it is trained without a score before" in answer.err
+    found = result(desk)
+    assert all(one["score"] is None for one in found["seen"])
+    atom = Dictionary(desk / "own").find("npz:bars.npz:is=square")
+    assert atom.best is not None
+    assert (atom.best.final, atom.best.score) == (True, found["metrics"]["validation_performance"])
+    assert atom.best.parameters == found["parameters"]
+    assert "l after the final training" in tanas("dictionary", "show", "own", atom.task.name).out
+
+    # the same task once more: what compares with no score gives way to one
+    assert tanas(*alone, "--seed", "5", "--out", "again", "--quiet").status == 0
+    both = Dictionary(desk / "own").find("npz:bars.npz:is=square")
+    (scored,) = (one for one in both.architectures if one.score is not None)
+    assert not scored.final
+    assert len(both.architectures) > len(atom.architectures)
 
 
 @pytest.mark.parametrize("neighbours", ["1", "2"])

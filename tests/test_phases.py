@@ -15,6 +15,7 @@ from tanas.engines.local import InlineEngine
 from tanas.events import Event, Listener, ignore
 from tanas.phases import Workplace, find, led
 from tanas.presets import SearchConfig
+from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.promise import ENOUGH_COMPARED, LEAST_SPREAD, Promise
 from tanas.spaces.space import SearchSpace
@@ -114,6 +115,47 @@ class TestFind:
             config = SearchConfig(fuse=fuse, scoring=SCORING, rounds_led=rounds_led)
             outcome = self.found(config, replace(SPACE, promise=promise))
             assert len(outcome.rounds) == rounds
+
+    @pytest.mark.parametrize(
+        ("settings", "rounds", "scored"),
+        [
+            ({}, 1, False),
+            ({}, 3, True),  # other winners to hold it against
+            ({"budget_macs": 10**15}, 1, True),
+            ({"warm_weights": True}, 1, True),
+            ({"controls": True}, 1, True),
+        ],
+    )
+    def test_a_winner_without_a_rival_is_not_scored(
+        self, first_is_best: list[Outcome], settings: dict[str, Any], rounds: int, scored: bool
+    ) -> None:
+        fuse = replace(CONFIG, rounds=rounds, patience=9, images=60, validation_images=40)
+        outcome = self.found(SearchConfig(fuse=fuse, scoring=SCORING, **settings))
+        assert bool(first_is_best) == scored
+        assert any(one.score is not None for one in outcome.seen) == scored
+
+    @pytest.mark.parametrize(("learns", "scored"), [(True, True), (False, False)])
+    def test_what_was_taken_over_is_scored_if_a_dictionary_learns_of_it(
+        self, first_is_best: list[Outcome], learns: bool, scored: bool
+    ) -> None:
+        first = SPACE.sample(1, seed=SEED, shape=(1, 8, 8), classes=2)[0]
+        fuse = replace(CONFIG, rounds=1, images=60, validation_images=40)
+        inherited = Inherited(space=SPACE, seed_architecture=first, mode="prior", note="")
+        for seed in range(10):  # until the first seed wins
+            first_is_best.clear()
+            outcome = find(
+                inherited,
+                tiny().without_test(),
+                SearchConfig(fuse=fuse, scoring=SCORING),
+                Seed(seed),
+                workplace(ignore),
+                known=None,
+                learns=learns,
+            )
+            if outcome.best == first:
+                break
+        assert outcome.best == first
+        assert bool(first_is_best) == scored
 
     def test_leaves_the_choice_of_another_strategy_alone(self, first_is_best: list[Outcome]) -> None:
         config = SearchConfig(

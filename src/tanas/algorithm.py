@@ -98,7 +98,10 @@ def search(
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with watch.phase("search"):
-        found = find(inherited, blind, config, seed, place, known=own if reuse else None, learns=learns)
+        found = find(
+            inherited, blind, config, seed, place,
+            known=own if reuse else None, learns=learns, again=own is not None,
+        )  # fmt: skip
         starts = None  # the weights of related tasks, if they are asked for
         if config.warm_weights and not reuse:
             starts = try_starts(neighbours, dictionary, standard, task, config, seed, place)

@@ -536,14 +536,16 @@ def _size(shape: tuple[int, int, int]) -> str:
 def _keeping(atom: Atom, before: Atom | None) -> Atom:
     """An atom that takes another's place without forgetting the architectures that this one had seen.
 
-    Scores of another fixed short training do not compare, so such architectures count as not scored.
+    Scores of another fixed short training do not compare, so such architectures count as not scored; neither does what
+    the final training made of one, beside scores.
     """
     if before is None:
         return atom
     fresh = {seen.architecture for seen in atom.architectures}
     old = [seen for seen in before.architectures if seen.architecture not in fresh]
-    if before.provenance.settings.get("scoring") != atom.provenance.settings.get("scoring"):
-        old = [replace(seen, score=None) for seen in old]
+    other = before.provenance.settings.get("scoring") != atom.provenance.settings.get("scoring")
+    other = other or any(seen.final for seen in atom.architectures)
+    old = [replace(seen, score=None, final=False) if other or seen.final else seen for seen in old]
     return replace(atom, architectures=best_first((*atom.architectures, *old)))
 
 

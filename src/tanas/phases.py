@@ -20,6 +20,7 @@ from tanas.dictionary.learn import (
     LearnConfig,
     Learnt,
     atom_of,
+    compared,
     represent_macs,
     score_winners,
     space_of,
@@ -463,8 +464,9 @@ def find(
     *,
     known: tuple[str, Atom] | None,
     learns: bool = True,
+    again: bool = False,
 ) -> Outcome:
-    """The best architecture of the space, and a score for the winner of every round.
+    """The best architecture of the space, and a score for the winner of every round; none for one that won alone.
 
     Args:
         inherited: space and first seed.
@@ -474,6 +476,7 @@ def find(
         place: where.
         known: the task's own atom, whose best architecture is taken without a search.
         learns: whether a dictionary may learn of it; else only FUSE and weights that are offered need the scores.
+        again: whether it has scores of the task already.
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
@@ -500,6 +503,11 @@ def find(
         place.tell(Told(message=note))
     if not learns and config.strategy != "fuse" and not config.warm_weights:
         return outcome
+    # what was taken over is scored in any case: so a dictionary learns what a search adds to it
+    also = () if first is None else (first,)
+    if _alone(outcome, also, config, wanted=learns and (again or first is not None)):
+        place.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
+        return outcome
     outcome = score_winners(
         outcome,
         task,
@@ -508,10 +516,23 @@ def find(
         device=place.device,
         listener=place.tell,
         checkpoint=place.checkpoint,
-        # what was taken over is scored in any case: so a dictionary learns what a search adds to it
-        also=() if first is None else (first,),
+        also=also,
     )
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" else outcome
+
+
+def _alone(outcome: Outcome, also: Sequence[Architecture], config: SearchConfig, *, wanted: bool) -> bool:
+    """Whether no score is needed, as there is one winner and nothing else: a third of a search of one round is saved.
+
+    Args:
+        outcome: of the search; without rounds what was taken over, which is scored for those who inherit from it.
+        also: what would be scored too.
+        config: with a budget the score is paid for; weights that are offered, and a control, are held against it.
+        wanted: whether a dictionary wants to know it.
+    """
+    wanted = wanted or config.budget_macs is not None or config.warm_weights or config.controls
+    searched = config.strategy == "fuse" and bool(outcome.rounds)
+    return searched and not wanted and compared(outcome, also) == (outcome.best,)
 
 
 def led(config: SearchConfig, space: SearchSpace, place: Workplace) -> SearchConfig:
@@ -669,6 +690,7 @@ def remember(
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
+    outcome = _judged(outcome, trained.validation.performance(task.performance))
     classifier = trained.classifier
     assert isinstance(classifier.network, Network)  # it was built from its architecture
     network = kept(
@@ -682,6 +704,22 @@ def remember(
     )
     atom = atom_of(task, config.limit, representative, outcome, provenance, reuse, network=network)
     return Learnt(atom=atom, representative=representative, network=network)
+
+
+def _judged(outcome: Outcome, value: float) -> Outcome:
+    """With l after the final training for an architecture that won alone, so that later tasks inherit from it.
+
+    Scores are held against each other within a task only, and here is no other.
+    """
+    if any(one.score is not None for one in outcome.seen):
+        return outcome
+    return replace(
+        outcome,
+        seen=tuple(
+            replace(one, score=value, final=True) if one.architecture == outcome.best else one
+            for one in outcome.seen
+        ),
+    )
 
 
 def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:

@@ -115,8 +115,9 @@ def atom_view(atom: Atom) -> str:
     ]
     for scored in atom.architectures:
         if scored.score is not None:
+            what = "l after the final training" if scored.final else "score"
             lines.append(
-                f"score {scored.score:.4f}, {scored.parameters:,} parameters, {scored.macs:,} multiply-adds"
+                f"{what} {scored.score:.4f}, {scored.parameters:,} parameters, {scored.macs:,} multiply-adds"
             )
             lines.extend(f"  {line}" for line in architecture_text(scored.architecture).splitlines())
     unscored = sum(scored.score is None for scored in atom.architectures)

@@ -43,6 +43,8 @@ class ScoredArchitecture:
     parameters: int
     macs: int
     """Multiply-adds for one image."""
+    final: bool = False
+    """Whether that is l after the final training instead, which compares with no score: of what won a search alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,9 +65,9 @@ class FuseConfig:
     images) or 'performance' (best l of its own there, of equal ones the least loss)."""
     final: str = "score"
     """The best of the search: 'last' (the winner of the last round, the paper's) or 'score' (the best score of the
-    fixed short training, which winners and the given seed get in any case: `score_winners`). It is known
-    anyhow, comes of a training twice as long as a stage, and compares winners that no round held against each other;
-    what it brings a whole search was not measured."""
+    fixed short training, which winners and the given seed get unless there is one only: `score_winners`). It is
+    known anyhow, comes of a training twice as long as a stage, and compares winners that no round held against each
+    other; what it brings a whole search was not measured."""
     early_rounds: int = 0
     """So many first rounds train on `early_images`."""
     early_images: int = 1000
