@@ -33,13 +33,12 @@ def draw_triples(positions: Sequence[int], count: int, seed: Seed) -> tuple[tupl
     if every <= count:
         return tuple(combinations(positions, 3))
     generator = seed.numpy()
-    drawn: dict[tuple[int, ...], None] = {}
+    drawn: dict[tuple[int, ...], tuple[int, ...]] = {}  # sorted, and as drawn
     while len(drawn) < count:
         places = generator.choice(len(positions), size=3, replace=False)
         triple = tuple(positions[int(place)] for place in places)
-        if tuple(sorted(triple)) not in {tuple(sorted(one)) for one in drawn}:
-            drawn[triple] = None
-    return tuple(drawn)
+        drawn.setdefault(tuple(sorted(triple)), triple)
+    return tuple(drawn.values())
 
 
 def compare(
