@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from tanas import phases
 from tanas.checkpoints import NoCheckpoint
 from tanas.engines.local import InlineEngine
 from tanas.events import Event, Listener, ignore
+from tanas.networks.architecture import Architecture
 from tanas.phases import Workplace, find, led
 from tanas.presets import SearchConfig
 from tanas.seeds import Seed
@@ -134,28 +136,40 @@ class TestFind:
         assert bool(first_is_best) == scored
         assert any(one.score is not None for one in outcome.seen) == scored
 
-    @pytest.mark.parametrize(("learns", "scored"), [(True, True), (False, False)])
-    def test_what_was_taken_over_is_scored_if_a_dictionary_learns_of_it(
-        self, first_is_best: list[Outcome], learns: bool, scored: bool
+    @pytest.mark.parametrize(
+        ("known", "scored"),
+        [
+            ({}, True),
+            ({"looks": False}, False),
+            ({"looks": False, "again": True}, True),
+            ({"learns": False}, False),
+            ({"learns": False, "again": True}, False),
+        ],
+    )
+    def test_a_dictionary_that_learns_of_a_first_seed_wants_scores_and_changes_nothing_else(
+        self, monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], scored: bool
     ) -> None:
-        first = SPACE.sample(1, seed=SEED, shape=(1, 8, 8), classes=2)[0]
+        def first_scores_best(outcome: Outcome, *_: Any, also: Sequence[Architecture], **__: Any) -> Outcome:
+            seen = (replace(one, score=float(one.architecture in also)) for one in outcome.seen)
+            return replace(outcome, seen=tuple(seen))
+
+        monkeypatch.setattr(phases, "score_winners", first_scores_best)
+        first = SPACE.sample(1, seed=Seed(11), shape=(1, 8, 8), classes=2)[0]
         fuse = replace(CONFIG, rounds=1, images=60, validation_images=40)
-        inherited = Inherited(space=SPACE, seed_architecture=first, mode="prior", note="")
-        for seed in range(10):  # until the first seed wins
-            first_is_best.clear()
-            outcome = find(
-                inherited,
-                tiny().without_test(),
-                SearchConfig(fuse=fuse, scoring=SCORING),
-                Seed(seed),
-                workplace(ignore),
-                known=None,
-                learns=learns,
-            )
-            if outcome.best == first:
-                break
-        assert outcome.best == first
-        assert bool(first_is_best) == scored
+        outcome = find(
+            Inherited(space=SPACE, seed_architecture=first, mode="prior", note=""),
+            tiny().without_test(),
+            SearchConfig(fuse=fuse, scoring=SCORING),
+            SEED,
+            workplace(ignore),
+            known=None,
+            **{"learns": True, **known},
+        )
+        (only,) = outcome.rounds
+        assert outcome.best == only.candidates[only.winner] != first, (
+            "the winner, whatever the first seed scores"
+        )
+        assert any(one.score is not None for one in outcome.seen) == scored
 
     def test_leaves_the_choice_of_another_strategy_alone(self, first_is_best: list[Outcome]) -> None:
         config = SearchConfig(

@@ -26,7 +26,7 @@ from tanas.phases import (
 )
 from tanas.presets import SearchConfig
 from tanas.results import Result
-from tanas.second_look import second_look
+from tanas.second_look import looks, second_look
 from tanas.seeds import Seed
 from tanas.spaces.inherit import ALL
 from tanas.starts import begin, try_starts
@@ -100,7 +100,7 @@ def search(
     with watch.phase("search"):
         found = find(
             inherited, blind, config, seed, place,
-            known=own if reuse else None, learns=learns, again=own is not None,
+            known=own if reuse else None, learns=learns, again=own is not None, looks=looks(others, config),
         )  # fmt: skip
         starts = None  # the weights of related tasks, if they are asked for
         if config.warm_weights and not reuse:

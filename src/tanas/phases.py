@@ -20,7 +20,6 @@ from tanas.dictionary.learn import (
     LearnConfig,
     Learnt,
     atom_of,
-    compared,
     represent_macs,
     score_winners,
     space_of,
@@ -465,6 +464,7 @@ def find(
     known: tuple[str, Atom] | None,
     learns: bool = True,
     again: bool = False,
+    looks: bool = True,
 ) -> Outcome:
     """The best architecture of the space, and a score for the winner of every round; none for one that won alone.
 
@@ -477,6 +477,7 @@ def find(
         known: the task's own atom, whose best architecture is taken without a search.
         learns: whether a dictionary may learn of it; else only FUSE and weights that are offered need the scores.
         again: whether it has scores of the task already.
+        looks: whether it still learns what a search adds to what was taken over.
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
@@ -505,7 +506,7 @@ def find(
         return outcome
     # what was taken over is scored in any case: so a dictionary learns what a search adds to it
     also = () if first is None else (first,)
-    if _alone(outcome, also, config, wanted=learns and (again or first is not None)):
+    if (alone := _alone(outcome, config)) and not (learns and (again or (also and looks))):
         place.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
         return outcome
     outcome = score_winners(
@@ -518,21 +519,17 @@ def find(
         checkpoint=place.checkpoint,
         also=also,
     )
-    return final_choice(outcome, config.fuse) if config.strategy == "fuse" else outcome
+    # whether a dictionary wants scores must not change what is found
+    return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
 
 
-def _alone(outcome: Outcome, also: Sequence[Architecture], config: SearchConfig, *, wanted: bool) -> bool:
-    """Whether no score is needed, as there is one winner and nothing else: a third of a search of one round is saved.
+def _alone(outcome: Outcome, config: SearchConfig) -> bool:
+    """Whether the winner needs no score: there was one round, so no other won. A third of such a search is saved.
 
-    Args:
-        outcome: of the search; without rounds what was taken over, which is scored for those who inherit from it.
-        also: what would be scored too.
-        config: with a budget the score is paid for; weights that are offered, and a control, are held against it.
-        wanted: whether a dictionary wants to know it.
+    A budget has paid for the score, and weights that are offered, or a control, are held against it.
     """
-    wanted = wanted or config.budget_macs is not None or config.warm_weights or config.controls
-    searched = config.strategy == "fuse" and bool(outcome.rounds)
-    return searched and not wanted and compared(outcome, also) == (outcome.best,)
+    asked = config.budget_macs is not None or config.warm_weights or config.controls
+    return config.strategy == "fuse" and len(outcome.rounds) == 1 and not asked
 
 
 def led(config: SearchConfig, space: SearchSpace, place: Workplace) -> SearchConfig:

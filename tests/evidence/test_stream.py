@@ -31,6 +31,7 @@ from tanas.evidence.stream import (
 )
 from tanas.presets import SearchConfig
 from tanas.records import read_record, write_json
+from tanas.runs import slug
 from tanas.tasks.library import Library
 from tanas.workshop import Resources
 
@@ -126,7 +127,7 @@ class TestFigures:
         made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
         assert "| 0 | 1 | 30% |  | 30% | +0.00 | 1 |" in stream_page(made)
         assert "on p (cores 2); " in stream_page(made)
-        assert stream_page(made).startswith("**Not finished**: 22 searches of these orders are missing.")
+        assert stream_page(made).startswith("**Not finished**: 28 searches of these orders are missing.")
         every = [arrival(way, known) for way in ARMS for known in range(len(SMOKE.tasks))]
         assert "Not finished" not in stream_page(record(*every))
         more = [replace(one, order=3) for one in every]
@@ -139,16 +140,17 @@ class TestFigures:
 
 class TestRunning:
     @pytest.fixture
-    def scripted(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bool]]:
+    def scripted(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, bool]]:
         """Searches are not run: each is noted."""
-        asked: list[tuple[str, str, bool]] = []
+        asked: list[tuple[str, str, str, bool]] = []
 
         class Run:
             def result(self) -> Any:
                 return SimpleNamespace(space=SimpleNamespace(inherit="prior"))
 
         def run_search(task: Any, folder: Path, memory: Any, **options: Any) -> Run:
-            asked.append((task.name, options["config"].inherit, options["remember"]))
+            inherit = options["config"].inherit
+            asked.append((task.name, folder.parts[-3], inherit, options["remember"]))
             return Run()
 
         monkeypatch.setattr(stream, "run_search", run_search)
@@ -172,16 +174,14 @@ class TestRunning:
         )
 
     def test_every_arm_gets_the_same_order_and_only_the_memory_remembers(
-        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+        self, tmp_path: Path, scripted: list[tuple[str, str, str, bool]]
     ) -> None:
         made = self.run(tmp_path / "s")
-        assert made.n == len(scripted) == 3 * len(ARMS) == 12
-        by_arm = {way: [task for task, asked, _ in scripted if asked == way.inherit] for way in ARMS.values()}
-        assert [asked for _, asked, _ in scripted[:4]] == ["auto", "prior", "all", "none"], (
-            "one way after the other"
-        )
-        assert len({tuple(tasks) for tasks in by_arm.values()}) == 1
-        assert {(inherit, remembers) for _, inherit, remembers in scripted} == {
+        assert made.n == len(scripted) == 3 * len(ARMS) == 15
+        tasks = {slug(arm): [task for task, its, _, _ in scripted if its == slug(arm)] for arm in ARMS}
+        assert [its for _, its, _, _ in scripted[: len(ARMS)]] == list(tasks), "one way after the other"
+        assert len(set(map(tuple, tasks.values()))) == 1
+        assert {(inherit, remembers) for _, _, inherit, remembers in scripted} == {
             ("auto", True),
             ("prior", True),
             ("all", True),
@@ -189,17 +189,17 @@ class TestRunning:
         }
 
     def test_it_goes_on_where_it_was_and_takes_more_orders(
-        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+        self, tmp_path: Path, scripted: list[tuple[str, str, str, bool]]
     ) -> None:
         first = self.run(tmp_path / "s")
         scripted.clear()
         assert self.run(tmp_path / "s") == first
         assert not scripted
-        assert self.run(tmp_path / "s", orders=2).n == 24
-        assert len(scripted) == 12
+        assert self.run(tmp_path / "s", orders=2).n == 30
+        assert len(scripted) == 15
 
     def test_processes_share_a_record_and_orders_that_are_whole_in_it_are_not_made_again(
-        self, tmp_path: Path, scripted: list[tuple[str, str, bool]]
+        self, tmp_path: Path, scripted: list[tuple[str, str, str, bool]]
     ) -> None:
         path = tmp_path / "record.json"
         self.run(tmp_path / "second", first_order=1, record=path)
@@ -209,8 +209,8 @@ class TestRunning:
         write_json(path, replace(read_record(StreamRecord, path), arrivals=(*first, *half)))
         scripted.clear()
         made = self.run(tmp_path / "both", orders=2, record=path)
-        assert len(scripted) == 12, "the first order only"
-        assert (made.n, made.orders) == (29, (0, 1, 2))
+        assert len(scripted) == 15, "the first order only"
+        assert (made.n, made.orders) == (35, (0, 1, 2))
         assert read_record(StreamRecord, path) == made
         assert {
             one.order for one in read_record(StreamRecord, tmp_path / "both" / "stream.json").arrivals
@@ -218,7 +218,7 @@ class TestRunning:
         # of an order that two take, the rows of one stand in the record
         scripted.clear()
         made = self.run(tmp_path / "third", first_order=2, record=path)
-        assert (made.n, len(scripted)) == (36, 12)
+        assert (made.n, len(scripted)) == (45, 15)
         write_json(path, replace(made, settings={**made.settings, "split_seed": 1}))
         with pytest.raises(SettingError, match="made with other settings"):
             self.run(tmp_path / "else", record=path)
@@ -226,8 +226,14 @@ class TestRunning:
 
 def test_a_way_of_few_rounds_takes_them_once_enough_is_known_and_no_other_does() -> None:
     search = SearchConfig()
-    rounds = {way.inherit: way.configured(search).rounds_led for way in ARMS.values()}
-    assert rounds == {"auto": None, "prior": None, "all": 1, "none": None}
+    rounds = {arm: way.configured(search).rounds_led for arm, way in ARMS.items()}
+    assert rounds == {
+        "memory, auto, warm weights": 2,
+        "memory, two rounds": 2,
+        "memory, one round": 1,
+        "memory without distances, one round": 1,
+        EMPTY: None,
+    }
 
 
 def test_orders_are_drawn_from_their_number_and_hold_every_task() -> None:

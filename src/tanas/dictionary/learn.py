@@ -300,19 +300,6 @@ def atom_of(
     )
 
 
-def compared(outcome: Outcome, also: Sequence[Architecture] = ()) -> tuple[Architecture, ...]:
-    """What is held against each other after a search: its best, the winner of every round, and some others.
-
-    Args:
-        outcome: of the search; where time has run out its best alone is left.
-        also: the others.
-    """
-    if outcome.stopped == "time":
-        return (outcome.best,)
-    winners = (past.candidates[past.winner] for past in outcome.rounds)
-    return tuple(dict.fromkeys([outcome.best, *winners, *also]))
-
-
 def score_winners(
     outcome: Outcome,
     task: Task,
@@ -344,9 +331,13 @@ def score_winners(
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
     """
+    rounds = outcome.rounds
+    winners = dict.fromkeys([outcome.best, *(r.candidates[r.winner] for r in rounds), *also])
+    if outcome.stopped == "time":
+        winners = {outcome.best: None}
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
     ledger, images = outcome.ledger, len(task.limited(config.images).train)
-    for architecture in compared(outcome, also):
+    for architecture in winners:
         if architecture.key in done:
             continue
         part = checkpoint.child("score").child(architecture.key)

@@ -57,8 +57,9 @@ class Way:
 
 EMPTY = "nothing known"
 ARMS: Mapping[str, Way] = {
-    "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True),
-    "memory, always searching": Way(inherit=DEFAULT_INHERIT),
+    "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True, rounds=2),
+    "memory, two rounds": Way(inherit=DEFAULT_INHERIT, rounds=2),
+    "memory, one round": Way(inherit=DEFAULT_INHERIT, rounds=1),
     "memory without distances, one round": Way(inherit=ALL, rounds=1),
     EMPTY: Way(inherit="none"),
 }

@@ -79,6 +79,7 @@ def _chart(dots: tuple[CostDot, ...], *, last: int) -> Chart:
         labelColor=INK,
         labelFontSize=12.5,
         labelLimit=320,
+        columns=2,
         symbolOpacity=1,
     )
     colour = alt.Color("way:N", scale=alt.Scale(domain=ways, range=list(COLOURS[: len(ways)])), legend=legend)
