@@ -67,6 +67,12 @@ class TestChoice:
         )
         assert "the best validation performance l of its own" in said(choice="performance")
 
+    def test_says_that_the_winner_of_one_round_was_found_if_nothing_was_held_against_it(self, moon):
+        one = replace(moon, rounds=moon.rounds[:1])
+        for asked, alone in (({}, True), ({"controls": True}, False), ({"budget_macs": 1}, False)):
+            said = choice(replace(one, config={"fuse": {"final": "score"}, **asked}))
+            assert ("has the largest alpha; it is the network found." in said) == alone
+
     def test_is_silent_where_there_are_no_alphas(self, moon):
         alone = replace(moon, rounds=tuple(replace(past, stages=()) for past in moon.rounds))
         assert choice(alone) == ""
