@@ -45,8 +45,8 @@ class TestLed:
         [
             (None, {}, 5),
             (ENOUGH_COMPARED - 1, {}, 5),
-            (ENOUGH_COMPARED, {}, 2),
-            (ENOUGH_COMPARED, {"rounds_led": 1}, 1),
+            (ENOUGH_COMPARED, {}, 1),
+            (ENOUGH_COMPARED, {"rounds_led": 2}, 2),
             (ENOUGH_COMPARED, {"rounds_led": 7}, 5),
             (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8)}, 8),
             (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8), "rounds_led": 4}, 4),

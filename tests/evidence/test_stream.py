@@ -100,7 +100,10 @@ class TestFigures:
         (place,) = places(made, AUTO_ARM)
         assert (place.share, place.seconds, place.search) == pytest.approx((0.7, 0.25, 0.4))
         assert "| 9 | 1 | 70% | 25% | 40% | +0.00 |" in stream_page(made)
-        assert "costs 70% of one that knows nothing and 25% of its seconds, at" in sentence(made, AUTO_ARM)
+        assert (
+            "costs 70% of one that knows nothing (54%, were that remembered too) and 25% of its seconds, at"
+            in sentence(made, AUTO_ARM)
+        )
 
     def test_the_turning_point_is_where_every_later_place_is_cheaper(self) -> None:
         shares = (1.2, 0.9, 1.1, 0.8, 0.4)
@@ -115,11 +118,12 @@ class TestFigures:
         made = record(*arrivals)
         found = later(made, AUTO_ARM, 9)
         assert found is not None
-        assert found.share == pytest.approx(0.3)
+        assert found.share == found.remembered == pytest.approx(0.3)
         assert (found.difference.n, found.difference.mean) == (3, pytest.approx(0.1))
         assert sentence(made, AUTO_ARM) == (
             "From 9 known tasks on every place is cheaper than with nothing known. With 9 or more known, a search "
-            "costs 30% of one that knows nothing, at 10.00 points less test error (n = 3, p = 0.25)."
+            "costs 30% of one that knows nothing (30%, were that remembered too), at 10.00 points less test error "
+            "(n = 3, p = 0.25)."
         )
         assert later(made, AUTO_ARM, 20) is None
 

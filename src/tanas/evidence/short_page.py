@@ -97,7 +97,8 @@ def _stream(path: Path) -> list[tuple[str, str]]:
         chance = "" if difference.p is None else f" (p = {difference.p:.2g})"
         clock = "" if found.seconds is None else f" and {found.seconds:.0%} of the seconds"
         said.append(
-            f"{arm}: {found.share:.0%} of the multiply-adds{clock}, at {abs(difference.mean) * 100:.2f} points "
+            f"{arm}: {found.share:.0%} of the multiply-adds ({found.remembered:.0%}, were that remembered too)"
+            f"{clock}, at {abs(difference.mean) * 100:.2f} points "
             f"{'less' if difference.mean >= 0 else 'more'} error{chance}"
         )
     if not said:

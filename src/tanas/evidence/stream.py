@@ -386,6 +386,8 @@ class Later:
     """See `Place`."""
     seconds: float | None
     """See `Place`."""
+    remembered: float
+    """`share` if what knew nothing were remembered too: then it would represent its task as well, at the same cost."""
     difference: PairedDifference
     """Of the test error, that of those that knew nothing minus the arm's: positive is better."""
 
@@ -413,6 +415,8 @@ def later(record: StreamRecord, arm: str, first: int) -> Later | None:
     return Later(
         share=_share(own, others),
         seconds=_seconds(own, others),
+        remembered=sum(row.spent_before_training for row in own)
+        / sum(one.spent["represent"] + other.spent_before_training for one, other in both),
         difference=paired([row.test_error for row in own], [row.test_error for row in others]),
     )
 
@@ -439,7 +443,9 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
         f"order{'' if len(record.orders) == 1 else 's'}, {record.n} searches. 'Cost' is what a search spent before its "
         "final training, in multiply-adds (representing the task and measuring distances among it), as a share of what "
         "the same task and seed cost with nothing known; 'seconds' the same by the clock, 'search alone' in "
-        "multiply-adds without representing and measuring; 'error' the difference of the test errors in points "
+        "multiply-adds without representing and measuring. What knows nothing is not remembered, so it represents "
+        "nothing; were it remembered, as the first search of a memory is, it would represent its task at the same "
+        "cost. 'Error' is the difference of the test errors in points "
         "(positive: the memory's is higher)."
     ]
     missing = len(record.orders) * len(record.settings["tasks"]) * len(ARMS) - record.n
@@ -499,9 +505,9 @@ def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
     clock = "" if found.seconds is None else f" and {found.seconds:.0%} of its seconds"
     chance = "" if difference.p is None else f", p = {difference.p:.2g}"
     return (
-        f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing{clock}, at "
-        f"{abs(difference.mean) * 100:.2f} points {'less' if difference.mean >= 0 else 'more'} test error "
-        f"(n = {difference.n}{chance})."
+        f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing "
+        f"({found.remembered:.0%}, were that remembered too){clock}, at {abs(difference.mean) * 100:.2f} points "
+        f"{'less' if difference.mean >= 0 else 'more'} test error (n = {difference.n}{chance})."
     )
 
 
