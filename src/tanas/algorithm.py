@@ -100,7 +100,8 @@ def search(
     with watch.phase("search"):
         found = find(
             inherited, blind, config, seed, place,
-            known=own if reuse else None, learns=learns, again=own is not None, looks=looks(others, config),
+            known=own if reuse else None, learns=learns,
+            wanted=own is not None or looks(inherited, others, config),
         )  # fmt: skip
         starts = None  # the weights of related tasks, if they are asked for
         if config.warm_weights and not reuse:

@@ -463,8 +463,7 @@ def find(
     *,
     known: tuple[str, Atom] | None,
     learns: bool = True,
-    again: bool = False,
-    looks: bool = True,
+    wanted: bool = False,
 ) -> Outcome:
     """The best architecture of the space, and a score for the winner of every round; none for one that won alone.
 
@@ -476,8 +475,8 @@ def find(
         place: where.
         known: the task's own atom, whose best architecture is taken without a search.
         learns: whether a dictionary may learn of it; else only FUSE and weights that are offered need the scores.
-        again: whether it has scores of the task already.
-        looks: whether it still learns what a search adds to what was taken over.
+        wanted: whether it wants the score of a winner without a rival too: it has scores of the task already, or still
+            learns what a search adds to what was taken over.
     """
     if known is not None and (best := known[1].best) is not None:
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
@@ -504,9 +503,7 @@ def find(
         place.tell(Told(message=note))
     if not learns and config.strategy != "fuse" and not config.warm_weights:
         return outcome
-    # what was taken over is scored in any case: so a dictionary learns what a search adds to it
-    also = () if first is None else (first,)
-    if (alone := _alone(outcome, config)) and not (learns and (again or (also and looks))):
+    if (alone := _alone(outcome, config)) and not (learns and wanted):
         place.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
         return outcome
     outcome = score_winners(
@@ -517,7 +514,8 @@ def find(
         device=place.device,
         listener=place.tell,
         checkpoint=place.checkpoint,
-        also=also,
+        # what was taken over is scored whoever wins: so a dictionary learns what a search adds to it
+        also=() if first is None else (first,),
     )
     # whether a dictionary wants scores must not change what is found
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome

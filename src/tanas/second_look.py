@@ -29,10 +29,11 @@ MOST_LOOKS = 10
 the spread of one."""
 
 
-def looks(known: Sequence[tuple[str, Atom]], config: SearchConfig) -> bool:
-    """Whether a dictionary still learns what a search adds: too few of its atoms know that."""
+def looks(inherited: Inherited, known: Sequence[tuple[str, Atom]], config: SearchConfig) -> bool:
+    """Whether a dictionary still learns what a search adds: something is taken over, and too few atoms know of such."""
+    taken = config.inherit_seed and inherited.seed_architecture is not None
     knowing = sum(atom.reuse is not None and atom.reuse.warm == config.warm_weights for _, atom in known)
-    return knowing < MOST_LOOKS
+    return taken and knowing < MOST_LOOKS
 
 
 def second_look(
@@ -64,9 +65,9 @@ def second_look(
     Returns:
         the start, what was spent here in its ledger; and what the search added, None if that is not known.
     """
-    first = inherited.seed_architecture if config.inherit_seed else None
+    first = inherited.seed_architecture
     scores = {one.architecture: one.score for one in found.seen}
-    if first is None or not found.rounds or not looks(known, config) or place.deadline() <= 0:
+    if first is None or not looks(inherited, known, config) or not found.rounds or place.deadline() <= 0:
         return start, None
     own, other = scores.get(first), scores.get(found.best)
     if own is None or other is None:

@@ -157,7 +157,9 @@ class TestPage:
 
     def test_shows_the_figures(self, whole: str) -> None:
         assert "| `a` | *1.00* | 0.98 |" in whole  # two neighbours of eight have changed places
-        assert "arg max alpha is the best of three in 100 % of 1 triples" in whole
+        assert (
+            "arg max alpha is the best of three in 100 % of 1 triples (95 % interval 21 % to 100 %," in whole
+        )
         assert "choose the best in 0 %" in whole
         assert "`equal-weights`, 2 epochs" in whole
 

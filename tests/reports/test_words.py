@@ -67,10 +67,12 @@ class TestChoice:
         )
         assert "the best validation performance l of its own" in said(choice="performance")
 
-    def test_says_that_the_winner_of_one_round_was_found_if_nothing_was_held_against_it(self, moon):
-        one = replace(moon, rounds=moon.rounds[:1])
-        for asked, alone in (({}, True), ({"controls": True}, False), ({"budget_macs": 1}, False)):
-            said = choice(replace(one, config={"fuse": {"final": "score"}, **asked}))
+    def test_says_that_the_winner_of_one_round_was_found_if_it_was(self, moon):
+        past = moon.rounds[0]
+        for found, alone in ((past.candidates[past.winner], True), (past.candidates[past.winner - 1], False)):
+            said = choice(
+                replace(moon, rounds=(past,), architecture=found, config={"fuse": {"final": "score"}})
+            )
             assert ("has the largest alpha; it is the network found." in said) == alone
 
     def test_is_silent_where_there_are_no_alphas(self, moon):

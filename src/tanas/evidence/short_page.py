@@ -31,7 +31,7 @@ def short_page(records: Path) -> str:
         *_stream(records / "stream.json"),
         *_weights(records / "weights.json"),
         *_residual(records / "moon.json"),
-        *_alpha(records / "fuse.json"),
+        *_alpha(records / "fuse.json", records / "truth.json"),
     ]
     return "\n".join(f"- **{question}** {answer}" for question, answer in lines) + "\n"
 
@@ -156,10 +156,18 @@ def _residual(path: Path) -> list[tuple[str, str]]:
     )
 
 
-def _alpha(path: Path) -> list[tuple[str, str]]:
-    """How FUSE chooses."""
+def _alpha(path: Path, table: Path) -> list[tuple[str, str]]:
+    """How FUSE chooses: on the targets by which its default was chosen, and on others."""
     if not path.exists():
         return []
+    read, others = read_analysis(table), ""
+    if read is not None and read[1].alpha:
+        whole = read[1].alpha[-1]
+        others = (
+            f" On targets by which this way was not chosen, in {whole.alpha_best:.0%} of "
+            f"{whole.triples - whole.within_noise} triples, tau {whole.alpha_tau:.2f} "
+            f"({whole.within_noise} more are within noise)."
+        )
     record = read_record(StudyRecord, path)
     own = record.of(*record.default)
     return [
@@ -167,7 +175,7 @@ def _alpha(path: Path) -> list[tuple[str, str]]:
             "Does alpha find the best candidate?",
             f"In {own.best} of {own.decided} groups of {own.candidates} whose best stands out of the noise. Over all "
             f"{own.n} groups its choice misses the best by {own.regret:.2f} points of l on average, and Kendall's tau "
-            f"with stand-alone training is {own.tau:.2f} ([How FUSE chooses](fuse.md)).",
+            f"with stand-alone training is {own.tau:.2f} ([How FUSE chooses](fuse.md)).{others}",
         )
     ]
 

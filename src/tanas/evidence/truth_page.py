@@ -25,6 +25,7 @@ from tanas.evidence.truth_analysis import (
 )
 from tanas.evidence.truth_charts import REGRETS_PICTURE, SIZES_PICTURE
 from tanas.records import read_record
+from tanas.reports.rows import wilson
 
 MINUS = "\N{MINUS SIGN}"
 SHOWN_TRIES = (3, 10)
@@ -436,11 +437,13 @@ def _alpha(record: TruthRecord, analysis: TruthAnalysis) -> list[str]:
         ]
         for one in analysis.alpha
     ]
+    low, high = wilson(round(clear * whole.alpha_best), clear)
     met = whole.alpha_best >= AIM_BEST and whole.alpha_tau >= AIM_TAU
     return [
         *lines,
-        f"After one round arg max alpha is the best of three in {_share(whole.alpha_best)} of {clear} triples, with "
-        f"a mean Kendall's tau of {_signed(whole.alpha_tau)}; separate trainings of as many epochs choose the best in "
+        f"After one round arg max alpha is the best of three in {_share(whole.alpha_best)} of {clear} triples (95 % "
+        f"interval {_share(low)} to {_share(high)}, too narrow, as triples share architectures), with a mean "
+        f"Kendall's tau of {_signed(whole.alpha_tau)}; separate trainings of as many epochs choose the best in "
         f"{_share(whole.separate_best)}, tau {_signed(whole.separate_tau)}. Chance is 33 %. The aim, "
         f"{_share(AIM_BEST)} and {AIM_TAU}, is {'met' if met else 'missed'}. Where only one of the two chose the "
         f"best it was alpha {whole.wins} and the separate trainings {whole.losses} times.",

@@ -44,7 +44,7 @@ class ScoredArchitecture:
     macs: int
     """Multiply-adds for one image."""
     final: bool = False
-    """Whether that is l after the final training instead, which compares with no score: of what won a search alone."""
+    """Whether `score` is l after the final training instead, which compares with no other: of what won alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

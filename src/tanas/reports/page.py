@@ -71,7 +71,7 @@ def render(result: Result) -> str:
         alphas=rows.alpha_rows(result),
         candidates=rows.candidate_rows(result)[:MOST_CANDIDATES],
         better=rows.better_scored(result),
-        alone=bool(result.rounds) and all(seen.score is None for seen in result.seen),
+        alone=len(result.rounds) == 1 and all(seen.score is None for seen in result.seen),
         classes=rows.class_rows(result),
         confused=rows.confused_rows(result, most=12),
         costs=rows.cost_rows(result),

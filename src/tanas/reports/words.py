@@ -115,8 +115,8 @@ def choice(result: Result) -> str:
         "loss": "the least validation loss of its own",
         "performance": "the best validation performance l of its own",
     }.get(fuse.get("choice", "alpha"), "the largest alpha")
-    weighed = any(result.config.get(name) for name in ("budget_macs", "warm_weights", "controls"))
-    if len(result.rounds) == 1 and not weighed and result.grown is None:
+    first, *more = result.rounds
+    if not more and first.keys[first.winner] == result.architecture.key:
         return f"The winner of the round has {winner}; it is the network found."
     found = (
         "the network found has the best score of a short training of its own"
