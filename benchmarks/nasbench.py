@@ -1,9 +1,11 @@
 """Free ground truth: regret against queries on NAS-Bench-201's table, with and without a memory of other data sets.
 
-    TANAS_DATA=DIR python benchmarks/nasbench.py [--table FILE] [--seeds 200] [--out FILE]
+    TANAS_DATA=DIR python benchmarks/nasbench.py [--seeds 200] [--out FILE]
+    python benchmarks/nasbench.py --table FILE [--seeds 200] [--out FILE]
 
 The table is DIR/nas-tables/nats_bench_tss_test_accuracy.csv, or your own file of that form: a header `arch` and the
-data sets' names, then a row a cell, accuracies in percent. The figures go to benchmarks/records/nasbench.json.
+data sets' names, then a row a cell, accuracies in percent. The figures go to benchmarks/records/nasbench.json, those of
+your own file to nasbench.json here.
 Exit status 2 if the file is not of that form.
 """
 
@@ -23,6 +25,8 @@ from tanas.records import write_json
 from tanas.versions import processor, versions
 
 RECORD = Path(__file__).parent / "records" / "nasbench.json"
+OWN_COMMAND = "python benchmarks/nasbench.py --table FILE"
+OWN_RECORD = Path("nasbench.json")
 TABLE = Path("nas-tables") / "nats_bench_tss_test_accuracy.csv"
 
 
@@ -33,7 +37,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--table", type=Path, help="your own file; else that under $TANAS_DATA")
     parser.add_argument("--seeds", type=int, default=NasBenchConfig().seeds)
-    parser.add_argument("--out", type=Path, default=RECORD)
+    parser.add_argument("--out", type=Path, help="the record")
     asked = parser.parse_args(arguments)
     path = asked.table or Path(os.environ.get("TANAS_DATA", ".")) / TABLE
     try:
@@ -42,11 +46,14 @@ def main(arguments: list[str]) -> int:
     except TanasError as error:
         print(error, file=sys.stderr)
         return 2
+    command = "TANAS_DATA=DIR python benchmarks/nasbench.py" if asked.table is None else OWN_COMMAND
+    if config.seeds != NasBenchConfig().seeds:
+        command += f" --seeds {config.seeds}"
     began = time.monotonic()
     targets, curves = study(table, config)
     record = NasBenchRecord(
         what="NAS-Bench-201: regret against queries, the other data sets as dictionary; test accuracies, an oracle",
-        command="TANAS_DATA=DIR python benchmarks/nasbench.py",
+        command=command,
         n=config.seeds,
         seeds=tuple(range(config.seeds)),
         hardware={"processor": processor(), "cores": os.cpu_count()},
@@ -58,8 +65,9 @@ def main(arguments: list[str]) -> int:
         targets=targets,
         curves=curves,
     )
-    write_json(asked.out, record)
-    print(f"wrote {asked.out}")
+    out = asked.out or (RECORD if asked.table is None else OWN_RECORD)
+    write_json(out, record)
+    print(f"wrote {out}")
     return 0
 
 

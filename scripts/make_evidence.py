@@ -31,7 +31,7 @@ from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.evidence.searches_chart import searches_pictures
 from tanas.evidence.searches_page import SearchesRecord, searches_page
-from tanas.evidence.short_page import short_page
+from tanas.evidence.short_page import headline, short_page
 from tanas.evidence.stream import StreamRecord, stream_page
 from tanas.evidence.stream_chart import stream_pictures
 from tanas.evidence.table1 import Table1Record
@@ -106,6 +106,11 @@ def short_part(record: Path) -> Part:
     return Part(text=short_page(record.parent))
 
 
+def headline_part(record: Path) -> Part:
+    """What the first page says of all records."""
+    return Part(text=headline(record.parent))
+
+
 def searches_part(record: Path) -> Part:
     """Searches side by side."""
     if not record.exists():
@@ -152,6 +157,7 @@ def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
 
 SOURCES = (
     Source(page="README.md", name="moon", make=partial(comparison_part, moon_page), folder="."),
+    Source(page="README.md", name="headline", make=headline_part, folder="."),
     Source(page="figure2.md", name="figure2", make=figure2_part),
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
     Source(page="which-distance.md", name="stability", make=partial(comparison_part, stability_page)),

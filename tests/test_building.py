@@ -21,10 +21,12 @@ from tanas.dictionary.learn import LearnConfig, Pace, expected_seconds, measure_
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import RepresentativeConfig
 from tanas.engines.local import InlineEngine
+from tanas.errors import SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
 from tanas.seeds import Seed
+from tanas.spaces import named
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.schedules import Alternating, EqualWeights
 from tanas.tasks.library import Library
@@ -43,6 +45,23 @@ CONFIG = LearnConfig(
     ),
     scoring=ScoringConfig(images=60, training=TrainingConfig(epochs=5)),
 )
+
+
+def test_a_space_of_the_program_is_refused_as_workers_do_not_know_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(named._REGISTRY, "mine", named.paper)
+    with pytest.raises(SettingError, match="The space 'mine' was registered by this program"):
+        build_dictionary(
+            Dictionary.create(tmp_path / "known"),
+            [task_of()],
+            Library(),
+            replace(CONFIG, space="mine"),
+            seed=0,
+            resources=Resources(),
+            engine=AtOnce(),
+            listener=lambda _: None,
+        )
 
 
 class TestExpectedSeconds:

@@ -221,6 +221,16 @@ class TestStatus:
             r"Best so far, of round (\d+): (\w+) \(([\d,]+) parameters, .* among \d candidates\)", answer.err
         )
         assert said is not None
+        with monkeypatch.context() as patched:  # once more, before any round of this session
+            patched.setattr("tanas.phases.represent", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.phases.make_strategy", raising(KeyboardInterrupt()))
+            again = tanas(*SEARCH, "--out", "run")
+        assert "Best so far, of an earlier session: it stands in run/unfinished/best.json" in again.err
+        with monkeypatch.context() as patched:  # once more, when the search has chosen
+            patched.setattr("tanas.algorithm.train", raising(KeyboardInterrupt()))
+            chosen = tanas(*SEARCH, "--out", "run")
+        assert "Best so far, as the search chose: " in chosen.err
+        assert "l 0." in chosen.err
         best = desk / "run" / "unfinished" / "best.json"
         assert str(best.relative_to(desk)) in answer.err
         assert set(json.loads(best.read_text())) == {"skeleton", "cell"}

@@ -8,14 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.dictionary.small_atoms import atom_of
 from tests.strategies.small_search import CONFIG, SCORING, SEED, SPACE, tiny
 
 from tanas import phases
 from tanas.checkpoints import NoCheckpoint
+from tanas.dictionary.atom import Atom
 from tanas.engines.local import InlineEngine
+from tanas.errors import SettingError
 from tanas.events import Event, Listener, ignore
 from tanas.networks.architecture import Architecture
-from tanas.phases import Workplace, find, led
+from tanas.networks.scoring import unscored
+from tanas.phases import Workplace, best_within, find, led
 from tanas.presets import SearchConfig
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
@@ -70,6 +74,37 @@ class TestLed:
     def test_a_promise_that_says_next_to_nothing_leads_nowhere(self) -> None:
         flat = Promise(slopes=(1e-3, 0.0, 0.0), compared=1000, spread=LEAST_SPREAD / 2)
         assert led(SearchConfig(), replace(SPACE, promise=flat), workplace(ignore)) == SearchConfig()
+
+
+class TestReused:
+    def atom(self, *scores: float | None) -> Atom:
+        drawn = SPACE.sample(len(scores), seed=Seed(3), shape=(1, 8, 8), classes=2)
+        seen = tuple(
+            replace(unscored(one, tiny()), score=score) for one, score in zip(drawn, scores, strict=True)
+        )
+        return replace(atom_of(), architectures=seen)
+
+    def test_is_the_best_within_the_limits_and_none_of_those_without_a_score(self) -> None:
+        known = self.atom(None, 0.9, 0.5, 0.7)
+        best = max(known.architectures, key=lambda one: one.parameters)
+        known = replace(
+            known,
+            architectures=tuple(
+                replace(one, score=0.95) if one == best else one for one in known.architectures
+            ),
+        )
+        best, blind = replace(best, score=0.95), tiny().without_test()
+        assert best_within(known, SPACE, blind) == best
+        tight = SPACE.limited(max_parameters=best.parameters - 1)
+        fit = [one for one in known.architectures if one.score and one.parameters < best.parameters]
+        assert fit, "else the test says nothing"
+        assert best_within(known, tight, blind) == max(fit, key=lambda one: one.score or 0.0)
+
+    def test_is_refused_with_the_figures_of_the_smallest_where_none_is_within_the_limits(self) -> None:
+        known = self.atom(0.9, 0.5)
+        least = min(one.parameters for one in known.architectures)
+        with pytest.raises(SettingError, match=rf"of 2 scored .* the smallest has {least:,} parameters"):
+            best_within(known, SPACE.limited(max_parameters=least - 1), tiny().without_test())
 
 
 class TestFind:

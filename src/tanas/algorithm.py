@@ -111,6 +111,7 @@ def search(
             start, added = second_look(
                 start, starts, found, inherited, neighbours, others, blind, config, seed, place
             )
+    place.tell(start.outcome.chosen(task.name))
     with watch.phase("train"):
         outcome, network = start.outcome, start.network(task, config, seed)
         trained = train(outcome.best, task, config, seed, place, network=network)  # touches the test split

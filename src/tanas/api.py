@@ -29,7 +29,7 @@ from tanas.listeners import JsonLinesListener, broadcast
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifier, read_classifier_record
 from tanas.networks.training import evaluate
-from tanas.phases import Workplace, check_space, relatives
+from tanas.phases import Workplace, base_space, best_within, check_space, relatives
 from tanas.presets import SearchConfig
 from tanas.records import digest, from_plain, read_json, to_plain, write_bytes, write_json
 from tanas.reports.page import render
@@ -37,7 +37,7 @@ from tanas.runs import BEST_FILE, RUN_FILE, UNFINISHED, Request, Run, UsedTime, 
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import MeasuredLatency
-from tanas.strategies.base import RoundFinished
+from tanas.strategies.base import Chosen, RoundFinished
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -281,12 +281,15 @@ def _check_search(
 ) -> None:
     """Refuses a search that can't go well before anything is written."""
     if not (folder / RUN_FILE).exists():
-        others, _ = relatives(dictionary, task, config, known=None, reuse=request.reuse, coming=coming)
+        others, own = relatives(dictionary, task, config, known=None, reuse=request.reuse, coming=coming)
         for _, atom in others:
             dictionary.representative(atom)
             if config.warm_weights and atom.kept is not None and known_here(atom.kept):
                 dictionary.kept(atom)
         check_space(task, config, device=request.device)
+        if request.reuse and own is not None:
+            latency = MeasuredLatency(device=request.device, checkpoint=NoCheckpoint())
+            best_within(own[1], base_space(config, task, latency), task)
         check_writable(folder)
     if not dictionary.settled:
         check_writable(dictionary.folder)
@@ -405,32 +408,45 @@ def _check_numbers(seed: int, time_limit: float | None) -> None:
 
 
 class _BestSoFar:
-    """Remembers the last round, so that a search that is interrupted gives what it had."""
+    """Remembers the last round, then what the search chose, so that one that is interrupted gives what it had."""
 
     def __init__(self) -> None:
         self._last: RoundFinished | None = None
+        self._chosen: Chosen | None = None
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, RoundFinished):
+        if isinstance(event, Chosen):
+            self._chosen = event
+        elif isinstance(event, RoundFinished) and self._chosen is None:  # later rounds are those of a control
             self._last = event
 
     def kept(self, path: Path, task: Task) -> tuple[str, ...]:
-        """A sentence of what is known of the best so far, which is written to a file; nothing before any round."""
-        if self._last is None:
-            return ()
-        past = self._last.round
-        architecture = past.candidates[past.winner]
+        """A sentence of what is known of the best so far, which is written to a file.
+
+        Before any round it is that of an earlier session, which stands there; else nothing.
+        """
+        takers = "which `tanas grow` and `tanas compress` take"
+        if self._chosen is not None:
+            architecture, scores, where = (
+                self._chosen.architecture,
+                [self._chosen.score],
+                "as the search chose",
+            )
+        elif self._last is not None:
+            past = self._last.round
+            architecture, where = past.candidates[past.winner], f"of round {self._last.number}"
+            scores = [past.scores[past.winner]] if past.scores else []
+        else:
+            return (f"Best so far, of an earlier session: it stands in {path}, {takers}.",) * path.exists()
         write_json(path, architecture)
         cost = cost_by_parts(architecture, task.shape, len(task.classes))
         known = [f"{cost.parameters:,} parameters", f"{cost.macs:,} multiply-adds"]
-        if past.stages:
-            share = past.stages[-1].weights[past.winner]
-            known.append(f"a share of {share:.2f} among {len(past.candidates)} candidates")
-        if past.scores and (score := past.scores[past.winner]) is not None:
-            known.append(f"l {score:.3f} on validation")
+        if self._chosen is None and self._last is not None and (stages := self._last.round.stages):
+            share = stages[-1].weights[self._last.round.winner]
+            known.append(f"a share of {share:.2f} among {len(self._last.round.candidates)} candidates")
+        known += [f"l {score:.3f} on validation" for score in scores if score is not None]
         return (
-            f"Best so far, of round {self._last.number}: {architecture.key} ({', '.join(known)}). "
-            f"It stands in {path}, which `tanas grow` and `tanas compress` take.",
+            f"Best so far, {where}: {architecture.key} ({', '.join(known)}). It stands in {path}, {takers}.",
         )
 
 

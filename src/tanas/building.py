@@ -18,12 +18,13 @@ from tanas.dictionary.learn import (
 )
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import DataError, TaskError, check_range
+from tanas.errors import DataError, SettingError, TaskError, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, tell_repeats
 from tanas.executors import map_in_order
 from tanas.phases import check_space
 from tanas.records import digest
 from tanas.seeds import Seed
+from tanas.spaces.named import OWN_SPACES, SPACES
 from tanas.tasks.library import Library
 from tanas.tasks.source import Reading
 from tanas.tasks.task import Task
@@ -58,10 +59,20 @@ def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resou
         UnknownNameError: the space is unknown.
     """
     check_range(seed, "seed", "build_dictionary", low=0)
+    _check_shared(config.space)
     device = choose_device(resources.device)
     for task in tasks:
         prepared = prepare(task, performance=config.performance, limit=config.limit)
         check_space(prepared, config, device=device)
+
+
+def _check_shared(space: str) -> None:
+    """Refuses a space that workers can't know, as they never import a program's modules."""
+    if space in SPACES and space not in OWN_SPACES:
+        raise SettingError(
+            f"The space '{space}' was registered by this program, and the workers that learn the tasks of a dictionary "
+            "don't know it. Search for the tasks one by one with `remember=True`: the dictionary learns each."
+        )
 
 
 def build_dictionary(
@@ -91,9 +102,10 @@ def build_dictionary(
         the atoms of the tasks, in their order.
 
     Raises:
-        TanasError: an atom failed, or is weak where that is refused.
+        TanasError: an atom failed, or is weak where that is refused; or the space is one of this program's own.
     """
     check_range(seed, "seed", "build_dictionary", low=0)
+    _check_shared(config.space)
     device = choose_device(resources.device)
     tell_repeats((task.name for task in tasks), "learnt", listener)
     keys = {}

@@ -462,7 +462,7 @@ def search(
             random-neighbours are controls that take other atoms.
         inherit_seed: whether the nearest atom's best architecture is the first seed.
         warm_weights: try the trained networks of the nearest atoms too, and begin the final training with the weights
-            of the best of them if they are ahead of what the search found. Helps where images are few.
+            of the best of them if they are ahead of what the search found. May help where images are few.
         controls: search at random beside, in the same space at the same cost, and train what that finds: the
             report then says where the result stands. Takes about as long again.
         neighbours: how many atoms are inherited from; three, or all that are known if fewer.

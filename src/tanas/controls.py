@@ -67,7 +67,7 @@ def control(
             inherited.space,
             blind,
             seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
-            seed=seed.child("control"),
+            seed=seed.child("search"),
             device=place.device,
             workers=place.workers,
             deadline=lambda: math.inf,

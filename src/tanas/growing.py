@@ -96,6 +96,7 @@ def transform(
     with watch.phase("search"):
         outcome = _find(moves, inherited.space, blind, config, seed, place)
         outcome, before = _scored(moves, outcome, blind, config, seed, place)
+        place.tell(outcome.chosen(task.name))
     with watch.phase("train"):
         network, weights = kept_network(origin, outcome, task, seed, wanted=keep_weights)
         place.tell(Told(message=weights))
@@ -275,6 +276,7 @@ def _scored(
             device=place.device,
             listener=place.tell,
             checkpoint=place.checkpoint,
+            deadline=place.deadline,
         )
 
     outcome = scores_of(outcome)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
-from tanas.dictionary.atom import Atom, Provenance, Reuse
+from tanas.dictionary.atom import Atom, Provenance, Reuse, best_first
 from tanas.dictionary.kept import KeptNetwork, kept
 from tanas.dictionary.learn import (
     LearnConfig,
@@ -35,7 +35,7 @@ from tanas.executors import Executor
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.baseline import pixel_baseline
 from tanas.networks.classifier import Classifier
-from tanas.networks.scoring import unscored
+from tanas.networks.scoring import ScoredArchitecture, unscored
 from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
 from tanas.presets import AUTO, DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import to_plain
@@ -454,6 +454,29 @@ def timed(limit_ms: float | None, place: Workplace) -> str:
     )
 
 
+def best_within(atom: Atom, space: SearchSpace, task: Task) -> ScoredArchitecture:
+    """The scored architecture of a task's own atom that is best within the limits of a space.
+
+    Args:
+        atom: with at least one score.
+        space: has the limits.
+        task: without its test split.
+
+    Raises:
+        SettingError: none is within them; the message has the figures of the smallest.
+    """
+    scored = [one for one in best_first(atom.architectures) if one.score is not None]
+    for one in scored:
+        if space.allows(one.architecture, task.shape, len(task.classes)):
+            return one
+    least = min(scored, key=lambda one: one.parameters)
+    raise SettingError(
+        f"There is nothing to reuse: of {len(scored)} scored architectures that are known of {task.name} none is "
+        f"within the limits; the smallest has {least.parameters:,} parameters and {least.macs:,} multiply-adds. "
+        "Raise the limits, or leave --reuse out to search."
+    )
+
+
 def find(
     inherited: Inherited,
     task: Task,
@@ -478,7 +501,8 @@ def find(
         wanted: whether it wants the score of a winner without a rival too: it has scores of the task already, or still
             learns what a search adds to what was taken over.
     """
-    if known is not None and (best := known[1].best) is not None:
+    if known is not None:
+        best = best_within(known[1], base_space(config, task, place.latency), task)
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
     first = None
     if (taken := inherited.transferred) is not None:
@@ -516,6 +540,7 @@ def find(
         checkpoint=place.checkpoint,
         # what was taken over is scored whoever wins: so a dictionary learns what a search adds to it
         also=() if first is None else (first,),
+        deadline=place.deadline,
     )
     # whether a dictionary wants scores must not change what is found
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome

@@ -29,9 +29,9 @@ DEFAULT_NEIGHBOURS = 3
 """The paper takes the three most similar tasks (section 4)."""
 
 LED_ROUNDS = 1
-"""Rounds of a search that a memory leads: its first candidates are good ones. As tasks arrived one after the other (33
-searches with nine or more known), one round erred .16 points more than two (95 % interval -.08 to +.48), for three
-fifths of their cost; two cost more than a search that knows nothing (docs/search-evidence.md)."""
+"""Rounds of a search that a memory leads: its first candidates are good ones. As tasks arrived one after the other,
+a second round could not be told from one by the test error, and cost more than a search that knows nothing
+(docs/search-evidence.md)."""
 
 AUTO = "auto"
 """`--inherit` that leaves a search out where the dictionary's own history says that it adds next to nothing."""

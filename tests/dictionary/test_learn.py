@@ -183,6 +183,10 @@ class TestScoreWinners:
         monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
         assert self.score().ledger == first
 
+    def test_when_time_has_run_out_it_scores_the_best_and_no_other(self) -> None:
+        scored = self.score(deadline=lambda: 0.0).seen
+        assert [one.architecture for one in scored if one.score is not None] == [self.outcome().best]
+
     def test_what_has_a_score_is_not_trained_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         known = tuple(replace(one, score=0.5) for one in self.outcome().seen)
         outcome = replace(self.outcome(), seen=known)

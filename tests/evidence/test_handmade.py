@@ -208,6 +208,7 @@ def test_trials_on_few_images_get_more_epochs_where_the_final_training_does() ->
     rates = RateConfig(images=1_000, epochs=4)
     plain, least = TrainingConfig(batch=128), TrainingConfig(batch=128, least_steps=150)
     assert rates.suited_to(160, plain) == rates
-    assert rates.suited_to(160, least).epochs == 13  # of two steps
-    assert rates.suited_to(12_000, least) == rates
+    assert rates.suited_to(160, least).epochs == 50  # of two steps
+    assert rates.suited_to(12_000, least).epochs == 13  # no more than 1,000 of them
+    assert RateConfig(images=4_000, epochs=4).suited_to(12_000, least).epochs == 4
     assert TrainedConfig(training=least, rates=rates).suited_to(160).training.epochs == 75

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tanas.evidence.paired import MOST_EXACT, over_targets, paired, spread
+from tanas.evidence.paired import MOST_EXACT, less_error, over_targets, paired, spread
 
 
 def test_the_exact_test_counts_the_ways_to_give_signs() -> None:
@@ -36,6 +36,13 @@ def test_many_pairs_are_tested_by_drawn_signs_and_repeat_exactly() -> None:
 def test_a_single_pair_has_neither_interval_nor_chance() -> None:
     found = paired([0.25], [0.5])
     assert (found.n, found.mean, found.low, found.high, found.p) == (1, 0.25, None, None, None)
+
+
+def test_a_difference_in_words_says_less_or_more_of_each_end() -> None:
+    mixed = paired([0.10, 0.10, 0.10], [0.13, 0.11, 0.09])
+    assert less_error(mixed).startswith("1.00 points less test error (95 % interval ")
+    assert less_error(mixed).endswith(" less to 1.00 more)")
+    assert less_error(paired([0.1], [0.08])) == "2.00 points more test error"
 
 
 def test_what_can_not_be_paired_is_refused() -> None:

@@ -136,6 +136,9 @@ class TestArms:
             assert {config.random.candidates, config.evolution.candidates, config.predictor.candidates} == {
                 NO_END
             }
+            # of four that the budget pays for, evolution mutates and the predictor predicts two
+            assert config.evolution.population == config.predictor.initial == 2
+            assert config.evolution.children == config.predictor.batch == 1
 
     def test_what_searches_nothing_draws_one_architecture_or_the_largest_and_inherits_nothing(self) -> None:
         zero, largest = arms_of(SMOKE, "digits:is=8", 0)[-2:]
@@ -294,9 +297,10 @@ class TestPage:
         found = answers(record_of(*rows))
         assert (
             found[0]
-            == "Does knowing other tasks help FUSE? Yes: 2.00 points of test error, n = 8, p = 0.00781."
+            == "Does knowing other tasks help FUSE? Yes: 2.00 points less test error (95 % interval 2.00 less to "
+            "2.00 less), n = 8, p = 0.0078."
         )
-        assert found[1].startswith("Does it matter that they are near? No, it is worse: 2.00 points")
+        assert found[1].startswith("Does it matter that they are near? No: 2.00 points more test error")
         assert "It can't be told" in found[2]
         assert len(found) == 3, "only what was measured"
 
@@ -307,11 +311,11 @@ class TestPage:
         rows += [row("random search that knows nothing", seed, error=0.12) for seed in seeds]
         *_, pays, every = answers(record_of(*rows))
         assert pays.startswith("Does measuring pay")
-        assert "No, it is worse: 1.00 points" in pays
+        assert "No: 1.00 points more test error" in pays
+        assert pays.endswith("Asked with half of the searches in view.")
         assert every.startswith("Is FUSE from all known tasks alike")
-        assert every.endswith(
-            "than random search that knows nothing? Yes: 3.00 points of test error, n = 8, p = 0.00781."
-        )
+        assert "than random search that knows nothing? Yes: 3.00 points less test error" in every
+        assert every.endswith("n = 8, p = 0.0078. Asked with half of the searches in view.")
 
     def test_over_several_targets_each_counts_once_and_all_six_must_agree(self) -> None:
         targets = [f"t{number}" for number in range(6)]
@@ -331,10 +335,11 @@ class TestPage:
         assert found is not None
         assert (found.means.n, found.less) == (6, 5)
         knows, near, *_ = answers(record)
-        assert "Yes: 2.00 points of test error, p = 0.0312 over 6 targets; less error on 6 of 6" in knows
+        assert "Yes: 2.00 points less test error" in knows
+        assert "p = 0.031 over 6 targets; less on 6, significantly" in knows
         assert "All pairs: n = 12, p = " in knows
         assert "It can't be told" in near, "although all pairs together would say so"
-        assert "less error on 5 of 6 targets, significantly (p < 0.05 within the target) on 0." in near
+        assert "over 6 targets; less on 5, significantly within the target on 0." in near
 
     def test_the_page_has_what_a_search_cost_against_task_aware_fuse_and_the_final_training(self) -> None:
         dear = replace(

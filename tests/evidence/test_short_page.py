@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from tests.evidence.test_moon_page import MOON, found
 from tests.evidence.test_moon_page import record as moon_record
 from tests.evidence.test_stream import AUTO_ARM, arrival
 from tests.evidence.test_stream import record as stream_record
+from tests.evidence.test_table1 import record_of as table1_record
 
-from tanas.evidence.short_page import short_page
-from tanas.evidence.stream import EMPTY
+from tanas.evidence.searches import AWARE
+from tanas.evidence.short_page import headline, short_page
+from tanas.evidence.stream import EMPTY, ONE_ROUND, WITHOUT
+from tanas.networks.zoo import RESIDUAL
 from tanas.records import write_json
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
@@ -34,12 +39,34 @@ def test_a_residual_network_stands_beside_the_found_ones_with_its_size(tmp_path:
 
 def test_a_stream_says_what_each_memory_costs_from_the_tenth_search_on(tmp_path: Path) -> None:
     arrivals = [arrival(EMPTY, known, spent=100, took_s=10.0) for known in range(12)]
-    arrivals += [arrival(AUTO_ARM, known, spent=60, took_s=4.0, error=0.11) for known in range(12)]
+    for arm, spent, took_s in ((ONE_ROUND, 60, 4.0), (WITHOUT, 30, 2.0), (AUTO_ARM, 90, 9.0)):
+        arrivals += [arrival(arm, known, spent=spent, took_s=took_s, error=0.11) for known in range(12)]
     write_json(tmp_path / "stream.json", stream_record(*arrivals))
     (line,) = [one for one in short_page(tmp_path).splitlines() if "cheaper" in one]
-    said = "60% of the multiply-adds (60%, were that remembered too) and 40% of the seconds, at 1.00 points more error"
-    assert f"{AUTO_ARM}: {said}" in line
-    assert line.endswith("(n = 3 searches each, in 1 of 1 orders.)")
+    for name, share, clock in (("by default", "60%", "40%"), ("without distances (`all`)", "30%", "20%")):
+        assert re.search(
+            rf"{re.escape(name)} {share} \(\d+%\) of the multiply-adds and {clock} \(\d+%\) of the seconds, "
+            r"with 1.00 points more test error",
+            line,
+        )
+    assert "3 searches of 3 tasks each, in 1 of 1 orders" in line
+    assert "90%" not in line, "other ways stand on the page"
+    assert "](docs/search-evidence.md#tasks" in headline(tmp_path)
+
+
+def test_networks_made_by_hand_stand_beside_the_found_one_with_a_learning_rate_of_their_own(
+    tmp_path: Path,
+) -> None:
+    table = table1_record()
+    narrow = [replace(one, method=RESIDUAL) for one in table.entries if one.method == AWARE.name]
+    write_json(tmp_path / "table1.json", replace(table, entries=(*table.entries, *narrow)))
+    large, own_size = [line for line in short_page(tmp_path).splitlines() if "The found networks" in line]
+    assert "err 1.20 ± 0.20 % (n = 3) on `quickdraw:is=moon`" in large
+    assert "ResNet-18 1.80 ± 0.20 % (n = 3, p = 0.25) with 50 times as many" in large
+    assert "VGG-16 at 32x32 or more 0.80 % (n = 1) with" in large
+    assert own_size.endswith(
+        "a narrow residual network of the found one's size 1.20 ± 0.20 % (n = 3, p = 1)."
+    )
 
 
 def test_the_committed_records_answer_each_question_once() -> None:

@@ -16,11 +16,14 @@ from tanas.evidence.searches import SearchRow
 from tanas.evidence.stream import (
     ARMS,
     EMPTY,
+    ONE_ROUND,
+    TWO_ROUNDS,
     Arrival,
     StreamRecord,
     at_scale,
     cheaper_from,
     later,
+    one_against_two,
     places,
     record_of,
     reproduce_stream,
@@ -101,8 +104,8 @@ class TestFigures:
         assert (place.share, place.seconds, place.search) == pytest.approx((0.7, 0.25, 0.4))
         assert "| 9 | 1 | 70% | 25% | 40% | +0.00 |" in stream_page(made)
         assert (
-            "costs 70% of one that knows nothing (54%, were that remembered too) and 25% of its seconds, at"
-            in sentence(made, AUTO_ARM)
+            "costs 70% of one that knows nothing (54%, were that remembered too) and 25% of its seconds; with the "
+            "final training 100% and 99%. It has 0.00 points" in sentence(made, AUTO_ARM)
         )
 
     def test_the_turning_point_is_where_every_later_place_is_cheaper(self) -> None:
@@ -122,8 +125,9 @@ class TestFigures:
         assert (found.difference.n, found.difference.mean) == (3, pytest.approx(0.1))
         assert sentence(made, AUTO_ARM) == (
             "From 9 known tasks on every place is cheaper than with nothing known. With 9 or more known, a search "
-            "costs 30% of one that knows nothing (30%, were that remembered too), at 10.00 points less test error "
-            "(n = 3, p = 0.25)."
+            "costs 30% of one that knows nothing (30%, were that remembered too); with the final training 100%. It has "
+            "10.00 points less test error (95 % interval 10.00 less to 10.00 less), n = 3 searches of 3 tasks, "
+            "p = 0.25."
         )
         assert later(made, AUTO_ARM, 20) is None
 
@@ -226,6 +230,21 @@ class TestRunning:
         write_json(path, replace(made, settings={**made.settings, "split_seed": 1}))
         with pytest.raises(SettingError, match="made with other settings"):
             self.run(tmp_path / "else", record=path)
+
+
+def test_one_round_is_held_against_two_on_the_same_tasks_and_places() -> None:
+    arrivals = [
+        arrival(arm, known, order=order, spent=spent, error=error)
+        for arm, spent, error in ((ONE_ROUND, 50, 0.11), (TWO_ROUNDS, 100, 0.10))
+        for known in range(12)
+        for order in range(2)
+    ]
+    said = one_against_two(record(*arrivals))
+    assert said.startswith("One round against two, with 9 or more known (n = 6): 50% of the cost, ")
+    assert "test error 1.00 points higher (95 % +1.00 to +1.00, p = 0.03" in said
+    assert "l on validation" in said
+    assert said in stream_page(record(*arrivals))
+    assert one_against_two(record(*arrivals[:12])) == "", "there is nothing to be held against"
 
 
 def test_a_way_of_few_rounds_takes_them_once_enough_is_known_and_no_other_does() -> None:

@@ -67,6 +67,15 @@ class TestChoice:
         )
         assert "the best validation performance l of its own" in said(choice="performance")
 
+    def test_of_what_was_grown_the_last_winner_is_found_as_no_score_is_asked(self, moon):
+        sized = Sized(architecture=moon.architecture, parameters=2_000, macs=10, score=None)
+        grown = Grown(
+            aim="grow", origin="x", before=sized, after=sized, differences=(), recorded=None,
+            kept_weights=False, weights="",
+        )  # fmt: skip
+        said = choice(replace(moon, grown=grown, config={"fuse": {"final": "score"}}))
+        assert said.endswith("the network found is the last winner.")
+
     def test_says_that_the_winner_of_one_round_was_found_if_it_was(self, moon):
         past = moon.rounds[0]
         for found, alone in ((past.candidates[past.winner], True), (past.candidates[past.winner - 1], False)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +28,7 @@ from tanas.seeds import Seed
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.base import Deadline, Outcome, training_macs
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.pace import examples_of, mean_pace, seconds_an_image
 from tanas.strategies.trials import images_of_scores
@@ -311,10 +312,11 @@ def score_winners(
     checkpoint: Checkpoint,
     also: Sequence[Architecture] = (),
     networks: MutableMapping[str, Network] | None = None,
+    deadline: Deadline = lambda: math.inf,
 ) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
-    When time has run out only the best one is scored, so that there is something to inherit. What has a score of
+    When time has run out nothing is scored but the best one, so that there is something to inherit. What has a score of
     this kind already keeps it.
 
     Args:
@@ -327,6 +329,7 @@ def score_winners(
         checkpoint: keeps each.
         also: candidates that are scored whether they won or not.
         networks: is given the trained networks, by the keys of their architectures.
+        deadline: seconds left.
 
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
@@ -338,7 +341,7 @@ def score_winners(
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
     ledger, images = outcome.ledger, len(task.limited(config.images).train)
     for architecture in winners:
-        if architecture.key in done:
+        if architecture.key in done or (architecture != outcome.best and deadline() <= 0):
             continue
         part = checkpoint.child("score").child(architecture.key)
         epochs = config.training.epochs

@@ -389,8 +389,9 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
         fuse=replace(config.fuse, rounds=NO_END, patience=NO_END),
         halving=replace(config.halving, candidates=FIRST_RUNG),
         random=replace(config.random, candidates=NO_END),
-        evolution=replace(config.evolution, candidates=NO_END),
-        predictor=replace(config.predictor, candidates=NO_END),
+        # the budget pays for some four: so half of them are mutations, or predicted
+        evolution=replace(config.evolution, candidates=NO_END, population=2, sample=2, children=1),
+        predictor=replace(config.predictor, candidates=NO_END, initial=2, batch=1),
     )
 
 

@@ -14,7 +14,15 @@ from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError
 from tanas.events import Listener
 from tanas.evidence.folder import alone_with, experiment_folder
-from tanas.evidence.paired import CHANCE, OverTargets, PairedDifference, over_targets, paired, spread
+from tanas.evidence.paired import (
+    CHANCE,
+    OverTargets,
+    PairedDifference,
+    less_error,
+    over_targets,
+    paired,
+    spread,
+)
 from tanas.evidence.progress import reached
 from tanas.evidence.searches import (
     ARMS,
@@ -436,7 +444,7 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
             "transfer, no search",
         ),
         ("Is it better than no search: one random architecture", ZERO_LINE),
-        ("Is it better than the largest of many that are drawn, which costs nothing", LARGEST),
+        ("Is it better than the largest of many that are drawn, taken without a search", LARGEST),
         ("Does measuring pay: is it better than FUSE from all known tasks alike, at equal total cost", EVERY),
     )
     questions = [(question, aware, arm) for question, arm in asked]
@@ -449,7 +457,8 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
     for question, own, arm in questions:
         found, by_target = compared(record, arm, own=own), compared_by_target(record, arm, own=own)
         if found is not None and by_target is not None:
-            lines.append(f"{question}? {_verdict(found, by_target)}")
+            late = " Asked with half of the searches in view." if EVERY in (own, arm) else ""
+            lines.append(f"{question}? {_verdict(found, by_target)}{late}")
     return tuple(lines)
 
 
@@ -457,21 +466,19 @@ def _verdict(pairs: PairedDifference, by_target: OverTargets) -> str:
     """The answer, by the means of the targets; of a single target by its seeds."""
     several = by_target.means.n > 1
     found = by_target.means if several else pairs
-    size = f"{abs(found.mean) * 100:.2f} points of test error"
-    if found.p is None or found.p >= CHANCE:
-        said = f"It can't be told: {'less' if found.mean > 0 else 'more'} by {size}"
-    else:
-        said = f"{'Yes' if found.mean > 0 else 'No, it is worse'}: {size}"
+    known = found.p is not None and found.p < CHANCE
+    said = ("Yes" if found.mean > 0 else "No") if known else "It can't be told"
+    said += f": {less_error(found)}"
     if not several:
         return f"{said}, {_chance(pairs)}."
     return (
-        f"{said}, p = {found.p:.3g} over {found.n} targets; less error on {by_target.less} of {found.n} targets, "
-        f"significantly (p < {CHANCE} within the target) on {by_target.found}. All pairs: {_chance(pairs)}."
+        f"{said}, p = {found.p:.2g} over {found.n} targets; less on {by_target.less}, "
+        f"significantly within the target on {by_target.found}. All pairs: {_chance(pairs)}."
     )
 
 
 def _chance(found: PairedDifference) -> str:
-    return f"n = {found.n}" if found.p is None else f"n = {found.n}, p = {found.p:.3g}"
+    return f"n = {found.n}" if found.p is None else f"n = {found.n}, p = {found.p:.2g}"
 
 
 def _difference(found: PairedDifference | None) -> str:

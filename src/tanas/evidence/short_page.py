@@ -7,12 +7,16 @@ from pathlib import Path
 
 from tanas.evidence.choice import StudyRecord
 from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
-from tanas.evidence.paired import CHANCE, PairedDifference
+from tanas.evidence.paired import CHANCE, PairedDifference, less_error
+from tanas.evidence.searches import AWARE
 from tanas.evidence.searches_page import SearchesRecord, answers
-from tanas.evidence.stream import ARMS, EMPTY, StreamRecord, at_scale, later
+from tanas.evidence.stream import ONE_ROUND, WITHOUT, StreamRecord, at_scale, later
+from tanas.evidence.table1 import Table1Record
+from tanas.evidence.table1_page import LABELS, against_found, lines_of
 from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, Contrast, contrast
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
+from tanas.networks.zoo import RESIDUAL, zoo_names
 from tanas.records import read_json, read_record
 
 NINE = 9
@@ -31,9 +35,22 @@ def short_page(records: Path) -> str:
         *_stream(records / "stream.json"),
         *_weights(records / "weights.json"),
         *_residual(records / "moon.json"),
+        *_table1(records / "table1.json"),
         *_alpha(records / "fuse.json", records / "truth.json"),
     ]
     return "\n".join(f"- **{question}** {answer}" for question, answer in lines) + "\n"
+
+
+def headline(records: Path) -> str:
+    """What the first page says of them: whether memory and nearness help, and what a search costs then."""
+    searches = _searches(records / "search.json")[:2]
+    lines = [*searches, *_stream(records / "stream.json"), *_table1(records / "table1.json")]
+    return (
+        "\n".join(f"- {question} {answer}" for question, answer in lines)
+        .replace("](", "](docs/")
+        .replace("](docs/#", "](docs/search-evidence.md#")
+        + "\n"
+    )
 
 
 def _searches(path: Path) -> list[tuple[str, str]]:
@@ -89,26 +106,29 @@ def _stream(path: Path) -> list[tuple[str, str]]:
     """Tasks that arrive one after the other."""
     if not path.exists():
         return []
-    record, said, count = read_record(StreamRecord, path), [], 0
-    for arm in ARMS:
-        if arm == EMPTY or (found := later(record, arm, NINE)) is None:
+    record, said, count = read_record(StreamRecord, path), [], ""
+    for arm, name in ((ONE_ROUND, "by default"), (WITHOUT, "without distances (`all`)")):
+        if (found := later(record, arm, NINE)) is None:
             continue
-        difference, count = found.difference, found.difference.n
-        chance = "" if difference.p is None else f" (p = {difference.p:.2g})"
-        clock = "" if found.seconds is None else f" and {found.seconds:.0%} of the seconds"
+        chance = "" if found.difference.p is None else f", p = {found.difference.p:.2g}"
+        clock = ""
+        if found.seconds is not None and found.whole_seconds is not None:
+            clock = f" and {found.seconds:.0%} ({found.whole_seconds:.0%}) of the seconds"
         said.append(
-            f"{arm}: {found.share:.0%} of the multiply-adds ({found.remembered:.0%}, were that remembered too)"
-            f"{clock}, at {abs(difference.mean) * 100:.2f} points "
-            f"{'less' if difference.mean >= 0 else 'more'} error{chance}"
+            f"{name} {found.share:.0%} ({found.whole:.0%}) of the multiply-adds{clock}, with "
+            f"{less_error(found.difference)}{chance}"
         )
+        count = f"{found.difference.n} searches of {found.tasks} tasks"
     if not said:
         return []
     orders, planned = len(record.orders), at_scale(record.scale).orders
     return [
         (
             "Does a memory make the next search cheaper, as tasks arrive one after the other?",
-            f"With {NINE} or more known, of what a search that knows nothing takes: {'; '.join(said)}. (n = {count} "
-            f"searches each, in {orders} of {planned} orders.)",
+            f"With {NINE} or more known, of what a search that knows nothing takes before its final training (with "
+            f"it): "
+            f"{'; '.join(said)}. {count} each, in {orders} of {planned} orders; other ways stand "
+            "[below](#tasks-that-arrive-one-after-the-other).",
         )
     ]
 
@@ -150,10 +170,52 @@ def _residual(path: Path) -> list[tuple[str, str]]:
                 errors += f", {called} {error} with {times:,.0f} times as many parameters"
         said.append(errors)
     return (
-        [("Is it better than just training a ResNet?", f"The found networks err {'; '.join(said)}.")]
+        [
+            (
+                "Is it better than just training a ResNet?",
+                f"The found networks err {'; '.join(said)}. (By one recipe, no network's learning rate tuned.)",
+            )
+        ]
         if said
         else []
     )
+
+
+def _table1(path: Path) -> list[tuple[str, str]]:
+    """Networks made by hand, each with its own learning rate: large ones, and one of the found network's size."""
+    if not path.exists():
+        return []
+    record = read_record(Table1Record, path)
+    lines = {line.method: line for line in lines_of(record)}
+    if AWARE.name not in lines:
+        return []
+
+    def said(method: str) -> str:
+        line, difference = lines[method], against_found(record, method)
+        times = line.parameters / lines[AWARE.name].parameters
+        chance = "" if difference is None or difference.p is None else f", p = {difference.p:.2g}"
+        size = "" if method == RESIDUAL else f" with {times:,.0f} times as many parameters"
+        return f"{LABELS[method]} {line.error} % (n = {line.n}{chance}){size}"
+
+    own = f"found networks err {lines[AWARE.name].error} % (n = {lines[AWARE.name].n})"
+    where = f"on `{record.task}` from {record.images['train']:,} images"
+    large = [said(method) for method in lines if method in zoo_names() and method != RESIDUAL]
+    answers = []
+    if large:
+        answers.append(
+            (
+                "And with each network's own learning rate?",
+                f"The {own} {where}, {', '.join(large)} ([Table 1](table1.md)).",
+            )
+        )
+    if RESIDUAL in lines:
+        answers.append(
+            (
+                "Is it better than a network made by hand of its own size?",
+                f"The {own} {where}, a {said(RESIDUAL)}.",
+            )
+        )
+    return answers
 
 
 def _alpha(path: Path, table: Path) -> list[tuple[str, str]]:
@@ -166,7 +228,8 @@ def _alpha(path: Path, table: Path) -> list[tuple[str, str]]:
         others = (
             f" On targets by which this way was not chosen, in {whole.alpha_best:.0%} of "
             f"{whole.triples - whole.within_noise} triples, tau {whole.alpha_tau:.2f} "
-            f"({whole.within_noise} more are within noise)."
+            f"({whole.within_noise} more are within noise); separate trainings at equal cost in "
+            f"{whole.separate_best:.0%}, tau {whole.separate_tau:.2f}."
         )
     record = read_record(StudyRecord, path)
     own = record.of(*record.default)

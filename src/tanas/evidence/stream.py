@@ -19,7 +19,7 @@ from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError, check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
 from tanas.evidence.folder import alone_with, experiment_folder
-from tanas.evidence.paired import PairedDifference, paired
+from tanas.evidence.paired import PairedDifference, less_error, paired
 from tanas.evidence.searches import SearchRow, row_of
 from tanas.networks.training import TrainingConfig
 from tanas.presets import AUTO, SearchConfig, laptop, smoke
@@ -56,11 +56,13 @@ class Way:
 
 
 EMPTY = "nothing known"
+WITHOUT = "memory without distances, one round"
+ONE_ROUND, TWO_ROUNDS = "memory, one round", "memory, two rounds"
 ARMS: Mapping[str, Way] = {
     "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True, rounds=2),
-    "memory, two rounds": Way(inherit=DEFAULT_INHERIT, rounds=2),
-    "memory, one round": Way(inherit=DEFAULT_INHERIT, rounds=1),
-    "memory without distances, one round": Way(inherit=ALL, rounds=1),
+    TWO_ROUNDS: Way(inherit=DEFAULT_INHERIT, rounds=2),
+    ONE_ROUND: Way(inherit=DEFAULT_INHERIT, rounds=1),
+    WITHOUT: Way(inherit=ALL, rounds=1),
     EMPTY: Way(inherit="none"),
 }
 """The ways of searching by their names. The last one never has a dictionary."""
@@ -378,6 +380,10 @@ def _seconds(own: Sequence[SearchRow], partners: Sequence[SearchRow]) -> float |
     return took(own) / took(partners) if took(partners) else None
 
 
+def _all_seconds(rows: Sequence[SearchRow]) -> float:
+    return sum(sum(row.took_s.values()) for row in rows)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Later:
     """The searches of an arm from a place on, beside those of the same tasks and seeds with nothing known."""
@@ -386,10 +392,16 @@ class Later:
     """See `Place`."""
     seconds: float | None
     """See `Place`."""
+    whole: float
+    """`share` with the final trainings."""
+    whole_seconds: float | None
+    """The same by the clock; None: it was not read."""
     remembered: float
     """`share` if what knew nothing were remembered too: then it would represent its task as well, at the same cost."""
     difference: PairedDifference
     """Of the test error, that of those that knew nothing minus the arm's: positive is better."""
+    tasks: int
+    """Different ones: each is counted once an order."""
 
 
 def later(record: StreamRecord, arm: str, first: int) -> Later | None:
@@ -415,9 +427,12 @@ def later(record: StreamRecord, arm: str, first: int) -> Later | None:
     return Later(
         share=_share(own, others),
         seconds=_seconds(own, others),
+        whole=sum(sum(row.spent.values()) for row in own) / sum(sum(row.spent.values()) for row in others),
+        whole_seconds=_all_seconds(own) / of_others if (of_others := _all_seconds(others)) else None,
         remembered=sum(row.spent_before_training for row in own)
         / sum(one.spent["represent"] + other.spent_before_training for one, other in both),
         difference=paired([row.test_error for row in own], [row.test_error for row in others]),
+        tasks=len({row.target for row in own}),
     )
 
 
@@ -478,10 +493,11 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
         lines = [head, ["---"] * len(head), *rows]
         shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
+    parts.append(one_against_two(record))
     made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
     machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
     parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
@@ -503,12 +519,52 @@ def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
         return when
     difference = found.difference
     clock = "" if found.seconds is None else f" and {found.seconds:.0%} of its seconds"
+    with_it = f"{found.whole:.0%}" + (
+        "" if found.whole_seconds is None else f" and {found.whole_seconds:.0%}"
+    )
     chance = "" if difference.p is None else f", p = {difference.p:.2g}"
     return (
         f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing "
-        f"({found.remembered:.0%}, were that remembered too){clock}, at {abs(difference.mean) * 100:.2f} points "
-        f"{'less' if difference.mean >= 0 else 'more'} test error (n = {difference.n}{chance})."
+        f"({found.remembered:.0%}, were that remembered too){clock}; with the final training {with_it}. It has "
+        f"{less_error(difference)}, n = {difference.n} searches of {found.tasks} tasks{chance}."
     )
+
+
+def one_against_two(record: StreamRecord, first: int = 9) -> str:
+    """What a second round is worth to a search that a memory leads, a sentence; empty without such searches.
+
+    Args:
+        record: of the stream.
+        first: known tasks from which on searches are counted.
+    """
+    rows = {
+        arm: {
+            (one.order, one.row.target): one.row
+            for one in record.arrivals
+            if one.row.arm == arm and one.known >= first
+        }
+        for arm in (ONE_ROUND, TWO_ROUNDS)
+    }
+    both = sorted(rows[ONE_ROUND].keys() & rows[TWO_ROUNDS].keys())
+    if not both:
+        return ""
+    one, two = ([rows[arm][at] for at in both] for arm in (ONE_ROUND, TWO_ROUNDS))
+    spent = [sum(row.spent_before_training for row in arm) for arm in (one, two)]
+    error = paired([row.test_error for row in two], [row.test_error for row in one])
+    score = paired([row.validation_performance for row in two], [row.validation_performance for row in one])
+    return (
+        f"One round against two, with {first} or more known (n = {len(both)}): {spent[0] / spent[1]:.0%} of the cost, "
+        f"test error {_more(error)}, l on validation {_more(score, digits=3, unit=1)}."
+    )
+
+
+def _more(one: PairedDifference, *, digits: int = 2, unit: int = 100) -> str:
+    """A difference with its interval and p, in points or as it is."""
+    text = f"{abs(one.mean) * unit:.{digits}f}{' points' if unit == 100 else ''} "
+    text += "higher" if one.mean >= 0 else "lower"
+    if one.low is None or one.high is None or one.p is None:
+        return text
+    return f"{text} (95 % {one.low * unit:+.{digits}f} to {one.high * unit:+.{digits}f}, p = {one.p:.2g})"
 
 
 def terminal_text(record: StreamRecord, folder: Path) -> str:

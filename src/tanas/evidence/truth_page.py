@@ -535,7 +535,9 @@ def described(one: Contrast) -> str:
     found = one.difference
     text = f"{_points(abs(found.mean))} points {'less' if found.mean >= 0 else 'more'} error on average"
     if found.low is not None and found.high is not None and found.p is not None:
-        text += f" (95 % interval {_points(found.low)} to {_points(found.high)} less; p = {found.p:.3f})"
+        ends = [found.low, found.high] if found.mean < 0 else [found.high, found.low]
+        low, high = (f"{_points(abs(end))} {'less' if end >= 0 else 'more'}" for end in ends)
+        text += f" (95 % interval {low} to {high}; p = {found.p:.3f})"
     return f"{text}; less on {one.better} of {found.n} targets"
 
 

@@ -120,7 +120,7 @@ def choice(result: Result) -> str:
         return f"The winner of the round has {winner}; it is the network found."
     found = (
         "the network found has the best score of a short training of its own"
-        if fuse.get("final", "last") == "score"
+        if fuse.get("final", "last") == "score" and result.grown is None
         else "the network found is the last winner"
     )
     return f"The winner of a round has {winner}; {found}."

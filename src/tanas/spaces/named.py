@@ -181,6 +181,9 @@ _REGISTRY: dict[str, MakeSpace] = {
 SPACES: Mapping[str, MakeSpace] = MappingProxyType(_REGISTRY)
 """What makes each named space, by its name."""
 
+OWN_SPACES = frozenset(_REGISTRY)
+"""Those that tanas brings along, and every process of it knows."""
+
 
 def register_space(name: str, make: MakeSpace) -> None:
     """Adds a space under a name that `--space` takes.

@@ -168,6 +168,16 @@ class RoundFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chosen(Event):
+    """A search is over: this architecture is trained next. It says nothing on a terminal, where the training does."""
+
+    task: str
+    architecture: Architecture
+    score: float | None
+    """l of its short training; None: it had none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a search found, and how."""
 
@@ -181,6 +191,11 @@ class Outcome:
     best so far is given)."""
     ledger: Ledger = Ledger()
     """What the search spent."""
+
+    def chosen(self, task: str) -> Chosen:
+        """The best, as an event."""
+        score = next((one.score for one in self.seen if one.architecture == self.best), None)
+        return Chosen(task=task, architecture=self.best, score=score)
 
 
 class Strategy(Protocol):

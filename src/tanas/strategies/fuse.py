@@ -313,8 +313,11 @@ def _chosen(mixture: Mixture, judgements: Sequence[Judgement | None], choice: st
 
 
 def _sized(task: Task, config: FuseConfig, number: int) -> Task:
-    """The images that a round trains and compares on; an early round's are among those of the later ones."""
-    seed = Seed(task.split_seed).child("fuse")
+    """The images that a round trains and compares on; an early round's are among those of the later ones.
+
+    Drawn as `Task.limited` draws them: what a rival, or a score, trains on as many images are the same.
+    """
+    seed = Seed(task.split_seed).child("limited")
     train, validation = task.train, task.validation
     if (most := config.images_in(number)) is not None:
         train = train.stratified(most, seed.child("train"))
