@@ -309,6 +309,7 @@ class Study:
             what="how often a round of FUSE chooses the best of its candidates, by the way w and alpha are trained",
             command=f"python benchmarks/fuse.py --out WORK --triples {self.triples}"
             + (" --smoke" if self.smoke else ""),
+            n=max((len(way.compared) for way in ways), default=0),
             targets=self.targets,
             seed=SEED.root,
             size=to_plain(replace(self.size, runs=runs)),

@@ -154,6 +154,8 @@ def begun(out: Path, config: TruthConfig, place: Place) -> TruthRecord:
         what="stand-alone trainings of architectures of the standard space on eight targets; the test columns are an "
         "oracle, which no choice sees",
         command=COMMAND,
+        n=config.architectures * len(targets) * len(config.seeds),
+        seeds=config.seeds,
         config=config,
         architectures=draw_architectures(config),
         targets=targets,

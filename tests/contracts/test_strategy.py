@@ -210,6 +210,11 @@ class TestStrategyContract:
         for tight in (
             SPACE.limited(max_parameters=sorted(cost.parameters for cost in costs)[fourth]),
             SPACE.limited(max_macs=sorted(cost.macs for cost in costs)[fourth]),
+            # a machine that takes a millisecond for a thousand multiply-adds
+            SPACE.limited(
+                max_latency_ms=sorted(cost.macs for cost in costs)[fourth] / 1e3,
+                latency=lambda one, shape, classes: cost_of(one, shape, classes).macs / 1e3,
+            ),
         ):
             outcome = run(strategy, tight, task=TASK)
             assert len(outcome.seen) > 3

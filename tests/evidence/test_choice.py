@@ -180,6 +180,7 @@ def record() -> StudyRecord:
     return StudyRecord(
         what="a test",
         command="python it.py",
+        n=8,
         targets=TARGETS,
         seed=0,
         size={"images": 2000, "truth_images": 500, "choice_images": 400, "epochs": 5},

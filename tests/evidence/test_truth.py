@@ -285,6 +285,8 @@ class TestRecord:
         return TruthRecord(
             what="",
             command="",
+            n=8,
+            seeds=SMALL.seeds,
             config=SMALL,
             architectures=drawn,
             targets=(described(target_named("digits"), small, SMALL),),

@@ -39,6 +39,8 @@ def folder(tmp_path: Path) -> Path:
     record = TruthRecord(
         what="",
         command="",
+        n=8,
+        seeds=CONFIG.seeds,
         config=CONFIG,
         architectures=ARCHITECTURES,
         targets=(),

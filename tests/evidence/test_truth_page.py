@@ -50,6 +50,8 @@ def record(*, distances: bool, triples: bool) -> TruthRecord:
     return TruthRecord(
         what="",
         command="python make",
+        n=len(TABLE),
+        seeds=CONFIG.seeds,
         config=CONFIG,
         architectures=ARCHITECTURES,
         targets=tuple(

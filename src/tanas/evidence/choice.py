@@ -155,6 +155,8 @@ class StudyRecord:
 
     what: str
     command: str
+    n: int
+    """Most groups that a way compares, over all targets."""
     targets: tuple[str, ...]
     seed: int
     size: Mapping[str, Any]

@@ -112,6 +112,8 @@ class StreamRecord:
     command: str
     n: int
     """Number of searches."""
+    seeds: tuple[int, ...]
+    """Of the searches of each order, which are their numbers."""
     orders: tuple[int, ...]
     hardware: dict[str, Any]
     versions: dict[str, str]
@@ -311,6 +313,7 @@ def record_of(
         scale=config.scale,
         command=f"TANAS_DATA=DIR tanas reproduce stream --scale {config.scale} --out WORK",
         n=len(arrivals),
+        seeds=tuple(sorted({one.row.seed for one in arrivals})),
         orders=tuple(sorted({one.order for one in arrivals})),
         hardware=hardware,
         versions=versions(),

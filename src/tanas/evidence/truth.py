@@ -562,6 +562,9 @@ class TruthRecord:
 
     what: str
     command: str
+    n: int
+    """Trainings of the whole table; how many are there, its rows say."""
+    seeds: tuple[int, ...]
     config: TruthConfig
     architectures: tuple[Architecture, ...]
     """By position. They are kept, so that the table stays readable when the space changes."""
