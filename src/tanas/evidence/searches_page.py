@@ -294,7 +294,8 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
         f"target what {settings['budget_scores']} scores of architectures of mean cost take, its own scores among "
         "them, and nothing else ends it: one that inherits large architectures tries fewer. It can't buy a part of a "
         "round, so up to a quarter stays unspent, whoever it inherits from; the cost against task-aware FUSE's is in "
-        "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that. "
+        "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that; as "
+        "that pays for some four trainings, evolution begins with two alive and the predictor with two by chance. "
         "What measures no distance may also spend what representing the task and measuring took. 'Transfer', "
         "the random architecture and the largest search nothing, so they cost less. The final training is the same "
         "recipe for all; it costs what the architecture does.",
