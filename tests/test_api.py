@@ -2,23 +2,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.conftest import Answer, bars
+from tests.dictionary.small_atoms import atom_of, task_of
 from tests.sessions import lighten
+from tests.strategies.small_search import one_edge
 from torch.utils.data import TensorDataset
 
 import tanas
-from tanas.api import open_memory
+from tanas.api import _keeping, open_memory
+from tanas.dictionary.atom import Reuse
 from tanas.dictionary.store import Dictionary
 from tanas.errors import DataError, SettingError, StoreError
 from tanas.events import Event, Told
+from tanas.networks.scoring import unscored
 from tanas.phases import SpaceDefined
 from tanas.presets import SearchConfig
 from tanas.settings import configure
+from tanas.strategies.base import Round
 
 SEARCH = ("search", "npz:bars.npz:is=square", "--config", "tiny.toml", "--quiet")
 
@@ -242,6 +248,58 @@ class TestMemory:
         seen = {each.architecture for each in after.architectures}
         assert {each.architecture for each in before.architectures} < seen
         assert len(seen) == len(after.architectures)
+        assert after.rounds[: len(before.rounds)] == before.rounds, (
+            "what sizes promise is learnt from all of them"
+        )
+        assert len(after.rounds) > len(before.rounds)
+
+    def test_one_atom_after_another_keeps_scores_that_compare_rounds_and_what_a_search_added(self) -> None:
+        first, second, third = (
+            unscored(one_edge(name), task_of()) for name in ("sep_conv_3x3", "identity", "max_pool_2x2")
+        )
+        held = (first.architecture, second.architecture)
+        past = Round(
+            candidates=held,
+            keys=(held[0].key, held[1].key),
+            dropped=(),
+            stages=(),
+            winner=0,
+            took_s=1.0,
+        )
+        reuse = Reuse(source="a", distance=0.5, score=0.5, best=0.6, warm=False)
+        before = replace(
+            atom_of(),
+            architectures=(replace(first, score=0.9), replace(second, score=0.8), replace(third, score=None)),
+            reuse=reuse,
+            rounds=(past,),
+        )
+        lost = replace(
+            before,
+            architectures=(replace(first, score=None), replace(third, score=0.7)),
+            reuse=None,
+            rounds=(replace(past, took_s=2.0), replace(past, winner=1)),
+        )
+        kept = _keeping(lost, before)
+        assert {one.architecture: one.score for one in kept.architectures} == {
+            first.architecture: 0.9,  # known by its score, though it only lost this time
+            second.architecture: 0.8,
+            third.architecture: 0.7,
+        }
+        assert [one.winner for one in kept.rounds] == [0, 1], "the same round counts once"
+        assert kept.reuse == reuse
+
+        alone = replace(before, architectures=(replace(third, score=0.99, final=True),), reuse=None)
+        kept = _keeping(alone, before)
+        assert kept.best is not None
+        assert (kept.best.architecture, kept.best.score) == (first.architecture, 0.9)
+        assert not any(one.final for one in kept.architectures), "a final training compares with no score"
+        assert _keeping(before, alone).best == kept.best
+
+        other = replace(before.provenance, settings={**before.provenance.settings, "scoring": {"images": 1}})
+        kept = _keeping(replace(lost, provenance=other), before)
+        assert [one.score for one in kept.architectures] == [0.7, None, None], (
+            "another training's don't compare"
+        )
 
     def test_a_threshold_that_leaves_none_takes_the_standard_space(
         self, tanas: Callable[..., Answer], desk: Path

@@ -55,6 +55,7 @@ class TestLed:
             (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8)}, 8),
             (ENOUGH_COMPARED, {"fuse": FuseConfig(rounds=8), "rounds_led": 4}, 4),
             (ENOUGH_COMPARED, {"strategy": "random"}, 5),
+            (ENOUGH_COMPARED, {"budget_macs": 10**12}, 5),
         ],
     )
     def test_a_space_that_enough_is_known_of_is_searched_in_fewer_rounds_and_that_is_told(

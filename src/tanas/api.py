@@ -37,7 +37,7 @@ from tanas.runs import BEST_FILE, RUN_FILE, UNFINISHED, Request, Run, UsedTime, 
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import MeasuredLatency
-from tanas.strategies.base import Chosen, RoundFinished
+from tanas.strategies.base import Chosen, Round, RoundFinished
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
@@ -332,9 +332,11 @@ def run_growth(
     """
     _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    latency = MeasuredLatency(device=choose_device(resources.device), checkpoint=NoCheckpoint())
-    transformations_of(origin, aim, prepared, config, latency)
-    if not (folder / RUN_FILE).exists():
+    if not (
+        folder / RUN_FILE
+    ).exists():  # one that was begun is not timed anew: it might be refused this time
+        latency = MeasuredLatency(device=choose_device(resources.device), checkpoint=NoCheckpoint())
+        transformations_of(origin, aim, prepared, config, latency)
         check_writable(folder)
     request = Request(
         task=task.name,
@@ -472,13 +474,18 @@ def _worked(
             listener(Told(message=f"The run {folder} is finished already; nothing was changed."))
             return run
         used, best = UsedTime(run.checkpoint), _BestSoFar()
+
+        def over(event: Event) -> None:
+            if isinstance(event, Chosen):  # the limit is the search's, not that of the final training
+                used.stop()
+
         with JsonLinesListener(folder / "events.jsonl") as journal:
             place = Workplace(
                 device=request.device,
                 workers=resources.workers or processors(),
                 executor=engine,
                 deadline=lambda: math.inf if limit is None else limit - used.seconds,
-                listener=broadcast(listener, journal, best, *(() if limit is None else (used,))),
+                listener=broadcast(listener, journal, best, *(() if limit is None else (used, over))),
                 checkpoint=run.checkpoint,
                 environment={
                     "versions": versions(),
@@ -550,19 +557,39 @@ def _size(shape: tuple[int, int, int]) -> str:
 
 
 def _keeping(atom: Atom, before: Atom | None) -> Atom:
-    """An atom that takes another's place without forgetting the architectures that this one had seen.
+    """An atom that takes another's place without forgetting what this one knew: architectures, rounds, what was added.
 
     Scores of another fixed short training do not compare, so such architectures count as not scored; neither does what
-    the final training made of one, beside scores.
+    a final training made of one, beside scores.
     """
     if before is None:
         return atom
-    fresh = {seen.architecture for seen in atom.architectures}
-    old = [seen for seen in before.architectures if seen.architecture not in fresh]
-    other = before.provenance.settings.get("scoring") != atom.provenance.settings.get("scoring")
-    other = other or any(seen.final for seen in atom.architectures)
-    old = [replace(seen, score=None, final=False) if other or seen.final else seen for seen in old]
-    return replace(atom, architectures=best_first((*atom.architectures, *old)))
+    same = before.provenance.settings.get("scoring") == atom.provenance.settings.get("scoring")
+    scored = any(one.score is not None and not one.final for one in atom.architectures)
+    old = {
+        one.architecture: one
+        if one.score is not None and same and not one.final
+        else replace(one, score=None, final=False)
+        for one in before.architectures
+    }
+    if not scored and any(one.score is not None for one in old.values()):
+        atom = replace(
+            atom, architectures=tuple(replace(one, score=None, final=False) for one in atom.architectures)
+        )
+    kept = [old.pop(one.architecture, one) if one.score is None else one for one in atom.architectures]
+    fresh = {one.architecture for one in kept}
+    rounds = {_what_was(past): past for past in (*before.rounds, *atom.rounds)}
+    return replace(
+        atom,
+        architectures=best_first((*kept, *(one for one in old.values() if one.architecture not in fresh))),
+        rounds=tuple(rounds.values()),  # candidates are compared within a round
+        reuse=atom.reuse or before.reuse,
+    )
+
+
+def _what_was(past: Round) -> str:
+    """What a round was, but for its seconds: one that was remembered twice counts once."""
+    return digest(to_plain(replace(past, took_s=0.0)))
 
 
 def _anywhere(command: str, folder: Path) -> str:

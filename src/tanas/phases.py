@@ -556,10 +556,10 @@ def _alone(outcome: Outcome, config: SearchConfig) -> bool:
 
 
 def led(config: SearchConfig, space: SearchSpace, place: Workplace) -> SearchConfig:
-    """The same with fewer rounds of FUSE where what is known leads the draws; that is told."""
+    """The same with fewer rounds of FUSE where what is known leads the draws; that is told. A budget is to be spent."""
     rounds, fewer = config.fuse.rounds, config.led_rounds()
     known = space.promise is not None and space.promise.leads
-    if config.strategy != "fuse" or not known or fewer >= rounds:
+    if config.strategy != "fuse" or config.budget_macs is not None or not known or fewer >= rounds:
         return config
     many = "1 round is" if fewer == 1 else f"{fewer} rounds are"
     place.tell(
@@ -646,7 +646,7 @@ def train(
         step=f"train {architecture.key} on {task.name}",
         device=place.device,
         listener=place.tell,
-        checkpoint=place.checkpoint.child(part),
+        checkpoint=place.checkpoint.child(part).child(architecture.key),
     )
     validation = evaluate(network, task.validation, classes=classes, device=place.device)
     step = f"test on {task.name}"

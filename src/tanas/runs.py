@@ -195,15 +195,25 @@ class UsedTime:
         self._lock = threading.Lock()
         self._before = float(checkpoint.load("used") or 0.0)
         self._began = self._saved = time.monotonic()
+        self._stopped = bool(checkpoint.load("used_whole"))
 
     @property
     def seconds(self) -> float:
         """Of this session and those before it."""
-        return self._before + time.monotonic() - self._began
+        return self._before if self._stopped else self._before + time.monotonic() - self._began
+
+    def stop(self) -> None:
+        """What comes later does not count: the search is over, and is so too when the run is resumed."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._before, self._stopped = self.seconds, True
+            self._checkpoint.save("used", self._before)
+            self._checkpoint.save("used_whole", True)
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if time.monotonic() - self._saved >= SAVED_EVERY_S:
+            if not self._stopped and time.monotonic() - self._saved >= SAVED_EVERY_S:
                 self._saved = time.monotonic()
                 self._checkpoint.save("used", self.seconds)
 

@@ -29,6 +29,10 @@ MOST_LOOKS = 10
 the spread of one."""
 
 
+LOOKED = "looked_again"
+"""Where a run keeps whether time was left for it."""
+
+
 def looks(inherited: Inherited, known: Sequence[tuple[str, Atom]], config: SearchConfig) -> bool:
     """Whether a dictionary still learns what a search adds: something is taken over, and too few atoms know of such."""
     taken = config.inherit_seed and inherited.seed_architecture is not None
@@ -67,7 +71,14 @@ def second_look(
     """
     first = inherited.seed_architecture
     scores = {one.architecture: one.score for one in found.seen}
-    if first is None or not looks(inherited, known, config) or not found.rounds or place.deadline() <= 0:
+    if first is None or not looks(inherited, known, config) or not found.rounds:
+        return start, None
+    if (
+        in_time := place.checkpoint.load(LOOKED)
+    ) is None:  # one that resumes after its limit does what it had begun
+        in_time = place.deadline() > 0
+        place.checkpoint.save(LOOKED, in_time)
+    if not in_time:
         return start, None
     own, other = scores.get(first), scores.get(found.best)
     if own is None or other is None:

@@ -90,14 +90,14 @@ def try_starts(
             tried.append((replace(start, left_out="its atom keeps no network"), None))
             continue
         start, network = replace(start, architecture=record.architecture.key), None
-        if not (why := _unfit(record, space, task, place)):
+        own, part = seed.child("warm", one.atom.key), place.checkpoint.child("warm").child(one.atom.key)
+        if not (why := _unfit(record, space, task, place, part)):
             network = dictionary.kept(one.atom)
             assert network is not None  # its record is there
             why = _has_seen(network, task)
         if why or network is None:
             tried.append((replace(start, left_out=why), None))
             continue
-        own, part = seed.child("warm", one.atom.key), place.checkpoint.child("warm").child(one.atom.key)
         value = short_score(record.architecture, network, blind, config, own, part, place)
         macs = cost_of(record.architecture, task.shape, len(task.classes)).macs
         ledger = ledger.plus(f"{start.architecture}, weights of {one.name}", macs, images)
@@ -106,13 +106,13 @@ def try_starts(
     return Starts(tuple(tried), ledger)
 
 
-def _unfit(record: KeptRecord, space: SearchSpace, task: Task, place: Workplace) -> str:
+def _unfit(record: KeptRecord, space: SearchSpace, task: Task, place: Workplace, part: Checkpoint) -> str:
     """Why a network is no beginning for a task, from what is known without its weights; empty if nothing is."""
     if not known_here(record):
         return "it has operations that are not known here"
     if not space.allows(record.architecture, task.shape, len(task.classes)):
         return "it breaks the limits"
-    if place.deadline() <= 0:
+    if place.deadline() <= 0 and part.load("scored") is None:
         return "no time was left"
     return ""
 

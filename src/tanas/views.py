@@ -60,6 +60,7 @@ def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
             "performance": atom.representative.performance,
             "weak": atom.representative.weak,
             "best_score": None if atom.best is None else atom.best.score,
+            "best_score_final": atom.best is not None and atom.best.final,
             "best_parameters": None if atom.best is None else atom.best.parameters,
             "made_by": atom.provenance.made_by,
             "key": atom.key,
@@ -78,7 +79,9 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
             str(row["classes"]),
             str(row["train"]),
             f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),
-            "-" if row["best_score"] is None else f"{row['best_score']:.3f}",
+            "-"
+            if row["best_score"] is None
+            else f"{row['best_score']:.3f}{' (final training)' if row['best_score_final'] else ''}",
             "-" if row["best_parameters"] is None else f"{row['best_parameters']:,}",
         ]
         for row in rows

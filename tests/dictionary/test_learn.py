@@ -187,6 +187,10 @@ class TestScoreWinners:
         scored = self.score(deadline=lambda: 0.0).seen
         assert [one.architecture for one in scored if one.score is not None] == [self.outcome().best]
 
+    def test_when_time_has_run_out_it_still_reads_what_was_scored_before(self, tmp_path: Path) -> None:
+        scored = self.score(checkpoint=FolderCheckpoint(tmp_path))
+        assert self.score(checkpoint=FolderCheckpoint(tmp_path), deadline=lambda: 0.0) == scored
+
     def test_what_has_a_score_is_not_trained_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         known = tuple(replace(one, score=0.5) for one in self.outcome().seen)
         outcome = replace(self.outcome(), seen=known)

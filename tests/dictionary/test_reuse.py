@@ -72,3 +72,12 @@ def test_only_searches_that_took_weights_over_say_what_that_comes_to() -> None:
     assert not advise([("a", atom())], known).reuse
     advice = advise([("a", atom())], known, warm=True)
     assert (advice.searches, advice.gain, advice.reuse) == (3, 0.0, True)
+
+
+def test_l_of_a_final_training_is_not_said_beside_scores() -> None:
+    known = atom()
+    (best, *_) = known.architectures
+    final = replace(known, architectures=(replace(best, score=0.98, final=True),))
+    advice = advise([("a", final)], [])
+    assert (advice.nearest, advice.score) == ("a", None)
+    assert "the best architecture of a without a search" in str(advice)

@@ -341,9 +341,11 @@ def score_winners(
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
     ledger, images = outcome.ledger, len(task.limited(config.images).train)
     for architecture in winners:
-        if architecture.key in done or (architecture != outcome.best and deadline() <= 0):
+        if architecture.key in done:
             continue
         part = checkpoint.child("score").child(architecture.key)
+        if architecture != outcome.best and deadline() <= 0 and part.load("scored") is None:
+            continue
         epochs = config.training.epochs
         of_score = seed.child("score", architecture.key)
         network = build(architecture, task.shape, len(task.classes), of_score.child("weights"))

@@ -23,7 +23,7 @@ class Advice:
     nearest: str
     """The atom whose architecture would be taken over; empty: none has one with a score."""
     score: float | None
-    """l that it reached on its own task after the fixed short training."""
+    """l that it reached on its own task after the fixed short training; None: it had its final training only."""
     searches: int
     """Past searches in which what was taken over has been scored beside what was found: all that this rests on."""
     transfer: float | None
@@ -44,7 +44,9 @@ class Advice:
     def __str__(self) -> str:
         if not self.nearest:
             return "Reuse or search again? No related task has a scored architecture: search."
-        taken = f"the best architecture of {self.nearest} (l = {self.score:.3f} there)"
+        taken = f"the best architecture of {self.nearest}"
+        if self.score is not None:
+            taken += f" (l = {self.score:.3f} there)"
         if self.gain is None or self.transfer is None:
             return (
                 f"Reuse or search again? `--inherit transfer` takes {taken} without a search. No search of this "
@@ -79,7 +81,11 @@ def advise(related: Sequence[tuple[str, Atom]], known: Iterable[Atom], *, warm: 
     ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]
-    usable = [(name, best.score) for name, atom in related if (best := atom.best) is not None]
+    usable = [
+        (name, None if best.final else best.score)
+        for name, atom in related
+        if (best := atom.best) is not None
+    ]
     name, score = usable[0] if usable else ("", None)
     return Advice(
         nearest=name,

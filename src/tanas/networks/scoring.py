@@ -81,13 +81,24 @@ def judgement_of(logits: Tensor, task: Task) -> Judgement:
     Raises:
         NonFiniteError: a logit is not finite.
     """
-    split, classes = task.validation, len(task.classes)
-    evaluation = evaluation_of(logits, split, classes=classes)
-    weights = class_weights(split.labels, classes).double() if task.performance == "balanced" else None
+    split = task.validation
+    evaluation = evaluation_of(logits, split, classes=len(task.classes))
     return Judgement(
         score=evaluation.performance(task.performance),
-        loss=float(functional.cross_entropy(logits.double(), split.labels, weight=weights)),
+        loss=cross_entropy_of(logits, split.labels, task),
     )
+
+
+def cross_entropy_of(logits: Tensor, labels: Tensor, task: Task) -> float:
+    """Cross-entropy in nats; of the balanced performance the mean over the classes.
+
+    Args:
+        logits: (samples, classes).
+        labels: (samples,).
+        task: gives the classes and the measure of performance.
+    """
+    weights = class_weights(labels, len(task.classes)).double() if task.performance == "balanced" else None
+    return float(functional.cross_entropy(logits.double(), labels, weight=weights))
 
 
 def unscored(architecture: Architecture, task: Task) -> ScoredArchitecture:

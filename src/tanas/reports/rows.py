@@ -294,7 +294,7 @@ def candidate_rows(result: Result) -> tuple[CandidateRow, ...]:
             skeleton=describe_skeleton(seen.architecture.skeleton),
             parameters=seen.parameters,
             macs=seen.macs,
-            score=seen.score,
+            score=None if seen.final else seen.score,
             rounds=tuple(part.get(key, ())),
             wins=wins[key],
             found=key == found,

@@ -194,7 +194,9 @@ class Outcome:
 
     def chosen(self, task: str) -> Chosen:
         """The best, as an event."""
-        score = next((one.score for one in self.seen if one.architecture == self.best), None)
+        score = next(
+            (one.score for one in self.seen if one.architecture == self.best and not one.final), None
+        )
         return Chosen(task=task, architecture=self.best, score=score)
 
 

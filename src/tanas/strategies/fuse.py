@@ -367,11 +367,13 @@ def _macs(one: Architecture, task: Task) -> int:
 
 def _ended(rounds: tuple[Round, ...], config: FuseConfig, kept: int, deadline: Deadline) -> str:
     """Why the search ends here; empty if it goes on."""
-    if rounds and deadline() <= 0:  # also when it resumes after the limit
-        return "time"
-    if len(rounds) >= config.rounds:
+    if (
+        len(rounds) >= config.rounds
+    ):  # before the time: one that had ended has, when it resumes after its limit
         return "rounds"
-    return "converged" if kept >= config.patience else ""
+    if kept >= config.patience:
+        return "converged"
+    return "time" if rounds and deadline() <= 0 else ""
 
 
 def _within(listener: Listener, step: str) -> Listener:

@@ -188,6 +188,6 @@ def _survivors(log: Log, count: int) -> tuple[Architecture, ...]:
 
 def _ended(log: Log, rungs: int, deadline: Deadline) -> str:
     """Why the search ends here; empty if it goes on."""
-    if log.rounds and deadline() <= 0:  # also when it resumes after the limit
-        return "time"
-    return "rounds" if len(log.rounds) >= rungs else ""
+    if len(log.rounds) >= rungs:  # before the time: one that had ended has, when it resumes after its limit
+        return "rounds"
+    return "time" if log.rounds and deadline() <= 0 else ""

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate, cycle
 
 import torch
-from torch.nn import functional
 
 from tanas.errors import NonFiniteError, check_range
 from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.networks.architecture import Architecture
-from tanas.networks.scoring import Judgement, ScoringConfig
+from tanas.networks.scoring import Judgement, ScoringConfig, cross_entropy_of
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
 from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
@@ -186,5 +185,5 @@ def judged_by(
     evaluation = evaluation_of(logits, rows, classes=len(task.classes))
     return Judgement(
         score=evaluation.performance(task.performance),
-        loss=float(functional.cross_entropy(logits.double(), rows.labels)),
+        loss=cross_entropy_of(logits, rows.labels, task),
     )

@@ -542,11 +542,9 @@ def _planned(
 
 def _ended(log: Log, sharing: Sharing, planned: int, asked: Asked) -> str:
     """Why the search ends here; empty if it goes on."""
-    if log.rounds and asked.deadline() <= 0:  # also when it resumes after the limit
-        return "time"
-    if len(log.rounds) < planned:
-        return ""
-    return "rounds" if asked.budget_macs is None else "budget"
+    if len(log.rounds) >= planned:  # before the time: one that had ended has, when it resumes after its limit
+        return "rounds" if asked.budget_macs is None else "budget"
+    return "time" if log.rounds and asked.deadline() <= 0 else ""
 
 
 def _forget_affine(module: nn.Module) -> None:

@@ -423,6 +423,6 @@ def outcome_of(log: Log, asked: Asked, stopped: str, *, scored: bool) -> Outcome
 
 def _ended(log: Log, most: int, deadline: Deadline) -> str:
     """Why the search ends here; empty if it goes on."""
-    if log.rounds and deadline() <= 0:  # also when it resumes after the limit
-        return "time"
-    return "rounds" if len(log.trials) >= most else ""
+    if len(log.trials) >= most:  # before the time: one that had ended has, when it resumes after its limit
+        return "rounds"
+    return "time" if log.rounds and deadline() <= 0 else ""
