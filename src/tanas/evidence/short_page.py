@@ -44,7 +44,8 @@ def short_page(records: Path) -> str:
 def headline(records: Path) -> str:
     """What the first page says of them: whether memory and nearness help, and what a search costs then."""
     searches = _searches(records / "search.json")[:2]
-    lines = [*searches, *_stream(records / "stream.json"), *_table1(records / "table1.json")]
+    simulated = _memory(records / "truth.json")[:2]
+    lines = [*searches, *simulated, *_stream(records / "stream.json"), *_table1(records / "table1.json")]
     return (
         "\n".join(f"- {question} {answer}" for question, answer in lines)
         .replace("](", "](docs/")
