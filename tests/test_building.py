@@ -20,7 +20,7 @@ from tanas.building import build_dictionary, estimated_seconds
 from tanas.dictionary.learn import LearnConfig, Pace, expected_seconds, measure_pace
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import RepresentativeConfig
-from tanas.engines.local import InlineEngine
+from tanas.engines.local import InlineEngine, LocalEngine
 from tanas.errors import SettingError
 from tanas.events import Event, Listener, StepFinished, StepStarted, Told
 from tanas.networks.scoring import ScoringConfig
@@ -59,7 +59,7 @@ def test_a_space_of_the_program_is_refused_as_workers_do_not_know_it(
             replace(CONFIG, space="mine"),
             seed=0,
             resources=Resources(),
-            engine=AtOnce(),
+            engine=LocalEngine(1, threads=1),
             listener=lambda _: None,
         )
 

@@ -59,16 +59,15 @@ def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resou
         UnknownNameError: the space is unknown.
     """
     check_range(seed, "seed", "build_dictionary", low=0)
-    _check_shared(config.space)
     device = choose_device(resources.device)
     for task in tasks:
         prepared = prepare(task, performance=config.performance, limit=config.limit)
         check_space(prepared, config, device=device)
 
 
-def _check_shared(space: str) -> None:
-    """Refuses a space that workers can't know, as they never import a program's modules."""
-    if space in SPACES and space not in OWN_SPACES:
+def _check_shared(space: str, engine: object) -> None:
+    """Refuses a space that workers can't know, as their processes never import a program's modules."""
+    if isinstance(engine, LocalEngine) and space in SPACES and space not in OWN_SPACES:
         raise SettingError(
             f"The space '{space}' was registered by this program, and the workers that learn the tasks of a dictionary "
             "don't know it. Search for the tasks one by one with `remember=True`: the dictionary learns each."
@@ -105,7 +104,7 @@ def build_dictionary(
         TanasError: an atom failed, or is weak where that is refused; or the space is one of this program's own.
     """
     check_range(seed, "seed", "build_dictionary", low=0)
-    _check_shared(config.space)
+    _check_shared(config.space, engine)
     device = choose_device(resources.device)
     tell_repeats((task.name for task in tasks), "learnt", listener)
     keys = {}

@@ -14,7 +14,7 @@ from tanas.events import Event, Warned
 from tanas.networks.architecture import build
 from tanas.networks.operations import _REGISTRY
 from tanas.networks.skeleton import Skeleton
-from tanas.networks.training import logits_of
+from tanas.networks.training import class_weights, logits_of
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, training_macs
 from tanas.strategies.shared import SharedConfig, WeightSharing, judged_by
@@ -117,7 +117,8 @@ def test_an_architecture_is_judged_by_its_own_answers() -> None:
     with torch.no_grad():
         answers = network(split.pixels(), network.path(one.cell))  # (samples, classes)
     assert answers.shape == logits_of(alone, split).shape
-    loss = nn.functional.cross_entropy(answers.double(), split.labels)
+    weights = class_weights(split.labels, 2).double()  # as l is balanced, the loss is too
+    loss = nn.functional.cross_entropy(answers.double(), split.labels, weight=weights)
     assert judgement.loss == pytest.approx(float(loss), rel=1e-5)
 
 
