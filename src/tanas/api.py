@@ -332,9 +332,8 @@ def run_growth(
     """
     _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    if not (
-        folder / RUN_FILE
-    ).exists():  # one that was begun is not timed anew: it might be refused this time
+    # one that was begun is not timed anew: it might be refused this time
+    if not (folder / RUN_FILE).exists():
         latency = MeasuredLatency(device=choose_device(resources.device), checkpoint=NoCheckpoint())
         transformations_of(origin, aim, prepared, config, latency)
         check_writable(folder)

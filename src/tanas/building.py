@@ -24,7 +24,7 @@ from tanas.executors import map_in_order
 from tanas.phases import check_space
 from tanas.records import digest
 from tanas.seeds import Seed
-from tanas.spaces.named import OWN_SPACES, SPACES
+from tanas.spaces.named import SHIPPED_SPACES, SPACES
 from tanas.tasks.library import Library
 from tanas.tasks.source import Reading
 from tanas.tasks.task import Task
@@ -67,7 +67,7 @@ def check_learnable(tasks: Sequence[Task], config: LearnConfig, resources: Resou
 
 def _check_shared(space: str, engine: object) -> None:
     """Refuses a space that workers can't know, as their processes never import a program's modules."""
-    if isinstance(engine, LocalEngine) and space in SPACES and space not in OWN_SPACES:
+    if isinstance(engine, LocalEngine) and space in SPACES and space not in SHIPPED_SPACES:
         raise SettingError(
             f"The space '{space}' was registered by this program, and the workers that learn the tasks of a dictionary "
             "don't know it. Search for the tasks one by one with `remember=True`: the dictionary learns each."

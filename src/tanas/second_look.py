@@ -73,9 +73,8 @@ def second_look(
     scores = {one.architecture: one.score for one in found.seen}
     if first is None or not looks(inherited, known, config) or not found.rounds:
         return start, None
-    if (
-        in_time := place.checkpoint.load(LOOKED)
-    ) is None:  # one that resumes after its limit does what it had begun
+    # one that resumes after its limit does what it had begun
+    if (in_time := place.checkpoint.load(LOOKED)) is None:
         in_time = place.deadline() > 0
         place.checkpoint.save(LOOKED, in_time)
     if not in_time:

@@ -12,7 +12,7 @@ from tanas.evidence.searches import AWARE
 from tanas.evidence.searches_page import SearchesRecord, answers
 from tanas.evidence.stream import ONE_ROUND, WITHOUT, StreamRecord, at_scale, later
 from tanas.evidence.table1 import Table1Record
-from tanas.evidence.table1_page import LABELS, Line, against_found, lines_of
+from tanas.evidence.table1_page import LABELS, against_found, lines_of
 from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, Contrast, contrast
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
@@ -195,7 +195,9 @@ def _table1(path: Path) -> list[tuple[str, str]]:
         line, difference = lines[method], against_found(record, method)
         times = line.parameters / lines[AWARE.name].parameters
         chance = "" if difference is None or difference.p is None else f", p = {difference.p:.2g}"
-        own, other = (_whole_macs(one) for one in (lines[AWARE.name], line))
+        own, other = lines[AWARE.name].whole_macs, line.whole_macs
+        assert own is not None  # both were trained
+        assert other is not None
         cost = f"{other / own:.2g} times the multiply-adds of search and training"
         size = "" if method == RESIDUAL else f"with {times:,.0f} times as many parameters "
         return f"{LABELS[method]} {line.error} % (n = {line.n}{chance}) {size}for {cost}"
@@ -219,11 +221,6 @@ def _table1(path: Path) -> list[tuple[str, str]]:
             )
         )
     return answers
-
-
-def _whole_macs(line: Line) -> float:
-    """Multiply-adds of all that a method takes, once."""
-    return (line.search_macs or 0.0) + (line.training_macs or 0.0)
 
 
 def _alpha(path: Path, table: Path) -> list[tuple[str, str]]:

@@ -155,6 +155,11 @@ class Line:
     took_s: float | None
     """Seconds of all of it, mean."""
 
+    @property
+    def whole_macs(self) -> float | None:
+        """Multiply-adds of search and training together, mean; None: nothing was trained."""
+        return None if self.training_macs is None else self.training_macs + (self.search_macs or 0.0)
+
 
 def methods_of(record: Table1Record) -> tuple[str, ...]:
     """The methods in the order of the table: searches, networks made by hand, plain answers."""
@@ -313,7 +318,7 @@ def terminal_text(record: Table1Record, folder: Path) -> str:
             line.error,
             line.balanced_error,
             _millions(line.parameters),
-            _tera(None if line.training_macs is None else line.training_macs + (line.search_macs or 0.0)),
+            _tera(line.whole_macs),
             "-" if line.took_s is None else duration(line.took_s),
             "-" if (theirs := _papers(record, line.method)) is None else f"{theirs.error:g}",
         ]

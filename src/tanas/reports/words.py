@@ -201,7 +201,7 @@ def beside(result: Result) -> str:
     spent = next((p.macs for p in result.ledger.phases if p.phase == "search"), 0) if result.ledger else 0
     share = f", {control.spent / spent:.0%} of what this search spent" if spent else ""
     return (
-        f"Random search had the same space, images and recipe and tried {control.candidates} candidates for "
+        f"Random search had the same space, training images and recipe and tried {control.candidates} candidates for "
         f"{control.spent:.3g} multiply-adds{share}. Its network has {control.parameters:,} parameters; one run of each "
         "says little of which is better."
     )

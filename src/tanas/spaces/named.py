@@ -181,7 +181,7 @@ _REGISTRY: dict[str, MakeSpace] = {
 SPACES: Mapping[str, MakeSpace] = MappingProxyType(_REGISTRY)
 """What makes each named space, by its name."""
 
-OWN_SPACES = frozenset(_REGISTRY)
+SHIPPED_SPACES = frozenset(_REGISTRY)
 """Those that tanas brings along, and every process of it knows."""
 
 

@@ -367,9 +367,8 @@ def _macs(one: Architecture, task: Task) -> int:
 
 def _ended(rounds: tuple[Round, ...], config: FuseConfig, kept: int, deadline: Deadline) -> str:
     """Why the search ends here; empty if it goes on."""
-    if (
-        len(rounds) >= config.rounds
-    ):  # before the time: one that had ended has, when it resumes after its limit
+    # before the time: one that had ended has, when it resumes after its limit
+    if len(rounds) >= config.rounds:
         return "rounds"
     if kept >= config.patience:
         return "converged"
