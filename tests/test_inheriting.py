@@ -81,9 +81,14 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
     found = result(desk)
     assert (found["stopped"], found["rounds"]) == ("transferred", [])
     assert found["architecture"] == found["seen"][0]["architecture"]
-    assert found["seen"][0]["score"] is not None
     (giver,) = found["neighbours"]
     assert giver["atom"] in found["space"]["note"]
+    assert found["seen"][0]["score"] is None, "nothing is chosen by it, and nobody remembers it"
+
+
+def test_a_transfer_that_is_remembered_has_a_score(tanas: Tanas, desk: Path) -> None:
+    assert tanas(*SEARCH, "--inherit", "transfer", "--remember", "--quiet").status == 0
+    assert result(desk)["seen"][0]["score"] is not None
 
 
 def test_all_known_tasks_shape_the_search_without_a_distance(

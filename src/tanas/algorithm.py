@@ -87,10 +87,10 @@ def search(
     with watch.phase("distance"):
         related = measure(dictionary, others, representative, blind, config, seed, place)
     neighbours = neighbours_of(related, config, seed, place)
-    advice = None if reuse else advised(neighbours, others, config, place)
 
     # define the search space by combining operations, cells, skeleton from related tasks
     standard = base_space(config, task, place.latency)
+    advice = None if reuse else advised(neighbours, others, standard, task, config, place)
     inherited = related_space(
         others, related, neighbours, standard, blind, config, advice, seed, place,
         reused=own if reuse else None,

@@ -198,8 +198,7 @@ def run_search(
         )
         if remember and found.memory is not None and found.result.stopped != "reused":
             learnt = found.memory
-            atom = _keeping(learnt.atom, dictionary.get(learnt.atom.key))
-            dictionary.add(atom, learnt.representative, learnt.network)
+            dictionary.add(learnt.atom, learnt.representative, learnt.network, merged=_keeping)
         return found
 
     return _worked(

@@ -25,7 +25,7 @@ from tanas.dictionary.learn import (
     space_of,
     warn_if_weak,
 )
-from tanas.dictionary.measure import Bench, Related, at_threshold, boundary, measured, nearest
+from tanas.dictionary.measure import Bench, Related, Reused, at_threshold, boundary, measured, nearest
 from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
@@ -48,6 +48,7 @@ from tanas.spaces.inherit import (
     FARTHEST,
     Inheritance,
     Inherited,
+    can_be_taken,
     chosen_neighbours,
     inherit,
 )
@@ -314,6 +315,7 @@ def measure(
         executor=place.executor,
         listener=place.tell,
         workers=place.workers,
+        reused=Reused(place.checkpoint.child("distances")),
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
     # one more than is inherited from, to hold the last of them against; the farthest show only among all
@@ -329,8 +331,7 @@ def measure(
     elif (edge := boundary(bench, related, most)) is not None:
         sure = {edge.last.name: edge.last, edge.next.name: edge.next}
         doubts += [] if edge.told_apart else [str(edge)]
-    if place.checkpoint.load(REUSED) is None:  # what a resumed run reads it has made itself
-        place.checkpoint.save(REUSED, sum(bench.reused_s))
+    place.checkpoint.save(REUSED, bench.reused.seconds)
     for doubt in doubts:
         place.tell(Warned(message=f"Which tasks are inherited from is not sure: {doubt}"))
     return tuple(sure.get(one.name, one) for one in related)
@@ -355,13 +356,21 @@ def neighbours_of(
 
 
 def advised(
-    neighbours: Sequence[Related], known: Sequence[tuple[str, Atom]], config: SearchConfig, place: Workplace
+    neighbours: Sequence[Related],
+    known: Sequence[tuple[str, Atom]],
+    base: SearchSpace,
+    task: Task,
+    config: SearchConfig,
+    place: Workplace,
 ) -> Advice | None:
     """Reuse or search again? What the dictionary's past says; None where nothing is related."""
     if not neighbours:
         return None
     advice = advise(
-        [(one.name, one.atom) for one in neighbours], [atom for _, atom in known], warm=config.warm_weights
+        [(one.name, one.atom) for one in neighbours],
+        [atom for _, atom in known],
+        warm=config.warm_weights,
+        fits=lambda one: can_be_taken(one, base, task.shape, len(task.classes)),
     )
     place.tell(Told(message=str(advice)))
     return advice
@@ -497,7 +506,7 @@ def find(
         seed: of every draw.
         place: where.
         known: the task's own atom, whose best architecture is taken without a search.
-        learns: whether a dictionary may learn of it; else only FUSE and weights that are offered need the scores.
+        learns: whether a dictionary may learn of it; else scores are made only where something is chosen by them.
         wanted: whether it wants the score of a winner without a rival too: it has scores of the task already, or still
             learns what a search adds to what was taken over.
     """
@@ -506,7 +515,7 @@ def find(
         return Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
     first = None
     if (taken := inherited.transferred) is not None:
-        # scored below all the same, so that the next task can inherit from this one
+        # scored below, so that the next task can inherit from this one
         outcome = Outcome(best=taken, rounds=(), seen=(unscored(taken, task),), stopped="transferred")
     else:
         first = inherited.seed_architecture if config.inherit_seed else None
@@ -525,7 +534,7 @@ def find(
         )
     if note := timed(config.max_latency_ms, place):
         place.tell(Told(message=note))
-    if not learns and config.strategy != "fuse" and not config.warm_weights:
+    if not learns and not _needs_scores(inherited, config):
         return outcome
     if (alone := _alone(outcome, config)) and not (learns and wanted):
         place.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
@@ -544,6 +553,15 @@ def find(
     )
     # whether a dictionary wants scores must not change what is found
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
+
+
+def _needs_scores(inherited: Inherited, config: SearchConfig) -> bool:
+    """Whether something is chosen by scores that are made after the search.
+
+    FUSE chooses among its winners by them, and weights that are offered are held against the winner; other strategies
+    have scored what they chose, and what is taken over is the only one.
+    """
+    return config.warm_weights or (config.strategy == "fuse" and inherited.transferred is None)
 
 
 def _alone(outcome: Outcome, config: SearchConfig) -> bool:

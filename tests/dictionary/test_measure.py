@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
 
+from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
 from tanas.dictionary import measure as module
 from tanas.dictionary.measure import (
     AtThreshold,
@@ -17,6 +18,7 @@ from tanas.dictionary.measure import (
     Distances,
     Loaded,
     Related,
+    Reused,
     at_threshold,
     boundary,
     measured,
@@ -70,6 +72,16 @@ class Hasty(ByTheSeed):
         if beyond is None or whole.value <= beyond:
             return whole
         return replace(whole, value=(whole.value + beyond) / 2, at_least=True)
+
+
+@dataclass(frozen=True)
+class Slow(ByTheSeed):
+    """The same, in two seconds as it says."""
+
+    name: str = "slow"
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        return replace(super().__call__(pair, seed), took_s=2.0)
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,31 @@ class TestMeasured:
         assert first.jobs == 3
         assert measure(Dictionary(dictionary.folder), executor=second) == related
         assert second.jobs == 0
+
+    def test_that_were_there_before_are_counted_as_read_but_not_a_killed_runs_own(
+        self, dictionary: Dictionary, tmp_path: Path
+    ) -> None:
+        slow = Slow()
+        measure(dictionary, names=NAMES[:1], distance=slow, null=False)  # before the run
+        run = FolderCheckpoint(tmp_path / "run")
+        for names in (NAMES[:2], NAMES):  # it is killed after the second, and goes on
+            reused = Reused(run)
+            measure(dictionary, names=names, distance=slow, null=False, reused=reused)
+            assert reused.seconds == 2.0
+        later = Reused(NoCheckpoint())
+        measure(dictionary, distance=slow, null=False, reused=later)
+        assert later.seconds == 6.0
+
+    @pytest.mark.parametrize("most", [1, 2])
+    def test_that_a_bound_ended_or_did_not_end_are_a_killed_runs_own_too(
+        self, tmp_path: Path, most: int
+    ) -> None:
+        dictionary, run = filled(tmp_path / "memory", MORE), FolderCheckpoint(tmp_path / "run")
+        for _ in range(2):
+            reused = Reused(run)
+            where = bench(dictionary, distance=Hasty(), probe=Slow(), reused=reused)
+            distances(where, MORE, most=most)
+            assert reused.seconds == 0
 
     def test_are_measured_anew_where_anything_that_decides_them_differs(self, dictionary: Dictionary) -> None:
         measure(dictionary)

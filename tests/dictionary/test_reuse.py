@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.dictionary.test_learn import learnt
+from tests.strategies.small_search import one_edge
 
 from tanas.dictionary.atom import Atom, Reuse
 from tanas.dictionary.reuse import LEAST_SEARCHES, NOT_WORTH, advise
@@ -24,7 +25,9 @@ def test_without_a_scored_architecture_it_says_search() -> None:
     bare = replace(atom(), architectures=())
     advice = advise([("a", bare)], [bare])
     assert not advice.reuse
-    assert str(advice) == "Reuse or search again? No related task has a scored architecture: search."
+    assert str(advice) == (
+        "Reuse or search again? No related task has a scored architecture that can be taken over: search."
+    )
 
 
 def test_without_a_past_it_says_that_nothing_is_known() -> None:
@@ -72,6 +75,24 @@ def test_only_searches_that_took_weights_over_say_what_that_comes_to() -> None:
     assert not advise([("a", atom())], known).reuse
     advice = advise([("a", atom())], known, warm=True)
     assert (advice.searches, advice.gain, advice.reuse) == (3, 0.0, True)
+
+
+def test_what_does_not_fit_the_task_is_not_offered() -> None:
+    known = atom()
+    smaller = one_edge("identity")
+    two = replace(
+        known,
+        architectures=(
+            *known.architectures,
+            replace(known.architectures[0], architecture=smaller, score=0.1),
+        ),
+    )
+    assert advise([("a", two), ("b", known)], []).score != 0.1
+    advice = advise([("a", two), ("b", known)], [], fits=lambda one: one == smaller)
+    assert (advice.nearest, advice.score) == ("a", 0.1)
+    advice = advise([("a", known), ("b", two)], [], fits=lambda one: one == smaller)
+    assert (advice.nearest, advice.score) == ("b", 0.1)
+    assert advise([("a", known)], [past(0.8, 0.8)] * 3, fits=lambda _: False).reuse is False
 
 
 def test_l_of_a_final_training_is_not_said_beside_scores() -> None:

@@ -153,6 +153,24 @@ class TestAdding:
         assert dictionary.find("digits:is=3").provenance.seed == 2
         assert len(folders(dictionary)) == 1
 
+    def test_gives_what_it_keeps_from_the_one_that_it_replaces_while_nobody_else_writes(
+        self, dictionary: Dictionary
+    ) -> None:
+        old = atom_of(seed=1)
+        seen: list[Atom | None] = []
+
+        def merged(new: Atom, before: Atom | None) -> Atom:
+            seen.append(before)
+            other = filelock.FileLock(dictionary.folder / ".lock", timeout=0)
+            with pytest.raises(filelock.Timeout):
+                other.acquire()
+            return replace(new, provenance=before.provenance if before else new.provenance)
+
+        dictionary.add(old, representative_of(), merged=merged)
+        dictionary.add(atom_of(seed=2), representative_of(), merged=merged)
+        assert seen == [None, old]
+        assert dictionary.find("digits:is=3").provenance.seed == 1
+
     def test_replaces_the_same_data_under_another_name(self, dictionary: Dictionary) -> None:
         add(dictionary, called="npz:copy.npz")
         atom = add(dictionary)

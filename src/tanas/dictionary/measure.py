@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.dictionary.atom import Atom
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Distance, Measurement, Pair
@@ -176,6 +177,35 @@ class Loaded:
         return found
 
 
+class Reused:
+    """What measurements took that were made before a run: what it made itself before it was killed, it paid itself."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Begins, or goes on.
+
+        Args:
+            checkpoint: where the run keeps which measurements are its own.
+        """
+        self._checkpoint = checkpoint
+        self._own: set[str] = set(checkpoint.load("own") or ())
+        self._read: dict[str, float] = {}
+
+    def made(self, keys: Iterable[str]) -> None:
+        """A measurement of these keys is the run's own."""
+        self._own.update(keys)
+        self._checkpoint.save("own", sorted(self._own))
+
+    def read(self, key: str, measurement: Measurement) -> None:
+        """A measurement was found under a key."""
+        if key not in self._own:
+            self._read[key] = measurement.took_s
+
+    @property
+    def seconds(self) -> float:
+        """That all took that were found and are not the run's own."""
+        return sum(self._read.values())
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Bench:
     """Where and how the distances to one task are measured."""
@@ -211,8 +241,8 @@ class Bench:
     """How many pairs are measured side by side: for the estimate."""
     pace_s: float | None = None
     """Seconds of a pair as they are known from other targets: for the estimate."""
-    reused_s: list[float] = field(default_factory=list, compare=False)
-    """What each measurement took that was read instead of made."""
+    reused: Reused = field(default_factory=lambda: Reused(NoCheckpoint()), compare=False)
+    """What the measurements took that were read instead of made."""
 
     @classmethod
     def of(
@@ -231,6 +261,7 @@ class Bench:
         cache: FeatureCache | None = None,
         workers: int = 1,
         pace_s: float | None = None,
+        reused: Reused | None = None,
     ) -> Bench:
         """A bench for a configured method, which is also its own surer form.
 
@@ -248,6 +279,7 @@ class Bench:
             cache: of features; None: a new one.
             workers: pairs at a time.
             pace_s: seconds of a pair, if known.
+            reused: counts what was read; None: a new one.
         """
         sure = replace(distance, intervals=distance.intervals or IntervalConfig())
         return cls(
@@ -266,6 +298,7 @@ class Bench:
             cache=FeatureCache() if cache is None else cache,
             workers=workers,
             pace_s=pace_s,
+            reused=reused or Reused(NoCheckpoint()),
         )
 
     def rarest(self) -> tuple[str, int, int]:
@@ -520,8 +553,9 @@ def _run(
             whole = dictionary.measured(source.key)
             # one that lies behind is measured again: its bound must not depend on what else was asked before
             known = whole if whole is not None and whole.order <= beyond else None
+            key = source.key
         if known is not None:
-            bench.reused_s.append(known.took_s)
+            bench.reused.read(key, known)
             return known
         try:
             pair, seed = _pair(bench, source, distance)
@@ -543,9 +577,10 @@ def _run(
             if source.atom is None:  # a method may need what only a task has
                 return source, None
             raise
-        dictionary.remember_distance(key, measurement)
-        if key != source.key and not measurement.at_least:
-            dictionary.remember_distance(source.key, measurement)
+        keys = (key,) if measurement.at_least else dict.fromkeys((key, source.key))
+        bench.reused.made(keys)  # before it is remembered: who is killed between the two measures again
+        for one in keys:
+            dictionary.remember_distance(one, measurement)
         return source, measurement
 
     for source in sources:

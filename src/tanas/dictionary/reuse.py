@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from tanas.dictionary.atom import Atom
+from tanas.dictionary.atom import Atom, best_first
+from tanas.networks.architecture import Architecture
 
 LEAST_SEARCHES = 3
 """Of fewer, a mean says nothing that could be acted on."""
@@ -21,7 +22,7 @@ class Advice:
     """What is expected of taking the nearest task's architecture over, and of a search."""
 
     nearest: str
-    """The atom whose architecture would be taken over; empty: none has one with a score."""
+    """The atom whose architecture would be taken over; empty: none has one with a score that fits."""
     score: float | None
     """l that it reached on its own task after the fixed short training; None: it had its final training only."""
     searches: int
@@ -43,7 +44,7 @@ class Advice:
 
     def __str__(self) -> str:
         if not self.nearest:
-            return "Reuse or search again? No related task has a scored architecture: search."
+            return "Reuse or search again? No related task has a scored architecture that can be taken over: search."
         taken = f"the best architecture of {self.nearest}"
         if self.score is not None:
             taken += f" (l = {self.score:.3f} there)"
@@ -66,13 +67,20 @@ class Advice:
         return f"Reuse or search again? {based}, {added}: {verdict}."
 
 
-def advise(related: Sequence[tuple[str, Atom]], known: Iterable[Atom], *, warm: bool = False) -> Advice:
+def advise(
+    related: Sequence[tuple[str, Atom]],
+    known: Iterable[Atom],
+    *,
+    warm: bool = False,
+    fits: Callable[[Architecture], bool] = lambda _: True,
+) -> Advice:
     """What the past says of a task.
 
     Args:
         related: (name, atom) of those to inherit from, nearest first.
         known: every atom of the dictionary; those that came of a search know what it added.
         warm: whether weights are taken over too; only searches that did the same say what that comes to.
+        fits: whether an architecture can be taken over: a task may have limits that the nearest's best breaks.
     """
     past = [
         (atom.reuse, atom.provenance.search_macs)
@@ -84,7 +92,8 @@ def advise(related: Sequence[tuple[str, Atom]], known: Iterable[Atom], *, warm: 
     usable = [
         (name, None if best.final else best.score)
         for name, atom in related
-        if (best := atom.best) is not None
+        for best in best_first(atom.architectures)
+        if best.score is not None and fits(best.architecture)
     ]
     name, score = usable[0] if usable else ("", None)
     return Advice(

@@ -162,13 +162,22 @@ class Dictionary:
             return self.base.kept(atom)
         return self._kept(folder, atom.kept)
 
-    def add(self, atom: Atom, representative: Representative, network: KeptNetwork | None = None) -> None:
+    def add(
+        self,
+        atom: Atom,
+        representative: Representative,
+        network: KeptNetwork | None = None,
+        *,
+        merged: Callable[[Atom, Atom | None], Atom] | None = None,
+    ) -> None:
         """Adds an atom, or replaces the one with the same key; whole or not at all.
 
         Args:
             atom: what is known of the task.
             representative: the one that it describes.
             network: the one that it keeps, if it does.
+            merged: makes of it and of the one that it replaces what is kept, while no other process can write; None:
+                the new one is.
 
         Raises:
             StoreError: they don't belong together, or the folder can't be written.
@@ -182,6 +191,8 @@ class Dictionary:
         content = safetensors.torch.save(tensors)
         place = self._folder_of(atom)
         with self._locked():
+            if merged is not None:
+                atom = merged(atom, self.get(atom.key))
             with new_folder(place) as folder:
                 (folder / WEIGHTS_FILE).write_bytes(content)
                 if trained is not None:

@@ -337,7 +337,7 @@ def _transfer(
     for neighbour in neighbours:
         for one in neighbour.best(len(neighbour.architectures)):
             architecture = one.architecture.canonical()
-            if not (_usable(architecture) and base.allows(architecture, shape, classes)):
+            if not can_be_taken(architecture, base, shape, classes):
                 better += 1
                 continue
             note = (
@@ -385,6 +385,18 @@ INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
     }
 )
 """How the related atoms shape the space, by the name that `--inherit` takes."""
+
+
+def can_be_taken(architecture: Architecture, base: SearchSpace, shape: Shape, classes: int) -> bool:
+    """Whether 'transfer' may take an architecture over: its operations are known, and the limits hold for the task.
+
+    Args:
+        architecture: of a related task.
+        base: has the limits.
+        shape: (channels, height, width) of the task's images.
+        classes: of the task.
+    """
+    return _usable(architecture) and base.allows(architecture.canonical(), shape, classes)
 
 
 def _usable(architecture: Architecture) -> bool:
