@@ -6,10 +6,10 @@
 The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figure2 -->` is made from
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
 agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
-docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, weights.json and stream.json
-(its summary from moon.json and fuse.json too),
-and a part of README.md from moon.json. A picture carries the hash of its record, or of the files beside it that it
-shows: drawn anew by another version of the libraries it may differ in its bytes, so the hash is what is compared.
+docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, by-hand.json, weights.json and
+stream.json (its summary from moon.json and fuse.json too), and a part of README.md from moon.json. A picture carries
+the hash of its record, or of the files beside it that it shows: drawn anew by another version of the libraries it may
+differ in its bytes, so the hash is what is compared.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from tanas.evidence.by_hand import ByHandRecord
+from tanas.evidence.by_hand_page import by_hand_page
 from tanas.evidence.choice import StudyRecord
 from tanas.evidence.choice_page import choice_page
 from tanas.evidence.comparison import Record, agreement_page, speed_page, stability_page, transfer_page
@@ -127,6 +129,13 @@ def weights_part(record: Path) -> Part:
     return Part(text=weights_page(read_record(WeightsRecord, record)))
 
 
+def by_hand_part(record: Path) -> Part:
+    """Found networks beside networks made by hand."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=by_hand_page(read_record(ByHandRecord, record)))
+
+
 def stream_part(record: Path) -> Part:
     """Tasks that arrive one after the other."""
     if not record.exists():
@@ -167,6 +176,7 @@ SOURCES = (
     Source(page="search-evidence.md", name="short", make=short_part),
     Source(page="search-evidence.md", name="truth", make=truth_part),
     Source(page="search-evidence.md", name="search", make=searches_part),
+    Source(page="search-evidence.md", name="by-hand", make=by_hand_part),
     Source(page="search-evidence.md", name="weights", make=weights_part),
     Source(page="search-evidence.md", name="stream", make=stream_part),
     Source(page="fuse.md", name="fuse", make=choice_part),

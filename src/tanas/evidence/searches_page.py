@@ -348,8 +348,8 @@ def _target_table(record: SearchesRecord, target: str) -> str:
             [
                 arm,
                 str(len(those)),
-                _percent([row.test_error for row in those]),
-                _percent([row.test_balanced_error for row in those]),
+                percent([row.test_error for row in those]),
+                percent([row.test_balanced_error for row in those]),
                 f"{statistics.median(row.parameters for row in those):,.0f}",
                 f"{statistics.fmean(row.spent_before_training for row in those) / 1e9:,.0f}",
                 f"{sum(mine for mine, _ in both) / sum(theirs for _, theirs in both):.0%}" if both else "",
@@ -372,7 +372,7 @@ def _target_table(record: SearchesRecord, target: str) -> str:
         "seconds, search + training",
         "against",
     ]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _pooled(record: SearchesRecord) -> str:
@@ -391,7 +391,7 @@ def _pooled(record: SearchesRecord) -> str:
             ]
         )
     head = ["", "means of targets", f"targets with less error by {AWARE.name} (significant)"]
-    return _markdown([*head, "all pairs", "all pairs, balanced error"], rows)
+    return markdown([*head, "all pairs", "all pairs, balanced error"], rows)
 
 
 def _soon(record: SearchesRecord) -> str:
@@ -426,7 +426,7 @@ def _soon(record: SearchesRecord) -> str:
         f"the end, means over targets and seeds; how many searches had the l that '{BLIND}' ended with on the same "
         "target and seed, and the median of what those had spent by then (representing and measuring among it), of "
         "what that one had spent when it first had it. A short training favours networks that learn fast, so this says "
-        f"when a search can end; what its choice is worth stands in the tables above.\n\n{_markdown(head, rows)}"
+        f"when a search can end; what its choice is worth stands in the tables above.\n\n{markdown(head, rows)}"
     )
 
 
@@ -459,11 +459,11 @@ def answers(record: SearchesRecord) -> tuple[str, ...]:
         found, by_target = compared(record, arm, own=own), compared_by_target(record, arm, own=own)
         if found is not None and by_target is not None:
             late = " Asked with half of the searches in view." if EVERY in (own, arm) else ""
-            lines.append(f"{question}? {_verdict(found, by_target)}{late}")
+            lines.append(f"{question}? {verdict(found, by_target)}{late}")
     return tuple(lines)
 
 
-def _verdict(pairs: PairedDifference, by_target: OverTargets) -> str:
+def verdict(pairs: PairedDifference, by_target: OverTargets) -> str:
     """The answer, by the means of the targets; of a single target by its seeds."""
     several = by_target.means.n > 1
     found = by_target.means if several else pairs
@@ -491,13 +491,15 @@ def _difference(found: PairedDifference | None) -> str:
     return f"{text} [{found.low * 100:+.2f}, {found.high * 100:+.2f}], p {found.p:.2g}"
 
 
-def _percent(values: Sequence[float]) -> str:
+def percent(values: Sequence[float]) -> str:
+    """Shares in per cent: their mean, and the standard deviation if there are several."""
     about = spread(values)
     mean = f"{statistics.fmean(values) * 100:.2f}"
     return mean if about is None else f"{mean} ± {about * 100:.2f}"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -515,7 +517,7 @@ def terminal_text(record: SearchesRecord, folder: Path) -> str:
                         target,
                         arm,
                         str(len(those)),
-                        _percent([r.test_error for r in those]),
+                        percent([r.test_error for r in those]),
                         _difference(found),
                     ]
                 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+from tanas.evidence.by_hand import ByHandRecord
+from tanas.evidence.by_hand_page import by_hand_answers
 from tanas.evidence.choice import StudyRecord
 from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
 from tanas.evidence.paired import CHANCE, PairedDifference, less_error
@@ -36,6 +38,7 @@ def short_page(records: Path) -> str:
         *_weights(records / "weights.json"),
         *_residual(records / "moon.json"),
         *_table1(records / "table1.json"),
+        *_by_hand(records / "by-hand.json"),
         *_alpha(records / "fuse.json", records / "truth.json"),
     ]
     return "\n".join(f"- **{question}** {answer}" for question, answer in lines) + "\n"
@@ -45,7 +48,8 @@ def headline(records: Path) -> str:
     """What the first page says of them: whether memory and nearness help, and what a search costs then."""
     searches = _searches(records / "search.json")[:2]
     simulated = _memory(records / "truth.json")[:2]
-    lines = [*searches, *simulated, *_stream(records / "stream.json"), *_table1(records / "table1.json")]
+    lines = [*searches, *simulated, *_stream(records / "stream.json")]
+    lines += [*_table1(records / "table1.json"), *_by_hand(records / "by-hand.json")]
     return (
         "\n".join(f"- {question} {answer}" for question, answer in lines)
         .replace("](", "](docs/")
@@ -221,6 +225,11 @@ def _table1(path: Path) -> list[tuple[str, str]]:
             )
         )
     return answers
+
+
+def _by_hand(path: Path) -> list[tuple[str, str]]:
+    """Networks made by hand, on every target of the searches."""
+    return list(by_hand_answers(read_record(ByHandRecord, path))) if path.exists() else []
 
 
 def _alpha(path: Path, table: Path) -> list[tuple[str, str]]:
