@@ -81,12 +81,14 @@ def by_hand_answers(record: ByHandRecord) -> tuple[tuple[str, str], ...]:
         mean, p = balanced.means.mean, balanced.means.p
         beside = f"{abs(mean) * 100:.2f} points {'less' if mean >= 0 else 'more'}"
         chance = "" if p is None else f", p = {p:.2g}"
-        size = _ratio(
-            [row for row in whole if row.method == method],
-            [row for row in whole if row.method == AWARE.name],
-            lambda row: row.trained.parameters,
-        )
-        larger = f" It has {size:,.0f} times the parameters." if method == RESNET else ""
+        larger = ""
+        if method == RESNET:
+            theirs, ours = (_of_method(whole, one) for one in (method, AWARE.name))
+            size, work = (
+                _ratio(theirs, ours, of)
+                for of in (lambda row: row.trained.parameters, lambda row: row.trained.macs)
+            )
+            larger = f" It has {size:,.0f} times the parameters and takes {work:.2g} times the multiply-adds an image."
         lines.append(
             (
                 f"On {len(pairs)} targets, does a found network err less than a {NAMES[method]}?"
@@ -108,6 +110,10 @@ def _whole(record: ByHandRecord) -> list[ByHandRow]:
 
 def _of(rows: list[ByHandRow], target: str, method: str) -> list[ByHandRow]:
     return [row for row in rows if (row.target, row.method) == (target, method)]
+
+
+def _of_method(rows: list[ByHandRow], method: str) -> list[ByHandRow]:
+    return [row for row in rows if row.method == method]
 
 
 def _pairs(
