@@ -178,6 +178,9 @@ def test_the_page_answers_both_questions_whatever_the_answer():
     assert narrow[1].startswith("Yes: 2.00 points less test error")
     assert "p = 0.031 over 6 targets; less on 6" in narrow[1]
     assert "Balanced error: 4.00 points less, p = 0.031." in narrow[1]
+    assert narrow[1].endswith(
+        "It has 1.01 times the parameters and takes 1 times the multiply-adds an image."
+    )
     assert large[1].startswith("No: 1.00 points more test error")
     assert "It has 100 times the parameters and takes 1 times the multiply-adds an image." in large[1]
 

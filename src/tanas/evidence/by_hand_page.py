@@ -81,20 +81,19 @@ def by_hand_answers(record: ByHandRecord) -> tuple[tuple[str, str], ...]:
         mean, p = balanced.means.mean, balanced.means.p
         beside = f"{abs(mean) * 100:.2f} points {'less' if mean >= 0 else 'more'}"
         chance = "" if p is None else f", p = {p:.2g}"
-        larger = ""
-        if method == RESNET:
-            theirs, ours = (_of_method(whole, one) for one in (method, AWARE.name))
-            size, work = (
-                _ratio(theirs, ours, of)
-                for of in (lambda row: row.trained.parameters, lambda row: row.trained.macs)
-            )
-            larger = f" It has {size:,.0f} times the parameters and takes {work:.2g} times the multiply-adds an image."
+        theirs, ours = (_of_method(whole, one) for one in (method, AWARE.name))
+        size, work = (
+            _ratio(theirs, ours, of)
+            for of in (lambda row: row.trained.parameters, lambda row: row.trained.macs)
+        )
+        many = f"{size:,.0f}" if method == RESNET else f"{size:.2f}"
+        larger = f"It has {many} times the parameters and takes {work:.2g} times the multiply-adds an image."
         lines.append(
             (
                 f"On {len(pairs)} targets, does a found network err less than a {NAMES[method]}?"
                 if method == RESIDUAL
                 else f"On {len(pairs)} targets, does a found network err less than {NAMES[method]}?",
-                f"{verdict(paired(own, other), over_targets(pairs))} Balanced error: {beside}{chance}.{larger}",
+                f"{verdict(paired(own, other), over_targets(pairs))} Balanced error: {beside}{chance}. {larger}",
             )
         )
     return tuple(lines)
