@@ -11,7 +11,7 @@ size, and does it err more than ResNet-18? Both are asked of the test error, by 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,8 +110,13 @@ def recorded(rows: Sequence[ByHandRow], config: ByHandConfig, command: str) -> B
         versions=versions(),
         settings=settings_of(config),
         targets=tuple(one.label for one in config.searches.targets),
-        rows=tuple(sorted(rows, key=lambda row: (row.target, row.seed, METHODS.index(row.method)))),
+        rows=_in_order(rows),
     )
+
+
+def _in_order(rows: Iterable[ByHandRow]) -> tuple[ByHandRow, ...]:
+    """Whichever training ended first."""
+    return tuple(sorted(rows, key=lambda row: (row.target, row.seed, METHODS.index(row.method))))
 
 
 def settings_of(config: ByHandConfig) -> dict[str, Any]:
@@ -267,9 +272,9 @@ def by_hand(
             search_macs=job.search_macs,
         )
         rows[row.target, row.seed, row.method] = row
-        done(tuple(rows.values()))
+        done(_in_order(rows.values()))
         part.clear()
         note = f"{row.target}, {row.method}, seed {row.seed}: error {row.trained.test_error:.4f}"
         listener(StepAdvanced(step=step, done=len(jobs) - len(todo) + len(rows) - len(there), note=note))
     listener(StepFinished(step=step))
-    return tuple(rows.values())
+    return _in_order(rows.values())
