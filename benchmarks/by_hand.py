@@ -5,7 +5,7 @@
 Takes the networks that task-aware FUSE found in `tanas reproduce search` on six targets (FOLDER: its folders;
 benchmarks/records/search.json says which searches) and trains each, a narrow residual network of the same size, and
 ResNet-18 by one recipe, each with its own learning rate. benchmarks/records/by-hand.json is written after each network;
-the same command goes on where it stopped. About an hour for four seeds on two cores.
+the same command goes on where it stopped. Some forty minutes for four seeds on two cores.
 
 Exit status 2 if the input is wrong.
 """

@@ -10,6 +10,7 @@ from tests.strategies.small_search import one_edge
 
 from tanas.dictionary.atom import Atom, Reuse
 from tanas.dictionary.reuse import LEAST_SEARCHES, NOT_WORTH, advise
+from tanas.networks.architecture import Architecture
 
 
 def atom(reuse: Reuse | None = None, search_macs: int | None = 100) -> Atom:
@@ -93,6 +94,9 @@ def test_what_does_not_fit_the_task_is_not_offered() -> None:
     advice = advise([("a", known), ("b", two)], [], fits=lambda one: one == smaller)
     assert (advice.nearest, advice.score) == ("b", 0.1)
     assert advise([("a", known)], [past(0.8, 0.8)] * 3, fits=lambda _: False).reuse is False
+    asked = list[Architecture]()
+    advise([("a", two), ("b", known)], [], fits=lambda one: not asked.append(one))  # type: ignore[func-returns-value]
+    assert len(asked) == 1, "to ask can take a while, so none is asked in vain"
 
 
 def test_l_of_a_final_training_is_not_said_beside_scores() -> None:

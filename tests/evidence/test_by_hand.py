@@ -6,19 +6,23 @@ from types import SimpleNamespace
 
 import pytest
 from benchmarks import by_hand as command
+from tests.evidence import test_searches as searches
 from tests.evidence.test_handmade import architecture_for
+from tests.evidence.test_table1 import network
 from tests.sessions import without_times
 
 from tanas.checkpoints import FolderCheckpoint
 from tanas.errors import SettingError
+from tanas.evidence import by_hand as module
 from tanas.evidence.by_hand import METHODS, ByHandConfig, ByHandRow, by_hand, found_in, jobs_of, recorded
 from tanas.evidence.by_hand_page import by_hand_answers, by_hand_page
-from tanas.evidence.handmade import RateConfig, TrainedNetwork
-from tanas.evidence.searches import AWARE, Named, SearchRow, smoke_scale
+from tanas.evidence.handmade import RateConfig
+from tanas.evidence.searches import AWARE, Named, smoke_scale
 from tanas.networks.training import TrainingConfig
 from tanas.networks.zoo import RESIDUAL
 from tanas.presets import smoke
 from tanas.records import to_plain
+from tanas.runs import RESULT_FILE, slug
 from tanas.tasks.library import Library
 
 NAME = "digits:is=8"
@@ -57,21 +61,8 @@ def found():
 
 
 def search_row(key):
-    return SearchRow(
-        target="eights",
-        seed=0,
-        arm=AWARE.name,
-        test_error=0.3,
-        test_balanced_error=0.4,
-        validation_performance=0.5,
-        parameters=2_000,
-        macs=10,
-        architecture=key,
-        stopped="rounds",
-        candidates=3,
-        neighbours=(),
-        spent={"search": 700, "train": 50},
-        took_s={"search": 1.0, "train": 1.0},
+    return replace(
+        searches.row(AWARE.name, target="eights"), architecture=key, spent={"search": 700, "train": 50}
     )
 
 
@@ -98,7 +89,7 @@ def test_every_target_and_seed_has_the_found_network_one_of_its_size_and_a_large
     ]
     own, narrow, large = jobs[:3]
     assert (own.search_macs, narrow.search_macs, large.search_macs) == (700, 0, 0)
-    assert (narrow.subject, large.subject) == (f"{RESIDUAL}@2000", "resnet18")
+    assert (narrow.subject, large.subject) == (f"{RESIDUAL}@1000", "resnet18")
     assert own.before is not None
     assert own.before.test_error == 0.3
     assert narrow.before is None
@@ -123,6 +114,29 @@ def test_networks_are_kept_one_by_one_and_made_once_by_one_recipe(found, tmp_pat
     )
 
 
+def test_a_search_is_found_in_whichever_folder_holds_it(tmp_path, monkeypatch):
+    wanted = search_row("k")
+
+    def result(key, performance):
+        return SimpleNamespace(
+            architecture=SimpleNamespace(key=key), metrics=SimpleNamespace(validation_performance=performance)
+        )
+
+    results = {"another": result("k", 0.1), "bigger": result("q", 0.9), "right": result("k", 0.9)}
+    for name in results:
+        run = tmp_path / name / "runs" / "eights" / "seed-0" / slug(AWARE.name)
+        run.mkdir(parents=True)
+        (run / RESULT_FILE).touch()
+    opened = SimpleNamespace(
+        open=lambda run: SimpleNamespace(result=lambda: results[run.relative_to(tmp_path).parts[0]])
+    )
+    monkeypatch.setattr(module, "Run", opened)
+    folders = [tmp_path / name for name in ("empty", *results)]
+    assert found_in(folders, wanted) is results["right"]
+    with pytest.raises(SettingError, match="No folder of --searches"):
+        found_in(folders[:3], wanted)
+
+
 def test_a_search_that_no_folder_holds_is_named(tmp_path):
     with pytest.raises(SettingError, match="No folder of --searches holds the search for 'eights'.*seed 0"):
         found_in([tmp_path], search_row("0" * 16))
@@ -135,23 +149,9 @@ def test_the_command_refuses_a_folder_without_the_searches(tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def row(target, seed, method, error, parameters=100, macs=50):
-    network = TrainedNetwork(
-        network="x",
-        parameters=parameters,
-        macs=1,
-        rates=(),
-        learning_rate=0.01,
-        validation_error=0.0,
-        validation_balanced_error=0.0,
-        test_error=error,
-        test_balanced_error=2 * error,
-        rate_macs=0,
-        train_macs=macs,
-        rate_s=0.0,
-        train_s=0.0,
-    )
-    return ByHandRow(target=target, seed=seed, method=method, trained=network, search_macs=0)
+def row(target, seed, method, error, parameters, macs):
+    made = replace(network("x", error, parameters=parameters, macs=1), rate_macs=0, train_macs=macs)
+    return ByHandRow(target=target, seed=seed, method=method, trained=made, search_macs=0)
 
 
 def record(targets=("a", "b", "c", "d", "e", "f"), seeds=(0, 1)):

@@ -17,7 +17,8 @@ from tanas.evidence.searches import AWARE
 from tanas.evidence.short_page import headline, short_page
 from tanas.evidence.stream import EMPTY, ONE_ROUND, WITHOUT
 from tanas.networks.zoo import RESIDUAL
-from tanas.records import write_json
+from tanas.presets import laptop
+from tanas.records import digest, to_plain, write_json
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
 
@@ -35,6 +36,12 @@ def test_a_residual_network_stands_beside_the_found_ones_with_its_size(tmp_path:
     (tmp_path / "moon.json").write_text(json.dumps(moon_record(*runs)))
     assert "err 2.00 ± 1.41 % (n = 2) on `quickdraw:is=moon`, ResNet-18 2.00 ± 0.00 %" in short_page(tmp_path)
     assert "with 110 times as many parameters" in short_page(tmp_path)
+    older = "Searched with settings that are not today's defaults."
+    assert older in short_page(tmp_path)
+    for run in runs:
+        run["targets"][MOON]["settings"] = digest(to_plain(laptop()))
+    (tmp_path / "moon.json").write_text(json.dumps(moon_record(*runs)))
+    assert older not in short_page(tmp_path)
 
 
 def test_a_stream_says_what_each_memory_costs_from_the_tenth_search_on(tmp_path: Path) -> None:

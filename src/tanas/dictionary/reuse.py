@@ -89,13 +89,13 @@ def advise(
     ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]
-    usable = [
+    usable = (  # one by one: whether an architecture fits may have to be timed
         (name, None if best.final else best.score)
         for name, atom in related
         for best in best_first(atom.architectures)
         if best.score is not None and fits(best.architecture)
-    ]
-    name, score = usable[0] if usable else ("", None)
+    )
+    name, score = next(usable, ("", None))
     return Advice(
         nearest=name,
         score=score,

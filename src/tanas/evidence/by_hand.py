@@ -4,8 +4,8 @@
 `tanas.evidence.searches`: the found networks are those of its first arm, from the same seeds. Every network has the
 same images and splits, the same recipe, and a learning rate of its own, chosen on validation among the same few.
 
-Two questions stand before any training: does the found network err less than a narrow residual network of its own
-size, and does it err more than ResNet-18? Both are asked of the test error, by the test of `paired.over_targets`.
+Two comparisons stood before any training: with a narrow residual network of the found one's own size (He et al., 2016,
+section 4.2), and with ResNet-18. Both are of the test error, by the two-sided test of `paired.over_targets`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from tanas.checkpoints import Checkpoint
-from tanas.devices import choose_device
 from tanas.engines.local import LocalEngine
 from tanas.errors import SettingError
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
@@ -31,7 +30,7 @@ from tanas.evidence.handmade import (
     subject_cost,
     trained_job,
 )
-from tanas.evidence.searches import AWARE, Named, SearchesConfig, SearchRow, laptop_scale, opened
+from tanas.evidence.searches import AWARE, Named, SearchesConfig, SearchRow, laptop_scale, opened, typed
 from tanas.networks.zoo import RESIDUAL
 from tanas.records import SCHEMA, to_plain
 from tanas.results import Result
@@ -141,7 +140,8 @@ def found_in(folders: Sequence[Path], row: SearchRow) -> Result:
         run = folder / "runs" / slug(row.target) / f"seed-{row.seed}" / slug(row.arm)
         if (run / RESULT_FILE).exists():
             result = Run.open(run).result()
-            if result.architecture.key == row.architecture and result.metrics.test_error == row.test_error:
+            same = result.metrics.validation_performance == row.validation_performance
+            if same and result.architecture.key == row.architecture:
                 return result
     raise SettingError(
         f"No folder of --searches holds the search for '{row.target}' by {row.arm} with seed {row.seed} that the "
@@ -237,28 +237,26 @@ def by_hand(
     jobs = jobs_of(found, config)
     todo = [job for job in jobs if (job.target.label, job.seed, job.method) not in rows]
     tasks = {target.label: opened(target, library, work) for target in config.searches.targets}
-    root, device = library.reading.data, choose_device("cpu")
 
     def cost(job: _Job) -> int:
         task = tasks[job.target.label]
-        return subject_cost(job.subject, task.shape, len(task.classes)).macs * len(task.train)
+        return subject_cost(job.subject, task.shape, len(task.classes)).macs
 
     step = "train every network"
     listener(StepStarted(step=step, total=len(jobs), unit="networks"))
     futures = {}
     for job in sorted(todo, key=lambda job: (job.seed, -cost(job))):  # the dearest of a seed first
-        name = job.target.name.replace("{data}", str(root)).replace("{work}", str(work))
         part = checkpoint.child(slug(job.target.label)).child(slug(job.method)).child(f"seed-{job.seed}")
         future = engine.submit_heard(
             listener,
             trained_job,
-            name,
+            typed(job.target, library, work),
             library.reading,
             job.subject,
             config.trained,
             job.seed,
             job.before,
-            device,
+            "cpu",
             part,
         )
         futures[future] = job, part

@@ -283,8 +283,12 @@ def opened(named: Named, library: Library, work: Path) -> Task:
                 train=PERMUTED_TRAIN,
                 test=PERMUTED_TEST,
             )
-    root = library.reading.data
-    return library.open(named.name.replace("{data}", str(root)).replace("{work}", str(work)))
+    return library.open(typed(named, library, work))
+
+
+def typed(named: Named, library: Library, work: Path) -> str:
+    """The name of a task of the experiment as it is typed on this machine."""
+    return named.name.replace("{data}", str(library.reading.data)).replace("{work}", str(work))
 
 
 def memory_of(

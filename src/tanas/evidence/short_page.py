@@ -19,7 +19,8 @@ from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, 
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
 from tanas.networks.zoo import RESIDUAL
-from tanas.records import read_json, read_record
+from tanas.presets import laptop
+from tanas.records import digest, read_json, read_record, to_plain
 
 NINE = 9
 """Known tasks from which on a stream's searches count: the tenth search knows nine."""
@@ -161,11 +162,14 @@ def _residual(path: Path) -> list[tuple[str, str]]:
     if not path.exists():
         return []
     record, said = read_json(path), []
+    now, older = digest(to_plain(laptop())), ""
     for target, name in TARGETS.items():
         parts = [run["targets"].get(target, {}) for run in record["runs"]]
         own = [part for part in parts if "metrics" in part]
         if not own:
             continue
+        if any(part.get("settings") != now for part in own):
+            older = " Searched with settings that are not today's defaults."
         errors = f"{_mean([part['metrics']['test_error'] for part in own])} on {name}"
         for network, called in NETWORKS.items():
             rivals = [r for part in own for r in part["rivals"] if r["network"] == network]
@@ -178,7 +182,7 @@ def _residual(path: Path) -> list[tuple[str, str]]:
         [
             (
                 "Is it better than just training a ResNet?",
-                f"The found networks err {'; '.join(said)}. (By one recipe, no network's learning rate tuned.)",
+                f"The found networks err {'; '.join(said)}. (By one recipe, no network's learning rate tuned.{older})",
             )
         ]
         if said
