@@ -28,9 +28,9 @@ from tanas.building import PAPER_STARTER
 from tanas.checkpoints import Checkpoint, FolderCheckpoint
 from tanas.devices import processors
 from tanas.dictionary.learn import prepare
-from tanas.networks.training import evaluate, fit
+from tanas.networks.training import TrainingConfig, evaluate, fit
 from tanas.networks.zoo import make_zoo
-from tanas.presets import laptop
+from tanas.presets import compared, laptop
 from tanas.records import digest, write_bytes
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
@@ -119,7 +119,7 @@ def memory_of(root: int) -> int:
 
 
 def _resnet(network_name: str, task_name: str, seed: int, begun: Checkpoint) -> dict[str, Any]:
-    config = laptop()
+    config = compared(laptop(), TrainingConfig(least_steps=150))
     task = prepare(Library().open(task_name), performance=config.performance, limit=config.limit)
     classes = len(task.classes)
     network = make_zoo(network_name, task.shape, classes, Seed(seed).child("weights"))

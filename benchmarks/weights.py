@@ -43,7 +43,8 @@ from tanas.evidence.weights import (
     trained,
 )
 from tanas.networks.architecture import cost_of
-from tanas.presets import laptop
+from tanas.networks.training import TrainingConfig
+from tanas.presets import compared, laptop
 from tanas.records import read_record, to_plain, write_json
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
@@ -84,7 +85,11 @@ def measure(out: Path, work: Path, seeds: int) -> None:
         SettingError: the record was begun with other settings.
     """
     architecture = draw_architectures(TruthConfig())[DRAWN]
-    config = WeightsConfig(architecture=architecture, seeds=tuple(range(seeds)), search=laptop())
+    config = WeightsConfig(
+        architecture=architecture,
+        seeds=tuple(range(seeds)),
+        search=compared(laptop(), TrainingConfig(least_steps=150)),
+    )
     library = Library()
     known = {one.label: _prepared(opened(one, library, work), config) for one in KNOWN}
     targets = {one.label: _prepared(opened(one, library, work), config) for one in TARGETS}

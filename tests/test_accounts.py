@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,15 +21,17 @@ from tanas.distances.representative import (
     represent,
     state_of,
 )
-from tanas.networks.architecture import Architecture, cost_of
+from tanas.final import Ending, Finished, Recipe
+from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.scoring import unscored
-from tanas.networks.training import TrainingConfig
+from tanas.networks.training import Fitted, TrainingConfig
 from tanas.presets import SearchConfig
-from tanas.results import LedgerRecord
+from tanas.results import LedgerRecord, RecipeTried
 from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.strategies.base import Ledger, Outcome, training_macs
 from tanas.tasks.library import Library
+from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
 
 CONFIG = SearchConfig(pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3))
@@ -78,10 +81,29 @@ def measured(name: str, atom: Atom, *, map_macs: int = 0) -> Related:
     return Related(name=name, atom=atom, measurement=measurement)
 
 
+def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 0) -> Ending:
+    """Of a final training of three epochs."""
+    network = build(best, task.shape, 2, Seed(0))
+    fitted = Fitted(losses=(0.3, 0.2, 0.1), images=len(task.train), seconds=1.0)
+    finished = Finished(
+        architecture=best,
+        network=network,
+        before=network,
+        validation=Evaluation(confusion=((1, 0), (0, 1))),
+        rank=(1.0, 0.0),
+        fitted=fitted,
+        refitted=replace(fitted, images=refit) if refit else None,
+    )
+    tried = tuple(RecipeTried(recipe=f"r{n}", loss=0.1, performance=0.9) for n in range(recipes))
+    recipe = Recipe(name="r0", tried=tried if recipes > 1 else (), judged_on=best.key)
+    return Ending(recipe=recipe, found=finished, reference=None, replaces=False)
+
+
 def ledger(
     task: Task, representative: Representative, atoms: Mapping[str, Atom], map_macs: int = 0, **changes: Any
 ) -> LedgerRecord:
     best = architecture_of(task)
+    ending = changes.pop("ending", ending_of(task, best))
     outcome = Outcome(
         best=best,
         rounds=(),
@@ -99,7 +121,7 @@ def ledger(
         [measured(name, atom, map_macs=map_macs) for name, atom in atoms.items()],
         representative,
         outcome,
-        (best.key, cost_of(best, task.shape, 2).macs),
+        ending,
         CONFIG,
         Stopwatch(NoCheckpoint()),
         **(arguments | changes),
@@ -124,6 +146,20 @@ def test_every_phase_says_what_it_cost(task: Task, representative: Representativ
     best = architecture_of(task)
     assert train.images == ((best.key, images * 3),)
     assert train.macs == training_macs(cost_of(best, task.shape, 2).macs, images * 3)
+
+
+def test_a_final_training_counts_every_recipe_the_refit_and_the_reference(
+    task: Task, representative: Representative
+) -> None:
+    best, images = architecture_of(task), len(task.train)
+    ending = ending_of(task, best, recipes=2, refit=images + 10)
+    (train,) = ledger(task, representative, {}, ending=ending).phases[3:]
+    assert train.images == ((best.key, 3 * (2 * images + images + 10)),)
+
+    ending = replace(ending, reference=ending.found, recipe=replace(ending.recipe, judged_on="another"))
+    train, rivals = ledger(task, representative, {}, ending=ending).phases[3:]
+    assert (train.phase, rivals.phase) == ("train", "rivals")
+    assert train.images == rivals.images == ((best.key, 3 * (images + images + 10)),)
 
 
 def test_the_memory_is_held_against_what_a_search_costs(task: Task, representative: Representative) -> None:
@@ -164,7 +200,7 @@ def test_nothing_known_costs_nothing(task: Task) -> None:
         [],
         None,
         outcome,
-        (best.key, 1),
+        ending_of(task, best),
         CONFIG,
         Stopwatch(NoCheckpoint()),
         known=[],

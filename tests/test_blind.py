@@ -18,8 +18,6 @@ TEST_FIGURES = {
     "test_performance",
     "constant_error",
     "constant_balanced_error",
-    "baseline_error",
-    "baseline_balanced_error",
 }
 
 
@@ -54,12 +52,16 @@ def test_permuted_test_labels_change_the_test_figures_only(runs: list[Path], des
     metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in runs]
     assert metrics[0]["validation_error"] == metrics[1]["validation_error"]
     assert metrics[0]["test_error"] != metrics[1]["test_error"]
-    assert metrics[0]["baseline_error"] != metrics[1]["baseline_error"]
+    rivals = [json.loads((run / "result.json").read_text())["rivals"] for run in runs]
+    assert len(rivals[0]) == len(rivals[1]) == 4
+    errors = [{one["name"]: one["test_error"] for one in those} for those in rivals]
+    assert errors[0] != errors[1]
 
 
 def blinded(run: Path) -> Any:
     """What a result says but for times, names of files, and what is counted on the test split."""
     result = without_times(json.loads((run / "result.json").read_text()))
+    result["rivals"] = sorted((one["name"], one["settings"], one["images"]) for one in result["rivals"])
     for key in ("command", "confusion", "mistakes"):
         del result[key]
     del result["task"]["test_fingerprint"]

@@ -154,7 +154,7 @@ class TestProgress:
         answer = tanas(*SEARCH, "--out", "run", "--quiet")
         assert answer.status == 0
         assert answer.err == ""
-        assert answer.out.startswith("npz:bars.npz:is=square: ")
+        assert re.match(r"The network has test error [\d.]+ %, .*\nnpz:bars.npz:is=square: ", answer.out)
 
     def test_alphas_and_distances_are_shown_as_they_come(self, tanas: Command) -> None:
         err = tanas(*SEARCH, "--out", "run").err
@@ -227,7 +227,7 @@ class TestStatus:
             again = tanas(*SEARCH, "--out", "run")
         assert "Best so far, of an earlier session: it stands in run/unfinished/best.json" in again.err
         with monkeypatch.context() as patched:  # once more, when the search has chosen
-            patched.setattr("tanas.algorithm.train", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.finish", raising(KeyboardInterrupt()))
             chosen = tanas(*SEARCH, "--out", "run")
         said = re.search(
             r"Best so far, as the search chose: (\w+) \(([\d,]+) parameters, .*, l 0\.", chosen.err

@@ -106,7 +106,9 @@ class TestSuited:
 
     def test_a_small_task_gets_more_epochs_in_every_recipe(self) -> None:
         small = laptop().suited_to(160)  # two steps of 128, three of 64
-        assert small.training.epochs == 75
+        assert small.training == laptop().training, (
+            "it is suited to all images of the task, once they are known"
+        )
         assert small.scoring.training.epochs == 25
         assert small.fuse.schedule.training.epochs == 13
         assert small.shared.training.epochs == 67
@@ -115,7 +117,7 @@ class TestSuited:
 
     def test_the_smallest_preset_does_so_too_and_leaves_the_demonstration_as_it_is(self) -> None:
         assert smoke().suited_to(1_151) == smoke()
-        assert smoke().suited_to(64).training.epochs == 300
+        assert smoke().training.suited_to(64).epochs == 300
 
     def test_a_base_task_is_learnt_by_the_same_scores(self) -> None:
         assert laptop().learning().suited_to(160).scoring == laptop().suited_to(160).scoring

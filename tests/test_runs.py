@@ -136,7 +136,7 @@ class TestDamage:
         search = ["search", "npz:bars.npz", "--config", "tiny.toml", "--out", "run"]
         result.write_text(json.dumps({**record, "schema": 9}))
         for command in (*needs_weights, ["report", "run"], search):
-            self.refused(tanas(*command), "result.json has schema 9; this tanas reads schema 1")
+            self.refused(tanas(*command), "result.json has schema 9; this tanas reads schema 2")
         result.write_text(json.dumps({**record, "parameters": "many"}))
         for command in (*needs_weights, ["report", "run"], search):
             self.refused(tanas(*command), "result.json is not a Result: parameters")

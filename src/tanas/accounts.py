@@ -10,6 +10,8 @@ from tanas.dictionary.learn import represent_macs
 from tanas.dictionary.measure import Related
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import Representative, macs_of
+from tanas.final import Ending
+from tanas.networks.architecture import cost_of
 from tanas.presets import SearchConfig
 from tanas.results import DictionaryCost, LedgerRecord, PhaseCost
 from tanas.strategies.base import Outcome, training_macs
@@ -24,7 +26,7 @@ def ledger_of(
     related: Sequence[Related],
     representative: Representative | None,
     outcome: Outcome,
-    trained: tuple[str, int],
+    ending: Ending,
     config: SearchConfig,
     watch: Stopwatch,
     *,
@@ -39,15 +41,13 @@ def ledger_of(
         related: the atoms whose distance was measured.
         representative: the task's own; None if none was made.
         outcome: of the search, its winners scored.
-        trained: key and multiply-adds of the network of the final training.
+        ending: of the final training.
         config: how.
         watch: seconds of the phases.
         known: every atom that the search began with.
         reused: the atom whose architecture was taken without a search; None: there was a search.
         reused_s: seconds of measuring distances that were measured before.
     """
-    key, macs = trained
-    seen = config.training.epochs * len(task.train)
     search = PhaseCost(
         phase="search",
         took_s=watch.seconds("search"),
@@ -67,14 +67,29 @@ def ledger_of(
         _represent(task, representative, watch),
         _distance(task, related, representative, config.pair, watch, reused_s),
         search,
-        PhaseCost(
-            phase="train",
-            took_s=watch.seconds("train"),
-            macs=training_macs(macs, seen),
-            images=((key, seen),),
-        ),
+        *_train(task, ending, watch),
     )
     return LedgerRecord(phases=phases, dictionary=_dictionary([atom for _, atom in known], phases))
+
+
+def _train(task: Task, ending: Ending, watch: Stopwatch) -> tuple[PhaseCost, ...]:
+    """What was found in all of its trainings, those by other recipes among them; and the reference beside it."""
+    costs = []
+    reference = () if ending.reference is None else (("rivals", ending.reference),)
+    for phase, one in (("train", ending.found), *reference):
+        seen = sum(len(fit.losses) * fit.images for fit in (one.fitted, one.refitted) if fit is not None)
+        if ending.recipe.judged_on == one.architecture.key:  # by the recipes that were not taken, too
+            seen += max(len(ending.recipe.tried) - 1, 0) * len(one.fitted.losses) * one.fitted.images
+        macs = cost_of(one.architecture, task.shape, len(task.classes)).macs
+        costs.append(
+            PhaseCost(
+                phase=phase,
+                took_s=watch.seconds(phase),
+                macs=training_macs(macs, seen),
+                images=((one.architecture.key, seen),),
+            )
+        )
+    return tuple(costs)
 
 
 def _represent(task: Task, representative: Representative | None, watch: Stopwatch) -> PhaseCost:
@@ -120,7 +135,7 @@ def _dictionary(atoms: Sequence[Atom], phases: Sequence[PhaseCost]) -> Dictionar
     ]
     known = [macs for macs in each if macs is not None]
     whole = sum(known) if len(known) == len(each) else None
-    spent = sum(phase.macs for phase in phases if phase.phase != "train")
+    spent = sum(phase.macs for phase in phases if phase.phase not in ("train", "rivals"))
     return DictionaryCost(
         atoms=len(made),
         took_s=sum(one.represent_s + one.search_s for one in made),

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tanas.checkpoints import Stopwatch
-from tanas.controls import control
+from tanas.controls import control, rivals_beside
 from tanas.dictionary.atom import Atom
-from tanas.dictionary.learn import Learnt, prepare
+from tanas.dictionary.learn import Learnt
 from tanas.dictionary.store import Dictionary
+from tanas.final import classifier_of, finish, taking, tested
 from tanas.networks.classifier import Classifier
 from tanas.phases import (
     Workplace,
@@ -22,13 +23,13 @@ from tanas.phases import (
     related_space,
     remember,
     represent_target,
-    train,
 )
 from tanas.presets import SearchConfig
 from tanas.results import Result
 from tanas.second_look import looks, second_look
 from tanas.seeds import Seed
 from tanas.spaces.inherit import ALL
+from tanas.spaces.reference import reference_architecture
 from tanas.starts import begin, try_starts
 from tanas.summary import summarise
 from tanas.tasks.task import Task
@@ -76,7 +77,8 @@ def search(
     """
     watch = Stopwatch(place.checkpoint)
     place.listener = watch.heard(place.listener)
-    available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
+    whole = task.measured_by(config.performance)
+    available, task = len(whole.train), whole.limited(config.limit)
     blind, config = task.without_test(), config.suited_to(len(task.train))
     others, own = greet(task, dictionary, config, known=known, available=available, reuse=reuse, place=place)
 
@@ -113,16 +115,28 @@ def search(
             )
     place.tell(start.outcome.chosen(task.name))
     with watch.phase("train"):
-        outcome, network = start.outcome, start.network(task, config, seed)
-        trained = train(outcome.best, task, config, seed, place, network=network)  # touches the test split
+        outcome, classes = start.outcome, len(task.classes)
+        searched = bool(outcome.rounds) and start.kept is None
+        ending = finish(
+            outcome.best, whole, config, seed, place, network=start.network(task, config, seed),
+            reference=reference_architecture(inherited.space, task.shape, classes) if config.reference else None,
+            replaces=searched,
+        )  # fmt: skip
+        outcome = taking(ending, outcome, blind)
+        test = tested(ending.taken.network, whole, place)  # opens the test split
     with watch.phase("control"):
-        beside = control(inherited, task, found, starts, config, seed, place)
+        beside = control(inherited, whole, found, starts, config, seed, place)
+    with watch.phase("rivals"):
+        rivals = rivals_beside(ending, whole, config, seed, place)
 
     # if desired, add the trained architecture to B
     result = summarise(
-        task, available, related, neighbours, inherited, representative, outcome, trained, config, seed, watch, place,
-        known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
+        task, available, related, neighbours, inherited, representative, outcome, ending, test, rivals, config, seed,
+        watch, place, known=[*others, *([own] if own else [])], reused=own[1] if own and reuse else None,
         advice=advice, beside=beside, beginning=start.beginning,
     )  # fmt: skip
-    learnt = remember(task, representative, outcome, trained, start.kept, added, config, seed, watch)
-    return Found(result, trained.classifier, learnt)
+    learnt = remember(
+        task, representative, outcome, ending.taken.before, ending.taken.validation, whole,
+        None if ending.reference_taken else start.kept, added, config, seed, watch,
+    )  # fmt: skip
+    return Found(result, classifier_of(ending.taken, whole), learnt)

@@ -1015,8 +1015,9 @@ def _config(settings: Representing, **options: Any) -> SearchConfig:
             "max_macs": given.get("max_macs"),
             "max_latency_ms": given.get("max_latency"),
             "training.epochs": epochs,
-            # who says how many has said it for small sets, too
+            # who says how many has said it for small and large sets, too
             "training.least_steps": None if epochs is None else 0,
+            "training.meant_for": None if epochs is None else 0,
         },
     )
     if searched == "fuse" and config.strategy != "fuse":

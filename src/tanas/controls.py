@@ -1,4 +1,4 @@
-"""Random search beside a search, so that its report says where it stands."""
+"""What stands beside a network, so that its report says what it is worth: rivals, and random search if asked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import math
 from dataclasses import dataclass, replace
 
 from tanas.errors import BudgetError
-from tanas.events import Told, Warned
-from tanas.phases import Trained, Workplace, estimating, train
+from tanas.events import StepFinished, StepStarted, Told, Warned
+from tanas.final import Ending, Tested, finish, tested
+from tanas.networks.rivals import classic_rivals
+from tanas.phases import Workplace, estimating
 from tanas.presets import SearchConfig
+from tanas.results import FOUND, NO_SEARCH, Rival
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
 from tanas.starts import Starts, begin
 from tanas.strategies.base import Outcome
 from tanas.strategies.random_search import RandomConfig, RandomSearch
+from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
 
 MOST_CONTROLS = 10_000
@@ -26,7 +30,8 @@ class Controlled:
 
     outcome: Outcome
     """Of random search; what was trained is its best, or a related task's network that was ahead of it."""
-    trained: Trained
+    ending: Ending
+    test: Tested
 
 
 def control(
@@ -44,7 +49,7 @@ def control(
 
     Args:
         inherited: space and first seed.
-        task: with its test split, which is touched after both searches have ended.
+        task: all of its images, with its test split, which is touched after both searches have ended.
         outcome: of the search that it is held against, before weights were offered to it.
         starts: what related tasks offer; None: nobody asked.
         config: how.
@@ -61,7 +66,10 @@ def control(
         place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
         return None
     strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
-    blind, limited = task.without_test(), replace(config, budget_macs=outcome.ledger.macs)
+    blind, limited = (
+        task.limited(config.limit).without_test(),
+        replace(config, budget_macs=outcome.ledger.macs),
+    )
     try:
         found = strategy.search(
             inherited.space,
@@ -80,5 +88,63 @@ def control(
         return None
     start = begin(found, starts, blind)
     network = start.network(task, config, seed)
-    trained = train(start.outcome.best, task, config, seed, place, network=network, part="control")
-    return Controlled(start.outcome, trained)
+    ending = finish(start.outcome.best, task, config, seed, place, network=network, part="control")
+    return Controlled(start.outcome, ending, tested(ending.found.network, task, place))
+
+
+def rivals_beside(
+    ending: Ending, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+) -> tuple[Rival, ...]:
+    """What the network that is handed over must beat, tested on the same images; the best first.
+
+    Args:
+        ending: of the final training.
+        task: with its test split, which was opened already.
+        config: says whether classic methods are asked for.
+        seed: of the run.
+        place: where, and who is told.
+    """
+    rivals: list[Rival] = []
+    if (other := ending.other) is not None:
+        test = tested(other.network, task, place).evaluation
+        parameters = sum(weights.numel() for weights in other.network.parameters())
+        name = FOUND if ending.reference_taken else NO_SEARCH
+        what = f"{other.architecture.key}, {parameters:,} parameters, "
+        what += (
+            "the same training" if other.refitted or not config.refit else "the same training, not refitted"
+        )
+        rivals.append(
+            Rival(
+                name=name,
+                settings=what,
+                images=(other.refitted or other.fitted).images,
+                test_error=test.error,
+                test_balanced_error=test.balanced_error,
+                took_s=other.fitted.seconds + (0.0 if other.refitted is None else other.refitted.seconds),
+            )
+        )
+    if config.rivals:
+        step = f"classic methods on {task.name}"
+        place.tell(StepStarted(step=step, total=1, unit="comparisons"))
+        for one in classic_rivals(
+            task.train,
+            task.validation,
+            task.test,
+            classes=len(task.classes),
+            performance=task.performance,
+            seed=seed.child("rivals"),
+        ):
+            counted = Evaluation.of(task.test.labels.numpy(), one.answers, len(task.classes))
+            rivals.append(
+                Rival(
+                    name=one.name,
+                    settings=one.settings,
+                    images=one.images,
+                    test_error=counted.error,
+                    test_balanced_error=counted.balanced_error,
+                    took_s=one.took_s,
+                )
+            )
+        place.tell(StepFinished(step=step))
+    balanced = task.performance == "balanced"
+    return tuple(sorted(rivals, key=lambda one: one.test_balanced_error if balanced else one.test_error))

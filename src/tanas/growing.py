@@ -10,18 +10,21 @@ from dataclasses import dataclass, field, replace
 
 from tanas.algorithm import Found
 from tanas.checkpoints import Stopwatch
-from tanas.dictionary.learn import prepare, score_winners, space_of
+from tanas.controls import rivals_beside
+from tanas.dictionary.learn import score_winners, space_of
 from tanas.errors import SettingError
 from tanas.events import Told
+from tanas.final import classifier_of, finish, tested
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.morph import morph_along
 from tanas.networks.scoring import ScoredArchitecture, unscored
-from tanas.phases import SpaceDefined, Workplace, estimating, introduce, train
+from tanas.phases import SpaceDefined, Workplace, estimating, introduce
 from tanas.presets import SearchConfig
 from tanas.results import Grown, Recorded, Result, Sized
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.latency import Latency
+from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.spaces.transformations import GROW, Transformations, differences
 from tanas.strategies.base import Outcome
@@ -86,7 +89,8 @@ def transform(
     """
     watch = Stopwatch(place.checkpoint)
     place.listener = watch.heard(place.listener)
-    available, task = len(task.train), prepare(task, performance=config.performance, limit=config.limit)
+    whole = task.measured_by(config.performance)
+    available, task = len(whole.train), whole.limited(config.limit)
     introduce(task, available, place)
     blind, config = task.without_test(), config.suited_to(len(task.train))
     moves = transformations_of(origin, aim, blind, config, place.latency)
@@ -100,15 +104,34 @@ def transform(
     with watch.phase("train"):
         network, weights = kept_network(origin, outcome, task, seed, wanted=keep_weights)
         place.tell(Told(message=weights))
-        trained = train(outcome.best, task, config, seed, place, network=network)  # touches the test split
+        base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+        reference = reference_architecture(base, task.shape, len(task.classes)) if config.reference else None
+        ending = finish(outcome.best, whole, config, seed, place, network=network, reference=reference)
+        test = tested(ending.found.network, whole, place)  # opens the test split
+    with watch.phase("rivals"):
+        rivals = rivals_beside(ending, whole, config, seed, place)
 
     result = summarise(
-        task, available, (), (), inherited, None, outcome, trained, config, seed, watch, place, known=()
+        task,
+        available,
+        (),
+        (),
+        inherited,
+        None,
+        outcome,
+        ending,
+        test,
+        rivals,
+        config,
+        seed,
+        watch,
+        place,
+        known=(),
     )
     grown = _grown(origin, moves, before, outcome, task, kept=network is not None, weights=weights)
     around = len(moves.apart(moves.origin)) + 1
     result = replace(result, grown=grown, space=replace(result.space, size=around))
-    return Found(result, trained.classifier, None)
+    return Found(result, classifier_of(ending.found, whole), None)
 
 
 def transformations_of(
@@ -277,6 +300,7 @@ def _scored(
             listener=place.tell,
             checkpoint=place.checkpoint,
             deadline=place.deadline,
+            workers=place.workers,
         )
 
     outcome = scores_of(outcome)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import torch
-from PIL import Image
-from torch import Tensor
 
 from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
 from tanas.dictionary.atom import Atom, Provenance, Reuse, best_first
@@ -30,16 +24,12 @@ from tanas.dictionary.reuse import Advice, advise
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import Representative, represent
 from tanas.errors import SettingError
-from tanas.events import Event, Listener, StepFinished, StepStarted, Told, Warned
+from tanas.events import Event, Listener, StepStarted, Told, Warned
 from tanas.executors import Executor
-from tanas.networks.architecture import Architecture, Network, build
-from tanas.networks.baseline import pixel_baseline
-from tanas.networks.classifier import Classifier
+from tanas.networks.architecture import Architecture, Network
 from tanas.networks.scoring import ScoredArchitecture, unscored
-from tanas.networks.training import Fitted, evaluate, evaluation_of, fit, logits_of
 from tanas.presets import AUTO, DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.records import to_plain
-from tanas.results import Mistake
 from tanas.seeds import Seed
 from tanas.spaces.inherit import (
     ALL,
@@ -67,9 +57,6 @@ REUSED = "distances_reused_s"
 
 LIMIT_DRAWS = 200
 """Architectures that are drawn to say what share the limits leave out: it is known to a few hundredths, in a second."""
-
-MISTAKES = 24
-"""Wrong answers that are kept as pictures: as many as one looks at."""
 
 
 @dataclass
@@ -114,19 +101,6 @@ class SpaceDefined(Event):
     task: str
     note: str
     size: int
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The best architecture after its final training, and how it does."""
-
-    classifier: Classifier
-    fitted: Fitted
-    validation: Evaluation
-    test: Evaluation
-    baseline: Evaluation
-    """Of logistic regression on the pixels, on the test split."""
-    mistakes: tuple[Mistake, ...]
 
 
 def greet(
@@ -176,12 +150,12 @@ def introduce(task: Task, available: int, place: Workplace) -> None:
     """
     for note in task.notes:
         place.tell(Told(message=note))
-    _warn_of_gaps(task, "validation", task.validation, place)
+    warn_of_gaps(task, "validation", task.validation, place)
     if available > len(task.train):
         place.tell(
             Told(
-                message=f"{task.name} has {available} training images; {len(task.train)} are used. "
-                "`--limit N` takes more, `--limit all` all."
+                message=f"The search uses {len(task.train):,} of the {available:,} training images of {task.name}; "
+                "the final training uses them all. `--limit N` changes the first number."
             )
         )
 
@@ -235,7 +209,7 @@ def relatives(
     return others, own[0] if own else None
 
 
-def _warn_of_gaps(task: Task, name: str, split: Split, place: Workplace) -> None:
+def warn_of_gaps(task: Task, name: str, split: Split, place: Workplace) -> None:
     """Says which classes a split holds no image of: figures on it say nothing about them."""
     present = set(split.labels.tolist())
     if missing := [repr(label) for at, label in enumerate(task.classes) if at not in present]:
@@ -550,6 +524,7 @@ def find(
         # what was taken over is scored whoever wins: so a dictionary learns what a search adds to it
         also=() if first is None else (first,),
         deadline=place.deadline,
+        workers=place.workers,
     )
     # whether a dictionary wants scores must not change what is found
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
@@ -631,72 +606,13 @@ def estimating(
     return told
 
 
-def train(
-    architecture: Architecture,
-    task: Task,
-    config: SearchConfig,
-    seed: Seed,
-    place: Workplace,
-    *,
-    network: Network | None = None,
-    part: str = "final",
-) -> Trained:
-    """Trains the best architecture, then touches the test split, once.
-
-    Args:
-        architecture: what is trained.
-        task: with its test split.
-        config: says how.
-        seed: of every draw.
-        place: where.
-        network: of the architecture, to go on from its weights; None: from scratch.
-        part: name under which the state of the training is kept.
-    """
-    classes = len(task.classes)
-    if network is None:
-        network = build(architecture, task.shape, classes, seed.child("final", "weights"))
-    fitted = fit(
-        network,
-        task.train,
-        config.training,
-        classes=classes,
-        seed=seed.child("final", "order"),
-        step=f"train {architecture.key} on {task.name}",
-        device=place.device,
-        listener=place.tell,
-        checkpoint=place.checkpoint.child(part).child(architecture.key),
-    )
-    validation = evaluate(network, task.validation, classes=classes, device=place.device)
-    step = f"test on {task.name}"
-    place.tell(StepStarted(step=step, total=2, unit="networks"))
-    test = task.test
-    _warn_of_gaps(task, "test", test, place)
-    logits = logits_of(network, test, device=place.device)
-    answers = pixel_baseline(task.train, test, classes=classes, seed=seed.child("baseline"))
-    place.tell(StepFinished(step=step))
-    classifier = Classifier(
-        task=task.name,
-        architecture=architecture,
-        shape=task.shape,
-        classes=task.classes,
-        performance=task.performance,
-        network=network.cpu(),
-    )
-    return Trained(
-        classifier=classifier,
-        fitted=fitted,
-        validation=validation,
-        test=evaluation_of(logits, test, classes=classes),
-        baseline=Evaluation.of(test.labels.numpy(), answers, classes),
-        mistakes=_mistakes(logits, test, task.classes),
-    )
-
-
 def remember(
     task: Task,
     representative: Representative | None,
     outcome: Outcome,
-    trained: Trained,
+    network: Network,
+    validation: Evaluation,
+    whole: Task,
     before: KeptNetwork | None,
     reuse: Reuse | None,
     config: SearchConfig,
@@ -709,7 +625,10 @@ def remember(
         task: what was searched for.
         representative: its own; None: none was made, and nothing is kept.
         outcome: of the search.
-        trained: its best architecture after its final training.
+        network: of its best architecture, trained on all training images. It has not seen the validation images: other
+            tasks of the same source are judged by them.
+        validation: of that network.
+        whole: the task with all of its training images.
         before: the network whose weights that training began with; None: it began from scratch.
         reuse: what the search added to what was taken over; None: that is not known.
         config: how.
@@ -728,20 +647,12 @@ def remember(
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
-    outcome = _judged(outcome, trained.validation.performance(task.performance))
-    classifier = trained.classifier
-    assert isinstance(classifier.network, Network)  # it was built from its architecture
-    network = kept(
-        classifier.network,
-        outcome.best,
-        task.shape,
-        task.classes,
-        task.train,
-        made_by="search",
-        before=before,
+    outcome = _judged(outcome, validation.performance(task.performance))
+    keeps = kept(
+        network, outcome.best, task.shape, task.classes, whole.train, made_by="search", before=before
     )
-    atom = atom_of(task, config.limit, representative, outcome, provenance, reuse, network=network)
-    return Learnt(atom=atom, representative=representative, network=network)
+    atom = atom_of(task, config.limit, representative, outcome, provenance, reuse, network=keeps)
+    return Learnt(atom=atom, representative=representative, network=keeps)
 
 
 def _judged(outcome: Outcome, value: float) -> Outcome:
@@ -758,26 +669,3 @@ def _judged(outcome: Outcome, value: float) -> Outcome:
             for one in outcome.seen
         ),
     )
-
-
-def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
-    """The most confident wrong answers, most confident first."""
-    confidence, answers = logits.softmax(dim=1).max(dim=1)  # (samples,)
-    wrong = torch.nonzero(answers != test.labels).flatten()
-    wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
-    return tuple(
-        Mistake(
-            truth=classes[int(test.labels[i])],
-            answer=classes[int(answers[i])],
-            confidence=round(float(confidence[i]), 6),
-            png=_png(test.images[test.rows[i]]),
-        )
-        for i in wrong.tolist()
-    )
-
-
-def _png(image: Tensor) -> str:
-    pixels = image.permute(1, 2, 0).numpy()  # (height, width, channels)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="png")
-    return base64.b64encode(buffer.getvalue()).decode()

@@ -10,6 +10,7 @@ from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
 from tanas.distances.transform import TransformConfig, paper_gate, paper_transform
 from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
+from tanas.networks.recipe import PLAIN_RECIPE, RECIPES, final_training
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
@@ -44,7 +45,8 @@ class SearchConfig:
     performance: str = "balanced"
     """What l is: 'balanced' (balanced accuracy corrected for chance) or 'accuracy' (the paper's experiment)."""
     limit: int | None = 12_000
-    """Most training images, stratified, so that an evening suffices; None: all."""
+    """Most training images that the search and the distances use, stratified; None: all. The final training uses all
+    in any case."""
     representative: RepresentativeConfig = field(default_factory=RepresentativeConfig)
     pair: PairConfig = field(default_factory=PairConfig)
     """The images on which a distance is measured."""
@@ -97,8 +99,17 @@ class SearchConfig:
     shared: SharedConfig = field(default_factory=SharedConfig)
     darts: DartsConfig = field(default_factory=DartsConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
-    training: TrainingConfig = field(default_factory=lambda: TrainingConfig(least_steps=150))
-    """The final training."""
+    training: TrainingConfig = field(default_factory=final_training)
+    """The final training, of all training images, by each of `recipes`."""
+    recipes: tuple[str, ...] = tuple(RECIPES)
+    """Recipes that are tried, of `tanas.networks.recipe.RECIPES`; the best on the validation images is taken."""
+    refit: bool = True
+    """Whether the network is then trained anew on training and validation images, for as many epochs."""
+    reference: bool = True
+    """Whether an architecture that needs no search gets the final training too ("no search" in the report). After a
+    search the better of the two on validation is handed over."""
+    rivals: bool = True
+    """Whether classic methods are fitted too, so that the report says where the network stands among them."""
     learn: FuseConfig = LEARNING
     """The search by which a dictionary learns a base task's architectures."""
 
@@ -106,6 +117,12 @@ class SearchConfig:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)
         check_choice(self.inherit, "inherit", "SearchConfig", (*INHERIT_MODES, AUTO))
         check_strategy(self.strategy)
+        if not self.recipes or len(set(self.recipes)) < len(self.recipes):
+            raise SettingError(
+                f"The 'recipes' of SearchConfig must be different names, at least one. Got {self.recipes} instead."
+            )
+        for name in self.recipes:
+            check_choice(name, "recipes", "SearchConfig", tuple(RECIPES))
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
         check_range(self.warm_share, "warm_share", "SearchConfig", low=0, high=1)
         for name, low in (
@@ -146,7 +163,10 @@ class SearchConfig:
         return LED_ROUNDS if self.fuse.rounds == FuseConfig().rounds else self.fuse.rounds
 
     def suited_to(self, images: int) -> SearchConfig:
-        """The same for a task of so many training images: recipes of a small one get more epochs."""
+        """The same for a search with so many training images: recipes of a small one get more epochs.
+
+        The final training is suited to all images of the task, once they are known.
+        """
         return replace(
             self,
             fuse=self.fuse.suited_to(images),
@@ -155,7 +175,6 @@ class SearchConfig:
             ),
             darts=replace(self.darts, training=self.darts.training.suited_to(min(images, self.darts.images))),
             scoring=self.scoring.suited_to(images),
-            training=self.training.suited_to(images),
         )
 
     def learning(self, *, strict: bool = False) -> LearnConfig:
@@ -197,7 +216,7 @@ def smoke() -> SearchConfig:
         ),
         darts=DartsConfig(images=800, training=TrainingConfig(epochs=1, batch=64)),
         scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64, least_steps=50)),
-        training=TrainingConfig(epochs=20, batch=64, least_steps=300),
+        training=TrainingConfig(epochs=20, batch=64, least_steps=300, meant_for=1_000, averaging=0.99),
         learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),
     )
 
@@ -221,7 +240,17 @@ def paper() -> SearchConfig:
         inherit_seed=False,
         fuse=letter,
         training=TrainingConfig(epochs=50),
+        recipes=(PLAIN_RECIPE,),
+        refit=False,
+        reference=False,
         learn=replace(letter, rounds=3),
+    )
+
+
+def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
+    """The same for an experiment that compares searches: one final training by one recipe, and nothing beside it."""
+    return replace(
+        config, training=training, recipes=(PLAIN_RECIPE,), refit=False, reference=False, rivals=False
     )
 
 

@@ -9,6 +9,12 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.strategies.base import Round
 
+NO_SEARCH, FOUND = "no search", "what the search found"
+"""Names of the rival that has the same final training: the reference architecture, or what it took the place of."""
+
+RESULT_SCHEMA = 2
+"""Of result.json: 1 had one rival, logistic regression, among its metrics."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
@@ -24,9 +30,73 @@ class Metrics:
     constant_error: float
     """Of the best constant answer on the test split."""
     constant_balanced_error: float
-    baseline_error: float
-    """Of logistic regression on the pixels, trained on the same images, on the test split."""
-    baseline_balanced_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeTried:
+    """What a whole training by a recipe came to."""
+
+    recipe: str
+    loss: float | None
+    """Cross-entropy on the validation images, in nats, at the temperature that suits the network best; where
+    performance is 'balanced', its mean over the classes. None: it diverged."""
+    performance: float | None
+    """Validation performance l; None: it diverged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalTraining:
+    """How the network was trained that is handed over, and how many images trained what."""
+
+    recipe: str
+    """One of `tanas.networks.recipe.RECIPES`."""
+    tried: tuple[RecipeTried, ...]
+    """The recipes that were held against each other; none if there was one only."""
+    judged_on: str
+    """Key of the architecture that was trained by each of them."""
+    epochs: int
+    """Of each training."""
+    search_images: int
+    """Training images that the search and the distances used."""
+    train_images: int
+    """Training images of the training that validation judges."""
+    validation_images: int
+    refit_images: int
+    """Training and validation images of the last training, whose network is handed over; 0: there was none, and the
+    network of the first is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The space's reference architecture, which needs no search, beside what the search found: same final training."""
+
+    architecture: Architecture
+    parameters: int
+    macs: int
+    """Multiply-adds for one image."""
+    found: str
+    """Key of what the search found."""
+    validation_performance: float
+    """l of the reference; by it and the one below the two are held against each other."""
+    found_validation_performance: float
+    taken: bool
+    """Whether the reference is handed over, since it did better on the validation images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rival:
+    """What stands beside the network that is handed over. Shares in [0, 1]."""
+
+    name: str
+    """'no search', 'what the search found', or a classic method."""
+    settings: str
+    """What it is, in words."""
+    images: int
+    """Training and validation images that it was fitted on."""
+    test_error: float
+    test_balanced_error: float
+    took_s: float
+    """Wall-clock seconds; 0.0 for one that was trained side by side with the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +172,11 @@ class TaskRecord:
     performance: str
     """'balanced' or 'accuracy': what l is."""
     train: int
-    """Number of images."""
+    """Number of images that the search used."""
     validation: int
     test: int
     available: int
-    """Training images before the cap (`limit`)."""
+    """Training images in all; more than `train` if the search was limited (`limit`)."""
     fingerprint: str
     test_fingerprint: str
     split_seed: int
@@ -122,6 +192,9 @@ class Costs:
     distance_s: float
     search_s: float
     train_s: float
+    """The reference architecture, which is trained side by side, among it."""
+    rivals_s: float
+    """Of classic methods."""
     total_s: float
 
 
@@ -130,7 +203,8 @@ class PhaseCost:
     """What a phase cost on any machine, beside its seconds on this one."""
 
     phase: str
-    """'represent', 'distance', 'search' (the scores of its winners among it) or 'train'."""
+    """'represent', 'distance', 'search' (the scores of its winners among it), 'train' (all recipes and the refit) or
+    'rivals' (the reference architecture; classic methods count as none)."""
     took_s: float
     """Wall-clock seconds."""
     macs: int
@@ -303,8 +377,11 @@ class Result:
     rounds: tuple[Round, ...]
     seen: tuple[ScoredArchitecture, ...]
     stopped: str
+    training: FinalTraining
     training_losses: tuple[float, ...]
-    """Mean training loss of each epoch of the final training, in nats."""
+    """Mean training loss of each epoch of the training that validation judged, in nats."""
+    rivals: tuple[Rival, ...]
+    """Sorted by the error that performance goes by; none if nobody asked for them."""
     costs: Costs
     dictionary: tuple[tuple[str, str], ...]
     """(name, fingerprint) of each atom when the run began."""
@@ -320,6 +397,8 @@ class Result:
     limit of latency had it. None: the run is older than such limits."""
     control: Control | None = None
     """None: nobody asked for it (`--controls`)."""
+    reference: Reference | None = None
+    """None: nobody asked for it, the search found the very same, or its training diverged."""
     advice: str = ""
     """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
     ledger: LedgerRecord | None = None

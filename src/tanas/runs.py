@@ -21,7 +21,7 @@ from tanas.errors import SettingError, StoreError
 from tanas.events import Event
 from tanas.networks.classifier import Classifier
 from tanas.records import SCHEMA, digest, from_plain, read_json, read_marker, to_plain, write_json
-from tanas.results import Result
+from tanas.results import RESULT_SCHEMA, Result
 
 KIND = "tanas run"
 RUN_FILE = "run.json"
@@ -148,8 +148,11 @@ class Run:
             )
         path = self.folder / RESULT_FILE
         plain = read_json(path)
-        if isinstance(plain, dict) and plain.get("schema") != SCHEMA:
-            raise StoreError(f"{path} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}.")
+        if isinstance(plain, dict) and plain.get("schema") != RESULT_SCHEMA:
+            raise StoreError(
+                f"{path} has schema {plain.get('schema')}; this tanas reads schema {RESULT_SCHEMA}. "
+                "Read it with the tanas that wrote it, or search again into a new folder."
+            )
         return from_plain(Result, plain, where=str(path))
 
     def classifier(self) -> Classifier:

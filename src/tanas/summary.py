@@ -11,25 +11,31 @@ from tanas.dictionary.atom import Atom
 from tanas.dictionary.measure import Related
 from tanas.dictionary.reuse import Advice
 from tanas.distances.representative import Representative
+from tanas.final import Ending, Tested
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
-from tanas.phases import REUSED, Trained, Workplace, timed
+from tanas.phases import REUSED, Workplace, timed
 from tanas.presets import SearchConfig
-from tanas.records import SCHEMA, to_plain
+from tanas.records import to_plain
 from tanas.results import (
+    RESULT_SCHEMA,
     Beginning,
     Control,
     Costs,
+    FinalTraining,
     Metrics,
     Neighbour,
+    Reference,
     RepresentativeRecord,
     Result,
+    Rival,
     SpaceRecord,
     TaskRecord,
 )
 from tanas.seeds import Seed
 from tanas.spaces.inherit import Inherited
 from tanas.strategies.base import Outcome
+from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
 
 
@@ -41,7 +47,9 @@ def summarise(
     inherited: Inherited,
     representative: Representative | None,
     outcome: Outcome,
-    trained: Trained,
+    ending: Ending,
+    test: Tested,
+    rivals: tuple[Rival, ...],
     config: SearchConfig,
     seed: Seed,
     watch: Stopwatch,
@@ -56,7 +64,7 @@ def summarise(
     """The record of a search from the values of its phases."""
     cost = cost_of(outcome.best, task.shape, len(task.classes))
     return Result(
-        schema=SCHEMA,
+        schema=RESULT_SCHEMA,
         task=TaskRecord(
             name=task.name,
             classes=task.classes,
@@ -74,10 +82,10 @@ def summarise(
         architecture=outcome.best,
         parameters=cost.parameters,
         macs=cost.macs,
-        layers=layer_table(trained.classifier.network, task.shape),
-        metrics=_metrics(task, trained),
-        confusion=trained.test.confusion,
-        mistakes=trained.mistakes,
+        layers=layer_table(ending.taken.network, task.shape),
+        metrics=_metrics(task, ending.taken.validation, test.evaluation),
+        confusion=test.evaluation.confusion,
+        mistakes=test.mistakes,
         representative=None if representative is None else _representative(representative),
         neighbours=tuple(_neighbour(r) for r in neighbours if r.name in inherited.givers),
         distances=tuple(_neighbour(r) for r in related),
@@ -99,7 +107,10 @@ def summarise(
         rounds=outcome.rounds,
         seen=outcome.seen,
         stopped=outcome.stopped,
-        training_losses=trained.fitted.losses,
+        training=_training(ending, len(task.train)),
+        training_losses=ending.taken.fitted.losses,
+        rivals=rivals,
+        reference=_reference(task, ending),
         costs=_costs(watch),
         dictionary=tuple(sorted((name, atom.task.fingerprint) for name, atom in known)),
         warnings=tuple(place.warnings),
@@ -116,7 +127,7 @@ def summarise(
             related,
             representative,
             outcome,
-            (outcome.best.key, cost.macs),
+            ending,
             config,
             watch,
             known=known,
@@ -127,7 +138,7 @@ def summarise(
 
 
 def _control(task: Task, beside: Controlled, watch: Stopwatch) -> Control:
-    best, test = beside.outcome.best, beside.trained.test
+    best, test = beside.outcome.best, beside.test.evaluation
     cost = cost_of(best, task.shape, len(task.classes))
     return Control(
         architecture=best,
@@ -137,25 +148,52 @@ def _control(task: Task, beside: Controlled, watch: Stopwatch) -> Control:
         spent=beside.outcome.ledger.macs,
         test_error=test.error,
         test_balanced_error=test.balanced_error,
-        validation_performance=beside.trained.validation.performance(task.performance),
+        validation_performance=beside.ending.found.validation.performance(task.performance),
         took_s=watch.seconds("control"),
     )
 
 
-def _metrics(task: Task, trained: Trained) -> Metrics:
-    present = sum(sum(row) > 0 for row in trained.test.confusion)
+def _training(ending: Ending, searched: int) -> FinalTraining:
+    recipe, taken = ending.recipe, ending.taken
+    return FinalTraining(
+        recipe=recipe.name,
+        tried=recipe.tried,
+        judged_on=recipe.judged_on,
+        epochs=len(taken.fitted.losses),
+        search_images=searched,
+        train_images=taken.fitted.images,
+        validation_images=sum(map(sum, taken.validation.confusion)),
+        refit_images=0 if taken.refitted is None else taken.refitted.images,
+    )
+
+
+def _reference(task: Task, ending: Ending) -> Reference | None:
+    if (reference := ending.reference) is None:
+        return None
+    cost = cost_of(reference.architecture, task.shape, len(task.classes))
+    return Reference(
+        architecture=reference.architecture,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        found=ending.found.architecture.key,
+        validation_performance=reference.validation.performance(task.performance),
+        found_validation_performance=ending.found.validation.performance(task.performance),
+        taken=ending.reference_taken,
+    )
+
+
+def _metrics(task: Task, validation: Evaluation, test: Evaluation) -> Metrics:
+    present = sum(sum(row) > 0 for row in test.confusion)
     return Metrics(
-        test_error=trained.test.error,
-        test_balanced_error=trained.test.balanced_error,
-        test_performance=trained.test.performance(task.performance),
-        validation_error=trained.validation.error,
-        validation_balanced_error=trained.validation.balanced_error,
-        validation_performance=trained.validation.performance(task.performance),
-        constant_error=trained.test.constant_error,
+        test_error=test.error,
+        test_balanced_error=test.balanced_error,
+        test_performance=test.performance(task.performance),
+        validation_error=validation.error,
+        validation_balanced_error=validation.balanced_error,
+        validation_performance=validation.performance(task.performance),
+        constant_error=test.constant_error,
         constant_balanced_error=1
         - 1 / present,  # a constant answer is right in one of the classes that occur
-        baseline_error=trained.baseline.error,
-        baseline_balanced_error=trained.baseline.balanced_error,
     )
 
 
@@ -181,5 +219,7 @@ def _representative(representative: Representative) -> RepresentativeRecord:
 
 
 def _costs(watch: Stopwatch) -> Costs:
-    phases = {f"{name}_s": watch.seconds(name) for name in ("represent", "distance", "search", "train")}
+    phases = {
+        f"{name}_s": watch.seconds(name) for name in ("represent", "distance", "search", "train", "rivals")
+    }
     return Costs(**phases, total_s=sum(phases.values()) + watch.seconds("control"))

@@ -16,7 +16,7 @@ from tanas.measuring import Comparison, Near
 from tanas.networks.architecture import Architecture
 from tanas.records import to_plain
 from tanas.reports.rows import grown_rows
-from tanas.reports.words import known_architecture, transformation
+from tanas.reports.words import SPACE, known_architecture, standing, taken, trained_on, transformation
 from tanas.results import Result
 
 
@@ -236,16 +236,17 @@ def run_view(result: Result, folder: Path) -> str:
     """What a search found, and what to do with it."""
     m = result.metrics
     rows = [
-        ["found network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
+        ["this network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
         *(
             []
             if (c := result.control) is None
             else [["random search at equal cost", f"{c.test_error:.2%}", f"{c.test_balanced_error:.2%}"]]
         ),
-        ["logistic regression on pixels", f"{m.baseline_error:.2%}", f"{m.baseline_balanced_error:.2%}"],
+        *([one.name, f"{one.test_error:.2%}", f"{one.test_balanced_error:.2%}"] for one in result.rivals),
         ["always the commonest class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
     ]
     lines = [
+        standing(result).replace(SPACE, " "),
         f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds an image",
         table([f"on {result.task.test} test images", "error", "balanced error"], rows),
     ]
@@ -260,8 +261,11 @@ def run_view(result: Result, folder: Path) -> str:
         known_architecture(result) or f"space: {result.space.note}",
         *([] if result.beginning is None else [f"weights: {result.beginning.note}"]),
         architecture_text(result.architecture),
+        *([taken(result)] if result.reference is not None else []),
+        trained_on(result),
         f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
-        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}",
+        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}, "
+        f"rivals {result.costs.rivals_s:.0f}",
         f"report: {folder / 'report.html'}",
         f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} --to onnx --out model.onnx",
     ]

@@ -16,27 +16,37 @@ from tanas.checkpoints import FolderCheckpoint
 from tanas.errors import NonFiniteError, SettingError
 from tanas.events import Event, StepAdvanced, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
+from tanas.networks.augmentation import PLAIN, AugmentationConfig
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import (
+    AbandonedError,
+    Training,
     TrainingConfig,
+    averaged,
     batches,
     class_weights,
     evaluate,
     evaluation_of,
     fit,
     learning_rate_at,
+    log_shares,
     logits_of,
     make_optimizer,
     seconds_a_step,
-    shifted,
 )
 from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
 
 SEED = Seed(11)
-CONFIG = TrainingConfig(epochs=3, batch=64, shift=1, class_weights=True)
+CONFIG = TrainingConfig(
+    epochs=3,
+    batch=64,
+    augmentation=AugmentationConfig(rotation=5, scale=0.1, shift=1),
+    class_weights=True,
+    averaging=0.9,
+)
 ARCHITECTURE = Architecture(
     skeleton=Skeleton(widths=(4, 6), cells=(1, 1), reductions=(False, True)),
     cell=Cell(3, ((0, 1, "sep_conv_3x3"), (1, 2, "max_pool_3x3"), (0, 2, "identity"))),
@@ -103,16 +113,19 @@ class TestFit:
 
     def test_learns(self) -> None:
         network = network_of()
-        recipe = replace(CONFIG, epochs=8, shift=0, class_weights=False)
+        recipe = replace(CONFIG, epochs=8, augmentation=PLAIN, class_weights=False)
         losses = fit(network, digits().train, recipe, classes=2, seed=SEED).losses
         assert losses[-1] < losses[0] / 2
 
     @pytest.mark.parametrize("epoch", [1, 2, 3])
-    def test_resumes_from_every_epoch_to_the_same_bits(self, epoch: int, tmp_path: Path) -> None:
+    def test_resumes_from_every_epoch_to_the_same_bits(
+        self, epoch: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def killed(event: Event) -> None:
             if isinstance(event, StepAdvanced) and event.done == epoch:
                 raise KeyboardInterrupt
 
+        monkeypatch.setattr("tanas.networks.training.SAVED_EVERY_S", 0.0)
         checkpoint = FolderCheckpoint(tmp_path)
         with pytest.raises(KeyboardInterrupt):
             fit(
@@ -139,9 +152,7 @@ class TestFit:
         )
         assert_same_state(state_of(network), undisturbed()[0])
         assert fitted.losses == undisturbed()[1]
-        assert [event.done for event in told if isinstance(event, StepAdvanced)] == list(
-            range(min(epoch, 2) + 1, 4)
-        )
+        assert [event.done for event in told if isinstance(event, StepAdvanced)] == list(range(epoch + 1, 4))
 
     def test_resumes_to_the_same_bits_with_dropout(self, tmp_path: Path) -> None:
         def train(checkpoint: FolderCheckpoint | None, killed_after: int | None = None) -> nn.Module:
@@ -154,7 +165,7 @@ class TestFit:
             fit(
                 network,
                 digits().train,
-                replace(CONFIG, shift=0),
+                replace(CONFIG, augmentation=PLAIN),
                 classes=2,
                 seed=SEED,
                 listener=listener,
@@ -200,7 +211,7 @@ class TestFit:
             fit(
                 Broken(steps=2 + 4),  # the estimate takes 2 steps, an epoch 3
                 digits().train,
-                replace(CONFIG, shift=0),
+                replace(CONFIG, augmentation=PLAIN),
                 classes=2,
                 seed=SEED,
                 step="represent digits",
@@ -244,28 +255,80 @@ class TestTimeEstimate:
         assert seconds_a_step(network_of(), small, 64, "cpu") > 0
 
 
-class TestShifted:
-    def test_keeps_the_shape_and_takes_only_pixels_that_were_there(self) -> None:
-        pixels = torch.rand(50, 2, 5, 7, generator=SEED.torch())
-        moved = shifted(pixels, 2, SEED)
-        assert moved.shape == pixels.shape
-        for before, after in zip(pixels, moved, strict=True):
-            assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
+class TestAveraging:
+    def test_gives_the_mean_of_the_weights_on_the_way(self) -> None:
+        layer = nn.Linear(1, 1, bias=False)
+        average = averaged(layer, decay=0.9)
+        values, mean = [], 0.0
+        for step in range(200):
+            layer.weight.data.fill_(float(step % 7))
+            average.update_parameters(layer)
+            decay = min(0.9, (1 + step) / (10 + step))
+            mean = float(step % 7) if step == 0 else decay * mean + (1 - decay) * (step % 7)
+            values.append(step % 7)
+        assert float(average.module.weight) == pytest.approx(mean, abs=1e-4)
+        assert float(average.module.weight) != values[-1]
 
-    def test_moves_all_channels_of_an_image_alike_by_a_seeded_offset(self) -> None:
-        ramp = torch.arange(9.0).expand(9, 9)
-        pixels = torch.stack([ramp, ramp.T]).repeat(40, 1, 1, 1)
-        moved = shifted(pixels, 2, SEED)
-        across, down = moved[:, 0, 4, 4] - 4, moved[:, 1, 4, 4] - 4
-        assert set(across.tolist()) == set(down.tolist()) == {-2, -1, 0, 1, 2}
-        for image, right, below in zip(moved, across, down, strict=True):
-            assert torch.equal(image[0], (ramp + right).clamp(0, 8))
-            assert torch.equal(image[1], (ramp.T + below).clamp(0, 8))
-        assert torch.equal(shifted(pixels, 2, SEED), moved)
-        assert not torch.equal(shifted(pixels, 2, SEED.child("other")), moved)
+    def test_takes_the_statistics_of_batch_normalisation_along(self) -> None:
+        network = network_of()
+        fit(network, digits().train, replace(CONFIG, averaging=0.5), classes=2, seed=SEED)
+        last = network_of()
+        fit(last, digits().train, replace(CONFIG, averaging=0.0), classes=2, seed=SEED)
+        own, other = state_of(network), state_of(last)
+        means = [name for name in own if name.endswith("running_mean")]
+        assert means and all(not torch.equal(own[name], other[name]) for name in means)
+        counts = [name for name in own if name.endswith("num_batches_tracked")]
+        assert all(torch.equal(own[name], other[name]) for name in counts)
+        torch.testing.assert_close(own["norm.mean"], other["norm.mean"])
 
-    def test_by_more_than_the_image_still_gives_an_image(self) -> None:
-        assert shifted(torch.rand(4, 1, 2, 2), 5, SEED).shape == (4, 1, 2, 2)
+
+class TestBalanced:
+    def test_a_network_answers_as_if_all_classes_were_equally_frequent(self) -> None:
+        """Two classes that can't be told apart, nine of one to one of the other: the answer is a tie."""
+        images = torch.full((100, 1, 4, 4), 128, dtype=torch.uint8)
+        labels = torch.tensor([0] * 90 + [1] * 10)
+        split = Split(images, torch.arange(100), labels, labels)
+        recipe = TrainingConfig(epochs=300, batch=100, weight_decay=0, learning_rate=0.1)
+        for balanced, odds in ((True, 1.0), (False, 9.0)):
+            network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+            fit(network, split, replace(recipe, balanced=balanced), classes=2, seed=SEED)
+            logits = logits_of(network, split)[0]
+            assert float((logits[0] - logits[1]).exp()) == pytest.approx(odds, rel=0.02)
+
+    def test_a_class_without_images_has_a_finite_share(self) -> None:
+        shares = log_shares(torch.tensor([0, 0, 2, 0]), 3).exp()
+        assert shares.tolist() == pytest.approx([0.6, 0.2, 0.2])
+
+
+class TestSuited:
+    @pytest.mark.parametrize(
+        ("images", "epochs"), [(200, 300), (1_280, 60), (3_000, 30), (12_000, 15), (48_000, 8), (10**7, 1)]
+    )
+    def test_a_small_set_gets_more_epochs_and_a_large_one_fewer(self, images: int, epochs: int) -> None:
+        recipe = TrainingConfig(epochs=30, least_steps=600, meant_for=3_000)
+        suited = recipe.suited_to(images)
+        assert suited.epochs == epochs
+        assert suited.suited_to(images) == suited
+
+    def test_epochs_that_are_meant_for_any_number_stay(self) -> None:
+        assert TrainingConfig(epochs=30).suited_to(10**6).epochs == 30
+
+
+class TestAbandoning:
+    def test_ends_a_training_before_its_next_step(self) -> None:
+        seen: list[int] = []
+        network = network_of()
+        training = Training(network, digits().train, CONFIG, classes=2, seed=SEED)
+
+        def hook(*_: Any) -> None:
+            seen.append(1)
+            if len(seen) == 4:  # two of the estimate, two steps
+                training.abandon()
+
+        network.register_forward_pre_hook(hook)
+        with pytest.raises(AbandonedError):
+            training.run()
+        assert len(seen) == 4
 
 
 class TestClassWeights:
@@ -351,7 +414,8 @@ class TestOptimizer:
         ({"batch": 1}, "The 'batch' of TrainingConfig must be at least 2. Got 1"),
         ({"learning_rate": 0.0}, "The 'learning_rate' of TrainingConfig must be greater than 0. Got 0.0"),
         ({"weight_decay": -1.0}, "The 'weight_decay' of TrainingConfig must be at least 0"),
-        ({"shift": -1}, "The 'shift' of TrainingConfig must be at least 0"),
+        ({"averaging": 1}, "The 'averaging' of TrainingConfig must be"),
+        ({"meant_for": -1}, "The 'meant_for' of TrainingConfig must be at least 0"),
         (
             {"schedule": "step"},
             "The 'schedule' of TrainingConfig must be one of cosine, constant. Got 'step'",

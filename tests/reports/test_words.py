@@ -11,11 +11,15 @@ from tanas.reports.words import (
     choice,
     duration,
     inheritance,
+    percent,
     shorten,
+    standing,
+    taken,
+    trained_on,
     transformation,
     verdict,
 )
-from tanas.results import Grown, Sized
+from tanas.results import NO_SEARCH, Grown, Reference, Sized
 
 
 def numbers(text):
@@ -24,6 +28,13 @@ def numbers(text):
 
 def with_errors(result, **errors):
     return replace(result, metrics=replace(result.metrics, **errors))
+
+
+def with_rival(result, balanced, *, error=None, name="SVM on HOG"):
+    """The same with another best rival."""
+    error = balanced if error is None else error
+    best = replace(result.rivals[0], name=name, test_error=error, test_balanced_error=balanced)
+    return replace(result, rivals=(best, result.rivals[1]))
 
 
 class TestAnswer:
@@ -35,22 +46,20 @@ class TestAnswer:
             metrics.test_error,
             metrics.test_balanced_error,
             metrics.constant_error,
-            metrics.baseline_error,
         )
         assert said[1:] == [round(100 * share, 2) for share in shares]
 
     def test_reads_as_a_sentence_for_two_classes(self, moon):
         assert re.fullmatch(
-            r"A network of [\d,]+ parameters tells moon from the rest with [\d.]+\s% test error "
-            r"\(balanced [\d.]+\s%\); always answering ‘rest’ errs [\d.]+\s%, "
-            r"logistic regression on the pixels [\d.]+\s%\.",
+            r"It has [\d,]+ parameters and tells moon from the rest, with [\d.]+\s% test error "
+            r"\(balanced [\d.]+\s%\); always answering ‘rest’ errs [\d.]+\s%\.",
             answer(moon),
         )
 
     def test_names_few_classes_and_counts_many(self, moon, digits):
         few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
-        assert "tells a, b and c apart with" in answer(few)
-        assert "tells the 10 classes of digits apart with" in answer(digits)
+        assert "tells a, b and c apart, with" in answer(few)
+        assert "tells the 10 classes of digits apart, with" in answer(digits)
 
 
 class TestChoice:
@@ -124,20 +133,95 @@ class TestVerdict:
         useless = with_errors(moon, test_balanced_error=0.5)
         assert "no better than a constant answer's" in verdict(useless)
 
-    def test_says_when_the_baseline_is_better(self, moon):
-        beaten = with_errors(moon, baseline_error=0.001, baseline_balanced_error=0.001)
-        assert verdict(beaten) == "Logistic regression errs less often here: prefer it, or search further."
+    def test_says_when_a_rival_is_better(self, moon):
+        assert verdict(with_rival(moon, 0.001)) == (
+            "SVM on HOG does better here: prefer it, or give more images or time."
+        )
+
+    def test_says_that_no_search_was_chosen_by_other_images(self, moon):
+        said = verdict(with_rival(moon, 0.001, name=NO_SEARCH))
+        assert (
+            said == "no search did better on the test images, but not on the validation images that decide."
+        )
 
     def test_says_when_the_gain_may_be_chance(self, moon):
-        near = with_errors(moon, baseline_error=moon.metrics.test_error + 0.001)
+        near = with_rival(moon, moon.metrics.test_balanced_error + 0.001, error=moon.metrics.test_error)
+        assert "0.10 points ahead of the best rival" in verdict(near)
         assert "the gain may be chance" in verdict(near)
 
     def test_says_when_the_gain_is_clear(self, moon):
-        assert "lies outside the network's 95" in verdict(with_errors(moon, baseline_error=0.09))
+        assert "lies outside the network's 95" in verdict(with_rival(moon, 0.4))
 
     def test_warns_of_a_constant_answer_that_errs_as_rarely(self, moon):
-        rare = with_errors(moon, baseline_error=0.09, constant_error=moon.metrics.test_error)
+        rare = with_errors(with_rival(moon, 0.4), constant_error=moon.metrics.test_error)
         assert "judge by the balanced error" in verdict(rare)
+
+
+class TestStanding:
+    """The first line of the answer."""
+
+    def test_names_all_rivals_and_their_errors_where_the_network_is_best(self, moon):
+        own = percent(moon.metrics.test_balanced_error, 1800)
+        svm, logistic = (percent(one.test_balanced_error, 1800) for one in moon.rivals)
+        assert standing(moon) == (
+            f"The network has balanced error {own}, less than all 2 rivals: SVM on HOG {svm} and "
+            f"logistic regression {logistic}."
+        )
+
+    def test_names_those_that_are_better_first(self, moon):
+        said = standing(with_rival(moon, 0.001))
+        assert re.search(
+            r"more than SVM on HOG 0\.10\s%; it errs less than logistic regression [\d.]+\s%\.$", said
+        )
+
+    def test_says_who_is_level(self, moon):
+        said = standing(with_rival(moon, moon.metrics.test_balanced_error))
+        assert "the same as SVM on HOG" in said and "and less than logistic regression" in said
+
+    def test_goes_by_the_error_that_performance_goes_by(self, moon):
+        plain = replace(moon, task=replace(moon.task, performance="accuracy"))
+        assert f"test error {percent(moon.metrics.test_error, 1800)}" in standing(plain)
+
+    def test_stands_alone_where_there_are_no_rivals(self, moon):
+        own = percent(moon.metrics.test_balanced_error, 1800)
+        assert standing(replace(moon, rivals=())) == f"The network has balanced error {own}."
+
+
+class TestTaken:
+    def reference(self, moon, *, taken):
+        return replace(
+            moon,
+            reference=Reference(
+                architecture=moon.architecture,
+                parameters=90_000,
+                macs=10,
+                found="abc",
+                validation_performance=0.9,
+                found_validation_performance=0.8,
+                taken=taken,
+            ),
+        )
+
+    def test_says_when_the_search_found_nothing_better(self, moon):
+        said = taken(self.reference(moon, taken=True))
+        assert said.startswith("This is the reference architecture, which needs no search.")
+        assert said.endswith("l = 0.9000 against 0.8000.")
+
+    def test_says_what_no_search_is(self, moon):
+        assert "‘No search’ is the reference architecture" in taken(self.reference(moon, taken=False))
+        assert taken(moon) == ""
+
+
+class TestTrainedOn:
+    def test_says_how_many_images_trained_what_and_why_the_recipe(self, moon):
+        said = trained_on(moon)
+        assert "Recipe: light (images turned, scaled and shifted a little), 15 epochs." in said
+        assert "this network after a training by each: plain 0.310 and light 0.250" in said
+        assert all(number in said for number in ("6,400", "48,000", "49,600"))
+
+    def test_says_nothing_of_a_refit_that_was_left_out(self, moon):
+        alone = replace(moon, training=replace(moon.training, refit_images=0, tried=()))
+        assert "anew" not in trained_on(alone) and "chosen" not in trained_on(alone)
 
 
 class TestCaveat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tanas.checkpoints import Checkpoint, Stopwatch
 from tanas.dictionary.atom import Atom, AtomTask, Provenance, Reuse, best_first
@@ -23,6 +24,7 @@ from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.events import Listener, Warned
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
+from tanas.networks.threads import in_threads
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
 from tanas.spaces.latency import Latency, MeasuredLatency
@@ -313,6 +315,7 @@ def score_winners(
     also: Sequence[Architecture] = (),
     networks: MutableMapping[str, Network] | None = None,
     deadline: Deadline = lambda: math.inf,
+    workers: int = 1,
 ) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
@@ -330,6 +333,7 @@ def score_winners(
         also: candidates that are scored whether they won or not.
         networks: is given the trained networks, by the keys of their architectures.
         deadline: seconds left.
+        workers: how many are scored side by side; scores do not depend on it.
 
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
@@ -340,42 +344,49 @@ def score_winners(
         winners = {outcome.best: None}
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
     ledger, images = outcome.ledger, len(task.limited(config.images).train)
-    for architecture in winners:
-        if architecture.key in done:
-            continue
+
+    def scored(architecture: Architecture, listener: Listener) -> tuple[ScoredArchitecture, Network] | None:
+        """An architecture with its score, if it did not diverge, and its network; None: no time is left for it."""
         part = checkpoint.child("score").child(architecture.key)
-        if architecture != outcome.best and deadline() <= 0 and part.load("scored") is None:
-            continue
-        epochs = config.training.epochs
+        state = part.load("scored")
+        if architecture != outcome.best and deadline() <= 0 and state is None:
+            return None
         of_score = seed.child("score", architecture.key)
         network = build(architecture, task.shape, len(task.classes), of_score.child("weights"))
-        if (state := part.load("scored")) is not None:
-            scored = from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
+        if state is not None:
             if (weights := part.load("weights")) is not None:
                 network.load_state_dict(weights)
-        else:
-            try:
-                scored = score(
-                    architecture,
-                    task,
-                    config,
-                    seed=of_score,
-                    device=device,
-                    listener=listener,
-                    checkpoint=part,
-                    network=network,
-                )
-                network.cpu()
-                if networks is not None:
-                    part.save("weights", network.state_dict())
-            except NonFiniteError as error:
-                listener(Warned(message=f"{error} The architecture stays unscored."))
-                scored = unscored(architecture, task)
-            part.save("scored", to_plain(scored))
+            return from_plain(ScoredArchitecture, state, where="the checkpoint of a score"), network
+        try:
+            made = score(
+                architecture,
+                task,
+                config,
+                seed=of_score,
+                device=device,
+                listener=listener,
+                checkpoint=part,
+                network=network,
+            )
+            network.cpu()
+            if networks is not None:
+                part.save("weights", network.state_dict())
+        except NonFiniteError as error:
+            listener(Warned(message=f"{error} The architecture stays unscored."))
+            made = unscored(architecture, task)
+        part.save("scored", to_plain(made))
+        return made, network
+
+    todo = [one for one in winners if one.key not in done]
+    jobs = [partial(scored, architecture) for architecture in todo]
+    for architecture, answer in zip(todo, in_threads(jobs, workers, listener), strict=True):
+        if answer is None:
+            continue
+        made, network = answer
         # one that failed is counted whole: it is not known in which epoch it did
-        ledger = ledger.plus(architecture.key, scored.macs, images * epochs)
-        if scored.score is not None:
-            done[architecture.key] = scored
+        ledger = ledger.plus(architecture.key, made.macs, images * config.training.epochs)
+        if made.score is not None:
+            done[architecture.key] = made
             if networks is not None:
                 networks[architecture.key] = network
     return replace(outcome, seen=tuple(done.get(a.architecture.key, a) for a in outcome.seen), ledger=ledger)

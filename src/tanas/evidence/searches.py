@@ -26,7 +26,7 @@ from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Warn
 from tanas.evidence.permuted import write_permuted
 from tanas.evidence.progress import Progress, progress_of
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig, laptop, smoke
+from tanas.presets import SearchConfig, compared, laptop, smoke
 from tanas.records import to_plain
 from tanas.results import Result
 from tanas.runs import slug
@@ -178,7 +178,7 @@ class SearchRow:
 
 def smoke_scale() -> SearchesConfig:
     """Digits, offline: shows in minutes that all of it works."""
-    search = replace(smoke(), training=TrainingConfig(epochs=12, batch=64))
+    search = compared(smoke(), TrainingConfig(epochs=12, batch=64))
     return SearchesConfig(
         scale="smoke",
         targets=(Named(label="digits:is=8", name="digits:is=8"),),
@@ -222,7 +222,7 @@ def laptop_scale() -> SearchesConfig:
         known=known,
         seeds=tuple(range(8)),
         rivals_on=("moon in one style", "digits"),
-        search=replace(laptop(), limit=1_500, max_macs=4_000_000),
+        search=replace(compared(laptop(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
     )
 
 

@@ -22,7 +22,7 @@ from tanas.evidence.folder import alone_with, experiment_folder
 from tanas.evidence.paired import PairedDifference, less_error, paired
 from tanas.evidence.searches import SearchRow, row_of
 from tanas.networks.training import TrainingConfig
-from tanas.presets import AUTO, SearchConfig, laptop, smoke
+from tanas.presets import AUTO, SearchConfig, compared, laptop, smoke
 from tanas.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
 from tanas.runs import slug
 from tanas.seeds import Seed
@@ -127,7 +127,7 @@ def smoke_scale() -> StreamConfig:
         scale="smoke",
         tasks=tuple(f"digits:is={digit}" for digit in range(6)),
         orders=1,
-        search=replace(smoke(), training=TrainingConfig(epochs=12, batch=64)),
+        search=compared(smoke(), TrainingConfig(epochs=12, batch=64)),
     )
 
 
@@ -160,7 +160,7 @@ def laptop_scale() -> StreamConfig:
             "quickdraw:only=bicycle,car,train,airplane:take=2000",
             "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
         ),
-        search=replace(laptop(), limit=1_500, max_macs=4_000_000),
+        search=replace(compared(laptop(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
     )
 
 

@@ -33,10 +33,10 @@ from tanas.evidence.handmade import (
     trained_job,
 )
 from tanas.evidence.searches import ARMS, AWARE, Arm, SearchRow, configured, row_of
-from tanas.networks.baseline import MOST_SIDE
+from tanas.networks.rivals import MOST_SIDE
 from tanas.networks.training import TrainingConfig
 from tanas.networks.zoo import RESIDUAL, check_zoo
-from tanas.presets import SearchConfig, laptop, paper, smoke
+from tanas.presets import SearchConfig, compared, laptop, paper, smoke
 from tanas.records import SCHEMA, read_record, to_plain, write_json
 from tanas.reports.words import duration
 from tanas.results import Result
@@ -115,7 +115,7 @@ def smoke_scale() -> Table1Config:
         known=("digits:is=0", "digits:is=1", "digits:is=3", "digits:is=9"),
         handmade=(Handmade(name=RESIDUAL), Handmade(name="resnet18")),
         seeds=(0,),
-        search=replace(smoke(), training=TrainingConfig(epochs=8, batch=64)),
+        search=replace(compared(smoke(), TrainingConfig(epochs=8, batch=64)), rivals=True),
         rates=RateConfig(rates=(1e-3, 3e-3, 1e-2), images=300, epochs=3),
     )
 
@@ -141,9 +141,9 @@ def laptop_scale() -> Table1Config:
         seeds=(0, 1, 2),
         # as many rounds for a search that a memory leads as for one that knows nothing
         search=replace(
-            laptop(),
+            compared(laptop(), TrainingConfig(epochs=12, least_steps=150)),
             limit=4_000,
-            training=TrainingConfig(epochs=12, least_steps=150),
+            rivals=True,
             rounds_led=FuseConfig().rounds,
         ),
     )
@@ -593,6 +593,7 @@ def _trained(
 def _plain(result: Result) -> tuple[Plain, ...]:
     """Logistic regression and the constant, as the search of the seed has them."""
     metrics, classes = result.metrics, len(result.task.classes)
+    logistic = next(rival for rival in result.rivals if rival.name == "logistic regression")
     channels, height, width = result.task.shape
     features = channels * min(height, MOST_SIDE) * min(width, MOST_SIDE)
     answers = 1 if classes == 2 else classes  # one logit tells two classes apart
@@ -600,8 +601,8 @@ def _plain(result: Result) -> tuple[Plain, ...]:
         Plain(
             method=LOGISTIC,
             seed=result.seed,
-            error=metrics.baseline_error,
-            balanced_error=metrics.baseline_balanced_error,
+            error=logistic.test_error,
+            balanced_error=logistic.test_balanced_error,
             parameters=answers * (features + 1),
         ),
         Plain(

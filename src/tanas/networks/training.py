@@ -1,4 +1,4 @@
-"""One plain loop that trains every network of tanas, and one that asks it."""
+"""One loop that trains every network of tanas, and one that asks it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
-from tanas.checkpoints import Checkpoint, NoCheckpoint
+from tanas.checkpoints import SAVED_EVERY_S, Checkpoint, NoCheckpoint
 from tanas.errors import NonFiniteError, check_choice, check_range
 from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, ignore
 from tanas.networks.architecture import PixelNorm
+from tanas.networks.augmentation import PLAIN, AugmentationConfig, augmented
 from tanas.seeds import Seed
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split
+
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
 EVALUATION_BATCH = 500
 """Images at a time when a network is only asked: a few MB of activations."""
@@ -29,7 +33,7 @@ class TrainingConfig:
     """A training recipe: cross-entropy, AdamW, a learning rate that rises and falls once."""
 
     epochs: int = 15
-    """Passes over the training images; a small set gets more (`least_steps`)."""
+    """Passes over the training images; a small set gets more (`least_steps`), a large one fewer (`meant_for`)."""
     batch: int = 128
     """Images a step."""
     learning_rate: float = 1e-2
@@ -40,25 +44,40 @@ class TrainingConfig:
     """'cosine': linear warm-up, then a cosine to zero. 'constant': the learning rate as it is."""
     class_weights: bool = False
     """Whether the loss of a class is weighted by the inverse of its frequency."""
-    shift: int = 0
-    """Augmentation: images are shifted by up to so many pixels both ways, padded with the border."""
+    balanced: bool = False
+    """Whether classes are to count alike: the log of a class's share is added to its logit in the loss only, so the
+    network itself answers as if all classes were equally frequent. Source: Menon et al., Long-tail learning via logit
+    adjustment, ICLR 2021, eq. 10."""
+    augmentation: AugmentationConfig = PLAIN
+    """How images are changed on the way into the network."""
+    averaging: float = 0.0
+    """Decay of a running average of the weights, a step; the trained network has the average. 0: the last weights.
+    While fewer steps are done than such an average looks back on, the decay is smaller: (1 + steps) / (10 + steps)."""
     least_steps: int = 0
     """A set so small that its epochs have fewer steps gets as many epochs as give that many: 15 passes over 160 images
     are 30 steps of 128, after which a network for ten kinds of clothes is still wrong on every other picture."""
+    meant_for: int = 0
+    """Images for which `epochs` are meant: four times as many get half the epochs, which is twice the steps. 0: the
+    epochs are the same for any larger set."""
 
     def __post_init__(self) -> None:
         check_range(self.epochs, "epochs", "TrainingConfig", low=1)
         check_range(self.batch, "batch", "TrainingConfig", low=2)
         check_range(self.learning_rate, "learning_rate", "TrainingConfig", low=0, open_ends=True)
         check_range(self.weight_decay, "weight_decay", "TrainingConfig", low=0)
-        check_range(self.shift, "shift", "TrainingConfig", low=0)
+        check_range(self.averaging, "averaging", "TrainingConfig", low=0, high=0.9999)
         check_range(self.least_steps, "least_steps", "TrainingConfig", low=0)
+        check_range(self.meant_for, "meant_for", "TrainingConfig", low=0)
         check_choice(self.schedule, "schedule", "TrainingConfig", ("cosine", "constant"))
 
     def suited_to(self, images: int) -> TrainingConfig:
-        """The same recipe for so many training images: its epochs, or more where those were too few steps."""
+        """The same recipe for so many training images: its epochs, more for a small set, fewer for a large one."""
+        epochs = self.epochs
+        if 0 < self.meant_for < images:
+            epochs = max(round(epochs * math.sqrt(self.meant_for / images)), 1)
         steps = math.ceil(images / self.batch)
-        return replace(self, epochs=max(self.epochs, math.ceil(self.least_steps / steps)))
+        # what is suited is not suited again
+        return replace(self, epochs=max(epochs, math.ceil(self.least_steps / steps)), meant_for=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +86,151 @@ class Fitted:
 
     losses: tuple[float, ...]
     """Mean training loss of each epoch, in nats."""
+    images: int
+    """Training images; each counts once."""
     seconds: float
     """Wall-clock, the interrupted parts included."""
+
+
+class AbandonedError(Exception):
+    """A training is given up, because the work that it belongs to failed or was interrupted."""
+
+
+class Training:
+    """The training of a network in place, which another thread can end."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        split: Split,
+        config: TrainingConfig,
+        *,
+        classes: int,
+        seed: Seed,
+        step: str = "train",
+        device: str = "cpu",
+        listener: Listener = ignore,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        """Gets ready, or takes up what the checkpoint holds.
+
+        Args:
+            network: float32 pixels (batch, channels, h, w) in [0, 1] -> logits (batch, classes).
+            split: the training images.
+            config: the recipe.
+            classes: number of classes.
+            seed: of the order of the images and of augmentation.
+            step: name of the work, for the listener.
+            device: where to train.
+            listener: is told of each epoch.
+            checkpoint: keeps the state of the training, and gives it back when it begins again.
+        """
+        for module in network.modules():
+            if isinstance(module, PixelNorm):
+                module.fit(split.pixels())
+        self.network = network.to(device)
+        self.split, self.config, self.step = split, config, step
+        self.listener = listener
+        self._seed, self._device = seed, device
+        self._checkpoint = checkpoint or NoCheckpoint()
+        self._steps = len(batches(len(split), config.batch, seed))  # an epoch
+        self._optimizer = make_optimizer(network, config)
+        self._scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self._optimizer, learning_rate_at(config, self._steps * config.epochs)
+        )
+        self._average = averaged(network, config.averaging) if config.averaging else None
+        self._class_weights = (
+            class_weights(split.labels, classes).to(device) if config.class_weights else None
+        )
+        self._log_shares = log_shares(split.labels, classes).to(device) if config.balanced else None
+        self.losses: list[float] = []
+        self.seconds = 0.0
+        self._saved = -math.inf
+        self._abandoned = False
+        if (state := self._checkpoint.load("training")) is not None:
+            network.load_state_dict(state["network"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._scheduler.load_state_dict(state["scheduler"])
+            if self._average is not None:
+                self._average.load_state_dict(state["average"])
+            self.losses, self.seconds = list(state["losses"]), state["seconds"]
+
+    def run(self) -> Fitted:
+        """Trains to the end; then the network has the weights that are kept, and is set to eval.
+
+        Raises:
+            NonFiniteError: the loss is not finite.
+            AbandonedError: `abandon` was called.
+        """
+        done, end = len(self.losses), self.config.epochs
+        began = time.monotonic() - self.seconds
+        estimate = None
+        if done < end:
+            a_step = seconds_a_step(self.network, self.split, self.config.batch, self._device)
+            estimate = (end - done) * self._steps * a_step
+        self.listener(StepStarted(step=self.step, total=end, unit="epochs", estimate_s=estimate))
+        for epoch in range(done, end):
+            self.losses.append(self._epoch(epoch))
+            self.seconds = time.monotonic() - began
+            # the last state too, if it comes late: others may still be at work
+            if time.monotonic() - self._saved >= SAVED_EVERY_S:
+                self._save()
+            self.listener(StepAdvanced(step=self.step, done=epoch + 1, note=f"loss {self.losses[-1]:.3f}"))
+        self.listener(StepFinished(step=self.step))
+        if self._average is not None:
+            self.network.load_state_dict(self._average.module.state_dict())
+        self.network.eval()
+        return Fitted(losses=tuple(self.losses), images=len(self.split), seconds=self.seconds)
+
+    def abandon(self) -> None:
+        """Ends a run in another thread before its next step, by an `AbandonedError` there."""
+        self._abandoned = True
+
+    def _epoch(self, epoch: int) -> float:
+        """The mean training loss of one pass, in nats."""
+        self.network.train()
+        total = torch.zeros((), device=self._device)
+        with self._seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
+            for which in batches(len(self.split), self.config.batch, self._seed.child("epoch", epoch)):
+                if self._abandoned:
+                    raise AbandonedError
+                pixels = self.split.pixels(which).to(self._device)
+                if self.config.augmentation.changes:
+                    draw = self._seed.child("augmentation", epoch, int(which[0]))
+                    pixels = augmented(pixels, self.config.augmentation, draw)
+                labels = self.split.labels[which].to(self._device)
+                logits = self.network(pixels.contiguous(memory_format=torch.channels_last))
+                if self._log_shares is not None:
+                    logits = logits + self._log_shares
+                loss = functional.cross_entropy(logits, labels, weight=self._class_weights)
+                self._optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                self._optimizer.step()
+                self._scheduler.step()
+                if self._average is not None:
+                    self._average.update_parameters(self.network)
+                total += loss.detach() * len(which)
+        mean = float(total) / len(self.split)
+        if not math.isfinite(mean):
+            raise NonFiniteError(
+                f"The training loss of '{self.step}' is {mean} in epoch {epoch + 1}. "
+                "Lower the learning rate, or leave this network out."
+            )
+        return mean
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        self._checkpoint.save(
+            "training",
+            {
+                "network": self.network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "scheduler": self._scheduler.state_dict(),
+                "average": None if self._average is None else self._average.state_dict(),
+                "losses": self.losses,
+                "seconds": self.seconds,
+            },
+        )
 
 
 def fit(
@@ -83,81 +245,22 @@ def fit(
     listener: Listener = ignore,
     checkpoint: Checkpoint | None = None,
 ) -> Fitted:
-    """Trains a network in place.
-
-    Args:
-        network: float32 pixels (batch, channels, h, w) in [0, 1] -> logits (batch, classes).
-        split: the training images.
-        config: the recipe.
-        classes: number of classes.
-        seed: of the order of the images and of augmentation.
-        step: name of the work, for the listener.
-        device: where to train.
-        listener: is told of each epoch.
-        checkpoint: keeps the state after each epoch, and gives it back when the training begins again.
+    """Trains a network in place, without a pause; arguments as in `Training`.
 
     Raises:
         NonFiniteError: the loss is not finite.
     """
-    checkpoint = checkpoint or NoCheckpoint()
-    for module in network.modules():
-        if isinstance(module, PixelNorm):
-            module.fit(split.pixels())
-    network.to(device)
-    steps = math.ceil(len(split) / config.batch)
-    optimizer = make_optimizer(network, config)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, learning_rate_at(config, steps * config.epochs))
-    weights = class_weights(split.labels, classes).to(device) if config.class_weights else None
-
-    losses: list[float] = []
-    seconds = 0.0
-    if (state := checkpoint.load("training")) is not None:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        scheduler.load_state_dict(state["scheduler"])
-        losses, seconds = list(state["losses"]), state["seconds"]
-
-    began = time.monotonic() - seconds
-    remaining = config.epochs - len(losses)
-    estimate = remaining * steps * seconds_a_step(network, split, config.batch, device) if remaining else None
-    listener(StepStarted(step=step, total=config.epochs, unit="epochs", estimate_s=estimate))
-    for epoch in range(len(losses), config.epochs):
-        network.train()
-        total = torch.zeros((), device=device)
-        with seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
-            for which in batches(len(split), config.batch, seed.child("epoch", epoch)):
-                pixels = split.pixels(which).to(device, memory_format=torch.channels_last)
-                if config.shift:
-                    pixels = shifted(pixels, config.shift, seed.child("shift", epoch, int(which[0])))
-                labels = split.labels[which].to(device)
-                loss = functional.cross_entropy(network(pixels), labels, weight=weights)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                scheduler.step()
-                total += loss.detach() * len(which)
-        mean = float(total) / len(split)
-        if not math.isfinite(mean):
-            raise NonFiniteError(
-                f"The training loss of '{step}' is {mean} in epoch {epoch + 1}. "
-                "Lower the learning rate, or leave this network out."
-            )
-        losses.append(mean)
-        if epoch + 1 < config.epochs:
-            checkpoint.save(
-                "training",
-                {
-                    "network": network.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "scheduler": scheduler.state_dict(),
-                    "losses": losses,
-                    "seconds": time.monotonic() - began,
-                },
-            )
-        listener(StepAdvanced(step=step, done=epoch + 1, note=f"loss {mean:.3f}"))
-    listener(StepFinished(step=step))
-    network.eval()
-    return Fitted(losses=tuple(losses), seconds=time.monotonic() - began)
+    return Training(
+        network,
+        split,
+        config,
+        classes=classes,
+        seed=seed,
+        step=step,
+        device=device,
+        listener=listener,
+        checkpoint=checkpoint,
+    ).run()
 
 
 def batches(samples: int, batch: int, seed: Seed) -> tuple[Tensor, ...]:
@@ -236,16 +339,29 @@ def class_weights(labels: Tensor, classes: int) -> Tensor:
     return len(labels) / (counts.clamp_min(1) * (counts > 0).sum())
 
 
-def shifted(pixels: Tensor, most: int, seed: Seed) -> Tensor:
-    """Each image shifted by up to `most` pixels both ways, padded with its border; the shape stays."""
-    batch, _, height, width = pixels.shape
-    padded = functional.pad(pixels, (most, most, most, most), mode="replicate")
-    offsets = torch.randint(0, 2 * most + 1, (2, batch, 1), generator=seed.torch()).to(pixels.device)
-    rows = (torch.arange(height, device=pixels.device) + offsets[0])[:, :, None]  # (batch, height, 1)
-    columns = (torch.arange(width, device=pixels.device) + offsets[1])[:, None, :]  # (batch, 1, width)
-    which = torch.arange(batch, device=pixels.device)[:, None, None]
-    moved: Tensor = padded.permute(0, 2, 3, 1)[which, rows, columns]  # (batch, height, width, channels)
-    return moved.permute(0, 3, 1, 2)
+def log_shares(labels: Tensor, classes: int) -> Tensor:
+    """The log of each class's share of the labels, (classes,); one without labels counts as if it had one."""
+    counts = torch.bincount(labels, minlength=classes).clamp_min(1).double()
+    return (counts / counts.sum()).log().float()
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """A running average of a network's weights and BatchNorm statistics.
+
+    Args:
+        network: what is averaged.
+        decay: of the average a step, once enough steps are done.
+    """
+
+    @torch.no_grad()
+    def average(means: Tensors, values: Tensors, steps: Tensor | int) -> None:
+        if not means[0].is_floating_point():  # BatchNorm counts its batches
+            torch._foreach_copy_(means, values)
+            return
+        now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+        torch._foreach_lerp_(means, values, 1 - now)
+
+    return AveragedModel(network, multi_avg_fn=average, use_buffers=True)
 
 
 def seconds_a_step(network: nn.Module, split: Split, batch: int, device: str) -> float:

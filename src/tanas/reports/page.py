@@ -56,7 +56,10 @@ def render(result: Result) -> str:
     )
     return environment.get_template("page.html.j2").render(
         result=result,
+        standing=words.standing(result),
         answer=words.answer(result),
+        taken=words.taken(result),
+        trained_on=words.trained_on(result),
         verdict=words.verdict(result),
         caveat=words.caveat(result),
         inheritance=words.inheritance(result),

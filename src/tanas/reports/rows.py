@@ -177,11 +177,14 @@ def error_rows(result: Result) -> tuple[ErrorRow, ...]:
             interval=wilson(wrong_answers(result), result.task.test),
         ),
         *_control_rows(result),
-        ErrorRow(
-            who="logistic regression",
-            error=metrics.baseline_error,
-            balanced_error=metrics.baseline_balanced_error,
-            interval=wilson(round(metrics.baseline_error * result.task.test), result.task.test),
+        *(
+            ErrorRow(
+                who=rival.name,
+                error=rival.test_error,
+                balanced_error=rival.test_balanced_error,
+                interval=wilson(round(rival.test_error * result.task.test), result.task.test),
+            )
+            for rival in result.rivals
         ),
         ErrorRow(
             who="constant answer",
@@ -346,7 +349,8 @@ def cost_rows(result: Result) -> tuple[CostRow, ...]:
         ("represent the task", costs.represent_s),
         ("measure distances", costs.distance_s),
         ("search", costs.search_s),
-        ("train the winner", costs.train_s),
+        ("train the network and the reference", costs.train_s),
+        ("classic rivals", costs.rivals_s),
     )
     rest = costs.total_s - sum(seconds for _, seconds in phases)
     beside = (("all else", rest),) if rest > 0.01 else ()
@@ -372,6 +376,7 @@ PHASES = {
     "distance": "measure distances",
     "search": "search",
     "train": "train the winner",
+    "rivals": "rivals",
 }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tanas.networks.recipe import RECIPES
 from tanas.reports.rows import constant_answer, wilson, wrong_answers
-from tanas.results import Result
+from tanas.results import FOUND, NO_SEARCH, Result, Rival
 from tanas.spaces.inherit import ALL
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -12,16 +13,40 @@ SPACE = "\N{NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+def standing(result: Result) -> str:
+    """Where the network stands among its rivals, in one sentence: the first line of every answer."""
+    own, images, rivals = own_error(result), result.task.test, result.rivals
+    kind = "balanced error" if result.task.performance == "balanced" else "test error"
+    errs = f"{kind} {percent(own, images)}"
+    if not rivals:
+        return f"The network has {errs}."
+
+    def shown(some: list[Rival]) -> str:
+        return listed([f"{one.name} {percent(rival_error(result, one), images)}" for one in some])
+
+    better = [one for one in rivals if rival_error(result, one) < own]
+    level = [one for one in rivals if rival_error(result, one) == own]
+    worse = [one for one in rivals if rival_error(result, one) > own]
+    if better:
+        others = f"; it errs less than {shown(worse)}" if worse else ""
+        others += f"; as often as {shown(level)}" if level else ""
+        return f"The network has {errs}, more than {shown(better)}{others}."
+    if level:
+        rest = f", and less than {shown(worse)}" if worse else ""
+        return f"The network has {errs}, the same as {shown(level)}{rest}."
+    many = "its only rival" if len(rivals) == 1 else f"all {len(rivals)} rivals"
+    return f"The network has {errs}, less than {many}: {shown(worse)}."
+
+
 def answer(result: Result) -> str:
-    """What was found, in one sentence with its numbers."""
+    """What the network is and does, in one sentence with its numbers."""
     metrics, images = result.metrics, result.task.test
     return (
-        f"A network of {result.parameters:,} parameters tells {_what(result)} "
+        f"It has {result.parameters:,} parameters and tells {_what(result)}, "
         f"with {percent(metrics.test_error, images)} test error "
         f"(balanced {percent(metrics.test_balanced_error, images)}); "
         f"always answering ‘{shorten(constant_answer(result))}’ "
-        f"errs {percent(metrics.constant_error, images)}, "
-        f"logistic regression on the pixels {percent(metrics.baseline_error, images)}."
+        f"errs {percent(metrics.constant_error, images)}."
     )
 
 
@@ -31,22 +56,79 @@ def verdict(result: Result) -> str:
     _, high = wilson(wrong_answers(result), images)
     if metrics.test_balanced_error >= metrics.constant_balanced_error:
         return "Its balanced error is no better than a constant answer's: it has learnt nothing of use."
-    if metrics.test_error > metrics.baseline_error:
-        if metrics.test_balanced_error < metrics.baseline_balanced_error:
-            return "Logistic regression errs less often here, though its balanced error is higher."
-        return "Logistic regression errs less often here: prefer it, or search further."
-    if metrics.test_error == metrics.baseline_error:
-        return "Logistic regression errs as often here: the network gains nothing over it."
-    if metrics.baseline_error <= high:
-        beaten = "but that lies inside the network's 95 % interval: the gain may be chance"
-    else:
-        beaten = "and that lies outside the network's 95 % interval"
-    gain = percent(metrics.baseline_error - metrics.test_error, images).replace(f"{SPACE}%", "")
-    sentence = f"It errs {gain} points less than logistic regression, {beaten}."
+    sentence = ""
+    if result.rivals:
+        best = result.rivals[0]
+        gain = rival_error(result, best) - own_error(result)
+        if gain < 0 and best.name in (NO_SEARCH, FOUND):
+            sentence = (
+                f"{best.name} did better on the test images, but not on the validation images that decide."
+            )
+        elif gain < 0:
+            sentence = f"{best.name} does better here: prefer it, or give more images or time."
+        elif gain == 0:
+            sentence = f"{best.name} does as well: the network gains nothing over it."
+        else:
+            points = percent(gain, images).replace(f"{SPACE}%", "")
+            chance = (
+                "but that rival's error lies inside the network's 95 % interval: the gain may be chance"
+                if best.test_error <= high
+                else "and that rival's error lies outside the network's 95 % interval"
+            )
+            sentence = f"It is {points} points ahead of the best rival, {chance}."
     if metrics.constant_error <= high:
         inside = "is as low" if metrics.test_error >= metrics.constant_error else "lies inside it, too"
         sentence += f" The constant answer's error {inside}: judge by the balanced error."
-    return sentence.replace(" %", f"{SPACE}%")
+    return sentence.strip().replace(" %", f"{SPACE}%")
+
+
+def taken(result: Result) -> str:
+    """Which of two architectures is handed over, and why; empty if the reference was not trained."""
+    if (reference := result.reference) is None:
+        return ""
+    own, other = reference.found_validation_performance, reference.validation_performance
+    if reference.taken:
+        return (
+            "This is the reference architecture, which needs no search. On the validation images it did better than "
+            f"what the search found: l = {other:.4f} against {own:.4f}."
+        )
+    return (
+        "‘No search’ is the reference architecture of the space, after the same final training. On the validation "
+        f"images it reached l = {other:.4f}, this network {own:.4f}."
+    )
+
+
+def trained_on(result: Result) -> str:
+    """The recipe of the final training, and how many images trained what."""
+    training = result.training
+    why = ""
+    if training.tried:
+        tried = [
+            f"{one.recipe} {'diverged' if one.loss is None else f'{one.loss:.3f}'}" for one in training.tried
+        ]
+        what = (
+            "this network" if training.judged_on == result.architecture.key else "the reference architecture"
+        )
+        why = f" It was chosen by the validation loss of {what} after a training by each: {listed(tried)}."
+    text = (
+        f"Recipe: {training.recipe} ({RECIPES.get(training.recipe, 'an own one')}), {training.epochs} epochs.{why} "
+        f"The search used {training.search_images:,} training images, the training that validation judged "
+        f"{training.train_images:,}."
+    )
+    if training.refit_images:
+        text += f" Then the network was trained anew on all {training.refit_images:,} training and validation images."
+    return text
+
+
+def own_error(result: Result) -> float:
+    """The error that counts for the task: balanced where performance is, else the share of wrong answers."""
+    balanced = result.task.performance == "balanced"
+    return result.metrics.test_balanced_error if balanced else result.metrics.test_error
+
+
+def rival_error(result: Result, rival: Rival) -> float:
+    """The same of a rival."""
+    return rival.test_balanced_error if result.task.performance == "balanced" else rival.test_error
 
 
 def caveat(result: Result) -> str:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.networks.architecture import Architecture, Network, Shape
+from tanas.networks.augmentation import augmented
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO, make_operation
 from tanas.networks.scoring import ScoringConfig
@@ -26,7 +27,6 @@ from tanas.networks.training import (
     class_weights,
     learning_rate_at,
     make_optimizer,
-    shifted,
 )
 from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
@@ -331,9 +331,10 @@ def each_batch(
                 if run.asked.deadline() <= 0:
                     note = "no time is left"
                     break
-                pixels = split.pixels(which).to(run.asked.device, memory_format=torch.channels_last)
-                if training.shift:
-                    pixels = shifted(pixels, training.shift, run.seed.child("shift", number))
+                pixels = split.pixels(which).to(run.asked.device)
+                if training.augmentation.changes:
+                    pixels = augmented(pixels, training.augmentation, run.seed.child("augmentation", number))
+                pixels = pixels.contiguous(memory_format=torch.channels_last)
                 failed += not step(number, pixels, split.labels[which].to(run.asked.device))
                 number += 1
         if note:

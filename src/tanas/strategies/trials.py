@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import dataclass, field, replace
-
-import torch
+from functools import partial
 
 from tanas.checkpoints import Checkpoint
 from tanas.errors import NonFiniteError, SearchError
 from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import Judgement, ScoringConfig, judged, unscored
+from tanas.networks.threads import in_threads
 from tanas.networks.training import TrainingConfig, fit
 from tanas.records import from_plain, to_plain
 from tanas.seeds import Seed
@@ -31,7 +29,6 @@ from tanas.strategies.base import (
     budget_refusal,
     training_macs,
 )
-from tanas.strategies.mixture import side_by_side
 from tanas.tasks.task import Task
 
 
@@ -299,10 +296,6 @@ def affordable(
     return tuple(paid)
 
 
-class _AbandonedError(Exception):
-    """The training of a candidate is given up, since the search has failed or was interrupted."""
-
-
 def trained_alone(
     candidates: Sequence[Architecture],
     networks: Sequence[Network],
@@ -325,11 +318,10 @@ def trained_alone(
     Returns:
         a trial of each, in order; those left out that would have begun after the deadline. The first always begins.
     """
-    lock, abandoned = threading.Lock(), threading.Event()
     classes = len(task.classes)
 
-    def trial(at: int) -> Trial | None:
-        if at > 0 and (abandoned.is_set() or asked.deadline() <= 0):
+    def trial(at: int, listener: Listener) -> Trial | None:
+        if at > 0 and asked.deadline() <= 0:
             return None
         candidate, network = candidates[at], networks[at]
         step = f"try {candidate.key} on {task.name}"
@@ -337,12 +329,9 @@ def trained_alone(
 
         def told(event: Event) -> None:
             nonlocal epochs, finished
-            if abandoned.is_set():
-                raise _AbandonedError
             epochs += isinstance(event, StepAdvanced)
             finished = isinstance(event, StepFinished)
-            with lock:  # a listener need not bear several threads
-                asked.listener(event)
+            listener(event)
 
         judgement: Judgement | None = None
         try:
@@ -364,16 +353,8 @@ def trained_alone(
             told(Warned(message=f"{error} The candidate {candidate.key} was left out."))
         return Trial(architecture=candidate, judgement=judgement, images=epochs * len(task.train))
 
-    # each training seeds torch's global generator for itself; side by side they can't put it back in order
-    with torch.random.fork_rng(devices=[]), side_by_side(asked.workers) as pool:
-        try:
-            running = [pool.submit(trial, at) for at in range(len(candidates))]
-            for future in wait(running, return_when=FIRST_EXCEPTION).done:
-                future.result()  # raises what one of them raised, while others are still at work
-            made = [future.result() for future in running]
-        except BaseException:
-            abandoned.set()  # neither Ctrl-C nor an error waits for trainings to end
-            raise
+    jobs = [partial(trial, at) for at in range(len(candidates))]
+    made = in_threads(jobs, asked.workers, asked.listener, threads=1)
     return tuple(one for one in made if one is not None)
 
 

@@ -43,6 +43,18 @@ class Split:
         """The split at some positions, (samples,) int64; the store stays shared."""
         return Split(self.images, self.rows[which], self.labels[which], self.strata[which])
 
+    def joined(self, other: Split) -> Split:
+        """The samples of both, those of `other` last; a store that both share stays shared."""
+        images, rows = self.images, other.rows
+        if images is not other.images:
+            images, rows = torch.cat([images, other.images]), rows + len(images)
+        return Split(
+            images,
+            torch.cat([self.rows, rows]),
+            torch.cat([self.labels, other.labels]),
+            torch.cat([self.strata, other.strata]),
+        )
+
     def stratified(self, most: int, seed: Seed) -> Split:
         """At most so many samples, each stratum in proportion (largest remainders) and none left out.
 

@@ -1,0 +1,70 @@
+"""Augmentation: every image of a batch is turned, scaled and moved a little, each by its own draw."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tanas.errors import check_range
+from tanas.seeds import Seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """How far an image may be changed while a network trains on it. All zero: images stay as they are."""
+
+    rotation: float = 0.0
+    """Most degrees, either way."""
+    scale: float = 0.0
+    """Most growth or shrinkage, as a share of the size."""
+    shift: float = 0.0
+    """Most pixels along each side, either way."""
+
+    def __post_init__(self) -> None:
+        check_range(self.rotation, "rotation", "AugmentationConfig", low=0, high=180)
+        check_range(self.scale, "scale", "AugmentationConfig", low=0, high=0.9)
+        check_range(self.shift, "shift", "AugmentationConfig", low=0)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes any image."""
+        return bool(self.rotation or self.scale or self.shift)
+
+
+PLAIN = AugmentationConfig()
+"""Images stay as they are: right where the place of a pixel carries the class."""
+
+LIGHT = AugmentationConfig(rotation=10.0, scale=0.1, shift=2.0)
+"""What changes the class of no ordinary picture; tiny networks suffer from much more.
+
+Source: Cai et al., Network Augmentation for Tiny Deep Learning, ICLR 2022.
+"""
+
+
+def augmented(pixels: Tensor, config: AugmentationConfig, seed: Seed) -> Tensor:
+    """Turns, scales and moves each image about its centre, with one bilinear resampling for all three.
+
+    Args:
+        pixels: (batch, channels, height, width), on any device; they stay as they are.
+        config: how far.
+        seed: of the draws. They are made on the CPU, so they are the same on every device.
+
+    Returns:
+        images of the same shape; what comes from outside an image is 0.
+    """
+    batch, _, height, width = pixels.shape
+    draws = torch.rand(4, batch, generator=seed.torch()).mul_(2).sub_(1)  # (4, batch), in [-1, 1)
+    angle = draws[0] * math.radians(config.rotation)
+    zoom = 1 / (1 + draws[1] * config.scale)  # the map goes from the new image to the old one
+    cosine, sine = zoom * angle.cos(), zoom * angle.sin()
+    across, down = draws[2] * (2 * config.shift / width), draws[3] * (2 * config.shift / height)
+    # coordinates run from -1 to 1 along each side, so a turn of an oblong image is stretched
+    maps = torch.stack(
+        [cosine, -sine * (height / width), across, sine * (width / height), cosine, down], dim=1
+    ).view(batch, 2, 3)
+    grid = functional.affine_grid(maps.to(pixels.device), list(pixels.shape), align_corners=False)
+    return functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)

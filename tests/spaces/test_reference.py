@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+
+from tanas.networks.architecture import cost_of
+from tanas.networks.operations import ZERO
+from tanas.spaces.named import SPACES, named_space
+from tanas.spaces.reference import REFERENCE_SKELETON, reference_architecture
+from tanas.spaces.space import SearchSpace
+
+SHAPE = (1, 28, 28)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_named_space_has_one_of_its_own_operations_and_skeletons(name: str) -> None:
+    space = named_space(name, shape=SHAPE)
+    reference = reference_architecture(space, SHAPE, 10)
+    assert reference is not None
+    assert reference == reference_architecture(space, SHAPE, 10)
+    assert reference.skeleton in space.skeletons
+    assert {operation for _, _, operation in reference.cell.edges} <= set(space.operations)
+    assert space.allows(reference, SHAPE, 10)
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 128, 96)])
+def test_of_the_standard_space_it_is_always_the_same_one(shape: tuple[int, int, int]) -> None:
+    space = named_space("standard", shape=shape)
+    reference = reference_architecture(space, shape, 10)
+    assert reference is not None and space.contains(reference)
+    assert reference.skeleton == REFERENCE_SKELETON
+    assert 90_000 <= cost_of(reference, shape, 10).parameters <= 91_000
+
+
+@pytest.mark.parametrize("most", [85_000, 50_000, 5_000])
+def test_below_a_limit_it_is_the_largest_that_fits(most: int) -> None:
+    space = named_space("standard").limited(max_parameters=most, max_macs=None)
+    reference = reference_architecture(space, SHAPE, 10)
+    assert reference is not None
+    assert 0.9 * most <= cost_of(reference, SHAPE, 10).parameters <= most
+
+
+def test_a_space_of_nothing_but_larger_ones_gives_the_smallest_of_them() -> None:
+    space = named_space("standard")
+    wide = tuple(one for one in space.skeletons if one.stem == "full" and min(one.widths) >= 32)
+    space = SearchSpace(name="wide", operations=space.operations, nodes=4, skeletons=wide)
+    reference = reference_architecture(space, SHAPE, 1_000)
+    assert reference is not None
+    costs = [
+        cost_of(type(reference)(skeleton=one, cell=reference.cell), SHAPE, 1_000).parameters for one in wide
+    ]
+    most = cost_of(reference_of_standard(), SHAPE, 1_000).parameters
+    smaller = [cost for cost in costs if cost <= most]
+    assert cost_of(reference, SHAPE, 1_000).parameters == (max(smaller) if smaller else min(costs))
+
+
+def reference_of_standard():  # type: ignore[no-untyped-def]
+    found = reference_architecture(named_space("standard"), SHAPE, 1_000)
+    assert found is not None
+    return found
+
+
+def test_there_is_none_where_nothing_fits_or_there_is_no_convolution() -> None:
+    assert (
+        reference_architecture(named_space("standard").limited(max_parameters=500, max_macs=None), SHAPE, 10)
+        is None
+    )
+    skeletons = named_space("paper").skeletons
+    still = SearchSpace(name="still", operations=("identity", ZERO), nodes=3, skeletons=skeletons)
+    assert reference_architecture(still, SHAPE, 10) is None
+
+
+def test_without_an_identity_it_is_a_chain() -> None:
+    space = SearchSpace(
+        name="chain", operations=("conv_3x3", ZERO), nodes=3, skeletons=named_space("paper").skeletons
+    )
+    reference = reference_architecture(space, SHAPE, 10)
+    assert reference is not None
+    assert reference.cell.edges == ((0, 1, "conv_3x3"), (1, 2, "conv_3x3"))
+    assert space.contains(reference)

@@ -1,0 +1,343 @@
+"""The final training: the recipe, what validation judges, the refit, the test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tanas import final
+from tanas.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
+from tanas.engines.local import InlineEngine
+from tanas.errors import NonFiniteError, SettingError
+from tanas.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
+from tanas.final import Ending, Finished, finish, taking, tempered_loss
+from tanas.networks.architecture import Architecture, build
+from tanas.networks.cell import Cell
+from tanas.networks.skeleton import Skeleton
+from tanas.networks.training import Fitted, Training, TrainingConfig, logits_of
+from tanas.phases import Workplace
+from tanas.presets import SearchConfig
+from tanas.seeds import Seed
+from tanas.strategies.base import Outcome
+from tanas.tasks.arrays import task_from_arrays
+from tanas.tasks.library import Library
+from tanas.tasks.task import Split, Task
+
+SEED = Seed(4)
+CONFIG = SearchConfig(training=TrainingConfig(epochs=3, batch=32, averaging=0.9))
+CELL = Cell(3, ((0, 1, "conv_3x3"), (0, 2, "identity"), (1, 2, "conv_3x3")))
+SMALL, LARGE = (
+    Architecture(skeleton=Skeleton(widths=(width,), cells=(1,), reductions=(False,)), cell=CELL)
+    for width in (4, 8)
+)
+
+
+@cache
+def task() -> Task:
+    return Library().open("digits:only=1,7,8:take=120")
+
+
+def workplace(
+    *, workers: int = 2, listener: Listener = ignore, checkpoint: Checkpoint | None = None
+) -> Workplace:
+    return Workplace(
+        device="cpu",
+        workers=workers,
+        executor=InlineEngine(),
+        deadline=lambda: math.inf,
+        listener=listener,
+        checkpoint=checkpoint or NoCheckpoint(),
+        environment={},
+        command="",
+    )
+
+
+def ended(config: SearchConfig = CONFIG, place: Workplace | None = None, **options: Any) -> Ending:
+    blind = task().without_test()
+    return finish(SMALL, blind, config, SEED, place or workplace(), reference=LARGE, **options)
+
+
+def states(ending: Ending) -> dict[str, Tensor]:
+    parts = {"found": ending.found, "reference": ending.reference}
+    return {
+        f"{name} {which} {key}": value
+        for name, one in parts.items()
+        if one is not None
+        for which, network in (("after", one.network), ("before", one.before))
+        for key, value in network.state_dict().items()
+    }
+
+
+def assert_same(one: Ending, other: Ending) -> None:
+    own, others = states(one), states(other)
+    assert own.keys() == others.keys()
+    assert all(torch.equal(own[name], others[name]) for name in own)
+    assert one.recipe == other.recipe
+
+
+@pytest.fixture
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """(step, images) of every training that was begun."""
+    made: list[tuple[str, int]] = []
+    begin = Training.__init__
+
+    def counted(self: Training, network: Any, split: Split, *args: Any, **options: Any) -> None:
+        made.append((options["step"], len(split)))
+        begin(self, network, split, *args, **options)
+
+    monkeypatch.setattr(Training, "__init__", counted)
+    return made
+
+
+class TestFinish:
+    def test_never_reaches_the_test_split(self) -> None:
+        assert not task().without_test().has_test
+        assert ended().found.fitted.images == len(task().train)  # `ended` is given no test split
+
+    def test_the_network_handed_over_has_seen_validation_images_and_the_one_judged_has_not(
+        self, trained_on: list[tuple[str, int]]
+    ) -> None:
+        ending = ended()
+        train, every = len(task().train), len(task().train) + len(task().validation)
+        assert ending.found.refitted is not None
+        assert (ending.found.fitted.images, ending.found.refitted.images) == (train, every)
+        assert len(ending.found.refitted.losses) == len(ending.found.fitted.losses) == 3
+        assert {(step.split()[0], images) for step, images in trained_on} == {
+            ("train", train),
+            ("refit", every),
+        }
+        assert not torch.equal(ending.found.network.head.weight, ending.found.before.head.weight)
+
+    def test_without_a_refit_they_are_the_same(self) -> None:
+        ending = ended(replace(CONFIG, refit=False))
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+
+    def test_the_recipe_is_judged_on_the_reference_and_what_was_found_is_trained_by_it_alone(
+        self, trained_on: list[tuple[str, int]]
+    ) -> None:
+        ending = ended()
+        assert ending.recipe.judged_on == LARGE.key
+        assert [one.recipe for one in ending.recipe.tried] == ["plain", "light"]
+        steps = [step for step, _ in trained_on if step.startswith(f"train {SMALL.key}")]
+        assert len(steps) == 1 and steps[0].endswith(ending.recipe.name)
+
+    def test_without_a_reference_it_is_judged_on_what_was_found(self) -> None:
+        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace())
+        assert ending.recipe.judged_on == SMALL.key
+        assert ending.reference is None and ending.other is None
+
+    def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
+        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace(), reference=SMALL)
+        assert ending.reference is None
+        assert len(trained_on) == 3, "two recipes and a refit"
+
+    def test_the_least_validation_loss_decides(self) -> None:
+        tried = ended().recipe.tried
+        best = min(tried, key=lambda one: one.loss or 0.0)
+        assert ended().recipe.name == best.recipe
+
+    def test_a_single_recipe_is_taken_without_a_choice(self, trained_on: list[tuple[str, int]]) -> None:
+        ending = ended(replace(CONFIG, recipes=("light",)))
+        assert (ending.recipe.name, ending.recipe.tried) == ("light", ())
+        assert all(step.endswith("light") for step, _ in trained_on)
+
+    def test_the_same_for_any_number_of_workers(self) -> None:
+        assert_same(ended(place=workplace(workers=1)), ended(place=workplace(workers=3)))
+
+    @pytest.mark.parametrize("moment", [2, 5, 8, 11, 14])
+    def test_resumes_to_the_same_bits_wherever_it_was_interrupted(
+        self, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.networks.training.SAVED_EVERY_S", 0.0)
+        epochs = 0
+
+        def interrupted(event: Event) -> None:
+            nonlocal epochs
+            epochs += isinstance(event, StepAdvanced)
+            if epochs == moment:
+                raise KeyboardInterrupt
+
+        checkpoint = FolderCheckpoint(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            ended(place=workplace(workers=1, listener=interrupted, checkpoint=checkpoint))
+        told: list[Event] = []
+        again = ended(place=workplace(workers=1, listener=told.append, checkpoint=checkpoint))
+        assert_same(again, ended())
+        assert sum(isinstance(event, StepAdvanced) for event in told) == 15 - moment, "no epoch is done twice"
+
+    def test_begins_every_training_of_what_was_found_with_the_weights_that_are_given(self) -> None:
+        begun = build(SMALL, task().shape, 3, Seed(99))
+        before = {name: value.clone() for name, value in begun.state_dict().items()}
+        one = ended(network=begun)
+        assert all(torch.equal(value, begun.state_dict()[name]) for name, value in before.items()), "copied"
+        assert not torch.equal(one.found.network.head.weight, ended().found.network.head.weight)
+        assert_same(one, ended(network=begun))
+
+    def test_only_balanced_performance_trains_for_equal_classes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: set[bool] = set()
+        begin = Training.__init__
+
+        def noted(self: Training, network: Any, split: Any, config: TrainingConfig, **options: Any) -> None:
+            seen.add(config.balanced)
+            begin(self, network, split, config, **options)
+
+        monkeypatch.setattr(Training, "__init__", noted)
+        ended()
+        assert seen == {True}
+        seen.clear()
+        finish(SMALL, task().without_test().measured_by("accuracy"), CONFIG, SEED, workplace())
+        assert seen == {False}
+
+
+class TestDivergence:
+    @pytest.fixture
+    def diverging(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Lets the trainings diverge whose step matches."""
+        run = Training.run
+
+        def made(part: str) -> None:
+            def runs(self: Training) -> Fitted:
+                if part in self.step:
+                    raise NonFiniteError(f"The training loss of '{self.step}' is nan.")
+                return run(self)
+
+            monkeypatch.setattr(Training, "run", runs)
+
+        return made
+
+    def test_of_one_recipe_leaves_the_other(self, diverging: Callable[[str], None]) -> None:
+        diverging("light")
+        recipe = ended().recipe
+        assert recipe.name == "plain"
+        assert [one.loss is None for one in recipe.tried] == [False, True]
+
+    def test_of_all_recipes_is_an_error(self, diverging: Callable[[str], None]) -> None:
+        diverging("train")
+        with pytest.raises(NonFiniteError, match="diverged by every recipe: plain, light. Lower"):
+            ended()
+
+    def test_of_the_refit_leaves_the_first_network_with_a_warning(
+        self, diverging: Callable[[str], None]
+    ) -> None:
+        diverging("refit")
+        told: list[Event] = []
+        ending = ended(place=workplace(listener=told.append))
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+        warned = [event.message for event in told if isinstance(event, Warned)]
+        assert any("What was trained on the training images alone is taken" in message for message in warned)
+
+
+def finished(architecture: Architecture, rank: float) -> Finished:
+    network = build(architecture, task().shape, 3, SEED)
+    logits = torch.zeros(len(task().validation), 3)
+    from tanas.networks.training import evaluation_of
+
+    return Finished(
+        architecture=architecture,
+        network=network,
+        before=network,
+        validation=evaluation_of(logits, task().validation, classes=3),
+        rank=(rank, 0.0),
+        fitted=Fitted(losses=(), images=1, seconds=0.0),
+        refitted=None,
+    )
+
+
+class TestReplaced:
+    """Where the reference does better, the refit of what was found is given up, whenever that is known."""
+
+    @pytest.mark.parametrize("workers", [1, 2, 4])
+    def test_the_result_does_not_depend_on_when(self, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(
+            final._Trainings, "rank", lambda self, training: (float(LARGE.key in training.step), 0.0)
+        )
+        monkeypatch.setattr(Ending, "reference_taken", property(lambda self: self.replaces))
+        ending = ended(place=workplace(workers=workers), replaces=True)
+        assert ending.taken.architecture == LARGE and ending.taken.refitted is not None
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+        assert_same(ending, ended(place=workplace(workers=3), replaces=True))
+
+
+class TestTaken:
+    @pytest.mark.parametrize(
+        ("found", "reference", "replaces", "taken"),
+        [(0.8, 0.9, True, LARGE), (0.8, 0.9, False, SMALL), (0.9, 0.9, True, SMALL), (0.9, 0.8, True, SMALL)],
+    )
+    def test_the_reference_only_where_it_may_and_did_better(
+        self, found: float, reference: float, replaces: bool, taken: Architecture
+    ) -> None:
+        ending = Ending(
+            recipe=ended().recipe,
+            found=finished(SMALL, found),
+            reference=finished(LARGE, reference),
+            replaces=replaces,
+        )
+        assert ending.taken.architecture == taken
+        assert ending.other is not None and ending.other.architecture != taken
+        outcome = Outcome(best=SMALL, rounds=(), seen=(), stopped="rounds")
+        made = taking(ending, outcome, task())
+        assert made.best == taken
+        assert [one.architecture for one in made.seen] == ([LARGE] if taken == LARGE else [])
+
+
+def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:
+    """Shifts ruin images whose neighbouring pixels belong apart: the recipe has to be 'plain' there."""
+    whole = Library().open("digits")
+    order = np.random.default_rng(0).permutation(64)
+    pixels = whole.train.pixels().mul(255).byte().numpy().reshape(-1, 64)[:, order].reshape(-1, 8, 8)
+    permuted = task_from_arrays(pixels, whole.train.labels.numpy(), name="permuted")
+    config = replace(CONFIG, training=TrainingConfig(epochs=12, batch=64, averaging=0.9), refit=False)
+    assert finish(LARGE, permuted.without_test(), config, SEED, workplace()).recipe.name == "plain"
+
+
+def test_the_loss_at_the_best_temperature_forgives_a_network_that_is_too_sure() -> None:
+    split = task().validation
+    right = torch.nn.functional.one_hot(split.labels, 3).float()
+    wrong_at_times = right.clone()
+    wrong_at_times[::5] = right[::5].roll(1, dims=1)
+    losses = [tempered_loss(sure * wrong_at_times, task()) for sure in (4.0, 8.0, 16.0)]
+    assert max(losses) - min(losses) < 0.01
+    assert tempered_loss(right, task()) < 0.5 * losses[0]
+
+
+def test_an_interrupt_ends_all_trainings_before_their_next_step() -> None:
+    steps = 0
+
+    def told(event: Event) -> None:
+        nonlocal steps
+        steps += isinstance(event, StepAdvanced)
+        if isinstance(event, StepStarted) and event.step.endswith("light"):
+            raise KeyboardInterrupt
+
+    long = replace(CONFIG, training=TrainingConfig(epochs=10_000, batch=32))
+    with pytest.raises(KeyboardInterrupt):
+        ended(long, workplace(listener=told))
+    assert steps < 1_000
+
+
+def test_the_test_counts_the_answers_on_the_test_split() -> None:
+    network = ended().found.network
+    made = final.tested(network, task(), workplace())
+    answers = logits_of(network, task().test).argmax(dim=1)
+    assert made.evaluation.error == pytest.approx(float((answers != task().test.labels).float().mean()))
+    assert len(made.mistakes) == min(int((answers != task().test.labels).sum()), final.MISTAKES)
+
+
+@pytest.mark.parametrize("recipes", [(), ("plain", "plain"), ("heavy",)])
+def test_recipes_that_are_none_are_refused(recipes: tuple[str, ...]) -> None:
+    with pytest.raises(SettingError, match="The 'recipes' of SearchConfig must be"):
+        SearchConfig(recipes=recipes)
