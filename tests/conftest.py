@@ -14,6 +14,7 @@ TINY = """
 limit = 60
 per_atom = 2
 performance = "accuracy"
+reference = false
 
 [representative]
 architecture = "small"

@@ -77,9 +77,9 @@ def test_scales_about_the_centre() -> None:
     torch.testing.assert_close(scaled[:, 0], torch.full((len(scaled),), 20.0))
 
 
-def test_what_comes_from_outside_is_black() -> None:
-    moved = augmented(torch.ones(50, 1, 10, 10), AugmentationConfig(shift=3), SEED)
-    assert float(moved.min()) == 0.0
+def test_what_comes_from_outside_is_the_mirror_image() -> None:
+    grey = torch.full((50, 1, 10, 10), 0.25)
+    torch.testing.assert_close(augmented(grey, AugmentationConfig(rotation=45, shift=3), SEED), grey)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def test_pictures_of_mistakes_are_the_pngs_of_the_result(pages):
 def test_warnings_stand_right_after_the_answer(pages):
     result, text = pages["moon"]
     assert (
-        text.index("A network of") < text.index(result.warnings[0]) < text.index("Errors on the test split")
+        text.index("The network has balanced error")
+        < text.index(result.warnings[0])
+        < text.index("Errors on the test split")
     )
 
 

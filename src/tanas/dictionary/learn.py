@@ -345,14 +345,14 @@ def score_winners(
     done = {one.architecture.key: one for one in outcome.seen if one.score is not None}
     ledger, images = outcome.ledger, len(task.limited(config.images).train)
 
-    def scored(architecture: Architecture, listener: Listener) -> tuple[ScoredArchitecture, Network] | None:
+    def scored(
+        architecture: Architecture, network: Network, listener: Listener
+    ) -> tuple[ScoredArchitecture, Network] | None:
         """An architecture with its score, if it did not diverge, and its network; None: no time is left for it."""
         part = checkpoint.child("score").child(architecture.key)
         state = part.load("scored")
         if architecture != outcome.best and deadline() <= 0 and state is None:
             return None
-        of_score = seed.child("score", architecture.key)
-        network = build(architecture, task.shape, len(task.classes), of_score.child("weights"))
         if state is not None:
             if (weights := part.load("weights")) is not None:
                 network.load_state_dict(weights)
@@ -362,7 +362,7 @@ def score_winners(
                 architecture,
                 task,
                 config,
-                seed=of_score,
+                seed=seed.child("score", architecture.key),
                 device=device,
                 listener=listener,
                 checkpoint=part,
@@ -378,7 +378,11 @@ def score_winners(
         return made, network
 
     todo = [one for one in winners if one.key not in done]
-    jobs = [partial(scored, architecture) for architecture in todo]
+    # built here, one after the other: torch draws initial weights from one generator for all threads
+    built = [
+        build(one, task.shape, len(task.classes), seed.child("score", one.key, "weights")) for one in todo
+    ]
+    jobs = [partial(scored, one, network) for one, network in zip(todo, built, strict=True)]
     for architecture, answer in zip(todo, in_threads(jobs, workers, listener), strict=True):
         if answer is None:
             continue

@@ -54,7 +54,9 @@ def augmented(pixels: Tensor, config: AugmentationConfig, seed: Seed) -> Tensor:
         seed: of the draws. They are made on the CPU, so they are the same on every device.
 
     Returns:
-        images of the same shape; what comes from outside an image is 0.
+        images of the same shape. What comes from outside an image is its mirror image: black instead took 1.8 points
+        more error on small photos and 2 on steel, and made no difference on drawings, which are black at their edges
+        (n = 2 and 1 seeds, development targets).
     """
     batch, _, height, width = pixels.shape
     draws = torch.rand(4, batch, generator=seed.torch()).mul_(2).sub_(1)  # (4, batch), in [-1, 1)
@@ -67,4 +69,4 @@ def augmented(pixels: Tensor, config: AugmentationConfig, seed: Seed) -> Tensor:
         [cosine, -sine * (height / width), across, sine * (width / height), cosine, down], dim=1
     ).view(batch, 2, 3)
     grid = functional.affine_grid(maps.to(pixels.device), list(pixels.shape), align_corners=False)
-    return functional.grid_sample(pixels, grid, padding_mode="zeros", align_corners=False)
+    return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
