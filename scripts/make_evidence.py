@@ -7,7 +7,7 @@ The part of docs/figure2.md between `<!-- begin figure2 -->` and `<!-- end figur
 benchmarks/records/figure2.json, its pictures go to docs/pictures/; docs/which-distance.md is made likewise from
 agreement.json, stability.json, distance-speed.json and transfer.json, docs/nas-bench-201.md from nasbench.json,
 docs/search-evidence.md from truth.csv, truth.json, truth-analysis.json, search.json, by-hand.json, weights.json and
-stream.json (its summary from moon.json and fuse.json too), and a part of README.md from moon.json. A picture carries
+stream.json (its summary from fuse.json too), and a part of README.md from targets.json. A picture carries
 the hash of its record, or of the files beside it that it shows: drawn anew by another version of the libraries it may
 differ in its bytes, so the hash is what is compared.
 """
@@ -28,16 +28,16 @@ from tanas.evidence.choice_page import choice_page
 from tanas.evidence.comparison import Record, agreement_page, speed_page, stability_page, transfer_page
 from tanas.evidence.figure2 import Figure2Record
 from tanas.evidence.figure2_page import page, pictures
-from tanas.evidence.moon_page import moon_page
 from tanas.evidence.nasbench import NasBenchRecord
 from tanas.evidence.nasbench_page import PICTURE, nasbench_chart, nasbench_page
 from tanas.evidence.searches_chart import searches_pictures
 from tanas.evidence.searches_page import SearchesRecord, searches_page
-from tanas.evidence.short_page import headline, short_page
+from tanas.evidence.short_page import short_page
 from tanas.evidence.stream import StreamRecord, stream_page
 from tanas.evidence.stream_chart import stream_pictures
 from tanas.evidence.table1 import Table1Record
 from tanas.evidence.table1_page import table1_page
+from tanas.evidence.targets import TargetsRecord, targets_page
 from tanas.evidence.truth import read_table
 from tanas.evidence.truth_charts import truth_pictures
 from tanas.evidence.truth_page import read_analysis, truth_page
@@ -108,9 +108,11 @@ def short_part(record: Path) -> Part:
     return Part(text=short_page(record.parent))
 
 
-def headline_part(record: Path) -> Part:
-    """What the first page says of all records."""
-    return Part(text=headline(record.parent))
+def targets_part(record: Path) -> Part:
+    """What a search hands over, beside its rivals."""
+    if not record.exists():
+        return Part(text="It has not been measured yet.\n")
+    return Part(text=targets_page(read_record(TargetsRecord, record)))
 
 
 def searches_part(record: Path) -> Part:
@@ -165,8 +167,7 @@ def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
 
 
 SOURCES = (
-    Source(page="README.md", name="moon", make=partial(comparison_part, moon_page), folder="."),
-    Source(page="README.md", name="headline", make=headline_part, folder="."),
+    Source(page="README.md", name="targets", make=targets_part, folder="."),
     Source(page="figure2.md", name="figure2", make=figure2_part),
     Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
     Source(page="which-distance.md", name="stability", make=partial(comparison_part, stability_page)),

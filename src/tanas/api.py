@@ -6,7 +6,9 @@ import hashlib
 import math
 import os
 import shlex
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,9 @@ from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.errors import StoreError, TaskError, check_range
-from tanas.events import Event, Listener, Told, ignore
+from tanas.events import Event, Listener, Told
 from tanas.growing import Origin, TrainedOrigin, transform, transformations_of
-from tanas.listeners import JsonLinesListener, broadcast
+from tanas.listeners import JsonLinesListener, broadcast, listener_for
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifier, read_classifier_record
 from tanas.networks.training import evaluate
@@ -76,7 +78,7 @@ def search(
     config: SearchConfig | None = None,
     seed: int = 0,
     resources: Resources | None = None,
-    listener: Listener = ignore,
+    listener: Listener | None = None,
     reuse: bool = False,
     time_limit: float | None = None,
 ) -> Run:
@@ -96,7 +98,8 @@ def search(
         config: how; None: the laptop preset.
         seed: of every draw.
         resources: devices, threads and workers.
-        listener: is told what happens, such as `tanas.listeners.listener_for(sys.stderr)`.
+        listener: is told what happens; None: progress and messages go to stderr, as from the command line.
+            `tanas.events.ignore` is silent.
         reuse: whether a task that is known takes its best architecture without a search.
         time_limit: seconds after which the search takes its best so far.
 
@@ -114,7 +117,8 @@ def search(
         out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"
     folder = Path(out)
     resources = resources or Resources()
-    with workshop(resources) as engine:
+    shown = listener_for(sys.stderr) if listener is None else nullcontext(listener)
+    with workshop(resources) as engine, shown as told:
         return run_search(
             task,
             folder,
@@ -124,7 +128,7 @@ def search(
             seed=seed,
             resources=resources,
             engine=engine,
-            listener=listener,
+            listener=told,
             reuse=reuse,
             time_limit=time_limit,
             command=f"tanas.search(..., out={str(folder)!r}) from Python",

@@ -213,7 +213,8 @@ class _Trainings:
     def __init__(self, task: Task, config: SearchConfig, seed: Seed, place: Workplace, part: str) -> None:
         self.task, self.seed, self.place = task, seed, place
         self.checkpoint = place.checkpoint.child(part)
-        balanced = task.performance == "balanced"
+        # who weighs classes has balanced them already
+        balanced = task.performance == "balanced" and not config.training.class_weights
         self.training = replace(config.training.suited_to(len(task.train)), balanced=balanced)
 
     def judged(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from tests.evidence.test_moon_page import MOON, found
-from tests.evidence.test_moon_page import record as moon_record
 from tests.evidence.test_stream import AUTO_ARM, arrival
 from tests.evidence.test_stream import record as stream_record
 from tests.evidence.test_table1 import record_of as table1_record
 
 from tanas.evidence.searches import AWARE
-from tanas.evidence.short_page import headline, short_page
+from tanas.evidence.short_page import short_page
 from tanas.evidence.stream import EMPTY, ONE_ROUND, WITHOUT
 from tanas.networks.zoo import RESIDUAL
-from tanas.presets import laptop
-from tanas.records import digest, to_plain, write_json
+from tanas.records import write_json
 
 RECORDS = Path(__file__).parents[2] / "benchmarks" / "records"
 
@@ -29,19 +25,6 @@ def test_what_is_not_measured_is_said_to_be_so(tmp_path: Path) -> None:
         text
         == "- **Is the search better than random search at equal cost?** Whole searches are not measured yet.\n"
     )
-
-
-def test_a_residual_network_stands_beside_the_found_ones_with_its_size(tmp_path: Path) -> None:
-    runs = [{"targets": {MOON: found(error, 100, resnet18=0.02)}} for error in (0.01, 0.03)]
-    (tmp_path / "moon.json").write_text(json.dumps(moon_record(*runs)))
-    assert "err 2.00 ± 1.41 % (n = 2) on `quickdraw:is=moon`, ResNet-18 2.00 ± 0.00 %" in short_page(tmp_path)
-    assert "with 110 times as many parameters" in short_page(tmp_path)
-    older = "Searched with settings that are not today's defaults."
-    assert older in short_page(tmp_path)
-    for run in runs:
-        run["targets"][MOON]["settings"] = digest(to_plain(laptop()))
-    (tmp_path / "moon.json").write_text(json.dumps(moon_record(*runs)))
-    assert older not in short_page(tmp_path)
 
 
 def test_a_stream_says_what_each_memory_costs_from_the_tenth_search_on(tmp_path: Path) -> None:
@@ -58,7 +41,6 @@ def test_a_stream_says_what_each_memory_costs_from_the_tenth_search_on(tmp_path:
         )
     assert "3 searches of 3 tasks each, in 1 of 1 orders" in line
     assert "90%" not in line, "other ways stand on the page"
-    assert "](docs/search-evidence.md#tasks" in headline(tmp_path)
 
 
 def test_networks_made_by_hand_stand_beside_the_found_one_with_a_learning_rate_of_their_own(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from pathlib import Path
 
 from tanas.evidence.by_hand import ByHandRecord
 from tanas.evidence.by_hand_page import by_hand_answers
 from tanas.evidence.choice import StudyRecord
-from tanas.evidence.moon_page import NETWORKS, TARGETS, percent
 from tanas.evidence.paired import CHANCE, PairedDifference, less_error
 from tanas.evidence.searches import AWARE
 from tanas.evidence.searches_page import SearchesRecord, answers
@@ -19,8 +17,7 @@ from tanas.evidence.truth_analysis import CHOSEN_ON, FARTHEST, NEAREST, RANDOM, 
 from tanas.evidence.truth_page import described, read_analysis
 from tanas.evidence.weights import WeightsRecord, apart, whole_targets
 from tanas.networks.zoo import RESIDUAL
-from tanas.presets import laptop
-from tanas.records import digest, read_json, read_record, to_plain
+from tanas.records import read_record
 
 NINE = 9
 """Known tasks from which on a stream's searches count: the tenth search knows nine."""
@@ -37,26 +34,11 @@ def short_page(records: Path) -> str:
         *_memory(records / "truth.json"),
         *_stream(records / "stream.json"),
         *_weights(records / "weights.json"),
-        *_residual(records / "moon.json"),
         *_table1(records / "table1.json"),
         *_by_hand(records / "by-hand.json"),
         *_alpha(records / "fuse.json", records / "truth.json"),
     ]
     return "\n".join(f"- **{question}** {answer}" for question, answer in lines) + "\n"
-
-
-def headline(records: Path) -> str:
-    """What the first page says of them: whether memory and nearness help, and what a search costs then."""
-    searches = _searches(records / "search.json")[:2]
-    simulated = _memory(records / "truth.json")[:2]
-    lines = [*searches, *simulated, *_stream(records / "stream.json")]
-    lines += [*_table1(records / "table1.json"), *_by_hand(records / "by-hand.json")]
-    return (
-        "\n".join(f"- {question} {answer}" for question, answer in lines)
-        .replace("](", "](docs/")
-        .replace("](docs/#", "](docs/search-evidence.md#")
-        + "\n"
-    )
 
 
 def _searches(path: Path) -> list[tuple[str, str]]:
@@ -157,39 +139,6 @@ def _weights(path: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _residual(path: Path) -> list[tuple[str, str]]:
-    """Hand-made networks of far more parameters, on the paper's target."""
-    if not path.exists():
-        return []
-    record, said = read_json(path), []
-    now, older = digest(to_plain(laptop())), ""
-    for target, name in TARGETS.items():
-        parts = [run["targets"].get(target, {}) for run in record["runs"]]
-        own = [part for part in parts if "metrics" in part]
-        if not own:
-            continue
-        if any(part.get("settings") != now for part in own):
-            older = " Searched with settings that are not today's defaults."
-        errors = f"{_mean([part['metrics']['test_error'] for part in own])} on {name}"
-        for network, called in NETWORKS.items():
-            rivals = [r for part in own for r in part["rivals"] if r["network"] == network]
-            if rivals:
-                times = rivals[0]["parameters"] / statistics.median(part["parameters"] for part in own)
-                error = _mean([rival["test_error"] for rival in rivals])
-                errors += f", {called} {error} with {times:,.0f} times as many parameters"
-        said.append(errors)
-    return (
-        [
-            (
-                "Is it better than just training a ResNet?",
-                f"The found networks err {'; '.join(said)}. (By one recipe, no network's learning rate tuned.{older})",
-            )
-        ]
-        if said
-        else []
-    )
-
-
 def _table1(path: Path) -> list[tuple[str, str]]:
     """Networks made by hand, each with its own learning rate: large ones, and one of the found network's size."""
     if not path.exists():
@@ -271,7 +220,3 @@ def _verdict(one: Contrast) -> str:
 def _taken(one: PairedDifference) -> str:
     chance = "" if one.p is None else f", p = {one.p:.2g}"
     return f"{100 * one.mean:.1f} points (n = {one.n}{chance})"
-
-
-def _mean(errors: list[float]) -> str:
-    return f"{percent(errors, '.2f')} (n = {len(errors)})"
