@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from tanas.accounts import OWN, ledger_of
 from tanas.checkpoints import NoCheckpoint, Stopwatch
@@ -90,7 +91,7 @@ def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 
         network=network,
         before=network,
         validation=Evaluation(confusion=((1, 0), (0, 1))),
-        rank=(1.0, 0.0),
+        right=torch.ones(2) / 2,
         fitted=fitted,
         refitted=replace(fitted, images=refit) if refit else None,
     )
@@ -131,8 +132,8 @@ def ledger(
 def test_every_phase_says_what_it_cost(task: Task, representative: Representative) -> None:
     atom = atom_of(task, representative)
     found = ledger(task, representative, {"a": atom, "b": atom})
-    represent_, distance, search, train = found.phases
-    assert [phase.phase for phase in found.phases] == ["represent", "distance", "search", "train"]
+    represent_, distance, search, train, _ = found.phases
+    assert [phase.phase for phase in found.phases] == ["represent", "distance", "search", "train", "rivals"]
     images = len(task.train)
     answer = macs_of(representative)
     assert represent_.macs == training_macs(answer, images * representative.epochs)
@@ -153,13 +154,15 @@ def test_a_final_training_counts_every_recipe_the_refit_and_the_reference(
 ) -> None:
     best, images = architecture_of(task), len(task.train)
     ending = ending_of(task, best, recipes=2, refit=images + 10)
-    (train,) = ledger(task, representative, {}, ending=ending).phases[3:]
+    train = ledger(task, representative, {}, ending=ending).phases[3]
     assert train.images == ((best.key, 3 * (2 * images + images + 10)),)
 
     ending = replace(ending, reference=ending.found, recipe=replace(ending.recipe, judged_on="another"))
     train, rivals = ledger(task, representative, {}, ending=ending).phases[3:]
     assert (train.phase, rivals.phase) == ("train", "rivals")
-    assert train.images == rivals.images == ((best.key, 3 * (images + images + 10)),)
+    assert train.images == ((best.key, 3 * (images + images + 10)),) * 2
+    assert train.macs == 2 * training_macs(cost_of(best, task.shape, 2).macs, 3 * (images + images + 10))
+    assert (rivals.macs, rivals.images) == (0, ())
 
 
 def test_the_memory_is_held_against_what_a_search_costs(task: Task, representative: Representative) -> None:
@@ -187,7 +190,7 @@ def test_what_was_done_before_has_its_own_cost_and_is_marked(
 ) -> None:
     atom = atom_of(task, representative)
     found = ledger(task, representative, {"a": atom}, reused=atom, reused_s=2.5)
-    _, distance, search, _ = found.phases
+    _, distance, search, _, _ = found.phases
     assert (search.took_s, search.macs, search.cached_s) == (5.0, 300, 5.0)
     assert (distance.took_s, distance.cached_s) == (2.5, 2.5)
 

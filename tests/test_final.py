@@ -19,11 +19,11 @@ from tanas.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
 from tanas.engines.local import InlineEngine
 from tanas.errors import NonFiniteError, SettingError
 from tanas.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
-from tanas.final import Ending, Finished, finish, taking, tempered_loss
+from tanas.final import Ending, Finished, Recipe, finish, shares_right, taking, tempered_loss
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.networks.training import Fitted, Training, TrainingConfig, logits_of
+from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
 from tanas.phases import Workplace
 from tanas.presets import SearchConfig
 from tanas.seeds import Seed
@@ -33,7 +33,7 @@ from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
 
 SEED = Seed(4)
-CONFIG = SearchConfig(training=TrainingConfig(epochs=3, batch=32, averaging=0.9))
+CONFIG = SearchConfig(training=TrainingConfig(epochs=3, batch=32, averaging=0.9, balanced=True))
 CELL = Cell(3, ((0, 1, "conv_3x3"), (0, 2, "identity"), (1, 2, "conv_3x3")))
 SMALL, LARGE = (
     Architecture(skeleton=Skeleton(widths=(width,), cells=(1,), reductions=(False,)), cell=CELL)
@@ -228,6 +228,14 @@ class TestDivergence:
         with pytest.raises(NonFiniteError, match="diverged by every recipe: plain, light. Lower"):
             ended()
 
+    def test_of_the_reference_leaves_what_was_found_alone(self, diverging: Callable[[str], None]) -> None:
+        diverging(LARGE.key)
+        told: list[Event] = []
+        ending = ended(place=workplace(listener=told.append), replaces=True)
+        assert ending.reference is None and ending.taken.architecture == SMALL
+        assert ending.recipe.judged_on == SMALL.key
+        assert any("no comparison with the reference" in getattr(event, "message", "") for event in told)
+
     def test_of_the_refit_leaves_the_first_network_with_a_warning(
         self, diverging: Callable[[str], None]
     ) -> None:
@@ -237,20 +245,18 @@ class TestDivergence:
         assert ending.found.refitted is None
         assert ending.found.network is ending.found.before
         warned = [event.message for event in told if isinstance(event, Warned)]
-        assert any("What was trained on the training images alone is taken" in message for message in warned)
+        assert any("trained on the training images alone is handed over" in message for message in warned)
 
 
-def finished(architecture: Architecture, rank: float) -> Finished:
+def finished(architecture: Architecture, right: Tensor) -> Finished:
     network = build(architecture, task().shape, 3, SEED)
-    logits = torch.zeros(len(task().validation), 3)
-    from tanas.networks.training import evaluation_of
-
+    split = task().validation
     return Finished(
         architecture=architecture,
         network=network,
         before=network,
-        validation=evaluation_of(logits, task().validation, classes=3),
-        rank=(rank, 0.0),
+        validation=evaluation_of(torch.zeros(len(split), 3), split, classes=3),
+        right=right,
         fitted=Fitted(losses=(), images=1, seconds=0.0),
         refitted=None,
     )
@@ -261,10 +267,7 @@ class TestReplaced:
 
     @pytest.mark.parametrize("workers", [1, 2, 4])
     def test_the_result_does_not_depend_on_when(self, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            final._Trainings, "rank", lambda self, training: (float(LARGE.key in training.step), 0.0)
-        )
-        monkeypatch.setattr(Ending, "reference_taken", property(lambda self: self.replaces))
+        monkeypatch.setattr(final, "clearly_better", lambda one, other: False)
         ending = ended(place=workplace(workers=workers), replaces=True)
         assert ending.taken.architecture == LARGE and ending.taken.refitted is not None
         assert ending.found.refitted is None
@@ -273,15 +276,29 @@ class TestReplaced:
 
 
 class TestTaken:
+    """Of a hundred validation images: the reference unless what was found is clearly better."""
+
     @pytest.mark.parametrize(
-        ("found", "reference", "replaces", "taken"),
-        [(0.8, 0.9, True, LARGE), (0.8, 0.9, False, SMALL), (0.9, 0.9, True, SMALL), (0.9, 0.8, True, SMALL)],
+        ("gained", "lost", "replaces", "taken"),
+        [
+            (0, 10, True, LARGE),
+            (0, 0, True, LARGE),
+            (1, 0, True, LARGE),
+            (12, 8, True, LARGE),  # four images, with a standard error of the root of twenty
+            (13, 8, True, SMALL),
+            (9, 1, True, SMALL),
+            (0, 10, False, SMALL),
+        ],
     )
-    def test_the_reference_only_where_it_may_and_did_better(
-        self, found: float, reference: float, replaces: bool, taken: Architecture
+    def test_needs_more_than_a_standard_error(
+        self, gained: int, lost: int, replaces: bool, taken: Architecture
     ) -> None:
+        reference = torch.full((100,), 0.01, dtype=torch.float64)
+        found = reference.clone()
+        reference[:gained] = 0.0
+        found[gained : gained + lost] = 0.0
         ending = Ending(
-            recipe=ended().recipe,
+            recipe=Recipe(name="plain", tried=(), judged_on=LARGE.key),
             found=finished(SMALL, found),
             reference=finished(LARGE, reference),
             replaces=replaces,
@@ -292,6 +309,15 @@ class TestTaken:
         made = taking(ending, outcome, task())
         assert made.best == taken
         assert [one.architecture for one in made.seen] == ([LARGE] if taken == LARGE else [])
+
+    def test_counts_classes_alike_where_performance_is_balanced(self) -> None:
+        labels = task().validation.labels
+        right = torch.nn.functional.one_hot(labels, 3).float()
+        assert float(shares_right(right, task()).sum()) == pytest.approx(1.0)
+        zero = torch.tensor([1.0, 0.0, 0.0]).expand(len(labels), 3)
+        assert float(shares_right(zero, task()).sum()) == pytest.approx(1 / 3)
+        plain = shares_right(zero, task().measured_by("accuracy"))
+        assert float(plain.sum()) == pytest.approx(float((labels == 0).double().mean()))
 
 
 def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:

@@ -67,29 +67,26 @@ def ledger_of(
         _represent(task, representative, watch),
         _distance(task, related, representative, config.pair, watch, reused_s),
         search,
-        *_train(task, ending, watch),
+        _train(task, ending, watch),
+        PhaseCost(phase="rivals", took_s=watch.seconds("rivals"), macs=0, images=()),
     )
     return LedgerRecord(phases=phases, dictionary=_dictionary([atom for _, atom in known], phases))
 
 
-def _train(task: Task, ending: Ending, watch: Stopwatch) -> tuple[PhaseCost, ...]:
-    """What was found in all of its trainings, those by other recipes among them; and the reference beside it."""
-    costs = []
-    reference = () if ending.reference is None else (("rivals", ending.reference),)
-    for phase, one in (("train", ending.found), *reference):
+def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
+    """The final training of what was found and of the reference beside it, by all recipes that were tried.
+
+    A refit that was given up, as the reference took its place, is not counted: how far it came is chance.
+    """
+    images: list[tuple[str, int]] = []
+    total = 0
+    for one in (ending.found, *(() if ending.reference is None else (ending.reference,))):
         seen = sum(len(fit.losses) * fit.images for fit in (one.fitted, one.refitted) if fit is not None)
         if ending.recipe.judged_on == one.architecture.key:  # by the recipes that were not taken, too
             seen += max(len(ending.recipe.tried) - 1, 0) * len(one.fitted.losses) * one.fitted.images
-        macs = cost_of(one.architecture, task.shape, len(task.classes)).macs
-        costs.append(
-            PhaseCost(
-                phase=phase,
-                took_s=watch.seconds(phase),
-                macs=training_macs(macs, seen),
-                images=((one.architecture.key, seen),),
-            )
-        )
-    return tuple(costs)
+        images.append((one.architecture.key, seen))
+        total += training_macs(cost_of(one.architecture, task.shape, len(task.classes)).macs, seen)
+    return PhaseCost(phase="train", took_s=watch.seconds("train"), macs=total, images=tuple(images))
 
 
 def _represent(task: Task, representative: Representative | None, watch: Stopwatch) -> PhaseCost:

@@ -107,7 +107,7 @@ def search(
         )  # fmt: skip
         starts = None  # the weights of related tasks, if they are asked for
         if config.warm_weights and not reuse:
-            starts = try_starts(neighbours, dictionary, standard, task, config, seed, place)
+            starts = try_starts(neighbours, dictionary, standard, whole, config, seed, place)
         start, added = begin(found, starts, blind), None
         if learns:  # what the search added to what was taken over
             start, added = second_look(
@@ -125,7 +125,7 @@ def search(
         outcome = taking(ending, outcome, blind)
         test = tested(ending.taken.network, whole, place)  # opens the test split
     with watch.phase("control"):
-        beside = control(inherited, whole, found, starts, config, seed, place)
+        beside = control(inherited, whole, found, starts, ending.recipe, config, seed, place)
     with watch.phase("rivals"):
         rivals = rivals_beside(ending, whole, config, seed, place)
 

@@ -184,7 +184,7 @@ def run_search(
     """
     _check_numbers(seed, time_limit)
     prepared = prepare(task, performance=config.performance, limit=config.limit)
-    request = _request(prepared, dictionary, config, seed, resources, reuse, time_limit)
+    request = _request(task, dictionary, config, seed, resources, reuse, time_limit)
     _check_search(prepared, folder, dictionary, config, request)
     run = Run.begin(folder, request, known=tuple(a.key for a in dictionary.atoms()), command=command)
 
@@ -243,7 +243,7 @@ def check_searches(
     learnt: dict[str, str] = {}  # hash of the data, by the key of the atom that will be added
     for task, folder in zip(tasks, folders, strict=True):
         prepared = prepare(task, performance=config.performance, limit=config.limit)
-        request = _request(prepared, dictionary, config, seed, resources, reuse, time_limit)
+        request = _request(task, dictionary, config, seed, resources, reuse, time_limit)
         coming = sum(data != prepared.fingerprint for data in learnt.values())
         _check_search(prepared, folder, dictionary, config, request, coming=coming)
         key = atom_key(prepared.fingerprint, config.representative, config.performance)
@@ -342,7 +342,7 @@ def run_growth(
         check_writable(folder)
     request = Request(
         task=task.name,
-        fingerprint=prepared.fingerprint,
+        fingerprint=task.fingerprint,
         dictionary="",
         seed=seed,
         reuse=False,

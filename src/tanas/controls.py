@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tanas.errors import BudgetError
 from tanas.events import StepFinished, StepStarted, Told, Warned
-from tanas.final import Ending, Tested, finish, tested
+from tanas.final import Ending, Recipe, Tested, finish, tested
 from tanas.networks.rivals import classic_rivals
 from tanas.phases import Workplace, estimating
 from tanas.presets import SearchConfig
@@ -39,6 +39,7 @@ def control(
     task: Task,
     outcome: Outcome,
     starts: Starts | None,
+    recipe: Recipe,
     config: SearchConfig,
     seed: Seed,
     place: Workplace,
@@ -52,6 +53,7 @@ def control(
         task: all of its images, with its test split, which is touched after both searches have ended.
         outcome: of the search that it is held against, before weights were offered to it.
         starts: what related tasks offer; None: nobody asked.
+        recipe: of the network that it is held against.
         config: how.
         seed: of the run.
         place: where.
@@ -88,7 +90,9 @@ def control(
         return None
     start = begin(found, starts, blind)
     network = start.network(task, config, seed)
-    ending = finish(start.outcome.best, task, config, seed, place, network=network, part="control")
+    alike = replace(config, recipes=(recipe.name,))
+    best = start.outcome.best
+    ending = finish(best, task.without_test(), alike, seed, place, network=network, part="control")
     return Controlled(start.outcome, ending, tested(ending.found.network, task, place))
 
 

@@ -63,8 +63,9 @@ class Finished:
     """The same as validation judged it: trained on the training images alone."""
     validation: Evaluation
     """Of `before`."""
-    rank: tuple[float, float]
-    """Of `before` on the validation images: the better, the greater (`Judgement.rank`)."""
+    right: Tensor
+    """What each validation image that `before` answers rightly adds to its accuracy, else 0, (samples,); see
+    `shares_right`."""
     fitted: Fitted
     refitted: Fitted | None
 
@@ -77,14 +78,17 @@ class Ending:
     found: Finished
     """What the search found."""
     reference: Finished | None
-    """The reference architecture, trained alike; None: it was not asked for, is the one found, or diverged."""
+    """The reference architecture, trained alike; None: it was not asked for, is the one found, or diverged by every
+    recipe."""
     replaces: bool
     """Whether the reference may take the place of what was found."""
 
     @property
     def reference_taken(self) -> bool:
-        """Whether the reference did better on the validation images, so that it is handed over."""
-        return self.replaces and self.reference is not None and self.reference.rank > self.found.rank
+        """Whether the reference is handed over, since what was found is not clearly better."""
+        if not self.replaces or self.reference is None:
+            return False
+        return not clearly_better(self.found.right, self.reference.right)
 
     @property
     def taken(self) -> Finished:
@@ -144,7 +148,13 @@ def finish(
     first = (architecture, network) if reference is None else (reference, None)
     by_recipe = {name: trainings.judged(*first, name) for name in config.recipes}
     done = side_by_side(tuple(by_recipe.values()), place)
-    recipe = trainings.choose(by_recipe, done, first[0])
+    try:
+        recipe = trainings.choose(by_recipe, done, first[0])
+    except NonFiniteError as error:
+        if reference is None:
+            raise
+        place.tell(Warned(message=f"{error} There is no comparison with the reference architecture."))
+        return finish(architecture, task, config, seed, place, network=network, part=part)
 
     # those that are left need not wait for each other; the refit of what was found begins last, as it may be needless
     left = {} if reference is None else {"found": trainings.judged(architecture, network, recipe.name)}
@@ -158,7 +168,7 @@ def finish(
         """Leaves the refit of what was found out as soon as the reference is known to take its place."""
         if not replaces or reference is None or not config.refit or training is not named["found"]:
             return
-        if trainings.rank(named["reference"]) > trainings.rank(training):
+        if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
             named["found, refit"].abandon()
 
     done |= side_by_side(tuple(left.values()), place, ended=ended)
@@ -170,20 +180,16 @@ def finish(
         assert not isinstance(fitted, AbandonedError)  # only a refit is given up
         if isinstance(fitted, NonFiniteError):
             raise fitted
-        if isinstance(refitted, AbandonedError):
-            again, refitted = None, None
-        if isinstance(refitted, NonFiniteError):
-            place.tell(Warned(message=f"{refitted} What was trained on the training images alone is taken."))
-            again, refitted = None, None
-        before, after = first.network, (first if again is None else again).network
+        if again is None or not isinstance(refitted, Fitted) or not trainings.finite(again):
+            again, refitted = first, None
+        before, after = first.network, again.network
         assert isinstance(before, Network) and isinstance(after, Network)
-        logits = logits_of(before, task.validation, device=place.device)
         return Finished(
             architecture=architecture,
             network=after.cpu(),
             before=before.cpu(),
-            validation=evaluation_of(logits, task.validation, classes=len(task.classes)),
-            rank=judgement_of(logits, task).rank,
+            validation=evaluation_of(trainings.logits(first), task.validation, classes=len(task.classes)),
+            right=trainings.right(first),
             fitted=fitted,
             refitted=refitted,
         )
@@ -200,8 +206,16 @@ def finish(
         ending = replace(ending, found=replace(found, network=found.before, refitted=None))
         place.tell(
             Told(
-                message="The reference architecture, which needs no search, did better on the validation images than "
-                "what the search found: it is handed over."
+                message="On the validation images what the search found is not clearly better than the reference "
+                "architecture, which needs no search: that is handed over."
+            )
+        )
+    # told here, so that a refit that was given up says the same as one that diverged before
+    if config.refit and ending.taken.refitted is None:
+        place.tell(
+            Warned(
+                message="The last training, on training and validation images, diverged. The network that was trained "
+                "on the training images alone is handed over."
             )
         )
     return ending
@@ -213,9 +227,12 @@ class _Trainings:
     def __init__(self, task: Task, config: SearchConfig, seed: Seed, place: Workplace, part: str) -> None:
         self.task, self.seed, self.place = task, seed, place
         self.checkpoint = place.checkpoint.child(part)
+        training = config.training.suited_to(len(task.train))
         # who weighs classes has balanced them already
-        balanced = task.performance == "balanced" and not config.training.class_weights
-        self.training = replace(config.training.suited_to(len(task.train)), balanced=balanced)
+        balanced = training.balanced and task.performance == "balanced" and not training.class_weights
+        self.training = replace(training, balanced=balanced)
+        self._every = task.train.joined(task.validation)
+        self._logits: dict[Training, Tensor] = {}
 
     def judged(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
         """A training on the training images, which validation judges."""
@@ -223,13 +240,22 @@ class _Trainings:
 
     def refitted(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
         """A training on training and validation images."""
-        both = self.task.train.joined(self.task.validation)
-        return self._training(architecture, network, recipe, both, "refit")
+        return self._training(architecture, network, recipe, self._every, "refit")
 
-    def rank(self, training: Training) -> tuple[float, float]:
-        """How its network does on the validation images; see `Judgement.rank`."""
-        logits = logits_of(training.network, self.task.validation, device=self.place.device)
-        return judgement_of(logits, self.task).rank
+    def logits(self, training: Training) -> Tensor:
+        """The answers of a trained network on the validation images, (samples, classes); asked once."""
+        if training not in self._logits:
+            network = training.network.to(self.place.device)
+            self._logits[training] = logits_of(network, self.task.validation, device=self.place.device)
+        return self._logits[training]
+
+    def finite(self, training: Training) -> bool:
+        """Whether a trained network answers with numbers: BatchNorm's statistics can spoil what a loss did not show."""
+        return bool(torch.isfinite(self.logits(training)).all())
+
+    def right(self, training: Training) -> Tensor:
+        """See `shares_right`, of the answers on the validation images."""
+        return shares_right(self.logits(training), self.task)
 
     def choose(
         self,
@@ -247,9 +273,8 @@ class _Trainings:
             try:
                 if isinstance(error := done[training], NonFiniteError):
                     raise error
-                logits = logits_of(training.network, self.task.validation, device=self.place.device)
-                judgement = judgement_of(logits, self.task)
-                loss = tempered_loss(logits, self.task)
+                judgement = judgement_of(self.logits(training), self.task)
+                loss = tempered_loss(self.logits(training), self.task)
                 tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
             except NonFiniteError as error:
                 if len(trainings) == 1:
@@ -283,6 +308,40 @@ class _Trainings:
             device=self.place.device,
             checkpoint=self.checkpoint.child(architecture.key).child(f"{what}-{recipe}"),
         )
+
+
+def shares_right(logits: Tensor, task: Task) -> Tensor:
+    """What each validation image adds to the accuracy, (samples,) float64: nothing if the answer is wrong.
+
+    Their sum is the accuracy; where performance is 'balanced', the balanced accuracy.
+
+    Args:
+        logits: on the validation images, (samples, classes).
+        task: gives the labels and the measure of performance.
+    """
+    labels = task.validation.labels
+    if task.performance == "balanced":
+        counts = torch.bincount(labels, minlength=len(task.classes)).double()
+        weights = 1 / (counts[labels] * (counts > 0).sum())
+    else:
+        weights = torch.full((len(labels),), 1 / len(labels), dtype=torch.float64)
+    return torch.where(logits.argmax(dim=1) == labels, weights, 0.0)
+
+
+def clearly_better(one: Tensor, other: Tensor) -> bool:
+    """Whether a network is better than another by more than the standard error of their difference.
+
+    The other one needs no search, so it is for the search to show that it brought something. On a few hundred
+    validation images the better one of two is often so by chance.
+
+    Args:
+        one: what each image adds to its accuracy, (samples,), as `shares_right` gives it.
+        other: the same of the other one.
+
+    Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3 (the one standard error rule).
+    """
+    difference = one - other  # paired: both answer the same images
+    return bool(difference.sum() > difference.square().sum().sqrt())
 
 
 def tempered_loss(logits: Tensor, task: Task) -> float:

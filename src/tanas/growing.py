@@ -106,7 +106,9 @@ def transform(
         place.tell(Told(message=weights))
         base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
         reference = reference_architecture(base, task.shape, len(task.classes)) if config.reference else None
-        ending = finish(outcome.best, whole, config, seed, place, network=network, reference=reference)
+        ending = finish(
+            outcome.best, whole.without_test(), config, seed, place, network=network, reference=reference
+        )
         test = tested(ending.found.network, whole, place)  # opens the test split
     with watch.phase("rivals"):
         rivals = rivals_beside(ending, whole, config, seed, place)

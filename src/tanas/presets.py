@@ -100,7 +100,8 @@ class SearchConfig:
     darts: DartsConfig = field(default_factory=DartsConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=final_training)
-    """The final training, of all training images, by each of `recipes`."""
+    """The final training, of all training images, by each of `recipes`. Its `balanced` counts only where `performance`
+    is balanced, and without `class_weights`, which balance classes already."""
     recipes: tuple[str, ...] = tuple(RECIPES)
     """Recipes that are tried, of `tanas.networks.recipe.RECIPES`; the best on the validation images is taken."""
     refit: bool = True
@@ -216,7 +217,9 @@ def smoke() -> SearchConfig:
         ),
         darts=DartsConfig(images=800, training=TrainingConfig(epochs=1, batch=64)),
         scoring=ScoringConfig(images=1_000, training=TrainingConfig(epochs=4, batch=64, least_steps=50)),
-        training=TrainingConfig(epochs=20, batch=64, least_steps=300, meant_for=1_000, averaging=0.99),
+        training=TrainingConfig(
+            epochs=20, batch=64, least_steps=300, meant_for=1_000, averaging=0.99, balanced=True
+        ),
         learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),
     )
 
@@ -248,7 +251,10 @@ def paper() -> SearchConfig:
 
 
 def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
-    """The same for an experiment that compares searches: one final training by one recipe, and nothing beside it."""
+    """The same for an experiment that compares searches: one final training by one recipe, and nothing beside it.
+
+    Its tasks have to be limited by the experiment: the final training takes all images.
+    """
     return replace(
         config, training=training, recipes=(PLAIN_RECIPE,), refit=False, reference=False, rivals=False
     )

@@ -77,10 +77,13 @@ class Reference:
     found: str
     """Key of what the search found."""
     validation_performance: float
-    """l of the reference; by it and the one below the two are held against each other."""
+    """l of the reference."""
     found_validation_performance: float
+    replaces: bool
+    """Whether it could take the place of what was found: after a search from scratch."""
     taken: bool
-    """Whether the reference is handed over, since it did better on the validation images."""
+    """Whether the reference is handed over: what was found was not better on the validation images by more than the
+    standard error of their difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ class Rival:
     test_error: float
     test_balanced_error: float
     took_s: float
-    """Wall-clock seconds; 0.0 for one that was trained side by side with the network."""
+    """Wall-clock seconds of its training; of a network, while others were trained side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,8 +206,8 @@ class PhaseCost:
     """What a phase cost on any machine, beside its seconds on this one."""
 
     phase: str
-    """'represent', 'distance', 'search' (the scores of its winners among it), 'train' (all recipes and the refit) or
-    'rivals' (the reference architecture; classic methods count as none)."""
+    """'represent', 'distance', 'search' (the scores of its winners among it), 'train' (what was found
+    and the reference, by all recipes, with the refits) or 'rivals' (classic methods; no multiply-adds)."""
     took_s: float
     """Wall-clock seconds."""
     macs: int
@@ -398,7 +401,7 @@ class Result:
     control: Control | None = None
     """None: nobody asked for it (`--controls`)."""
     reference: Reference | None = None
-    """None: nobody asked for it, the search found the very same, or its training diverged."""
+    """None: nobody asked for it, or the search found the very same."""
     advice: str = ""
     """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
     ledger: LedgerRecord | None = None

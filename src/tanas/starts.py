@@ -70,7 +70,7 @@ def try_starts(
         neighbours: related atoms, nearest first.
         dictionary: keeps their networks.
         space: the base space, whose limits hold for them too.
-        task: with its test split, whose images are only compared with those that a network has seen.
+        task: all of its images. Those of validation and test are only compared with those that a network has seen.
         config: how.
         seed: of the order of images, and of the weights that are new.
         place: where.
@@ -79,7 +79,7 @@ def try_starts(
         StoreError: the weights of an atom are damaged.
     """
     tried: list[tuple[WarmStart, KeptNetwork | None]] = []
-    ledger, blind = Ledger(), task.without_test()
+    ledger, blind = Ledger(), task.limited(config.limit).without_test()
     images = len(blind.limited(config.scoring.images).train) * config.scoring.training.epochs
     for one in neighbours:
         start = WarmStart(

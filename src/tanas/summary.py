@@ -178,6 +178,7 @@ def _reference(task: Task, ending: Ending) -> Reference | None:
         found=ending.found.architecture.key,
         validation_performance=reference.validation.performance(task.performance),
         found_validation_performance=ending.found.validation.performance(task.performance),
+        replaces=ending.replaces,
         taken=ending.reference_taken,
     )
 

@@ -50,12 +50,17 @@ def test_the_same_seed_gives_the_same_images_and_each_image_has_a_draw_of_its_ow
 
 
 def test_shifts_by_as_many_pixels_along_both_sides_of_an_oblong_image() -> None:
-    moved = centres(augmented(dot(20, 40, 10, 20), AugmentationConfig(shift=3), SEED)) - torch.tensor(
-        [10, 20]
+    moved = centres(augmented(dot(30, 50, 15, 25), AugmentationConfig(shift=3), SEED)) - torch.tensor(
+        [15, 25]
     )
     for along in (0, 1):
         assert float(moved[:, along].abs().max()) == pytest.approx(3, abs=0.1)
         assert abs(float(moved[:, along].mean())) < 0.5
+
+
+def test_shifts_a_small_image_by_as_much_less() -> None:
+    moved = centres(augmented(dot(14, 14, 7, 7), AugmentationConfig(shift=3), SEED)) - 7
+    assert float(moved.abs().max()) == pytest.approx(1.5, abs=0.05)
 
 
 def test_turns_about_the_centre_without_a_stretch() -> None:

@@ -30,6 +30,19 @@ def with_errors(result, **errors):
     return replace(result, metrics=replace(result.metrics, **errors))
 
 
+def reference_of(result, *, taken=False, replaces=True):
+    return Reference(
+        architecture=result.architecture,
+        parameters=90_000,
+        macs=10,
+        found="abc",
+        validation_performance=0.9,
+        found_validation_performance=0.8,
+        replaces=replaces,
+        taken=taken,
+    )
+
+
 def with_rival(result, balanced, *, error=None, name="SVM on HOG"):
     """The same with another best rival."""
     error = balanced if error is None else error
@@ -134,15 +147,14 @@ class TestVerdict:
         assert "no better than a constant answer's" in verdict(useless)
 
     def test_says_when_a_rival_is_better(self, moon):
-        assert verdict(with_rival(moon, 0.001)) == (
-            "SVM on HOG does better here: prefer it, or give more images or time."
-        )
+        said = verdict(with_rival(moon, 0.001))
+        assert said == "‘SVM on HOG’ does better here: prefer it, or give more images or time."
 
-    def test_says_that_no_search_was_chosen_by_other_images(self, moon):
-        said = verdict(with_rival(moon, 0.001, name=NO_SEARCH))
-        assert (
-            said == "no search did better on the test images, but not on the validation images that decide."
-        )
+    def test_says_that_other_images_decided_between_it_and_no_search(self, moon):
+        better = with_rival(moon, 0.001, name=NO_SEARCH)
+        said = verdict(replace(better, reference=reference_of(moon, taken=False)))
+        assert said == "‘no search’ did better on the test images; the validation images decided."
+        assert "prefer it" in verdict(replace(better, reference=reference_of(moon, replaces=False)))
 
     def test_says_when_the_gain_may_be_chance(self, moon):
         near = with_rival(moon, moon.metrics.test_balanced_error + 0.001, error=moon.metrics.test_error)
@@ -188,27 +200,18 @@ class TestStanding:
 
 
 class TestTaken:
-    def reference(self, moon, *, taken):
-        return replace(
-            moon,
-            reference=Reference(
-                architecture=moon.architecture,
-                parameters=90_000,
-                macs=10,
-                found="abc",
-                validation_performance=0.9,
-                found_validation_performance=0.8,
-                taken=taken,
-            ),
-        )
+    def said(self, moon, **changes):
+        return taken(replace(moon, reference=reference_of(moon, **changes)))
 
     def test_says_when_the_search_found_nothing_better(self, moon):
-        said = taken(self.reference(moon, taken=True))
+        said = self.said(moon, taken=True)
         assert said.startswith("This is the reference architecture, which needs no search.")
-        assert said.endswith("l = 0.9000 against 0.8000.")
+        assert said.endswith("l = 0.8000 against 0.9000.")
 
     def test_says_what_no_search_is(self, moon):
-        assert "‘No search’ is the reference architecture" in taken(self.reference(moon, taken=False))
+        said = self.said(moon, taken=False)
+        assert "‘No search’ is the reference architecture" in said and "clearly better" in said
+        assert "clearly better" not in self.said(moon, replaces=False)
         assert taken(moon) == ""
 
 

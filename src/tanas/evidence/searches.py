@@ -483,7 +483,7 @@ def searched(
             continue
         try:
             run = run_search(
-                opened(target, library, folder),
+                opened(target, library, folder).limited(config.search.limit),
                 folder / "runs" / slug(target.label) / f"seed-{seed}" / slug(arm.name),
                 # what knows nothing has nothing to represent and to measure
                 nothing if arm.inherit == "none" else memory,

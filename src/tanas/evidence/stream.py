@@ -254,7 +254,7 @@ def reproduce_stream(
                 for arm, way in ARMS.items():
                     if (number, known, arm) not in done:
                         run = run_search(
-                            tasks[name],
+                            tasks[name].limited(config.search.limit),
                             folder / f"order-{number}" / slug(arm) / "runs" / f"{known:02d}-{slug(name)}",
                             memories[arm],
                             remember=arm != EMPTY,

@@ -500,7 +500,7 @@ def _result_of(
     else:  # at the paper's scale in the paper's way
         search = replace(search, inherit=config.search.inherit)
     run = run_search(
-        target,
+        target.limited(search.limit),
         folder,
         memory,
         remember=False,

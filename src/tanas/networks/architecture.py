@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -56,14 +57,32 @@ class PixelNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
 
-    def fit(self, pixels: Tensor) -> None:
-        """Takes mean and deviation from pixels in [0, 1], (samples, channels, height, width)."""
-        self.mean.copy_(pixels.mean(dim=(0, 2, 3), keepdim=True))
-        deviation = pixels.std(dim=(0, 2, 3), keepdim=True)
+    def fit(self, pixels: Tensor | Iterable[Tensor]) -> None:
+        """Takes mean and deviation from pixels in [0, 1], (samples, channels, height, width), or parts of them."""
+        if isinstance(pixels, Tensor):
+            mean, deviation = (
+                pixels.mean(dim=(0, 2, 3), keepdim=True),
+                pixels.std(dim=(0, 2, 3), keepdim=True),
+            )
+        else:
+            mean, deviation = _moments(pixels)
+        self.mean.copy_(mean)
         self.deviation.copy_(deviation.clamp_min(1e-3))  # a channel that never changes is left as it is
 
     def forward(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.deviation
+
+
+def _moments(parts: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of pixels that come in parts, (1, channels, 1, 1) each, in float64."""
+    count, total, squares = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for part in parts:
+        pixels = part.double()
+        count += pixels.numel() // pixels.shape[1]
+        total = total + pixels.sum(dim=(0, 2, 3), keepdim=True)
+        squares = squares + pixels.square().sum(dim=(0, 2, 3), keepdim=True)
+    mean = total / count
+    return mean, ((squares - count * mean.square()) / max(count - 1, 1)).clamp_min(0).sqrt()
 
 
 class Transition(nn.Module):

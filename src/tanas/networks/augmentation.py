@@ -22,7 +22,8 @@ class AugmentationConfig:
     scale: float = 0.0
     """Most growth or shrinkage, as a share of the size."""
     shift: float = 0.0
-    """Most pixels along each side, either way."""
+    """Most pixels along each side, either way; as much less where a side has less than 28. On digits of 8x8 pixels the
+    full 2 pixels brought nothing (validation loss 0.52; without a change 0.51; with as much less 0.39; n = 2)."""
 
     def __post_init__(self) -> None:
         check_range(self.rotation, "rotation", "AugmentationConfig", low=0, high=180)
@@ -34,6 +35,9 @@ class AugmentationConfig:
         """Whether it changes any image."""
         return bool(self.rotation or self.scale or self.shift)
 
+
+FULL_SIDE = 28
+"""Pixels of a side from which on a shift is the full one: those of MNIST's images."""
 
 PLAIN = AugmentationConfig()
 """Images stay as they are: right where the place of a pixel carries the class."""
@@ -62,7 +66,10 @@ def augmented(pixels: Tensor, config: AugmentationConfig, seed: Seed) -> Tensor:
     angle = draws[0] * math.radians(config.rotation)
     zoom = 1 / (1 + draws[1] * config.scale)  # the map goes from the new image to the old one
     cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    across, down = draws[2] * (2 * config.shift / width), draws[3] * (2 * config.shift / height)
+    across, down = (
+        draws[row] * (2 * config.shift * min(side / FULL_SIDE, 1) / side)
+        for row, side in ((2, width), (3, height))
+    )
     # coordinates run from -1 to 1 along each side, so a turn of an oblong image is stretched
     maps = torch.stack(
         [cosine, -sine * (height / width), across, sine * (width / height), cosine, down], dim=1

@@ -128,7 +128,8 @@ def register_operation(name: str, make: Operation) -> None:
 
     Args:
         name: lower-case letters, digits and underscores.
-        make: makes the module for a number of channels; its output has its input's shape.
+        make: makes the module for a number of channels; its output has its input's shape. It draws no random numbers
+            while it is trained (no dropout): networks are trained side by side, and draws would come in any order.
 
     Raises:
         SettingError: the name is taken by another operation.

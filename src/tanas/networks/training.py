@@ -127,7 +127,7 @@ class Training:
         """
         for module in network.modules():
             if isinstance(module, PixelNorm):
-                module.fit(split.pixels())
+                module.fit(split.parts(EVALUATION_BATCH))
         self.network = network.to(device)
         self.split, self.config, self.step = split, config, step
         self.listener = listener
@@ -162,6 +162,8 @@ class Training:
             NonFiniteError: the loss is not finite.
             AbandonedError: `abandon` was called.
         """
+        if self._abandoned:
+            raise AbandonedError
         done, end = len(self.losses), self.config.epochs
         began = time.monotonic() - self.seconds
         estimate = None
@@ -170,7 +172,11 @@ class Training:
             estimate = (end - done) * self._steps * a_step
         self.listener(StepStarted(step=self.step, total=end, unit="epochs", estimate_s=estimate))
         for epoch in range(done, end):
-            self.losses.append(self._epoch(epoch))
+            try:
+                self.losses.append(self._epoch(epoch))
+            except AbandonedError:
+                self.listener(StepFinished(step=self.step, note="not needed"))
+                raise
             self.seconds = time.monotonic() - began
             # the last state too, if it comes late: others may still be at work
             if time.monotonic() - self._saved >= SAVED_EVERY_S:
@@ -280,9 +286,8 @@ def logits_of(network: nn.Module, split: Split, *, device: str = "cpu") -> Tenso
     """The network's answers on a split, (samples, classes) float32 on the CPU."""
     network.eval()
     parts = []
-    for which in torch.split(torch.arange(len(split)), EVALUATION_BATCH):
-        pixels = split.pixels(which).to(device, memory_format=torch.channels_last)
-        parts.append(network(pixels).float().cpu())
+    for pixels in split.parts(EVALUATION_BATCH):
+        parts.append(network(pixels.to(device, memory_format=torch.channels_last)).float().cpu())
     return torch.cat(parts)
 
 

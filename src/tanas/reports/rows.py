@@ -375,8 +375,8 @@ PHASES = {
     "represent": "represent the task",
     "distance": "measure distances",
     "search": "search",
-    "train": "train the winner",
-    "rivals": "rivals",
+    "train": "final training",
+    "rivals": "classic rivals",
 }
 
 

@@ -60,14 +60,12 @@ def verdict(result: Result) -> str:
     if result.rivals:
         best = result.rivals[0]
         gain = rival_error(result, best) - own_error(result)
-        if gain < 0 and best.name in (NO_SEARCH, FOUND):
-            sentence = (
-                f"{best.name} did better on the test images, but not on the validation images that decide."
-            )
+        if gain < 0 and best.name in (NO_SEARCH, FOUND) and result.reference and result.reference.replaces:
+            sentence = f"‘{best.name}’ did better on the test images; the validation images decided."
         elif gain < 0:
-            sentence = f"{best.name} does better here: prefer it, or give more images or time."
+            sentence = f"‘{best.name}’ does better here: prefer it, or give more images or time."
         elif gain == 0:
-            sentence = f"{best.name} does as well: the network gains nothing over it."
+            sentence = f"‘{best.name}’ does as well: the network gains nothing over it."
         else:
             points = percent(gain, images).replace(f"{SPACE}%", "")
             chance = (
@@ -89,12 +87,13 @@ def taken(result: Result) -> str:
     own, other = reference.found_validation_performance, reference.validation_performance
     if reference.taken:
         return (
-            "This is the reference architecture, which needs no search. On the validation images it did better than "
-            f"what the search found: l = {other:.4f} against {own:.4f}."
+            "This is the reference architecture, which needs no search. On the validation images what the search found "
+            f"was not clearly better (by more than one standard error): l = {own:.4f} against {other:.4f}."
         )
+    clearly = ": clearly better, by more than one standard error" if reference.replaces else ""
     return (
         "‘No search’ is the reference architecture of the space, after the same final training. On the validation "
-        f"images it reached l = {other:.4f}, this network {own:.4f}."
+        f"images it reached l = {other:.4f}, this network {own:.4f}{clearly}."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -38,6 +39,11 @@ class Split:
             which: positions within the split, (samples,) int64 or a slice; all if left out.
         """
         return self.images[self.rows[which]].float().div_(255)
+
+    def parts(self, most: int) -> Iterator[Tensor]:
+        """All images in order, at most so many at a time; as `pixels` gives them."""
+        for which in torch.split(torch.arange(len(self)), most):
+            yield self.pixels(which)
 
     def subset(self, which: Tensor) -> Split:
         """The split at some positions, (samples,) int64; the store stays shared."""
