@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tanas import final
 from tanas.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
+from tanas.controls import rivals_beside
 from tanas.engines.local import InlineEngine
 from tanas.errors import NonFiniteError, SettingError
 from tanas.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
@@ -146,6 +147,13 @@ class TestFinish:
         best = min(tried, key=lambda one: one.loss or 0.0)
         assert ended().recipe.name == best.recipe
 
+    def test_whichever_that_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for best in ("plain", "light"):
+            losses = iter((1.0, 0.5) if best == "light" else (0.5, 1.0))
+            monkeypatch.setattr(final, "tempered_loss", lambda *_, losses=losses: next(losses))
+            ending = ended()
+            assert ending.recipe.name == best
+
     def test_a_single_recipe_is_taken_without_a_choice(self, trained_on: list[tuple[str, int]]) -> None:
         ending = ended(replace(CONFIG, recipes=("light",)))
         assert (ending.recipe.name, ending.recipe.tried) == ("light", ())
@@ -274,6 +282,34 @@ class TestReplaced:
         assert ending.found.network is ending.found.before
         assert_same(ending, ended(place=workplace(workers=3), replaces=True))
 
+    @pytest.mark.parametrize("moment", [2, 7, 10])
+    def test_resumes_to_the_same_bits(
+        self, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(final, "clearly_better", lambda one, other: False)
+        monkeypatch.setattr("tanas.networks.training.SAVED_EVERY_S", 0.0)
+        epochs = 0
+
+        def interrupted(event: Event) -> None:
+            nonlocal epochs
+            epochs += isinstance(event, StepAdvanced)
+            if epochs == moment:
+                raise KeyboardInterrupt
+
+        checkpoint = FolderCheckpoint(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            ended(place=workplace(listener=interrupted, checkpoint=checkpoint), replaces=True)
+        assert_same(ended(place=workplace(checkpoint=checkpoint), replaces=True), ended(replaces=True))
+
+    def test_decides_as_the_answers_on_validation_say(self) -> None:
+        ending = ended(replaces=True)
+        assert ending.reference is not None
+        logits = [logits_of(one.before, task().validation) for one in (ending.found, ending.reference)]
+        difference = shares_right(logits[0], task()) - shares_right(logits[1], task())
+        clearly = float(difference.sum()) > float(difference.square().sum().sqrt())
+        assert ending.reference_taken == (not clearly)
+        assert (ending.found.refitted is None) == ending.reference_taken
+
 
 class TestTaken:
     """Of a hundred validation images: the reference unless what was found is clearly better."""
@@ -318,6 +354,39 @@ class TestTaken:
         assert float(shares_right(zero, task()).sum()) == pytest.approx(1 / 3)
         plain = shares_right(zero, task().measured_by("accuracy"))
         assert float(plain.sum()) == pytest.approx(float((labels == 0).double().mean()))
+
+
+def drawn(images: int, classes: int, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Different noise around a brightness of the class."""
+    labels = np.arange(images) % classes
+    noise = np.random.default_rng(seed).integers(0, 60, (images, *shape), dtype=np.uint8)
+    return noise + (60 * labels).astype(np.uint8).reshape(-1, *[1] * len(shape)), labels
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "shape"),
+    [
+        pytest.param(6, 3, (12, 12), id="two images a class"),
+        pytest.param(40, 2, (8, 8), id="8x8"),
+        pytest.param(40, 2, (3, 5), id="3x5"),
+        pytest.param(40, 2, (10, 12, 3), id="colour"),
+    ],
+)
+def test_any_task_is_trained_tested_and_held_against_rivals(
+    images: int, classes: int, shape: tuple[int, ...]
+) -> None:
+    x, y = drawn(images, classes, shape, 0)
+    x_test, y_test = drawn(30, classes, shape, 1)
+    whole = task_from_arrays(x, y, x_test=x_test, y_test=y_test, name="any")
+    place = workplace()
+    ending = finish(SMALL, whole.without_test(), CONFIG, SEED, place, reference=LARGE, replaces=True)
+    assert ending.taken.refitted is not None and ending.taken.refitted.images == images
+    made = final.tested(ending.taken.network, whole, place)
+    assert 0 <= made.evaluation.error <= 1
+    rivals = rivals_beside(ending, whole, CONFIG, SEED, place)
+    assert {"k-NN", "logistic regression", "SVM on HOG"} < {one.name for one in rivals}
+    errors = [one.test_balanced_error for one in rivals]
+    assert errors == sorted(errors)
 
 
 def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:

@@ -11,6 +11,7 @@ from tanas.dictionary.atom import Atom
 from tanas.dictionary.learn import Learnt
 from tanas.dictionary.store import Dictionary
 from tanas.final import classifier_of, finish, taking, tested
+from tanas.networks.architecture import Network
 from tanas.networks.classifier import Classifier
 from tanas.phases import (
     Workplace,
@@ -44,6 +45,8 @@ class Found:
     """The trained network."""
     memory: Learnt | None
     """What a dictionary can remember of it; None if no representative was made."""
+    before: Network | None
+    """The network before its refit, when it had seen no validation image; None: there was no refit."""
 
 
 def search(
@@ -139,4 +142,4 @@ def search(
         task, representative, outcome, ending.taken.before, ending.taken.validation, whole,
         None if ending.reference_taken else start.kept, added, config, seed, watch,
     )  # fmt: skip
-    return Found(result, classifier_of(ending.taken, whole), learnt)
+    return Found(result, classifier_of(ending.taken, whole), learnt, ending.taken.before_refit)

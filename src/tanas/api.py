@@ -28,7 +28,7 @@ from tanas.errors import StoreError, TaskError, check_range
 from tanas.events import Event, Listener, Told
 from tanas.growing import Origin, TrainedOrigin, transform, transformations_of
 from tanas.listeners import JsonLinesListener, broadcast, listener_for
-from tanas.networks.architecture import Architecture, Network
+from tanas.networks.architecture import Architecture
 from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifier, read_classifier_record
 from tanas.networks.training import evaluate
 from tanas.phases import Workplace, base_space, best_within, check_space, relatives
@@ -379,13 +379,12 @@ def open_origin(path: Path) -> Origin:
     """
     if (path / RUN_FILE).exists():
         run = Run.open(path)
-        result, classifier = run.result(), run.classifier()
-        assert isinstance(classifier.network, Network)  # a run's network is built from its architecture
+        result = run.result()
         return Origin(
             architecture=result.architecture,
             name=f"the network of {result.task.name}",
             trained=TrainedOrigin(
-                network=classifier.network,
+                network=run.unseeing(),
                 result=result,
                 sha256=hashlib.sha256((path / WEIGHTS_FILE).read_bytes()).hexdigest(),
             ),
@@ -502,7 +501,7 @@ def _worked(
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(*best.kept(folder / UNFINISHED / BEST_FILE, task)) from None
         write_bytes(folder / "report.html", render(found.result).encode())
-        run.finish(found.result, found.classifier)
+        run.finish(found.result, found.classifier, found.before)
     return run
 
 

@@ -69,6 +69,11 @@ class Finished:
     fitted: Fitted
     refitted: Fitted | None
 
+    @property
+    def before_refit(self) -> Network | None:
+        """`before`, if there was a refit."""
+        return None if self.refitted is None else self.before
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ending:

@@ -38,7 +38,7 @@ class TrainedOrigin:
     """The run that the architecture comes from."""
 
     network: Network = field(repr=False)
-    """Its trained network."""
+    """Its trained network, as it was before the refit: it has seen no validation image."""
     result: Result
     sha256: str
     """Of the file of its weights."""
@@ -133,7 +133,7 @@ def transform(
     grown = _grown(origin, moves, before, outcome, task, kept=network is not None, weights=weights)
     around = len(moves.apart(moves.origin)) + 1
     result = replace(result, grown=grown, space=replace(result.space, size=around))
-    return Found(result, classifier_of(ending.found, whole), None)
+    return Found(result, classifier_of(ending.found, whole), None, ending.found.before_refit)
 
 
 def transformations_of(

@@ -15,17 +15,31 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import safetensors.torch
+from safetensors import SafetensorError
 
 from tanas.checkpoints import SAVED_EVERY_S, Checkpoint, FolderCheckpoint
 from tanas.errors import SettingError, StoreError
 from tanas.events import Event
+from tanas.networks.architecture import Network
 from tanas.networks.classifier import Classifier
-from tanas.records import SCHEMA, digest, from_plain, read_json, read_marker, to_plain, write_json
+from tanas.records import (
+    SCHEMA,
+    digest,
+    from_plain,
+    read_json,
+    read_marker,
+    to_plain,
+    write_bytes,
+    write_json,
+)
 from tanas.results import RESULT_SCHEMA, Result
 
 KIND = "tanas run"
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
+BEFORE_FILE = "before-refit.safetensors"
+"""Weights before the last training, with which `tanas grow` and `tanas compress` can begin."""
 UNFINISHED = "unfinished"
 """Folder of the state of a run that is not done."""
 BEST_FILE = "best.json"
@@ -155,6 +169,26 @@ class Run:
             )
         return from_plain(Result, plain, where=str(path))
 
+    def unseeing(self) -> Network:
+        """The trained network of a finished run as it was before its refit: it has seen no validation image.
+
+        Raises:
+            StoreError: the run is not finished, or damaged.
+        """
+        classifier = self.classifier()
+        network, path = classifier.network, self.folder / BEFORE_FILE
+        assert isinstance(network, Network)  # a run's network is built from its architecture
+        if not self.result().training.refit_images:
+            return network
+        try:
+            network.load_state_dict(safetensors.torch.load(path.read_bytes()))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise StoreError(
+                f"{path} is missing or damaged: {error}. It holds the weights before the last training. "
+                "Without it no training can go on from this run: search again into a new folder."
+            ) from error
+        return network
+
     def classifier(self) -> Classifier:
         """The trained network of a finished run.
 
@@ -164,8 +198,17 @@ class Run:
         self.result()
         return Classifier.load(self.folder)
 
-    def finish(self, result: Result, classifier: Classifier) -> None:
-        """Writes weights and result, the result last, and drops the state that is no longer needed."""
+    def finish(self, result: Result, classifier: Classifier, before: Network | None) -> None:
+        """Writes weights and result, the result last, and drops the state that is no longer needed.
+
+        Args:
+            result: of the run.
+            classifier: its network.
+            before: the network before its refit; None: there was none.
+        """
+        if before is not None:
+            state = {name: value.detach().contiguous() for name, value in before.state_dict().items()}
+            write_bytes(self.folder / BEFORE_FILE, safetensors.torch.save(state))
         classifier.save(self.folder)
         write_json(self.folder / RESULT_FILE, result)
         self.checkpoint.clear()
