@@ -141,7 +141,7 @@ def finish(
         place: where.
         network: of the architecture, whose weights all trainings of it begin with; None: from scratch.
         reference: the architecture that is trained beside; None: none is.
-        replaces: whether it is handed over where it does better on the validation images.
+        replaces: whether it is handed over unless what was found is clearly better (`clearly_better`).
         part: name under which the state of the trainings is kept.
 
     Raises:

@@ -432,7 +432,7 @@ def timed(limit_ms: float | None, place: Workplace) -> str:
     taken = place.latency.measured
     slow = sum(ms > limit_ms for ms in taken)
     return (
-        f"{len(taken)} architectures that were drawn, inherited or among the smallest were timed; {slow} took "
+        f"{len(taken)} architectures were timed; {slow} took "
         f"more than {limit_ms:g} ms to answer one image on this machine and were left out."
     )
 

@@ -108,7 +108,7 @@ class SearchConfig:
     """Whether the network is then trained anew on training and validation images, for as many epochs."""
     reference: bool = True
     """Whether an architecture that needs no search gets the final training too ("no search" in the report). After a
-    search the better of the two on validation is handed over."""
+    search it is handed over unless what was found is clearly better on validation."""
     rivals: bool = True
     """Whether classic methods are fitted too, so that the report says where the network stands among them."""
     learn: FuseConfig = LEARNING

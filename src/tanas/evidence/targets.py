@@ -107,8 +107,8 @@ def targets_page(record: TargetsRecord) -> str:
     return (
         f"{table}\n\n"
         f"Balanced test error in percent, mean ± standard deviation over {_several(seeds)} seeds; a default search "
-        f"with an empty memory each. In {taken} of {len(record.rows)} searches the reference architecture did better "
-        "on the validation images than what the search found, and was handed over: then *tanas* and *no search* are "
+        f"with an empty memory each. In {taken} of {len(record.rows)} searches what was found was not clearly better "
+        "than the reference architecture, which was handed over: then *tanas* and *no search* are "
         f"the same network. {record.hardware['cores']} cores ({record.hardware['processor']}), torch "
         f"{record.versions['torch']}; `{record.command}`.\n"
     )
