@@ -108,7 +108,7 @@ def test_other_settings_on_an_unfinished_run_are_refused(desk: Path) -> None:
         ("--seed", "1"): "The run run was begun with seed = 0; now it is 1.",
         ("--rounds", "3"): "The run run was begun with config.fuse.rounds = 2; now it is 3.",
         ("--time-limit", "1h"): "The run run was begun with time_limit_s = None; now it is 3600.0.",
-        ("--limit", "30"): "The run run was begun with other data under the name npz:bars.npz:is=square",
+        ("--limit", "30"): "The run run was begun with config.limit = 60; now it is 30.",
         ("--split-seed", "1"): "The run run was begun with other data under the name npz:bars.npz:is=square",
     }.items():
         ended = session([*command, *options], desk, light=True)

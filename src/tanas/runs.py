@@ -361,7 +361,7 @@ def _refuse_other(folder: Path, old: Request, new: Request) -> None:
         if name == "fingerprint":
             raise SettingError(
                 f"The run {folder} was begun with other data under the name {new.task}: files, --data, "
-                "--split-seed, --size, --skip-bad or --limit differ. Repeat the first command to go on, or name "
+                "--split-seed, --size or --skip-bad differ. Repeat the first command to go on, or name "
                 "another --out."
             )
         raise SettingError(

@@ -217,7 +217,7 @@ class TestRunning:
         monkeypatch.setattr(searches, "memory_of", lambda *_, **__: None)
         monkeypatch.setattr(searches, "labels_of", lambda *_: {"f": "digits:is=3"})
         monkeypatch.setattr(searches, "allowance", lambda *_: 5000)
-        monkeypatch.setattr(searches, "opened", lambda named, *_: named)
+        monkeypatch.setattr(searches, "opened", lambda named, *_: SimpleNamespace(limited=lambda most: named))
         monkeypatch.setattr(searches.Dictionary, "create", lambda folder: folder.name)
         monkeypatch.setattr(searches, "row_of", lambda target, seed, arm, _: row(arm, seed, target))
         return asked

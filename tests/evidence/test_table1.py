@@ -78,6 +78,9 @@ TINY = Table1Config(
         learn=FUSE,
         scoring=ScoringConfig(images=40, training=EPOCH),
         training=replace(EPOCH, epochs=2),
+        recipes=("plain",),
+        refit=False,
+        reference=False,
     ),
     rates=RateConfig(rates=(3e-3, 1e-2), images=40, epochs=1),
 )
@@ -172,7 +175,8 @@ class TestWhatIsCompared:
         bench = SimpleNamespace(run=lambda arm, seed: tmp_path, resources=None, engine=None, listener=None)
         config = at_scale(scale)
         for arm in (SEARCHES[0], SEARCHES[2]):
-            module._result_of(config, None, arm, 0, None, (None, None), bench)
+            target = SimpleNamespace(limited=lambda most: None)
+            module._result_of(config, target, arm, 0, None, (None, None), bench)
         assert asked == ["union" if scale == "paper" else "prior", "none"]
 
     def test_random_search_spends_no_more_than_fuse_has_spent(self, made):
