@@ -334,19 +334,20 @@ def shares_right(logits: Tensor, task: Task) -> Tensor:
 
 
 def clearly_better(one: Tensor, other: Tensor) -> bool:
-    """Whether a network is better than another by more than the standard error of their difference.
+    """Whether a network is better than another by more than two standard errors of their difference.
 
     The other one needs no search, so it is for the search to show that it brought something. On a few hundred
-    validation images the better one of two is often so by chance.
+    validation images the better one of two is often so by chance (docs/networks.md).
 
     Args:
         one: what each image adds to its accuracy, (samples,), as `shares_right` gives it.
         other: the same of the other one.
 
-    Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3 (the one standard error rule).
+    Source: McNemar, Note on the sampling error of the difference between correlated proportions, 1947; its two-sided
+    test at 5 %.
     """
     difference = one - other  # paired: both answer the same images
-    return bool(difference.sum() > difference.square().sum().sqrt())
+    return bool(difference.sum() > 2 * difference.square().sum().sqrt())
 
 
 def tempered_loss(logits: Tensor, task: Task) -> float:

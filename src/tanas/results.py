@@ -82,8 +82,8 @@ class Reference:
     replaces: bool
     """Whether it could take the place of what was found: after a search from scratch."""
     taken: bool
-    """Whether the reference is handed over: what was found was not better on the validation images by more than the
-    standard error of their difference."""
+    """Whether the reference is handed over: what was found was not better on the validation images by more than two
+    standard errors of their difference."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,9 +88,9 @@ def taken(result: Result) -> str:
     if reference.taken:
         return (
             "This is the reference architecture, which needs no search. On the validation images what the search found "
-            f"was not clearly better (by more than one standard error): l = {own:.4f} against {other:.4f}."
+            f"was not clearly better (by more than two standard errors): l = {own:.4f} against {other:.4f}."
         )
-    clearly = ": clearly better, by more than one standard error" if reference.replaces else ""
+    clearly = ": clearly better, by more than two standard errors" if reference.replaces else ""
     return (
         "‘No search’ is the reference architecture of the space, after the same final training. On the validation "
         f"images it reached l = {other:.4f}, this network {own:.4f}{clearly}."
