@@ -82,7 +82,7 @@ def row_of(label: str, result: Result, settings: str) -> TargetRow:
 
 def targets_page(record: TargetsRecord) -> str:
     """A table of the targets, Markdown: balanced errors in percent, mean and standard deviation over seeds."""
-    head = ("target", "images", "tanas", "no search", SVM, LOGISTIC, NEAREST, "parameters", "minutes")
+    head = ("target", "images", "n", "tanas", "no search", SVM, LOGISTIC, NEAREST, "parameters", "minutes")
     lines = [head, ("---",) * len(head)]
     for target in dict.fromkeys(row.target for row in record.rows):
         rows = [row for row in record.rows if row.target == target]
@@ -90,6 +90,7 @@ def targets_page(record: TargetsRecord) -> str:
             (
                 target,
                 f"{rows[0].train_images:,}",
+                f"{len(rows)}",
                 f"**{_spread([row.balanced_error for row in rows])}**",
                 *(
                     _spread([row.rivals[name][1] for row in rows if name in row.rivals])
@@ -100,13 +101,10 @@ def targets_page(record: TargetsRecord) -> str:
             )
         )
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    seeds = [
-        sum(row.target == target for row in record.rows) for target in {row.target for row in record.rows}
-    ]
     taken = sum(row.reference_taken for row in record.rows)
     return (
         f"{table}\n\n"
-        f"Balanced test error in percent, mean ± standard deviation over {_several(seeds)} seeds; a default search "
+        f"Balanced test error in percent, mean ± standard deviation over n seeds; a default search "
         f"with an empty memory each. In {taken} of {len(record.rows)} searches what was found was not clearly better "
         "than the reference architecture, which was handed over: then *tanas* and *no search* are "
         f"the same network. {record.hardware['cores']} cores ({record.hardware['processor']}), torch "
@@ -126,7 +124,3 @@ def _spread(errors: Sequence[float]) -> str:
 def _range(values: Sequence[float], shown: Callable[[float], str]) -> str:
     low, high = shown(min(values)), shown(max(values))
     return low if low == high else f"{low} to {high}"
-
-
-def _several(counts: Sequence[int]) -> str:
-    return _range(counts, lambda number: f"{number:.0f}")
