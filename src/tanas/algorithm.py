@@ -121,7 +121,7 @@ def search(
         outcome, classes = start.outcome, len(task.classes)
         searched = bool(outcome.rounds) and start.kept is None
         ending = finish(
-            outcome.best, whole, config, seed, place, network=start.network(task, config, seed),
+            outcome.best, whole.without_test(), config, seed, place, network=start.network(task, config, seed),
             reference=reference_architecture(inherited.space, task.shape, classes) if config.reference else None,
             replaces=searched,
         )  # fmt: skip
