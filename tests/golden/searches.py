@@ -1,0 +1,125 @@
+"""Short searches whose results are kept in this folder: what rebuilding the house must not change.
+
+    python -m tests.golden.searches     makes the files anew; only a change that is meant to change numbers may
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tests.conftest import TINY, bars
+from tests.sessions import ENVIRONMENT, session, without_times
+
+FOLDER = Path(__file__).parent
+WRITTEN = FOLDER / "written"
+"""A dictionary and a run as the tanas wrote them on which the golden set was made."""
+
+SEARCH = ("search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "demo": ("demo", "--out", "demo"),
+    "union": (*SEARCH, "--inherit", "union", "--out", "union"),
+    "random": (*SEARCH, "--strategy", "random", "--out", "random"),
+    "grow": ("grow", "union", "npz:bars.npz:is=square", "--config", "tiny.toml", "--out", "grow"),
+    "stream": (
+        *("search", "npz:bars.npz:is=square", "npz:bars.npz", "--dictionary", "known"),
+        *("--config", "tiny.toml", "--out", "stream"),
+    ),
+    "distances": ("distance", "known", "npz:bars.npz", "--config", "tiny.toml", "--json"),
+}
+"""By name; they run in this order in one folder."""
+RESULTS = {
+    "demo": "demo/run",
+    "union": "union",
+    "random": "random",
+    "grow": "grow",
+    "stream-1": "stream/npz-bars-npz-is-square",
+    "stream-2": "stream/npz-bars-npz",
+}
+"""Folders of their runs."""
+LEFT_OUT = ("environment", "dictionary")
+"""Of a result: versions and processor; and hashes of atoms, which hold versions."""
+
+
+def machine() -> dict[str, str]:
+    """What the last digits depend on."""
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    kept = ("vendor_id", "cpu family", "model", "stepping")
+    values = [line.split(":", 1)[1].strip() for line in lines if line.split(":", 1)[0].strip() in kept][:4]
+    return " ".join(values) or platform.processor()
+
+
+def prepared(folder: Path) -> Path:
+    """The folder with tiny.toml and bars.npz."""
+    (folder / "tiny.toml").write_text(TINY)
+    images, labels = bars(150, seed=1)
+    np.savez(folder / "bars.npz", x=images, y=labels, classes=np.array(["across", "upright", "square"]))
+    return folder
+
+
+def build(folder: Path) -> None:
+    """Makes the dictionary `known`."""
+    _run(
+        folder,
+        *("dictionary", "build", "known", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"),
+        *("--config", "tiny.toml"),
+    )
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """What the commands give, without times, versions and the processor, by name."""
+    given = {name: _run(folder, *command) for name, command in COMMANDS.items()}
+    results: dict[str, Any] = {}
+    for name, run in RESULTS.items():
+        plain = without_times(json.loads((folder / run / "result.json").read_text()))
+        results[name] = {key: value for key, value in plain.items() if key not in LEFT_OUT}
+    results["distances"] = without_times(json.loads(given["distances"]))
+    return results
+
+
+def golden(name: str) -> Any:
+    """What is kept of a command."""
+    return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def _run(folder: Path, *arguments: str) -> str:
+    ended = session([*arguments, "--quiet"], folder, light=True)
+    assert ended.status == 0, f"{arguments}: {ended.err}"
+    return ended.out
+
+
+def main() -> None:
+    """Makes the files anew, and with `--written` the dictionary and the run too."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = prepared(Path(place))
+        os.environ.update(ENVIRONMENT)
+        build(folder)
+        for name, plain in results_of(folder).items():
+            (FOLDER / f"{name}.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
+        (FOLDER / "machine.json").write_text(json.dumps(machine(), indent=1) + "\n")
+        if "--written" in sys.argv[1:]:
+            WRITTEN.mkdir(exist_ok=True)
+            for name in ("known", "union"):
+                subprocess.run(["cp", "-r", str(folder / name), str(WRITTEN / name)], check=True)
+
+
+if __name__ == "__main__":
+    main()
