@@ -3,6 +3,7 @@
 #   make demo     the whole idea on real handwritten digits, offline
 #   make test     the tests
 #   make check    style, types, layering; README, docs and examples are executed
+#   make test-experiments   the tests of experiments/, a package of its own
 #   make bench    timings
 #   make clean    removes .venv and what tools left behind
 #
@@ -16,8 +17,9 @@ BENCHMARKS ?= benchmarks/speed.py
 # A stamp is newer than pyproject.toml if what that asks for is installed.
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
+INSTALLED_EXPERIMENTS := .venv/.installed-experiments
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-experiments check bench clean
 
 demo: $(INSTALLED)
 	$(PY) -m tanas demo
@@ -26,12 +28,15 @@ demo: $(INSTALLED)
 test: $(INSTALLED_DEV)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
 
-check: $(INSTALLED_DEV)
+test-experiments: $(INSTALLED_EXPERIMENTS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile experiments/tests
+
+check: $(INSTALLED_EXPERIMENTS)
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	$(PY) scripts/make_evidence.py --check
+	$(PY) -m tanas_experiments.pages --check
 	$(PY) scripts/run_docs.py
 
 bench: $(INSTALLED)
@@ -40,7 +45,7 @@ bench: $(INSTALLED)
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
-	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests scripts experiments -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -55,3 +60,7 @@ $(INSTALLED): pyproject.toml | $(PY)
 $(INSTALLED_DEV): pyproject.toml | $(PY)
 	$(PY) -m pip install -e '.[dev]'
 	@touch $(INSTALLED) $@
+
+$(INSTALLED_EXPERIMENTS): experiments/pyproject.toml $(INSTALLED_DEV)
+	$(PY) -m pip install -e experiments
+	@touch $@

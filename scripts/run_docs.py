@@ -153,6 +153,7 @@ def main(arguments: list[str]) -> int:
     paths = [Path(argument).resolve() for argument in arguments] or [
         ROOT / "README.md",
         *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("experiments/pages/*.md")),
         *sorted(ROOT.glob("examples/*.py")),
     ]
     return 0 if all([run_apart(path) for path in paths]) else 1

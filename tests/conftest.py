@@ -83,7 +83,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with tiny.toml, bars.npz and a dictionary `known` of two tasks; it is read, never written."""
     from tests.sessions import lighten
 
-    from tanas.cli import main
+    from tanas.cli.main import main
 
     folder = tmp_path_factory.mktemp("shelf")
     (folder / "tiny.toml").write_text(TINY)
@@ -115,7 +115,7 @@ def tanas(
     """Runs a command on the desk, in this process: `tanas("search", "digits:is=8", "--out", "run")`."""
     from tests.sessions import lighten
 
-    from tanas.cli import main
+    from tanas.cli.main import main
 
     monkeypatch.chdir(desk)
     monkeypatch.setenv("TANAS_DICTIONARY", str(desk / "own"))

@@ -104,7 +104,7 @@ def _run(
     elif killed_at is not None:
         _die_at_event(killed_at)
 
-    from tanas.cli import main
+    from tanas.cli.main import main
 
     sys.exit(main(arguments))
 

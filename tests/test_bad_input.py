@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from tests.conftest import Answer, bars
 
-from tanas.cli import main
+from tanas.cli.main import main
 
 Command = Callable[..., Answer]
 

@@ -19,7 +19,7 @@ from tests.conftest import Answer, bars
 from tests.sessions import without_times
 
 import tanas as package
-from tanas import cli
+from tanas.cli import main as cli
 from tanas.strategies.base import budget_refusal
 
 Command = Callable[..., Answer]

@@ -39,7 +39,7 @@ def made(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A desk with a finished run, an export of it, and what became of the run when it was grown and compressed."""
     from tests.sessions import lighten
 
-    from tanas.cli import main
+    from tanas.cli.main import main
 
     desk = Path(shutil.copytree(shelf, tmp_path_factory.mktemp("made") / "desk"))
     with pytest.MonkeyPatch.context() as patch:

@@ -27,7 +27,7 @@ def test_listeners_and_engines_are_there_before_torch_is():
 
 
 def test_the_command_line_is_there_before_torch_is():
-    assert imported_by("import tanas.cli") == "[]"
+    assert imported_by("import tanas.cli.main") == "[]"
 
 
 def test_python_m_tanas_is_the_command():

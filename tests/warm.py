@@ -7,7 +7,7 @@ import vl_convert  # noqa: F401
 
 import tanas.api
 import tanas.building
-import tanas.cli
+import tanas.cli.main
 import tanas.measuring  # noqa: F401
 from tanas.seeds import Seed
 from tanas.spaces.named import named_space

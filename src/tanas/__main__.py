@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Runs the command line; an interrupt counts from the first moment, while it is still being imported."""
     try:
-        from tanas.cli import main as run
+        from tanas.cli.main import main as run
     except KeyboardInterrupt:
         print("Interrupted before anything was done: the same command begins it.", file=sys.stderr)
         return 130

@@ -32,7 +32,7 @@ DEFAULT_NEIGHBOURS = 3
 LED_ROUNDS = 1
 """Rounds of a search that a memory leads: its first candidates are good ones. As tasks arrived one after the other,
 a second round could not be told from one by the test error, and cost more than a search that knows nothing
-(docs/search-evidence.md)."""
+(experiments/pages/search-evidence.md)."""
 
 AUTO = "auto"
 """`--inherit` that leaves a search out where the dictionary's own history says that it adds next to nothing."""
@@ -70,8 +70,8 @@ class SearchConfig:
     fixed short training makes more of one of them than it made from scratch of what the search found."""
     warm_share: float = 0.5
     """Share of those weights in what it begins with; the rest is drawn anew. On five targets of 200 to 1,000 images
-    half of them took 1.4 points off the error from scratch, all of them 0.7 (n = 20; docs/search-evidence.md has the
-    intervals)."""
+    half of them took 1.4 points off the error from scratch, all of them 0.7 (n = 20;
+    experiments/pages/search-evidence.md has the intervals)."""
     per_atom: int = 3
     """How many of an atom's best architectures are inherited from in a union."""
     max_parameters: int | None = None

@@ -1,6 +1,6 @@
 """Short searches whose results are kept in this folder: what rebuilding the house must not change.
 
-    python -m tests.golden.searches     makes the files anew; only a change that is meant to change numbers may
+python -m tests.golden.searches     makes the files anew; only a change that is meant to change numbers may
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class GateConfig:
     the slack, after section 4's 'similar performance to N_t'; a bad map then looks cheap."""
     slack: float | None = 0.01
     """Of l; None: the epsilon of B's representative. A hundredth of the area is one to eight standard
-    errors with 300 positives among 3,000 gate rows; docs/which-distance.md says how it was chosen."""
+    errors with 300 positives among 3,000 gate rows; experiments/pages/which-distance.md says how it was chosen."""
     errors: float = 0.0
     """The slack is at least so many standard errors of l_B on the gate rows."""
     measure: str | None = "area"

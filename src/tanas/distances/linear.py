@@ -56,9 +56,9 @@ class LinearDistance:
     Intervals come from gate rows drawn anew and from maps solved on four fifths of the fit rows.
 
     The principal components of B's features and what B's own features reach are the same for every source: they
-    are remembered, to the byte: less than half of a pair's work is left (docs/which-distance.md). A's Gram matrix is
-    not kept: it takes a twentieth of a pair, and two targets from a limited data set have different images. Nothing
-    starts warm from another target's map: each is solved exactly, so there is no start to better.
+    are remembered, to the byte: less than half of a pair's work is left (experiments/pages/which-distance.md). A's
+    Gram matrix is not kept: it takes a twentieth of a pair, and two targets from a limited data set have different
+    images. Nothing starts warm from another target's map: each is solved exactly, so there is no start to better.
 
     Source: section 3.1 for d; Tropp, Gilbert and Strauss, Algorithms for simultaneous sparse approximation,
     2006, for the path.

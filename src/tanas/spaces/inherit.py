@@ -298,7 +298,7 @@ def counted(distances: Sequence[float]) -> tuple[float, ...]:
     """How much related atoms count beside each other: the nearest whole, the others by their similarity beside its.
 
     They were chosen as related, so what they have to say does not shrink where all of them are far: d is 1 for most
-    pairs of sources, and ranks of architectures carry there too (docs/search-evidence.md).
+    pairs of sources, and ranks of architectures carry there too (experiments/pages/search-evidence.md).
 
     Args:
         distances: d(atom -> task) of each; 1 - d is clipped to at least `LEAST_SIMILARITY`.

@@ -53,7 +53,7 @@ class Promise:
     """A linear trend of minus the logarithm of the loss over size, within a task.
 
     Size is three numbers (`sizes`). How well the trend of other tasks orders architectures that it was not learnt from
-    stands in docs/search-evidence.md, beside what a training of each tells.
+    stands in experiments/pages/search-evidence.md, beside what a training of each tells.
     """
 
     slopes: tuple[float, ...]

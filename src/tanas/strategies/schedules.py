@@ -32,7 +32,7 @@ class EqualWeights:
     Alpha solved greedily after each epoch collapses on the first fast learner and the others stop learning. In a first
     try arg max alpha was then the best of three in 29 % of 14 triples on Fashion-MNIST (chance: 33 %), against 79 %
     when alpha waits for the end of the stage; over 32 other triples waiting alone made no difference that can be told
-    (regret 1.56 against 1.65 points of l), and the candidates' own losses did (`own_loss`; docs/fuse.md).
+    (regret 1.56 against 1.65 points of l), and the candidates' own losses did (`own_loss`; experiments/pages/fuse.md).
     """
 
     kind: Literal["equal-weights"] = "equal-weights"
@@ -42,7 +42,7 @@ class EqualWeights:
     """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends. Without it
     a candidate is only ever asked to correct what the others say: over 32 triples on two development targets arg max
     alpha then missed the best by 1.56 points of l, with it by 0.41 (difference -1.98 to -0.41, p = 0.005;
-    benchmarks/records/fuse.json). 0: the paper's loss."""
+    experiments/records/fuse.json). 0: the paper's loss."""
 
     def __post_init__(self) -> None:
         check_range(self.own_loss, "own_loss", "EqualWeights", low=0)

@@ -1,0 +1,1 @@
+"""The laboratory of tanas: experiments that return records, and pages made of records."""

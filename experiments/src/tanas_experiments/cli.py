@@ -1,0 +1,189 @@
+"""The commands of `tanas reproduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App
+
+from tanas.cli.options import COMMON, Common, Whole, library_of, listening, resources_of, show, starting
+
+app = App(name="reproduce", help="The paper's experiments, each into a folder of its own.")
+
+
+@app.command(name="figure2")
+def reproduce_figure(
+    *,
+    scale: Literal["smoke", "laptop", "paper"] = "laptop",
+    seeds: Whole | None = None,
+    method: str | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Measure the paper's distance matrix and hold its sentences against it; the same command goes on.
+
+    Args:
+        scale: smoke (ten digits tasks, offline, minutes), laptop (the paper's ten tasks, 12,000 images each) or
+            paper (its network, all images, its pruning and gate; days).
+        seeds: how many, from --seed on; more are added to those that a folder has.
+        method: of measuring a distance, instead of the scale's own.
+        out: folder of the experiment; figure2-SCALE if left out.
+        record: file to write the record to as well, such as one that a page is made from.
+        common: options of every command.
+    """
+    starting(common)
+    from tanas.devices import choose_device
+    from tanas.records import to_plain, write_json
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+    from tanas_experiments.figure2 import at_scale
+    from tanas_experiments.figure2_page import reproduce_figure2, terminal_text
+
+    folder = out or Path(f"figure2-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds, method=method)
+    if record is not None:
+        check_file(record)
+    resources = resources_of(common)
+    device = choose_device(resources.device)
+    with listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_figure2(
+            folder, config, library_of(common), executor=engine, device=device, listener=listener
+        )
+    if record is not None:
+        write_json(record, made)
+    show(common, to_plain(made), terminal_text(made, folder))
+
+
+@app.command(name="search")
+def reproduce_searches(
+    *,
+    scale: Literal["smoke", "laptop"] = "laptop",
+    seeds: Whole | None = None,
+    target: tuple[str, ...] = (),
+    out: Path | None = None,
+    record: Path | None = None,
+    dictionary: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Search with near, far and no known tasks, by FUSE and by rivals, at equal cost; the same command goes on.
+
+    Args:
+        scale: smoke (a digits target, offline, minutes) or laptop (six targets, hours).
+        seeds: how many, from --seed on; more are added to those that are there.
+        target: only this one, by its label; can be given several times.
+        out: folder of the experiment; search-SCALE if left out.
+        record: file to add the record to as well; searches that stand in it are not made again. Commands with
+            different targets or seeds, each with its own --out, can write to one record at a time.
+        dictionary: folder of the known tasks, which such commands can share; one in --out if left out.
+        common: options of every command.
+    """
+    starting(common)
+    from tanas.records import to_plain
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+    from tanas_experiments.searches import at_scale
+    from tanas_experiments.searches_page import reproduce_search, terminal_text
+
+    folder = out or Path(f"search-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds, targets=target)
+    if record is not None:
+        check_file(record)
+    resources = resources_of(common)
+    with listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_search(
+            folder,
+            config,
+            library_of(common),
+            record=record,
+            dictionary=dictionary,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+        )
+    show(common, to_plain(made), terminal_text(made, folder))
+
+
+@app.command(name="stream")
+def reproduce_tasks(
+    *,
+    scale: Literal["smoke", "laptop"] = "laptop",
+    orders: Whole | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Let tasks arrive one after the other, with a memory and without; the same command goes on.
+
+    Args:
+        scale: smoke (six digits tasks, offline, minutes) or laptop (twenty tasks in three orders, hours).
+        orders: how many, from --seed on; more are added to those that a folder has.
+        out: folder of the experiment; stream-SCALE if left out.
+        record: file to add the record to as well; orders that stand in it whole are not made again. Commands with
+            different orders, each with its own --out, can write to one record at a time.
+        common: options of every command.
+    """
+    starting(common)
+    from tanas.records import to_plain
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+    from tanas_experiments.stream import at_scale, reproduce_stream, terminal_text
+
+    folder = out or Path(f"stream-{scale}")
+    config = at_scale(scale, first_order=common.seed, orders=orders)
+    if record is not None:
+        check_file(record)
+    resources = resources_of(common)
+    with listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_stream(
+            folder,
+            config,
+            library_of(common),
+            record=record,
+            resources=resources,
+            engine=engine,
+            listener=listener,
+        )
+    show(common, to_plain(made), terminal_text(made, folder))
+
+
+@app.command(name="table1")
+def reproduce_table(
+    *,
+    scale: Literal["smoke", "laptop", "paper"] = "laptop",
+    seeds: Whole | None = None,
+    out: Path | None = None,
+    record: Path | None = None,
+    common: Common = COMMON,
+) -> None:
+    """Compare what a search finds with networks made by hand, in error, size and cost; the same command goes on.
+
+    Args:
+        scale: smoke (a digits target, offline, minutes), laptop (the paper's target and base tasks, 4,000 images and
+            12 epochs for every method, about two hours on two cores) or paper (all images, its space, its distance;
+            days on a CPU).
+        seeds: how many, from --seed on; more are added to those that a folder has.
+        out: folder of the experiment; table1-SCALE if left out.
+        record: file to write the record to as well, such as one that a page is made from.
+        common: options of every command.
+    """
+    starting(common)
+    from tanas.records import to_plain, write_json
+    from tanas.runs import check_file
+    from tanas.workshop import workshop
+    from tanas_experiments.table1 import at_scale
+    from tanas_experiments.table1_page import reproduce_table1, terminal_text
+
+    folder = out or Path(f"table1-{scale}")
+    config = at_scale(scale, first_seed=common.seed, seeds=seeds)
+    if record is not None:
+        check_file(record)
+    resources = resources_of(common)
+    with listening(common) as listener, workshop(resources) as engine:
+        made = reproduce_table1(
+            folder, config, library_of(common), resources=resources, engine=engine, listener=listener
+        )
+    if record is not None:
+        write_json(record, made)
+    show(common, to_plain(made), terminal_text(made, folder))

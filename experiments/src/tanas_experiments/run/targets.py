@@ -1,0 +1,118 @@
+"""What a search hands over, beside no search and classic methods, on seven targets.
+
+    TANAS_DATA=DIR python -m tanas_experiments.run.targets [--seeds N] [--targets LABEL ...]
+        [--work WORK] [--out FOLDER]
+
+Runs the default search of each target and seed with an empty memory of its own, and writes targets.json after each;
+the same command goes on where it stopped. Some 70 minutes for three seeds on two cores. No setting was chosen on
+these targets; `docs/networks.md` says on which.
+
+Exit status 2 if the input is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from tanas.api import run_search
+from tanas.devices import processors
+from tanas.dictionary.store import Dictionary
+from tanas.errors import TanasError, check_choice, check_range
+from tanas.listeners import listener_for
+from tanas.presets import laptop
+from tanas.records import SCHEMA, digest, read_record, to_plain, write_json
+from tanas.runs import slug
+from tanas.tasks.library import Library
+from tanas.versions import processor, versions
+from tanas.workshop import Resources, workshop
+from tanas_experiments.places import RECORDS
+from tanas_experiments.searches import TEN_DRAWINGS, Named, opened
+from tanas_experiments.targets import TARGETS_KIND, TargetRow, TargetsRecord, row_of
+
+COMMAND = "TANAS_DATA=DIR python -m tanas_experiments.run.targets --seeds {seeds}"
+
+TARGETS = (
+    Named(label="fashion, 200 images", name="fashion-mnist:take=200"),
+    Named(label="digits", name="digits"),
+    Named(label="fashion, 1,500 images", name="fashion-mnist:take=1500"),
+    Named(label="ten drawings", name=f"quickdraw:only={','.join(TEN_DRAWINGS)}:take=1500"),
+    Named(label="moon in one style", name="npz:{data}/quickdraw/one_style.npz:is=moon"),
+    Named(label="permuted MNIST", name="npz:{work}/permuted-mnist.npz:take=1500"),
+    Named(label="CIFAR-10, a tenth", name="npz:{data}/cifar10_6k.npz"),
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Does what is asked; 2 if the input is wrong."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    labels = [target.label for target in TARGETS]
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--targets", nargs="+", default=labels, help="labels")
+    parser.add_argument("--work", type=Path, default=Path("targets-work"))
+    parser.add_argument("--out", type=Path, default=RECORDS)
+    asked = parser.parse_args(arguments)
+    try:
+        check_range(asked.seeds, "seeds", "targets.py", low=1)
+        for label in asked.targets:
+            check_choice(label, "targets", "targets.py", labels)
+        measure(asked.out / "targets.json", asked.work, asked.seeds, asked.targets)
+    except TanasError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
+    """Makes the searches that are not there, seed by seed."""
+    library, config = Library(), laptop()
+    settings = digest(to_plain(config))
+    rows: tuple[TargetRow, ...] = read_record(TargetsRecord, path).rows if path.exists() else ()
+    rows = tuple(row for row in rows if row.settings == settings)  # what other settings gave is made anew
+    there = {(row.target, row.seed) for row in rows}
+    for seed in range(seeds):
+        for target in TARGETS:
+            if target.label not in labels or (target.label, seed) in there:
+                continue
+            rows = (*rows, _searched(target, seed, work, library, settings))
+            record = TargetsRecord(
+                kind=TARGETS_KIND,
+                schema=SCHEMA,
+                command=COMMAND.format(seeds=seeds),
+                n=len({row.seed for row in rows}),
+                hardware={"processor": processor(), "cores": processors()},
+                versions=versions(),
+                rows=rows,
+            )
+            write_json(path, record)
+
+
+def _searched(target: Named, seed: int, work: Path, library: Library, settings: str) -> TargetRow:
+    """One search, with an empty memory."""
+    task = replace(opened(target, library, work), name=target.label)
+    folder, resources = work / f"{slug(target.label)}-{seed}", Resources()
+    memory = Dictionary(folder.with_name(f"{folder.name}-memory"), may_be_new=True)
+    with workshop(resources) as engine:
+        run = run_search(
+            task,
+            folder,
+            memory,
+            remember=True,
+            config=laptop(),
+            seed=seed,
+            resources=resources,
+            engine=engine,
+            listener=listener_for(sys.stderr),
+            reuse=False,
+            time_limit=None,
+            command=f"tanas search '{target.name}' --seed {seed}",
+        )
+    return row_of(target.label, run.result(), settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

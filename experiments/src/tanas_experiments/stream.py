@@ -1,0 +1,583 @@
+"""Tasks that arrive one after the other: does the memory make the next search cheaper, and from which task on?
+
+Source: Algorithm 1, its outer loop.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tanas.api import run_search
+from tanas.devices import processors
+from tanas.dictionary.store import Dictionary
+from tanas.engines.local import LocalEngine
+from tanas.errors import SettingError, check_choice, check_range
+from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.networks.training import TrainingConfig
+from tanas.presets import AUTO, SearchConfig, compared, laptop, smoke
+from tanas.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
+from tanas.runs import slug
+from tanas.seeds import Seed
+from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
+from tanas.tasks.library import Library
+from tanas.versions import processor, versions
+from tanas.views import table
+from tanas.workshop import Resources
+from tanas_experiments.folder import alone_with, experiment_folder
+from tanas_experiments.paired import PairedDifference, less_error, paired
+from tanas_experiments.searches import SearchRow, row_of
+
+KIND = "stream"
+RECORD_FILE = "stream.json"
+PICTURE = "stream"
+"""Name of the picture, without its suffix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """What a way of searching makes of its memory."""
+
+    inherit: str
+    """What of the related tasks shapes the space."""
+    warm_weights: bool = False
+    """Whether their weights are tried too."""
+    rounds: int | None = None
+    """FUSE's rounds once enough is known; None: as many as by default."""
+
+    def configured(self, search: SearchConfig) -> SearchConfig:
+        """How it searches."""
+        config = replace(search, inherit=self.inherit, warm_weights=self.warm_weights)
+        return config if self.rounds is None else replace(config, rounds_led=self.rounds)
+
+
+EMPTY = "nothing known"
+WITHOUT = "memory without distances, one round"
+ONE_ROUND, TWO_ROUNDS = "memory, one round", "memory, two rounds"
+ARMS: Mapping[str, Way] = {
+    "memory, auto, warm weights": Way(inherit=AUTO, warm_weights=True, rounds=2),
+    TWO_ROUNDS: Way(inherit=DEFAULT_INHERIT, rounds=2),
+    ONE_ROUND: Way(inherit=DEFAULT_INHERIT, rounds=1),
+    WITHOUT: Way(inherit=ALL, rounds=1),
+    EMPTY: Way(inherit="none"),
+}
+"""The ways of searching by their names. The last one never has a dictionary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """Which tasks arrive, in how many orders."""
+
+    scale: str
+    tasks: tuple[str, ...]
+    orders: int = 3
+    """Each is drawn from a seed, which is also that of its searches."""
+    first_order: int = 0
+    """The others follow it."""
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    def __post_init__(self) -> None:
+        check_range(self.orders, "orders", "StreamConfig", low=1)
+        check_range(self.first_order, "first_order", "StreamConfig", low=0)
+
+    def order(self, number: int) -> tuple[str, ...]:
+        """The tasks as they arrive in an order."""
+        places = Seed(number).child("stream").numpy().permutation(len(self.tasks))
+        return tuple(self.tasks[int(place)] for place in places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One search of a stream."""
+
+    order: int
+    known: int
+    """Tasks that had arrived before it."""
+    inherited: str
+    """How the space was shaped: 'transfer', 'prior', 'none'."""
+    row: SearchRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRecord:
+    """A stream of tasks, with and without a memory."""
+
+    kind: str
+    schema: int
+    scale: str
+    command: str
+    n: int
+    """Number of searches."""
+    seeds: tuple[int, ...]
+    """Of the searches of each order, which are their numbers."""
+    orders: tuple[int, ...]
+    hardware: dict[str, Any]
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    arrivals: tuple[Arrival, ...]
+
+
+def smoke_scale() -> StreamConfig:
+    """Six tasks of digits in one order, offline."""
+    return StreamConfig(
+        scale="smoke",
+        tasks=tuple(f"digits:is={digit}" for digit in range(6)),
+        orders=1,
+        search=compared(smoke(), TrainingConfig(epochs=12, batch=64)),
+    )
+
+
+def laptop_scale() -> StreamConfig:
+    """Twenty tasks of four data sets in three orders; hours on two cores.
+
+    Images and multiply-adds are limited as in the searches side by side, so that a search takes a minute on one core.
+    """
+    return StreamConfig(
+        scale="laptop",
+        tasks=(
+            "digits",
+            "digits:is=3",
+            "digits:groups=0+2+4+6+8/1+3+5+7+9",
+            "digits:only=0,1,2,3,4",
+            "mnist:is=1:take=2000",
+            "mnist:is=7:take=2000",
+            "mnist:only=0,1,2,3,4:take=2000",
+            "mnist:groups=0+2+4+6+8/1+3+5+7+9:take=2000",
+            "mnist:take=2000",
+            "fashion-mnist:is=trouser:take=2000",
+            "fashion-mnist:is=bag:take=2000",
+            "fashion-mnist:only=0,1,2,3,4:take=2000",
+            "fashion-mnist:only=5,7,9:take=2000",
+            "fashion-mnist:take=2000",
+            "quickdraw:is=moon:take=2000",
+            "quickdraw:is=apple:take=2000",
+            "quickdraw:only=apple,bear,lollipop,rabbit:take=2000",
+            "quickdraw:only=cat,dog,lion,horse:take=2000",
+            "quickdraw:only=bicycle,car,train,airplane:take=2000",
+            "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
+        ),
+        search=replace(compared(laptop(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
+    )
+
+
+SCALES: Mapping[str, Callable[[], StreamConfig]] = {"smoke": smoke_scale, "laptop": laptop_scale}
+"""Settings by the name that `--scale` takes."""
+
+
+def at_scale(scale: str, *, first_order: int = 0, orders: int | None = None) -> StreamConfig:
+    """The settings of a scale.
+
+    Args:
+        scale: a name of `SCALES`.
+        first_order: the others follow it.
+        orders: how many; None: the scale's own number.
+
+    Raises:
+        SettingError: there is no such scale, or less than one order.
+    """
+    check_choice(scale, "scale", "stream", SCALES)
+    config = SCALES[scale]()
+    return replace(config, first_order=first_order, orders=config.orders if orders is None else orders)
+
+
+def reproduce_stream(
+    folder: Path,
+    config: StreamConfig,
+    library: Library,
+    *,
+    record: Path | None = None,
+    resources: Resources,
+    engine: LocalEngine,
+    listener: Listener,
+) -> StreamRecord:
+    """Lets tasks arrive one after the other, into a folder or on with one that is there.
+
+    Several processes can share the work: each takes other orders into a folder of its own, and all write to one record.
+    The memories of an order are in one folder, so of an order that two take, the rows of one stand in the record.
+
+    Args:
+        folder: of the experiment; more orders than before are added to those that are there.
+        config: which tasks, in how many orders.
+        library: opens the tasks.
+        record: a file to which each search is added as well; orders that stand in it whole are not made again.
+        resources: of the machine.
+        engine: runs jobs.
+        listener: is told what happens.
+
+    Raises:
+        StoreError: the folder is something else's.
+        SettingError: folder or record were begun with other settings.
+        DataError: the data of a task is not there.
+    """
+    settings = settings_of(config, split_seed=library.reading.split_seed)
+    request = {"scale": config.scale, "settings": digest(settings)}
+    hardware = {
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": resources.threads,
+        "workers": resources.workers or processors(),
+    }
+    tasks = {name: library.open(name) for name in config.tasks}
+    orders = range(config.first_order, config.first_order + config.orders)
+    with experiment_folder(folder, KIND, request):
+        path = folder / RECORD_FILE
+        done = {_key(one): one for one in _there(path, settings)}  # what this folder has the memories of
+        made: list[StreamRecord] = []
+
+        def keep() -> None:
+            with alone_with(record):
+                own = tuple(done.values())
+                write_json(path, record_of(config, settings, own, hardware))
+                mine = {one.order for one in own}
+                there = () if record is None else _there(record, settings)
+                others = [one for one in there if one.order not in mine]  # what other processes have added
+                made[:] = [record_of(config, settings, (*others, *own), hardware)]
+                if record is not None:
+                    write_json(record, made[0])
+
+        keep()
+        each = len(config.tasks) * len(ARMS)
+        step = f"stream at scale {config.scale}"
+        listener(StepStarted(step=step, total=len(orders) * each, unit="searches"))
+        for place, number in enumerate(orders):
+            if sum(one.order == number for one in made[0].arrivals) == each:
+                continue
+            memories = {
+                arm: Dictionary.create(folder / f"order-{number}" / slug(arm) / "dictionary") for arm in ARMS
+            }
+            # one way after the other on each task, so that what there is after any time can be compared
+            for known, name in enumerate(config.order(number)):
+                for arm, way in ARMS.items():
+                    if (number, known, arm) not in done:
+                        run = run_search(
+                            tasks[name].limited(config.search.limit),
+                            folder / f"order-{number}" / slug(arm) / "runs" / f"{known:02d}-{slug(name)}",
+                            memories[arm],
+                            remember=arm != EMPTY,
+                            config=way.configured(config.search),
+                            seed=number,
+                            resources=resources,
+                            engine=engine,
+                            listener=listener,
+                            reuse=False,
+                            time_limit=None,
+                            command=f"tanas reproduce stream --scale {config.scale}",
+                        )
+                        result = run.result()
+                        done[number, known, arm] = Arrival(
+                            order=number,
+                            known=known,
+                            inherited=result.space.inherit,
+                            row=row_of(name, number, arm, result),
+                        )
+                        keep()
+                    here = sum(order == number for order, _, _ in done)
+                    listener(StepAdvanced(step=step, done=place * each + here))
+        listener(StepFinished(step=step))
+        write_bytes(folder / "summary.md", stream_page(made[0]).encode())
+    return made[0]
+
+
+def _there(path: Path, settings: dict[str, Any]) -> tuple[Arrival, ...]:
+    if not path.exists():
+        return ()
+    found = read_record(StreamRecord, path)
+    if digest(found.settings) != digest(settings):
+        raise SettingError(
+            f"{path} holds searches that were made with other settings than these. Name another --record."
+        )
+    return found.arrivals
+
+
+def settings_of(config: StreamConfig, *, split_seed: int = 0) -> dict[str, Any]:
+    """What decides an arrival beside its order, place and arm."""
+    return {
+        "tasks": list(config.tasks),
+        "split_seed": split_seed,
+        "search": to_plain(config.search),
+        "ways": {arm: to_plain(way) for arm, way in ARMS.items()},
+    }
+
+
+def record_of(
+    config: StreamConfig, settings: dict[str, Any], arrivals: tuple[Arrival, ...], hardware: dict[str, Any]
+) -> StreamRecord:
+    """The record of so many searches."""
+    return StreamRecord(
+        kind=KIND,
+        schema=SCHEMA,
+        scale=config.scale,
+        command=f"TANAS_DATA=DIR tanas reproduce stream --scale {config.scale} --out WORK",
+        n=len(arrivals),
+        seeds=tuple(sorted({one.row.seed for one in arrivals})),
+        orders=tuple(sorted({one.order for one in arrivals})),
+        hardware=hardware,
+        versions=versions(),
+        settings=settings,
+        arrivals=tuple(sorted(arrivals, key=_key)),
+    )
+
+
+def _key(arrival: Arrival) -> tuple[int, int, str]:
+    return arrival.order, arrival.known, arrival.row.arm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The searches of one arm with so many tasks known, beside those of the same tasks and seeds with none."""
+
+    known: int
+    n: int
+    share: float
+    """What they spent before the final training, of what those spent that knew nothing."""
+    seconds: float | None
+    """The same in wall-clock seconds; None: they were not taken."""
+    search: float
+    """The same of the search alone, in multiply-adds: without representing the task, by which it is remembered, and
+    measuring distances."""
+    more_error: float
+    """Mean of their test error minus that of those."""
+    transfers: int
+    """How many took an architecture over without a search."""
+
+
+def places(record: StreamRecord, arm: str) -> tuple[Place, ...]:
+    """What each place in the stream costs and brings, in order."""
+    empty = {(one.order, one.row.target): one.row for one in record.arrivals if one.row.arm == EMPTY}
+    found: dict[int, list[Arrival]] = {}
+    for one in record.arrivals:
+        if one.row.arm == arm and (one.order, one.row.target) in empty:
+            found.setdefault(one.known, []).append(one)
+    result = []
+    for known, arrivals in sorted(found.items()):
+        partners = [empty[one.order, one.row.target] for one in arrivals]
+        own = [one.row for one in arrivals]
+        result.append(
+            Place(
+                known=known,
+                n=len(arrivals),
+                share=_share(own, partners),
+                seconds=_seconds(own, partners),
+                search=sum(row.spent["search"] for row in own) / sum(row.spent["search"] for row in partners),
+                more_error=statistics.fmean(
+                    one.row.test_error - row.test_error for one, row in zip(arrivals, partners, strict=True)
+                ),
+                transfers=sum(one.inherited == "transfer" for one in arrivals),
+            )
+        )
+    return tuple(result)
+
+
+def _share(own: Sequence[SearchRow], partners: Sequence[SearchRow]) -> float:
+    return sum(row.spent_before_training for row in own) / sum(row.spent_before_training for row in partners)
+
+
+def _seconds(own: Sequence[SearchRow], partners: Sequence[SearchRow]) -> float | None:
+    def took(rows: Sequence[SearchRow]) -> float:
+        return sum(s for row in rows for phase, s in row.took_s.items() if phase != "train")
+
+    return took(own) / took(partners) if took(partners) else None
+
+
+def _all_seconds(rows: Sequence[SearchRow]) -> float:
+    return sum(sum(row.took_s.values()) for row in rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """The searches of an arm from a place on, beside those of the same tasks and seeds with nothing known."""
+
+    share: float
+    """See `Place`."""
+    seconds: float | None
+    """See `Place`."""
+    whole: float
+    """`share` with the final trainings."""
+    whole_seconds: float | None
+    """The same by the clock; None: it was not read."""
+    remembered: float
+    """`share` if what knew nothing were remembered too: then it would represent its task as well, at the same cost."""
+    difference: PairedDifference
+    """Of the test error, that of those that knew nothing minus the arm's: positive is better."""
+    tasks: int
+    """Different ones: each is counted once an order."""
+
+
+def later(record: StreamRecord, arm: str, first: int) -> Later | None:
+    """Cost and error of an arm from a place on.
+
+    Args:
+        record: of the stream.
+        arm: one with a memory.
+        first: least number of tasks known.
+
+    Returns:
+        None: there is no search.
+    """
+    empty = {(one.order, one.row.target): one.row for one in record.arrivals if one.row.arm == EMPTY}
+    both = [
+        (one.row, empty[one.order, one.row.target])
+        for one in record.arrivals
+        if one.row.arm == arm and one.known >= first and (one.order, one.row.target) in empty
+    ]
+    if not both:
+        return None
+    own, others = [one for one, _ in both], [other for _, other in both]
+    return Later(
+        share=_share(own, others),
+        seconds=_seconds(own, others),
+        whole=sum(sum(row.spent.values()) for row in own) / sum(sum(row.spent.values()) for row in others),
+        whole_seconds=_all_seconds(own) / of_others if (of_others := _all_seconds(others)) else None,
+        remembered=sum(row.spent_before_training for row in own)
+        / sum(one.spent["represent"] + other.spent_before_training for one, other in both),
+        difference=paired([row.test_error for row in own], [row.test_error for row in others]),
+        tasks=len({row.target for row in own}),
+    )
+
+
+def cheaper_from(found: Sequence[Place]) -> int | None:
+    """The least number of known tasks from which on every place costs less than with nothing known; None: none."""
+    for at, place in enumerate(found):
+        if all(one.share < 1 for one in found[at:]):
+            return place.known
+    return None
+
+
+def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
+    """The page's text, Markdown.
+
+    Args:
+        record: of the stream.
+        folder: of the picture, from the page, ending in a slash; None: there is no picture.
+    """
+    if not record.arrivals:
+        return "No search has been made yet.\n"
+    parts = [
+        f"Scale `{record.scale}`, {len(record.settings['tasks'])} tasks in {len(record.orders)} "
+        f"order{'' if len(record.orders) == 1 else 's'}, {record.n} searches. 'Cost' is what a search spent before its "
+        "final training, in multiply-adds (representing the task and measuring distances among it), as a share of what "
+        "the same task and seed cost with nothing known; 'seconds' the same by the clock, 'search alone' in "
+        "multiply-adds without representing and measuring. What knows nothing is not remembered, so it represents "
+        "nothing; were it remembered, as the first search of a memory is, it would represent its task at the same "
+        "cost. 'Error' is the difference of the test errors in points "
+        "(positive: the memory's is higher)."
+    ]
+    missing = len(record.orders) * len(record.settings["tasks"]) * len(ARMS) - record.n
+    orders = at_scale(record.scale).orders
+    unfinished = [f"{missing} searches of these orders are missing"] if missing else []
+    unfinished += [f"the experiment has {orders} orders"] if len(record.orders) < orders else []
+    if unfinished:
+        parts.insert(0, f"**Not finished**: {', and '.join(unfinished)}.")
+    if folder is not None:
+        parts.append(
+            "The costs of all orders together by the number of tasks known; pale: of single orders.\n\n"
+            f"![Cost of a search against the number of tasks known]({folder}{PICTURE}.svg)"
+        )
+    for arm in ARMS:
+        if arm == EMPTY or not (found := places(record, arm)):
+            continue
+        rows = [
+            [
+                str(p.known),
+                str(p.n),
+                f"{p.share:.0%}",
+                "" if p.seconds is None else f"{p.seconds:.0%}",
+                f"{p.search:.0%}",
+                f"{p.more_error * 100:+.2f}",
+                str(p.transfers),
+            ]
+            for p in found
+        ]
+        head = ["known tasks", "n", "cost", "seconds", "search alone", "error", "taken over"]
+        lines = [head, ["---"] * len(head), *rows]
+        shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
+    parts.append(one_against_two(record))
+    made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
+    machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
+    parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
+    """What the memory does to the cost of a search, whatever the answer.
+
+    Args:
+        record: of the stream.
+        arm: one with a memory.
+        first: known tasks from which on searches are counted: the tenth search knows nine.
+    """
+    start = cheaper_from(places(record, arm))
+    when = (
+        "There is no place from which on every search is cheaper than with nothing known."
+        if start is None
+        else f"From {start} known task{'' if start == 1 else 's'} on every place is cheaper than with nothing known."
+    )
+    found = later(record, arm, first)
+    if found is None:
+        return when
+    difference = found.difference
+    clock = "" if found.seconds is None else f" and {found.seconds:.0%} of its seconds"
+    with_it = f"{found.whole:.0%}" + (
+        "" if found.whole_seconds is None else f" and {found.whole_seconds:.0%}"
+    )
+    chance = "" if difference.p is None else f", p = {difference.p:.2g}"
+    return (
+        f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing "
+        f"({found.remembered:.0%}, were that remembered too){clock}; with the final training {with_it}. It has "
+        f"{less_error(difference)}, n = {difference.n} searches of {found.tasks} tasks{chance}."
+    )
+
+
+def one_against_two(record: StreamRecord, first: int = 9) -> str:
+    """What a second round is worth to a search that a memory leads, a sentence; empty without such searches.
+
+    Args:
+        record: of the stream.
+        first: known tasks from which on searches are counted.
+    """
+    rows = {
+        arm: {
+            (one.order, one.row.target): one.row
+            for one in record.arrivals
+            if one.row.arm == arm and one.known >= first
+        }
+        for arm in (ONE_ROUND, TWO_ROUNDS)
+    }
+    both = sorted(rows[ONE_ROUND].keys() & rows[TWO_ROUNDS].keys())
+    if not both:
+        return ""
+    one, two = ([rows[arm][at] for at in both] for arm in (ONE_ROUND, TWO_ROUNDS))
+    spent = [sum(row.spent_before_training for row in arm) for arm in (one, two)]
+    error = paired([row.test_error for row in two], [row.test_error for row in one])
+    score = paired([row.validation_performance for row in two], [row.validation_performance for row in one])
+    return (
+        f"One round against two, with {first} or more known (n = {len(both)}): {spent[0] / spent[1]:.0%} of the cost, "
+        f"test error {_more(error)}, l on validation {_more(score, digits=3, unit=1)}."
+    )
+
+
+def _more(one: PairedDifference, *, digits: int = 2, unit: int = 100) -> str:
+    """A difference with its interval and p, in points or as it is."""
+    text = f"{abs(one.mean) * unit:.{digits}f}{' points' if unit == 100 else ''} "
+    text += "higher" if one.mean >= 0 else "lower"
+    if one.low is None or one.high is None or one.p is None:
+        return text
+    return f"{text} (95 % {one.low * unit:+.{digits}f} to {one.high * unit:+.{digits}f}, p = {one.p:.2g})"
+
+
+def terminal_text(record: StreamRecord, folder: Path) -> str:
+    """What a terminal shows."""
+    rows = [
+        [arm, str(p.known), str(p.n), f"{p.share:.0%}", f"{p.more_error * 100:+.2f}"]
+        for arm in ARMS
+        if arm != EMPTY
+        for p in places(record, arm)
+    ]
+    lines = [table(["", "known", "n", "cost", "error"], rows)] if rows else []
+    lines += [f"{arm}: {sentence(record, arm)}" for arm in ARMS if arm != EMPTY]
+    return "\n".join([*lines, f"summary: {folder / 'summary.md'}"])

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tanas.presets import laptop
+from tanas.records import to_plain
+from tanas_experiments.run import weights
+
+
+def test_only_what_decides_a_row_keeps_a_record_from_being_gone_on_with() -> None:
+    before = weights.decisive(to_plain(laptop()))
+    assert weights.decisive(to_plain(replace(laptop(), inherit="union"))) == before
+    assert weights.decisive(to_plain(replace(laptop(), warm_share=0.4))) != before

@@ -1,0 +1,52 @@
+"""The table of what a search hands over, made from its record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tanas.records import read_record
+from tanas_experiments.targets import TARGETS_KIND, TargetRow, TargetsRecord, targets_page
+
+
+def row(seed: int, error: float, *, taken: bool = True) -> TargetRow:
+    rivals = {"SVM on HOG": (0.2, 0.2), "no search": (error, error) if taken else (0.3, 0.3)}
+    return TargetRow(
+        target="bars",
+        seed=seed,
+        test_images=100,
+        train_images=1_200,
+        performance="balanced",
+        error=error,
+        balanced_error=error,
+        rivals=rivals,
+        recipe="light",
+        parameters=90_000 + seed,
+        macs=10,
+        reference_taken=taken,
+        took_s={"total": 60.0 * (1 + seed)},
+        settings="",
+    )
+
+
+def test_a_target_is_a_line_with_means_and_spreads() -> None:
+    record = TargetsRecord(
+        kind=TARGETS_KIND,
+        schema=1,
+        command="python -m tanas_experiments.run.targets",
+        n=2,
+        hardware={"processor": "a processor", "cores": 2},
+        versions={"torch": "2"},
+        rows=(row(0, 0.10), row(1, 0.14, taken=False)),
+    )
+    page = targets_page(record)
+    assert (
+        "| bars | 1,200 | 2 | **12.0 ± 2.8** | 20.0 ± 14.1 | 20.0 ± 0.0 | – | – | 90,000 to 90,001 | 1.0 to 2.0 |"
+    ) in page
+    assert "In 1 of 2 searches what was found was not clearly better" in page
+
+
+def test_the_committed_record_can_be_read() -> None:
+    path = Path(__file__).parents[2] / "experiments" / "records" / "targets.json"
+    record = read_record(TargetsRecord, path)
+    assert len({row.target for row in record.rows}) == 7
+    assert all(row.rivals.keys() >= {"no search", "SVM on HOG"} for row in record.rows)
