@@ -26,19 +26,19 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tanas.checkpoints import NoCheckpoint
+from tanas.algorithm.presets import smoke
 from tanas.distances.base import Pair
 from tanas.distances.transform import TransformConfig, TransformDistance, fit_transform
-from tanas.events import ignore
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.events import ignore
+from tanas.ground.records import write_bytes
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import build
 from tanas.networks.operations import DilatedDepthwise
-from tanas.presets import smoke
-from tanas.records import write_bytes
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.strategies.fuse import Fuse
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
 
 RECORD = Path(__file__).parent / "records" / "speed.json"
 SHAPE = (1, 28, 28)

@@ -7,9 +7,9 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import tanas
+from tanas.algorithm.presets import smoke
 from tanas.networks.operations import register_operation
 from tanas.networks.skeleton import Skeleton
-from tanas.presets import smoke
 from tanas.spaces.named import register_space
 from tanas.spaces.space import SearchSpace
 

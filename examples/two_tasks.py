@@ -5,7 +5,7 @@ from pathlib import Path
 from sklearn.datasets import load_digits
 
 import tanas
-from tanas.presets import smoke
+from tanas.algorithm.presets import smoke
 
 digits = load_digits()
 images = digits.images / 16  # floats in [0, 1], (1797, 8, 8)

@@ -117,10 +117,10 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
     """
     from contextlib import contextmanager
 
-    import tanas.api
-    import tanas.demo
-    import tanas.phases
-    import tanas.workshop
+    import tanas.algorithm.phases
+    import tanas.api.search
+    import tanas.cli.demo
+    import tanas.engines.resources
     from tanas.engines.local import InlineEngine, limited_threads
 
     class Engine(InlineEngine):
@@ -132,14 +132,14 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
         with limited_threads(resources.threads), Engine() as engine:
             yield engine
 
-    for module in (tanas.workshop, tanas.api, tanas.demo):
+    for module in (tanas.engines.resources, tanas.api.search, tanas.cli.demo):
         setattr_(module, "workshop", inline_workshop)
-    setattr_(tanas.phases, "expected_seconds", lambda *_, **__: 1.0)
-    setattr_(tanas.api, "render", lambda result: f"<html>{result.task.name}</html>")
+    setattr_(tanas.algorithm.phases, "expected_seconds", lambda *_, **__: 1.0)
+    setattr_(tanas.api.search, "render", lambda result: f"<html>{result.task.name}</html>")
 
 
 def _die_at_event(moment: Moment) -> None:
-    from tanas import listeners
+    from tanas.api.search import progress as listeners
 
     write = listeners.JsonLinesListener.__call__
 

@@ -178,16 +178,16 @@ class TestStatus:
     def test_what_failed_while_running_ends_with_1(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from tanas.errors import SearchError
+        from tanas.ground.errors import SearchError
 
-        monkeypatch.setattr("tanas.api.search_task", raising(SearchError("All candidates failed.")))
+        monkeypatch.setattr("tanas.api.search.search_task", raising(SearchError("All candidates failed.")))
         answer = tanas(*SEARCH, "--out", "run")
         assert (answer.status, answer.err) == (1, "tanas: All candidates failed.\n")
 
     def test_an_error_that_nobody_foresaw_is_one_message(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tanas.api.search_task", raising(KeyError("alpha")))
+        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyError("alpha")))
         answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 1
         assert answer.err == "tanas: This should not have happened: KeyError: 'alpha' (--debug shows where)\n"
@@ -195,14 +195,14 @@ class TestStatus:
 
     def test_a_full_disk_is_one_message(self, tanas: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         full = OSError(28, "No space left on device", "run/events.jsonl")
-        monkeypatch.setattr("tanas.api.search_task", raising(full))
+        monkeypatch.setattr("tanas.api.search.search_task", raising(full))
         answer = tanas(*SEARCH, "--out", "run")
         assert (answer.status, answer.err) == (1, "tanas: No space left on device: run/events.jsonl.\n")
 
     def test_an_interrupt_ends_with_130_and_the_command_that_goes_on(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tanas.api.search_task", raising(KeyboardInterrupt()))
+        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
         answer = tanas(*SEARCH, "--out", "it's mine")
         assert answer.status == 130
         assert answer.err.splitlines()[-1] == (
@@ -214,7 +214,7 @@ class TestStatus:
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("tanas.phases.score_winners", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.phases.score_winners", raising(KeyboardInterrupt()))
             answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 130
         said = re.search(
@@ -222,12 +222,12 @@ class TestStatus:
         )
         assert said is not None
         with monkeypatch.context() as patched:  # once more, before any round of this session
-            patched.setattr("tanas.phases.represent", raising(KeyboardInterrupt()))
-            patched.setattr("tanas.phases.make_strategy", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.phases.represent", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.phases.make_strategy", raising(KeyboardInterrupt()))
             again = tanas(*SEARCH, "--out", "run")
         assert "Best so far, of an earlier session: it stands in run/unfinished/best.json" in again.err
         with monkeypatch.context() as patched:  # once more, when the search has chosen
-            patched.setattr("tanas.algorithm.finish", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.search.finish", raising(KeyboardInterrupt()))
             chosen = tanas(*SEARCH, "--out", "run")
         said = re.search(
             r"Best so far, as the search chose: (\w+) \(([\d,]+) parameters, .*, l 0\.", chosen.err
@@ -305,11 +305,11 @@ class TestDemo:
     def test_its_dictionary_keeps_events_as_every_other(
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from tanas.settings import configure
+        from tanas.api.settings import configure
 
-        monkeypatch.setattr("tanas.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {}))
-        monkeypatch.setattr("tanas.demo.DIGITS_STARTER", ("npz:bars.npz",))
-        monkeypatch.setattr("tanas.demo.run_search", raising(KeyboardInterrupt()))
+        monkeypatch.setattr("tanas.cli.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {}))
+        monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("npz:bars.npz",))
+        monkeypatch.setattr("tanas.cli.demo.run_search", raising(KeyboardInterrupt()))
         assert tanas("demo", "--out", "shown").status == 130
         lines = (desk / "shown" / "dictionary" / "events.jsonl").read_text().splitlines()
         assert any(json.loads(line).get("step", "").startswith("represent npz:bars.npz") for line in lines)
@@ -317,12 +317,12 @@ class TestDemo:
     def test_it_ends_with_the_numbers_the_report_and_what_to_try_next(
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from tanas.settings import configure
+        from tanas.api.settings import configure
 
         monkeypatch.setattr(
-            "tanas.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {"limit": 200})
+            "tanas.cli.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {"limit": 200})
         )
-        monkeypatch.setattr("tanas.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
+        monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
         answer = tanas("demo", "--out", "shown")
         assert answer.status == 0, answer.err
         assert answer.out.startswith("2 tasks were known; digits:is=8 was new.\n")
@@ -526,7 +526,7 @@ class TestSeveralTasks:
     ) -> None:
         several = ("npz:bars.npz", "npz:bars.npz:is=square", *SEARCH[2:], "--out", "runs")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tanas.api.search_task", raising(KeyboardInterrupt()))
+            patch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
             assert tanas("search", *several).status == 130
         shutil.move(desk / "runs" / "npz-bars-npz", desk / "runs" / "npz-bars-npz-is-square")
         answer = tanas("search", *several)

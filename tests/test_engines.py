@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from tanas.engines.local import InlineEngine, LocalEngine, WorkerError
-from tanas.errors import SettingError
-from tanas.executors import map_in_order
+from tanas.ground.errors import SettingError
+from tanas.ground.executor import map_in_order
 
 
 class AwkwardError(Exception):
@@ -146,7 +146,7 @@ class TestPrograms:
     JOBS = """
         import math
         from tanas.engines.local import LocalEngine
-        from tanas.executors import map_in_order
+        from tanas.ground.executor import map_in_order
         with LocalEngine(2) as engine:
             print(map_in_order(engine, math.factorial, [(3,), (4,)]))
     """

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.conftest import Answer
 
-from tanas import phases
+from tanas.algorithm.search import phases
 from tanas.dictionary.store import Dictionary
 from tanas.spaces.inherit import Inheritance, Inherited, inherit
 

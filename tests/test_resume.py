@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from tests.sessions import ENVIRONMENT, Moment, repeated, session, tree, without_times
 
-from tanas.checkpoints import FolderCheckpoint
+from tanas.ground.checkpoints import FolderCheckpoint
 
 SEARCH = ["search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml"]
 BUILD = ["dictionary", "build", "new", "npz:bars.npz:is=square", "npz:bars.npz", "--config", "tiny.toml"]

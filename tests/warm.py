@@ -5,11 +5,7 @@ import sklearn.linear_model  # noqa: F401
 import torch._dynamo  # noqa: F401
 import vl_convert  # noqa: F401
 
-import tanas.api
-import tanas.building
-import tanas.cli.main
-import tanas.measuring  # noqa: F401
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 from tanas.spaces.named import named_space
 
 SHAPE = (1, 12, 12)  # of `tests.conftest.bars`

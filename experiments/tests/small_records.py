@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tanas.distances.representative import UNTRAINED
-from tanas.records import SCHEMA
+from tanas.ground.records import SCHEMA
 from tanas_experiments.figure2 import (
     KIND,
     Column,

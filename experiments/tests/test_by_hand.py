@@ -10,12 +10,12 @@ from experiments.tests.test_handmade import architecture_for
 from experiments.tests.test_table1 import network
 from tests.sessions import without_times
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.errors import SettingError
+from tanas.algorithm.presets import smoke
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.records import to_plain
 from tanas.networks.training import TrainingConfig
-from tanas.presets import smoke
-from tanas.records import to_plain
-from tanas.runs import RESULT_FILE, slug
+from tanas.runs.folder import RESULT_FILE, slug
 from tanas.tasks.library import Library
 from tanas_experiments import by_hand as module
 from tanas_experiments.by_hand import METHODS, ByHandConfig, ByHandRow, by_hand, found_in, jobs_of, recorded

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tanas.records import from_plain, to_plain
+from tanas.ground.records import from_plain, to_plain
 from tanas_experiments.choice import (
     RULES,
     Compared,

@@ -13,7 +13,7 @@ from experiments.tests.small_records import record_of
 from tests.distances.digit_tasks import REPRESENTATIVE
 from tests.sessions import lighten, tree, without_times
 
-from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.algorithm.presets import SearchConfig
 from tanas.cli.main import main
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.methods import DistanceConfig
@@ -21,14 +21,14 @@ from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import UNTRAINED, RepresentativeNetwork, represent
 from tanas.distances.transform import TransformConfig
 from tanas.engines.local import InlineEngine
-from tanas.errors import SettingError, StoreError
-from tanas.events import ignore
-from tanas.presets import SearchConfig
-from tanas.records import read_record, to_plain
-from tanas.seeds import Seed
+from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.errors import SettingError, StoreError
+from tanas.ground.events import ignore
+from tanas.ground.records import read_record, to_plain
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import versions
 from tanas.tasks.library import Library
 from tanas.tasks.names import parse_source
-from tanas.versions import versions
 from tanas_experiments import figure2 as module
 from tanas_experiments.figure2 import (
     Figure2Config,

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 from tests.sessions import without_times
 
-from tanas.checkpoints import FolderCheckpoint
 from tanas.dictionary.learn import prepare
-from tanas.errors import NonFiniteError, SearchError, SettingError, UnknownNameError
-from tanas.events import StepStarted, Warned
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import NonFiniteError, SearchError, SettingError, UnknownNameError
+from tanas.ground.events import StepStarted, Warned
+from tanas.ground.records import to_plain
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import build
 from tanas.networks.training import TrainingConfig, evaluate, fit
-from tanas.records import to_plain
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.strategies.base import training_macs
 from tanas.tasks.library import Library

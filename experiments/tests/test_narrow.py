@@ -3,9 +3,9 @@ import random
 import pytest
 import torch
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm, count_cost
-from tanas.seeds import Seed
 from tanas_experiments.narrow import NarrowDesign, NarrowResidual, narrow_design
 
 GREY = (1, 28, 28)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from experiments.tests.small_table import SMALL, written
 
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas_experiments.nasbench import (
     AIM,
     ALIKE,

@@ -9,8 +9,8 @@ from types import ModuleType
 import pytest
 from experiments.tests.small_table import SMALL, written
 
-from tanas.records import read_record
-from tanas.reports.looks import to_svg
+from tanas.ground.records import read_record
+from tanas.reports.theme import to_svg
 from tanas_experiments.nasbench import PROBED, NasBenchRecord
 from tanas_experiments.nasbench_page import nasbench_chart, nasbench_page
 from tanas_experiments.run import nasbench

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from experiments.tests.small_table import cell_text, written
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas_experiments.nasbench_table import LEAST_CELLS, read_table
 
 NONE = cell_text(("none",) * 6)

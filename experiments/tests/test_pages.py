@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from experiments.tests.small_records import record_of
 
-from tanas.records import write_json
+from tanas.ground.records import write_json
 from tanas_experiments import pages
 from tanas_experiments.figure2 import statements_of
 

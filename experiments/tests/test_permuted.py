@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas_experiments.permuted import write_permuted

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.conftest import Answer
 
-from tanas.records import read_record
-from tanas.results import Result
+from tanas.algorithm.result import Result
+from tanas.ground.records import read_record
 from tanas_experiments.progress import Progress, progress_of, reached
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.distances.digit_tasks import PAIR, representative_of, task_of
 
-from tanas.building import PAPER_STARTER
+from tanas.api.build import PAPER_STARTER
 from tanas.distances.base import Pair
 from tanas.distances.methods import METHODS, DistanceConfig
 from tanas.distances.pairs import make_pair

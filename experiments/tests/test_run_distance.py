@@ -14,7 +14,7 @@ from tests.distances.digit_tasks import representative_of, task_of
 
 from tanas.distances.base import Pair
 from tanas.distances.methods import METHODS
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 from tanas.tasks.task import Task
 from tanas_experiments.run import distance as module
 from tanas_experiments.run.distance import Setting

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tanas.records import write_bytes, write_json
+from tanas.ground.records import write_bytes, write_json
 from tanas_experiments.run.transfer import SMOKE_SOURCES, SMOKE_TARGETS, Experiment, _costs, _errors
 from tanas_experiments.transfer import TransferValue
 

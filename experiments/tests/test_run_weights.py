@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tanas.presets import laptop
-from tanas.records import to_plain
+from tanas.algorithm.presets import laptop
+from tanas.ground.records import to_plain
 from tanas_experiments.run import weights
 
 

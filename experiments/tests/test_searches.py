@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from tanas.dictionary.learn import prepare
-from tanas.errors import BudgetError, SettingError
-from tanas.events import ignore
-from tanas.records import from_plain, read_record, to_plain, write_json
-from tanas.seeds import Seed
+from tanas.engines.resources import Resources
+from tanas.ground.errors import BudgetError, SettingError
+from tanas.ground.events import ignore
+from tanas.ground.records import from_plain, read_record, to_plain, write_json
+from tanas.ground.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
 from tanas.strategies.registry import STRATEGIES
 from tanas.tasks.library import Library
-from tanas.workshop import Resources
 from tanas_experiments import searches
 from tanas_experiments import searches_page as searches_page_module
 from tanas_experiments.progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from experiments.tests.test_searches import record_of, row
 
-from tanas.reports.looks import to_svg
+from tanas.reports.theme import to_svg
 from tanas_experiments.searches import AWARE, ZERO_LINE
 from tanas_experiments.searches_chart import difference_rows, searches_pictures
 from tanas_experiments.searches_page import LEAST_PAIRS, PICTURE, compared, searches_page

@@ -10,7 +10,7 @@ from experiments.tests.test_stream import AUTO_ARM, arrival
 from experiments.tests.test_stream import record as stream_record
 from experiments.tests.test_table1 import record_of as table1_record
 
-from tanas.records import write_json
+from tanas.ground.records import write_json
 from tanas_experiments.searches import AWARE
 from tanas_experiments.short_page import short_page
 from tanas_experiments.stream import EMPTY, ONE_ROUND, WITHOUT

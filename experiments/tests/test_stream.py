@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tanas.errors import SettingError
-from tanas.events import ignore
-from tanas.presets import SearchConfig
-from tanas.records import read_record, write_json
-from tanas.runs import slug
+from tanas.algorithm.presets import SearchConfig
+from tanas.engines.resources import Resources
+from tanas.ground.errors import SettingError
+from tanas.ground.events import ignore
+from tanas.ground.records import read_record, write_json
+from tanas.runs.folder import slug
 from tanas.tasks.library import Library
-from tanas.workshop import Resources
 from tanas_experiments import stream
 from tanas_experiments.searches import SearchRow
 from tanas_experiments.stream import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from experiments.tests.test_stream import arrival, record
 
-from tanas.reports.looks import to_svg
+from tanas.reports.theme import to_svg
 from tanas_experiments.stream import ARMS, EMPTY, PICTURE, StreamRecord, places, stream_page
 from tanas_experiments.stream_chart import costs, stream_pictures
 

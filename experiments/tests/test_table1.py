@@ -11,24 +11,24 @@ from types import SimpleNamespace
 import pytest
 from tests.sessions import lighten, tree, without_times
 
-import tanas.building
+import tanas.api.build
+from tanas.algorithm.presets import SearchConfig
 from tanas.cli.main import main
 from tanas.dictionary.learn import Pace
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
 from tanas.engines.local import InlineEngine
-from tanas.errors import SearchError, SettingError, UnknownNameError
-from tanas.events import Told, ignore
+from tanas.engines.resources import Resources
+from tanas.ground.errors import SearchError, SettingError, UnknownNameError
+from tanas.ground.events import Told, ignore
+from tanas.ground.records import SCHEMA, read_record, to_plain
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig
-from tanas.records import SCHEMA, read_record, to_plain
 from tanas.strategies.base import budget_refusal
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.schedules import EqualWeights
 from tanas.tasks.library import Library
 from tanas.tasks.names import parse_source
-from tanas.workshop import Resources
 from tanas_experiments import table1 as module
 from tanas_experiments.handmade import RateConfig, RateTried, TrainedNetwork
 from tanas_experiments.searches import AWARE, SearchRow
@@ -107,7 +107,7 @@ class Engine(InlineEngine):
 def lighter(setattr_):
     """Jobs run here, and no time is spent on measuring what time will be spent."""
     lighten(setattr_)
-    for where in (module, tanas.building):
+    for where in (module, tanas.api.build):
         setattr_(where, "measure_pace", lambda *args, **kwargs: Pace(representative=1e-4, candidate=1e-3))
 
 

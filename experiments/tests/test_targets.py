@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tanas.records import read_record
+from tanas.ground.records import read_record
 from tanas_experiments.targets import TARGETS_KIND, TargetRow, TargetsRecord, targets_page
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tests.distances.digit_tasks import representative_in_colour, representative_of, task_of
 
-from tanas.errors import SettingError, TaskError
+from tanas.ground.errors import SettingError, TaskError
+from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig
-from tanas.seeds import Seed
 from tanas_experiments.transfer import (
     STATISTICS,
     TransferConfig,

@@ -11,7 +11,7 @@ import torch
 from experiments.tests.small_truth import row
 
 from tanas.engines.local import InlineEngine
-from tanas.errors import SettingError, StoreError
+from tanas.ground.errors import SettingError, StoreError
 from tanas.networks.architecture import Architecture
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from experiments.tests.small_truth import row, rows
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
-from tanas.spaces.promise import sizes
+from tanas.spaces.size_trend import sizes
 from tanas.spaces.space import SearchSpace
 from tanas_experiments.truth import SIZE_CLASSES, SIZE_SHAPE, TaskDistance, Triple
 from tanas_experiments.truth_analysis import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from experiments.tests.test_truth_page import TABLE, analysis_of, error, record
 
-from tanas.reports.looks import BLUE, to_svg
+from tanas.reports.theme import BLUE, to_svg
 from tanas_experiments.truth import TruthRecord
 from tanas_experiments.truth_analysis import TruthAnalysis
 from tanas_experiments.truth_charts import REGRETS_PICTURE, SIZES_PICTURE, regret_rows, sizes, truth_pictures

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from experiments.tests.small_truth import row
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.records import read_record, write_json
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
-from tanas.records import read_record, write_json
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task

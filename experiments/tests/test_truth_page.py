@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from experiments.tests.small_truth import rows
 
-from tanas.errors import StoreError
-from tanas.records import to_plain, write_json
-from tanas.seeds import Seed
+from tanas.ground.errors import StoreError
+from tanas.ground.records import to_plain, write_json
+from tanas.ground.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.strategies.schedules import EqualWeights
 from tanas_experiments.truth import (

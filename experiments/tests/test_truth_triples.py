@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import cost_of
 from tanas.networks.training import TrainingConfig
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 from tanas.strategies.base import training_macs
 from tanas.strategies.schedules import EqualWeights

@@ -8,9 +8,9 @@ import pytest
 from tests.dictionary.small_atoms import LEARN
 from tests.dictionary.test_learn import learnt, whole
 
-from tanas.dictionary.kept import KeptNetwork, image_keys
+from tanas.algorithm.presets import SearchConfig
+from tanas.dictionary.stored_network import KeptNetwork, image_keys
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig
 from tanas_experiments.weights import (
     SCRATCH,
     WeightsConfig,

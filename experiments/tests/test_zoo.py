@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from tanas.errors import SettingError, UnknownNameError
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm, count_cost
 from tanas.networks.layers import layer_table
-from tanas.seeds import Seed
 from tanas_experiments.zoo import ZooNetwork, make_zoo, zoo_names
 
 SHAPE = (1, 28, 28)

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tanas.api import load, search
+    from tanas.api.search import load, search
 
 __version__ = "0.1.0"
 
@@ -19,7 +19,7 @@ __all__ = ["__version__", "load", "search"]
 
 def __getattr__(name: str) -> Any:
     if name in ("load", "search"):
-        value = getattr(importlib.import_module("tanas.api"), name)
+        value = getattr(importlib.import_module("tanas.api.search"), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'tanas' has no attribute {name!r}")

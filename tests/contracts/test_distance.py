@@ -28,9 +28,9 @@ from tanas.distances.gate import GateConfig
 from tanas.distances.methods import METHODS, DistanceConfig, make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import Representative
-from tanas.errors import NonFiniteError, SettingError
-from tanas.records import from_plain, to_json
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.records import from_plain, to_json
+from tanas.ground.seeds import Seed
 from tanas.tasks.task import Task
 
 SEED = Seed(7)

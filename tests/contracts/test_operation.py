@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tanas.ground.seeds import Seed
 from tanas.networks.operations import ZERO, make_operation, operation_names
-from tanas.seeds import Seed
 
 CHANNELS = 4
 SIZES = [(1, 1), (2, 2), (7, 7), (8, 8), (5, 6)]

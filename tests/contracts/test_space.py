@@ -10,10 +10,10 @@ from functools import cache
 import pytest
 import torch
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces import named
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import SPACES, named_space, register_space

@@ -24,13 +24,13 @@ from tests.strategies.small_search import (
 )
 from torch import Tensor, nn
 
-from tanas.checkpoints import Checkpoint, FolderCheckpoint
-from tanas.errors import SearchError, SettingError
-from tanas.events import Event, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint
+from tanas.ground.errors import SearchError, SettingError
+from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.records import from_plain, to_json, to_plain
 from tanas.networks.architecture import cost_of
 from tanas.networks.operations import _REGISTRY
 from tanas.networks.scoring import Judgement
-from tanas.records import from_plain, to_json, to_plain
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, Strategy, training_macs
 from tanas.strategies.trials import best_of

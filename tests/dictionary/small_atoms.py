@@ -9,15 +9,15 @@ from typing import Any
 
 from tests.strategies.small_search import EQUAL, one_edge
 
-from tanas.checkpoints import Checkpoint, NoCheckpoint
-from tanas.dictionary.atom import Atom, AtomTask, Provenance, best_first
 from tanas.dictionary.learn import LearnConfig, Learnt, learn_atom
 from tanas.dictionary.store import Dictionary
+from tanas.dictionary.task_record import Atom, AtomTask, Provenance, best_first
 from tanas.distances.representative import Representative, RepresentativeConfig, represent, state_of
-from tanas.events import Listener, ignore
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.events import Listener, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.scoring import ScoringConfig, unscored
 from tanas.networks.training import TrainingConfig
-from tanas.seeds import Seed
 from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task

@@ -9,15 +9,15 @@ import pytest
 import torch
 from tests.dictionary.small_atoms import LEARN, SEED, learn, representative_of, task_of, untimed
 
-from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
 from tanas.dictionary.learn import LearnConfig, Learnt, prepare, score_winners, space_of, warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import state_of
-from tanas.errors import NonFiniteError, SettingError, TaskError
-from tanas.events import Event, StepAdvanced, StepStarted, Warned, ignore
+from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.errors import NonFiniteError, SettingError, TaskError
+from tanas.ground.events import Event, StepAdvanced, StepStarted, Warned, ignore
+from tanas.ground.records import to_plain
 from tanas.networks.architecture import cost_of
 from tanas.networks.scoring import judged, unscored
-from tanas.records import to_plain
 from tanas.strategies.base import Outcome, RoundFinished
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task

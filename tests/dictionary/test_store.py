@@ -17,11 +17,11 @@ import torch
 from tests.dictionary.small_atoms import add_again_and_again, atom_of, representative_of
 
 from tanas.dictionary import store
-from tanas.dictionary.atom import Atom
 from tanas.dictionary.store import Dictionary
+from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
-from tanas.errors import StoreError, UnknownNameError
-from tanas.records import SCHEMA
+from tanas.ground.errors import StoreError, UnknownNameError
+from tanas.ground.records import SCHEMA
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ class TestAdding:
         assert dictionary.atoms() == ()
 
     @pytest.mark.parametrize("before", [False, True], ids=["new", "replacing"])
-    @pytest.mark.parametrize("at", ["tanas.dictionary.store.write_json", "tanas.records.os.replace"])
+    @pytest.mark.parametrize("at", ["tanas.dictionary.store.write_json", "tanas.ground.records.os.replace"])
     def test_that_is_interrupted_leaves_nothing_half_written(
         self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch, at: str, before: bool
     ) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import Representative, RepresentativeConfig, represent
 from tanas.distances.transform import TransformConfig
+from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig
-from tanas.seeds import Seed
 from tanas.tasks.task import Split, Task
 
 REPRESENTATIVE = RepresentativeConfig(

@@ -7,7 +7,7 @@ import pytest
 from tanas.distances.agreement import rank_agreement, regret_at, same_nearest, spearman, weighted_tau
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 
 
 def matrix(*rows: tuple[float, ...], targets: tuple[str, ...] = ("a", "b", "c")) -> DistanceMatrix:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from tanas.distances.alignment import CkaDistance
 from tanas.distances.base import Pair
+from tanas.distances.from_score import FIT_DRAWS
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.pairs import make_pair
-from tanas.distances.placing import FIT_DRAWS
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 SEED = Seed(17)
 

@@ -10,8 +10,8 @@ from tanas.distances.base import Pair
 from tanas.distances.checks import check_classes, check_finite
 from tanas.distances.methods import DistanceConfig, make_distance
 from tanas.distances.pairs import make_pair
-from tanas.errors import NonFiniteError, SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.seeds import Seed
 
 
 def pair() -> Pair:

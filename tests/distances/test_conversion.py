@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from tanas.distances.conversion import converted
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 
 def pixels(*shape: int) -> torch.Tensor:

@@ -10,8 +10,8 @@ from tanas.distances.base import Pair
 from tanas.distances.fisher import FisherDistance, fisher_information
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import representative_from, state_of
-from tanas.errors import NonFiniteError, SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.seeds import Seed
 
 SEED = Seed(19)
 

@@ -17,8 +17,8 @@ from tanas.distances.gate import Gate, GateConfig, Trace, areas, crossing, judge
 from tanas.distances.heads import fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
 from tanas.distances.pairs import make_pair
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
 
 LABELS = (0,) * 8 + (1,) * 2

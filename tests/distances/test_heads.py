@@ -6,7 +6,7 @@ from torch.nn import functional
 
 import tanas.distances.heads as heads
 from tanas.distances.heads import fit_ridge
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 
 def drawn(samples: int, features: int = 5, positives: float = 0.5) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from tanas.distances.information import columns, diagonal_fisher
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 SEED = Seed(11)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tanas.distances.intervals import IntervalConfig, nearer_share, row_counts, subsets
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 
 
 class TestRowCounts:

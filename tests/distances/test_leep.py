@@ -8,12 +8,12 @@ import torch
 from tests.distances.digit_tasks import PAIR, representative_of, task_of
 
 from tanas.distances.base import Pair
+from tanas.distances.from_score import FIT_DRAWS
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.leep import LeepDistance, leep
 from tanas.distances.pairs import make_pair
-from tanas.distances.placing import FIT_DRAWS
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 SEED = Seed(13)
 

@@ -13,8 +13,8 @@ from tanas.distances.gate import GateConfig
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.linear import LinearConfig, LinearDistance, principal, pursuit
 from tanas.distances.pairs import make_pair
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 SEED = Seed(7)
 WIDE = GateConfig(slack=0.3)

@@ -10,11 +10,11 @@ from tests.distances.digit_tasks import PAIR, representative_of, task_of
 from torch import Tensor
 
 from tanas.distances.base import Pair
+from tanas.distances.from_score import FIT_DRAWS
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.logme import LogMeDistance, falling, log_evidence
 from tanas.distances.pairs import make_pair
-from tanas.distances.placing import FIT_DRAWS
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 SEED = Seed(13)
 

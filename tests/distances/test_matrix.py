@@ -4,8 +4,8 @@ import pytest
 
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
-from tanas.errors import SettingError, UnknownNameError
-from tanas.records import from_plain, to_plain
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.records import from_plain, to_plain
 
 
 def measured(value: float, shortfall: float = 0.0, same: bool = False) -> Measurement:

@@ -13,7 +13,7 @@ from tanas.distances.intervals import IntervalConfig
 from tanas.distances.linear import LinearDistance
 from tanas.distances.memory import Memory
 from tanas.distances.pairs import make_pair
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 
 class Counted:

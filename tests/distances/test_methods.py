@@ -9,8 +9,8 @@ from tanas.distances.gate import GateConfig
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.methods import METHODS, DistanceConfig, make_distance
 from tanas.distances.transform import TransformConfig, TransformDistance
-from tanas.errors import UnknownNameError
-from tanas.records import from_plain, to_plain
+from tanas.ground.errors import UnknownNameError
+from tanas.ground.records import from_plain, to_plain
 
 CONFIG = DistanceConfig(
     method="transform",

@@ -6,13 +6,13 @@ import pytest
 import torch
 from tests.distances.digit_tasks import PAIR, representative_of, shuffled, task_of
 
-from tanas.distances.drawing import drawn
 from tanas.distances.features import FeatureCache
 from tanas.distances.fisher import fisher_information
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative
-from tanas.errors import SettingError, TaskError
-from tanas.seeds import Seed
+from tanas.distances.sampling import drawn
+from tanas.ground.errors import SettingError, TaskError
+from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split
 
 SEED = Seed(5)

@@ -14,8 +14,8 @@ from tanas.distances.heads import fit_ridge
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.pairs import make_pair
 from tanas.distances.probes import KnnConfig, KnnDistance, ProbeDistance, votes
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
 
 SEED = Seed(3)

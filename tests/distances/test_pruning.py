@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tanas.distances.pruning import bisect_density, magnitude_masks, shrink_density
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 
 class TestMagnitudeMasks:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from tests.distances.digit_tasks import REPRESENTATIVE, representative_of, task_of
 
-from tanas.checkpoints import FolderCheckpoint
 from tanas.distances.representative import (
     ARCHITECTURES,
     Representative,
@@ -20,10 +19,11 @@ from tanas.distances.representative import (
     untrained,
 )
 from tanas.distances.task2vec import embedding
-from tanas.errors import NonFiniteError, SettingError, StoreError
-from tanas.events import Event, StepAdvanced, Told
-from tanas.records import from_plain, to_plain
-from tanas.seeds import Seed
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import NonFiniteError, SettingError, StoreError
+from tanas.ground.events import Event, StepAdvanced, Told
+from tanas.ground.records import from_plain, to_plain
+from tanas.ground.seeds import Seed
 
 SEED = Seed(2)
 NEVER = replace(REPRESENTATIVE, epsilon=1e-9)

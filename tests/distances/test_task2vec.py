@@ -18,8 +18,8 @@ from tanas.distances.task2vec import (
     embedding_distance,
     fit_logistic,
 )
-from tanas.errors import NonFiniteError, SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.seeds import Seed
 from tanas.tasks.task import Task
 
 SEED = Seed(23)

@@ -25,8 +25,8 @@ from tanas.distances.transform import (
     paper_transform,
 )
 from tanas.distances.transform_network import TransformNetwork
-from tanas.errors import NonFiniteError, SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.seeds import Seed
 
 SEED = Seed(7)
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, PixelNorm, build, cost_of, count_cost
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.named import named_space
 
 CHAIN = Cell(3, ((0, 1, "sep_conv_3x3"), (1, 2, "conv_3x3")))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.augmentation import LIGHT, PLAIN, AugmentationConfig, augmented
-from tanas.seeds import Seed
 
 SEED = Seed(3)
 

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.cell import Cell, CellNetwork
-from tanas.seeds import Seed
 
 OPERATIONS = ("identity", "zero", "max_pool_3x3", "avg_pool_3x3")
 

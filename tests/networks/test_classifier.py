@@ -8,13 +8,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from tanas.errors import DataError, NonFiniteError, StoreError
+from tanas.ground.errors import DataError, NonFiniteError, StoreError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.classifier import Classifier
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import logits_of
-from tanas.seeds import Seed
 from tanas.tasks.task import Split
 
 GREY, COLOUR = (1, 6, 5), (3, 6, 5)

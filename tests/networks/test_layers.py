@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, count_cost
 from tanas.networks.cell import Cell
 from tanas.networks.layers import layer_table
 from tanas.networks.operations import operation_names
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 
 SHAPE = (1, 9, 7)
 SKELETON = Skeleton(widths=(4, 6), cells=(1, 2), reductions=(False, True))

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.cell import Cell, Edge
 from tanas.networks.morph import CellMap, embeds, morph, morph_along, passes_input
 from tanas.networks.operations import make_operation, operation_names, register_operation
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.transformations import GROWING, Transformations
 
 SHAPE, CLASSES = (3, 9, 8), 4

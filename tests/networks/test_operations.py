@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tanas.errors import SettingError, UnknownNameError
+from tanas.ground.errors import SettingError, UnknownNameError
 from tanas.networks.operations import SamePool, Zero, make_operation, operation_names, register_operation
 
 

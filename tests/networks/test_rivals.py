@@ -3,10 +3,10 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks import rivals
 from tanas.networks.rivals import classic_rivals
-from tanas.seeds import Seed
 from tanas.tasks.performance import balanced_accuracy, confusion_of
 from tanas.tasks.task import Split
 

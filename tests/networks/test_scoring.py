@@ -9,15 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.errors import NonFiniteError, SettingError
-from tanas.events import Event, StepAdvanced, StepStarted
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.events import Event, StepAdvanced, StepStarted
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import Judgement, ScoredArchitecture, ScoringConfig, judged, score, unscored
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import TrainingConfig, logits_of
-from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.errors import NonFiniteError, SettingError
-from tanas.events import Event, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.augmentation import PLAIN, AugmentationConfig
 from tanas.networks.cell import Cell
@@ -35,7 +36,6 @@ from tanas.networks.training import (
     make_optimizer,
     seconds_a_step,
 )
-from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
 

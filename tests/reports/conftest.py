@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tanas.networks.architecture import Architecture, cost_of
-from tanas.networks.cell import Cell
-from tanas.networks.scoring import ScoredArchitecture
-from tanas.networks.skeleton import Skeleton
-from tanas.results import (
+from tanas.algorithm.result import (
     RESULT_SCHEMA,
     Costs,
     FinalTraining,
@@ -28,6 +24,10 @@ from tanas.results import (
     SpaceRecord,
     TaskRecord,
 )
+from tanas.networks.architecture import Architecture, cost_of
+from tanas.networks.cell import Cell
+from tanas.networks.scoring import ScoredArchitecture
+from tanas.networks.skeleton import Skeleton
 from tanas.strategies.base import Round, Stage
 from tanas.tasks.performance import Evaluation
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tanas.errors import SettingError, StoreError
-from tanas.reports import charts, looks, rows
+from tanas.ground.errors import SettingError, StoreError
+from tanas.reports import chart_data, charts, theme
 
 
 def texts(svg):
@@ -29,13 +29,13 @@ class TestHeatMap:
     def test_prints_the_value_of_each_measured_cell(self):
         values = [[0.0, 0.25, None], [0.5, 0.0, float("nan")]]
         chart = charts.heat_map(["a", "b"], ["a", "b", "c"], values, title="distance")
-        printed = texts(looks.to_svg(chart))
+        printed = texts(theme.to_svg(chart))
         numbers = sorted(text for text in printed if re.fullmatch(r"[\d.]+", text or ""))
         assert numbers == ["0", "0", "0.25", "0.50"]
         assert {"distance", "source", "target", "a", "b", "c"} <= set(printed)
 
     def test_has_sources_as_rows(self):
-        svg = looks.to_svg(charts.heat_map(["one", "two", "three"], ["t"], [[0.1], [0.2], [0.3]]))
+        svg = theme.to_svg(charts.heat_map(["one", "two", "three"], ["t"], [[0.1], [0.2], [0.3]]))
         places = {
             element.text: float(re.search(r",([-\d.]+)\)", element.get("transform"))[1])
             for element in ElementTree.fromstring(svg).iter()
@@ -45,7 +45,7 @@ class TestHeatMap:
 
     def test_sets_an_untrained_network_apart_from_the_sources(self):
         values = [[0.1, 0.2], [0.3, 0.4]]
-        svg = looks.to_svg(charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.55, None]))
+        svg = theme.to_svg(charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.55, None]))
         names = ("one", "two", "(untrained network)")
         places = {
             element.text: float(re.search(r",([-\d.]+)\)", element.get("transform"))[1])
@@ -64,17 +64,17 @@ class TestHeatMap:
             f"npz:../some/where/far/away/{number} <&'> {'x' * 40}:is={number}" for number in range(atoms)
         ]
         values = [[abs(a - b) / atoms for a in range(atoms)] for b in range(atoms)]
-        printed = texts(looks.to_svg(charts.heat_map(names, names, values)))
+        printed = texts(theme.to_svg(charts.heat_map(names, names, values)))
         assert sum(text == "0" for text in printed) == atoms
         assert sum((text or "").startswith("npz:") for text in printed) == 2 * atoms
 
     def test_keeps_names_apart_that_look_alike_when_shortened(self):
         names = ["a" * 60 + middle + "b" * 60 for middle in "xyz"]
-        printed = texts(looks.to_svg(charts.heat_map(names, names, [[0.5] * 3] * 3)))
+        printed = texts(theme.to_svg(charts.heat_map(names, names, [[0.5] * 3] * 3)))
         assert printed.count("0.50") == 9
 
     def test_takes_values_beyond_one(self):
-        printed = texts(looks.to_svg(charts.heat_map(["a"], ["b", "c"], [[1234.5, 3.25]], limit=None)))
+        printed = texts(theme.to_svg(charts.heat_map(["a"], ["b", "c"], [[1234.5, 3.25]], limit=None)))
         assert {"1.23e+03", "3.25"} <= set(printed)
 
     def test_refuses_values_of_another_shape(self):
@@ -87,35 +87,35 @@ class TestSave:
         ("name", "start"), [("d.svg", b"<svg"), ("d.png", b"\x89PNG"), ("d.HTML", b"<!doctype html>")]
     )
     def test_writes_by_suffix(self, tmp_path, name, start):
-        looks.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "new" / name)
+        theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "new" / name)
         content = (tmp_path / "new" / name).read_bytes()
         assert content.startswith(start)
         assert b"<script" not in content
 
     def test_refuses_another_suffix(self, tmp_path):
         with pytest.raises(SettingError, match=r"written as \.svg, \.png, \.html\. Got 'd\.pdf' instead"):
-            looks.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.pdf")
+            theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.pdf")
         assert list(tmp_path.iterdir()) == []
 
     def test_names_a_place_that_cannot_be_written(self, tmp_path):
         (tmp_path / "d.svg").mkdir()
         with pytest.raises(StoreError, match=r"d\.svg can't be written"):
-            looks.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.svg")
+            theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.svg")
 
 
 class TestInlineSvg:
     def test_takes_the_colours_of_the_page_and_has_no_identities(self, moon, digits):
         drawn = [
-            charts.error_chart(rows.error_rows(moon), moon.task.test),
-            charts.distance_chart(rows.distance_rows(moon)),
-            charts.alpha_chart(rows.alpha_rows(digits), width=charts.FULL),
-            charts.candidate_chart(rows.candidate_rows(digits)),
+            charts.error_chart(chart_data.error_rows(moon), moon.task.test),
+            charts.distance_chart(chart_data.distance_rows(moon)),
+            charts.alpha_chart(chart_data.alpha_rows(digits), width=charts.FULL),
+            charts.candidate_chart(chart_data.candidate_rows(digits)),
             charts.loss_chart(moon.training_losses),
-            charts.cost_chart(rows.cost_rows(moon)),
+            charts.cost_chart(chart_data.cost_rows(moon)),
             charts.confusion_chart(digits.confusion, digits.task.classes),
         ]
         for chart in drawn:
-            svg = looks.inline_svg(chart, 'say "<it>"')
+            svg = theme.inline_svg(chart, 'say "<it>"')
             assert svg.startswith('<svg class="chart shrinks" role="img" ')
             assert 'aria-label="say &quot;&lt;it&gt;&quot;"' in svg
             assert "var(--ink)" in svg
@@ -123,28 +123,28 @@ class TestInlineSvg:
             assert " id=" not in svg
 
     def test_prints_distances_shortfalls_and_weakness(self, moon):
-        printed = texts(looks.to_svg(charts.distance_chart(rows.distance_rows(moon))))
+        printed = texts(theme.to_svg(charts.distance_chart(chart_data.distance_rows(moon))))
         assert "0.080" in printed
         assert "0.307  weak" in printed
         assert "1.000  short by 0.117" in printed
 
     def test_prints_bounds_and_draws_intervals(self, moon):
-        made = rows.distance_rows(moon)
+        made = chart_data.distance_rows(moon)
         shown = [replace(made[0], interval=(0.05, 0.25)), replace(made[1], at_least=True)]
         chart = charts.distance_chart(shown)
         data = next(iter(chart.to_dict()["datasets"].values()))
         assert (data[0]["low"], data[0]["high"]) == (0.05, 0.25)
         assert data[1]["low"] == data[1]["high"] == made[1].distance
-        printed = texts(looks.to_svg(chart))
+        printed = texts(theme.to_svg(chart))
         assert f"≥ {made[1].distance:.3f}" in printed
 
     @pytest.mark.parametrize("losses", [(0.5,), (0.0, 0.0), tuple(1 / n for n in range(1, 200))])
     def test_draws_few_and_many_epochs(self, losses):
-        assert "epoch" in texts(looks.to_svg(charts.loss_chart(losses)))
+        assert "epoch" in texts(theme.to_svg(charts.loss_chart(losses)))
 
     def test_draws_errors_that_are_all_zero(self, moon):
-        made = rows.error_rows(moon)
+        made = chart_data.error_rows(moon)
         nothing = [replace(row, error=0.0, balanced_error=0.0, interval=None) for row in made]
-        assert texts(looks.to_svg(charts.error_chart(nothing, 100))).count(
+        assert texts(theme.to_svg(charts.error_chart(nothing, 100))).count(
             "0.0\N{NO-BREAK SPACE}%"
         ) == 2 * len(made)

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tanas.algorithm.result import Beginning, WarmStart
 from tanas.networks.cell import Cell
 from tanas.reports import page
-from tanas.reports.words import answer
-from tanas.results import Beginning, WarmStart
+from tanas.reports.sentences import answer
 
 RESULTS = ("moon", "alone", "digits", "hundred", "hostile")
 

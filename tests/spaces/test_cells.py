@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare  # type: ignore[import-untyped]
 
+from tanas.ground.seeds import Seed
 from tanas.networks.cell import Cell
-from tanas.seeds import Seed
 from tanas.spaces.cells import count_cells, draw_cell, enumerate_cells, holds_cell, topologies
 
 PAPER = ("dil_conv_3x3", "identity", "max_pool_2x2", "sep_conv_3x3", "zero")

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.operations import operation_names
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
 

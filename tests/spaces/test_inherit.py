@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.inherit import (
     DEFAULT_INHERIT,
     Inheritance,
@@ -22,7 +22,7 @@ from tanas.spaces.inherit import (
 )
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import LEAST_SIMILARITY
-from tanas.spaces.promise import Comparison
+from tanas.spaces.size_trend import Comparison
 
 TASK: dict[str, Any] = {"shape": (1, 28, 28), "classes": 2}
 ASKED: dict[str, Any] = {"mode": "union", "per_atom": 2, **TASK}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
 from tanas.networks.architecture import Architecture, Network, Shape
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tanas.errors import SettingError, UnknownNameError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.seeds import Seed
 from tanas.spaces import named
 from tanas.spaces.named import MAX_MACS, MAX_PARAMETERS, SPACES, named_space, paper, register_space
 

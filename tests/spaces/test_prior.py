@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.prior import ArchitecturePrior, Evidence, learn_prior, pairs_of, placed
 from tanas.spaces.space import SearchSpace
 

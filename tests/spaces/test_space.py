@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare  # type: ignore[import-untyped]
 
-from tanas.errors import SettingError, UnknownNameError
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.changes import cells_with_another_edge, nearest_skeletons
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import Evidence, learn_prior

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tanas.errors import SettingError, UnknownNameError
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.transformations import COMPRESSING, GROWING, Transformations, differences
 

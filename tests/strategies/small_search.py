@@ -9,15 +9,15 @@ from functools import cache
 
 import pytest
 
-from tanas.checkpoints import Checkpoint, NoCheckpoint
-from tanas.events import Listener, ignore
+from tanas.algorithm.presets import SearchConfig
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.events import Listener, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig
-from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies import halving, trials
 from tanas.strategies.base import Deadline, Outcome, Strategy

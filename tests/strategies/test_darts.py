@@ -9,9 +9,9 @@ import torch
 from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TRAINING, tiny
 from torch import Tensor, nn
 
-from tanas.checkpoints import NoCheckpoint
-from tanas.errors import SettingError
-from tanas.events import Event, Warned
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Event, Warned
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.operations import _REGISTRY, ZERO

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from tests.strategies.small_search import SEED, SPACE, every_architecture, run, scripted, tiny
 
-from tanas.checkpoints import NoCheckpoint
-from tanas.errors import SettingError
-from tanas.events import ignore
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement
-from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.strategies.evolution import Evolution, EvolutionConfig

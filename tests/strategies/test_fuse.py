@@ -24,12 +24,12 @@ from tests.strategies.small_search import (
 )
 from torch import Tensor
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.errors import SearchError, SettingError
-from tanas.events import Event, Listener, StepStarted, Told, Warned
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SearchError, SettingError
+from tanas.ground.events import Event, Listener, StepStarted, Told, Warned
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, ScoredArchitecture
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome, Round, RoundFinished, Stage, training_macs

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.strategies.small_search import LARGE, SMALL, SPACE, one_edge, run, scripted, tiny
 
-from tanas.checkpoints import NoCheckpoint
-from tanas.errors import SearchError, SettingError
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.errors import SearchError, SettingError
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.training import TrainingConfig

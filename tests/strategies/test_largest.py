@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.strategies.small_search import SCORING, SEED, SPACE, run, tiny
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 from tanas.networks.architecture import cost_of
 from tanas.strategies.largest import Largest, LargestConfig
 

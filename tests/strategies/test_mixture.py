@@ -8,8 +8,8 @@ from tests.strategies.small_search import LARGE, SEED, digits, one_edge
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.errors import NonFiniteError, SearchError
-from tanas.events import Event, Warned, ignore
+from tanas.ground.errors import NonFiniteError, SearchError
+from tanas.ground.events import Event, Warned, ignore
 from tanas.networks.architecture import build
 from tanas.networks.scoring import judged
 from tanas.strategies import mixture as mixtures

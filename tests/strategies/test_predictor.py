@@ -19,13 +19,13 @@ from tests.strategies.small_search import (
     tiny,
 )
 
-from tanas.checkpoints import NoCheckpoint
-from tanas.errors import SettingError
-from tanas.events import ignore
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import Judgement
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import Predictor, PredictorConfig, encode

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from tests.strategies.small_search import SEED, SPACE, one_edge, run, scripted, tiny
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig
 from tanas.networks.training import TrainingConfig

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from tanas.errors import UnknownNameError
-from tanas.presets import SearchConfig
+from tanas.algorithm.presets import SearchConfig
+from tanas.ground.errors import UnknownNameError
 from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.registry import STRATEGIES, check_strategy, make_strategy
 

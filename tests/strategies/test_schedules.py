@@ -11,8 +11,8 @@ from tests.strategies.small_search import ALTERNATING, EQUAL, SEED, TRAINING, di
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.errors import NonFiniteError, SettingError
-from tanas.events import Event, StepAdvanced, StepFinished, StepStarted, Warned, ignore
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned, ignore
 from tanas.networks.training import TrainingConfig
 from tanas.strategies import schedules
 from tanas.strategies.base import Deadline, Stage

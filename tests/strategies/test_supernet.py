@@ -9,9 +9,9 @@ import torch
 from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TRAINING, one_edge, tiny
 from torch import Tensor, nn
 
-from tanas.checkpoints import NoCheckpoint
-from tanas.errors import SettingError
-from tanas.events import Event, StepAdvanced, StepStarted, Warned
+from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Event, StepAdvanced, StepStarted, Warned
 from tanas.networks.architecture import Architecture, build, count_cost
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.operations import ZERO

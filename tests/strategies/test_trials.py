@@ -10,9 +10,9 @@ import torch
 from tests.strategies.small_search import LARGE, SEED, SMALL, SPACE, TRAINING, one_edge, run, scripted, tiny
 from torch import Tensor, nn
 
-from tanas.checkpoints import FolderCheckpoint, NoCheckpoint
-from tanas.errors import SearchError, SettingError
-from tanas.events import Event, Listener, StepAdvanced, StepFinished, Warned, ignore
+from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.errors import SearchError, SettingError
+from tanas.ground.events import Event, Listener, StepAdvanced, StepFinished, Warned, ignore
 from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.operations import _REGISTRY
 from tanas.networks.scoring import Judgement, judged

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.arrays import images_from_array, task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 

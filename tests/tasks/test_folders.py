@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tanas.errors import DataError, TaskError
+from tanas.ground.errors import DataError, TaskError
 from tanas.tasks.arrays import task_from_arrays
 from tanas.tasks.library import Library
 from tanas.tasks.pictures import read_pictures

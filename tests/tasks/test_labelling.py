@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from tanas.errors import TaskError
+from tanas.ground.errors import TaskError
 from tanas.tasks.arrays import task_from_arrays
+from tanas.tasks.spelling import UnknownClassError
 from tanas.tasks.task import Task
-from tanas.tasks.words import UnknownClassError
 
 
 def _task(

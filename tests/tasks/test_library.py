@@ -8,7 +8,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from tanas.errors import SettingError, TaskError, UnknownNameError
+from tanas.ground.errors import SettingError, TaskError, UnknownNameError
 from tanas.tasks.library import Library, data_root
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tanas.errors import TaskError, UnknownNameError
+from tanas.ground.errors import TaskError, UnknownNameError
 from tanas.tasks.labelling import Groups, Is, Only, Take
 from tanas.tasks.names import SOURCES, misspelt_labelling, parse_name
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.pictures import PictureStack, fitted, load_picture, plain_picture, read_pictures
 
 RANDOM = np.random.default_rng(0)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from tanas.errors import DataError, TaskError
+from tanas.ground.errors import DataError, TaskError
 from tanas.tasks import quickdraw
 from tanas.tasks.library import Library
 from tanas.tasks.quickdraw_categories import CATEGORIES
+from tanas.tasks.spelling import UnknownClassError
 from tanas.tasks.task import Split, Task
-from tanas.tasks.words import UnknownClassError
 
 OFFICIAL = {"moon": "quickdraw/moon.npy", "apple": "quickdraw/full_numpy_bitmap_apple.npy"}
 BESIDE = {"baseball bat": "full_numpy_bitmap_baseball bat.npy", "cat": "cat.npy"}

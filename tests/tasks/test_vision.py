@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.library import Library
 from tanas.tasks.vision import VISION_SETS, fetch
 

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tanas.checkpoints import Checkpoint
+from tanas.algorithm.result import Result
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
-from tanas.records import SCHEMA, to_plain
-from tanas.results import Result
-from tanas.runs import RESULT_FILE, Run, slug
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.records import SCHEMA, to_plain
+from tanas.ground.versions import processor, versions
+from tanas.runs.folder import RESULT_FILE, Run, slug
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
 from tanas_experiments.handmade import (
     Before,
     RateConfig,

@@ -34,10 +34,10 @@ def reproduce_figure(
         common: options of every command.
     """
     starting(common)
-    from tanas.devices import choose_device
-    from tanas.records import to_plain, write_json
-    from tanas.runs import check_file
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.ground.devices import choose_device
+    from tanas.ground.records import to_plain, write_json
+    from tanas.runs.folder import check_file
     from tanas_experiments.figure2 import at_scale
     from tanas_experiments.figure2_page import reproduce_figure2, terminal_text
 
@@ -80,9 +80,9 @@ def reproduce_searches(
         common: options of every command.
     """
     starting(common)
-    from tanas.records import to_plain
-    from tanas.runs import check_file
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.ground.records import to_plain
+    from tanas.runs.folder import check_file
     from tanas_experiments.searches import at_scale
     from tanas_experiments.searches_page import reproduce_search, terminal_text
 
@@ -125,9 +125,9 @@ def reproduce_tasks(
         common: options of every command.
     """
     starting(common)
-    from tanas.records import to_plain
-    from tanas.runs import check_file
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.ground.records import to_plain
+    from tanas.runs.folder import check_file
     from tanas_experiments.stream import at_scale, reproduce_stream, terminal_text
 
     folder = out or Path(f"stream-{scale}")
@@ -169,9 +169,9 @@ def reproduce_table(
         common: options of every command.
     """
     starting(common)
-    from tanas.records import to_plain, write_json
-    from tanas.runs import check_file
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.ground.records import to_plain, write_json
+    from tanas.runs.folder import check_file
     from tanas_experiments.table1 import at_scale
     from tanas_experiments.table1_page import reproduce_table1, terminal_text
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import altair as alt
 
-from tanas.reports.looks import BLUE, INK, MUTED, Chart, styled
+from tanas.reports.theme import BLUE, INK, MUTED, Chart, styled
 
 ROW = 22
 """Pixels of a row."""

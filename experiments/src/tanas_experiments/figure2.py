@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from tanas.building import PAPER_STARTER
-from tanas.checkpoints import Checkpoint
+from tanas.algorithm.presets import SearchConfig, laptop, paper, smoke
+from tanas.api.build import PAPER_STARTER
+from tanas.dictionary.distances import IN_FLIGHT, DistanceMeasured
 from tanas.dictionary.learn import prepare, warn_if_weak
-from tanas.dictionary.measure import IN_FLIGHT, DistanceMeasured
 from tanas.distances.base import Distance, Measurement
 from tanas.distances.features import FeatureCache
 from tanas.distances.intervals import IntervalConfig
@@ -31,15 +31,15 @@ from tanas.distances.representative import (
     state_of,
     untrained,
 )
-from tanas.errors import DataError, SettingError, StoreError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, ignore
-from tanas.executors import Executor
-from tanas.presets import SearchConfig, laptop, paper, smoke
-from tanas.records import SCHEMA, digest, from_plain, to_plain
-from tanas.seeds import Seed
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import DataError, SettingError, StoreError, check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, ignore
+from tanas.ground.executor import Executor
+from tanas.ground.records import SCHEMA, digest, from_plain, to_plain
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
-from tanas.versions import processor, versions
 from tanas_experiments.statements import (
     Matrices,
     Redrawn,

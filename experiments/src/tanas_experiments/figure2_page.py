@@ -12,14 +12,14 @@ import numpy as np
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.events import Listener, Told
-from tanas.executors import Executor
-from tanas.records import read_record, write_bytes, write_json
-from tanas.reports.looks import Chart, save
-from tanas.reports.words import duration
+from tanas.cli.text import table
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.events import Listener, Told
+from tanas.ground.executor import Executor
+from tanas.ground.records import read_record, write_bytes, write_json
+from tanas.reports.sentences import duration
+from tanas.reports.theme import Chart, save
 from tanas.tasks.library import Library
-from tanas.views import table
 from tanas_experiments.blind import blind_text
 from tanas_experiments.figure2 import (
     KIND,

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from tanas.reports.looks import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
+from tanas.reports.theme import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
 
 CELL = 62
 """Pixels of a cell: an interval of two numbers fits below its number."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import filelock
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.errors import SettingError, StoreError
-from tanas.records import SCHEMA, digest, read_json, write_json
-from tanas.runs import check_writable
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SettingError, StoreError
+from tanas.ground.records import SCHEMA, digest, read_json, write_json
+from tanas.runs.folder import check_writable
 
 REQUEST_FILE = "request.json"
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from tanas.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
 from tanas.dictionary.learn import prepare
-from tanas.errors import NonFiniteError, SearchError, SettingError, check_range
-from tanas.events import Listener, Warned, ignore
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
+from tanas.ground.errors import NonFiniteError, SearchError, SettingError, check_range
+from tanas.ground.events import Listener, Warned, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost, Shape, build, cost_of, count_cost
 from tanas.networks.scoring import judged
 from tanas.networks.training import TrainingConfig, evaluate, fit, seconds_a_step
-from tanas.seeds import Seed
 from tanas.strategies.base import training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.source import Reading

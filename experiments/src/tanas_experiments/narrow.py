@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.errors import SettingError, check_range
+from tanas.ground.errors import SettingError, check_range
 from tanas.networks.architecture import PixelNorm, Shape
 
 DEPTHS = ((3, 8), (2, 6), (1, 1))

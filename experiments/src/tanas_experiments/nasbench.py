@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from tanas.errors import SettingError, check_range
+from tanas.ground.errors import SettingError, check_range
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
-from tanas.seeds import Seed
 from tanas.spaces.inherit import similarity_of, weighed
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import Evidence, learn_prior

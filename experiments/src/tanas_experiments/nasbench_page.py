@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import altair as alt
 
-from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
+from tanas.reports.theme import BLUE, INK, MUTED, ORANGE, Chart, styled
 from tanas_experiments.nasbench import (
     AIM,
     ALIKE,

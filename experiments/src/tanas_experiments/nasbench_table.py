@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO
 from tanas.spaces.prior import pairs_of, placed

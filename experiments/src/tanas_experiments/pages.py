@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tanas.records import read_json, read_record, write_bytes
-from tanas.reports.looks import Chart, to_svg
+from tanas.ground.records import read_json, read_record, write_bytes
+from tanas.reports.theme import Chart, to_svg
 from tanas_experiments.by_hand import ByHandRecord
 from tanas_experiments.by_hand_page import by_hand_page
 from tanas_experiments.choice import StudyRecord

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 LEVEL = 0.95
 DRAWS = 10_000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tanas.records import write_bytes
-from tanas.seeds import Seed
+from tanas.ground.records import write_bytes
+from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split, Task
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.result import Result
+from tanas.ground.records import from_plain
 from tanas.networks.architecture import Architecture, cost_of
-from tanas.presets import SearchConfig
-from tanas.records import from_plain
-from tanas.results import Result
 from tanas.strategies.base import training_macs
 
 

@@ -1,7 +1,7 @@
 """Searches side by side: does knowing other tasks help, does it matter that they are near, is FUSE better than chance?
 
 Every search of a target and seed has the same data, splits, final recipe and seeds. What is called equal cost is
-equal multiply-adds of training (`tanas.results.LedgerRecord`), all counted. All searches by FUSE may spend the same
+equal multiply-adds of training (`LedgerRecord`), all counted. All searches by FUSE may spend the same
 on a target and are ended by that alone, so that one that inherits large architectures tries fewer of them. Any other
 strategy may spend what task-aware FUSE did. What measures no distance may spend also what representing the task and
 measuring took.
@@ -16,26 +16,26 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tanas.api import run_search
-from tanas.building import build_dictionary
+from tanas.algorithm.presets import SearchConfig, compared, laptop, smoke
+from tanas.algorithm.result import Result
+from tanas.api.build import build_dictionary
+from tanas.api.search import run_search
 from tanas.dictionary.learn import prepare, space_of
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import BudgetError, SettingError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.engines.resources import Resources
+from tanas.ground.errors import BudgetError, SettingError, check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.records import to_plain
+from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig, compared, laptop, smoke
-from tanas.records import to_plain
-from tanas.results import Result
-from tanas.runs import slug
-from tanas.seeds import Seed
+from tanas.runs.folder import slug
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
 from tanas.strategies.largest import LargestConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.workshop import Resources
 from tanas_experiments.permuted import write_permuted
 from tanas_experiments.progress import Progress, progress_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tanas.reports.looks import BLUE, INK, ORANGE, Chart
+from tanas.reports.theme import BLUE, INK, ORANGE, Chart
 from tanas_experiments.dot_chart import DotRow, dot_chart
 from tanas_experiments.searches import ARMS, AWARE, UNSEARCHED
 from tanas_experiments.searches_page import LEAST_PAIRS, PICTURE, SearchesRecord, arms_in, compared

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tanas.devices import processors
+from tanas.algorithm.presets import SearchConfig
+from tanas.cli.text import table
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError
-from tanas.events import Listener
-from tanas.presets import SearchConfig
-from tanas.records import SCHEMA, digest, from_plain, read_record, to_plain, write_bytes, write_json
+from tanas.engines.resources import Resources
+from tanas.ground.devices import processors
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Listener
+from tanas.ground.records import SCHEMA, digest, from_plain, read_record, to_plain, write_bytes, write_json
+from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
-from tanas.views import table
-from tanas.workshop import Resources
 from tanas_experiments.folder import alone_with, experiment_folder
 from tanas_experiments.paired import (
     CHANCE,

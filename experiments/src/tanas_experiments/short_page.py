@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tanas.records import read_record
+from tanas.ground.records import read_record
 from tanas_experiments.by_hand import ByHandRecord
 from tanas_experiments.by_hand_page import by_hand_answers
 from tanas_experiments.choice import StudyRecord

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest, rankdata
 
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 Verdict = Literal["found", "not found", "can't be told"]
 Floats = npt.NDArray[np.float64]

@@ -12,22 +12,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tanas.api import run_search
-from tanas.devices import processors
+from tanas.algorithm.presets import AUTO, SearchConfig, compared, laptop, smoke
+from tanas.api.search import run_search
+from tanas.cli.text import table
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.engines.resources import Resources
+from tanas.ground.devices import processors
+from tanas.ground.errors import SettingError, check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.training import TrainingConfig
-from tanas.presets import AUTO, SearchConfig, compared, laptop, smoke
-from tanas.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
-from tanas.runs import slug
-from tanas.seeds import Seed
+from tanas.runs.folder import slug
 from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
-from tanas.views import table
-from tanas.workshop import Resources
 from tanas_experiments.folder import alone_with, experiment_folder
 from tanas_experiments.paired import PairedDifference, less_error, paired
 from tanas_experiments.searches import SearchRow, row_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import altair as alt
 
-from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
+from tanas.reports.theme import BLUE, INK, MUTED, ORANGE, Chart, styled
 from tanas_experiments.stream import ARMS, EMPTY, PICTURE, StreamRecord, places
 
 COLOURS = (BLUE, ORANGE, INK, MUTED)

@@ -13,29 +13,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tanas.api import run_search
-from tanas.building import PAPER_STARTER, build_dictionary
-from tanas.checkpoints import Checkpoint
-from tanas.devices import choose_device, processors
+from tanas.algorithm.presets import SearchConfig, compared, laptop, paper, smoke
+from tanas.algorithm.result import Result
+from tanas.api.build import PAPER_STARTER, build_dictionary
+from tanas.api.search import run_search
 from tanas.dictionary.learn import expected_seconds, measure_pace, prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.errors import SearchError, SettingError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, Warned
+from tanas.engines.resources import Resources
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.devices import choose_device, processors
+from tanas.ground.errors import SearchError, SettingError, check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, Warned
+from tanas.ground.records import SCHEMA, read_record, to_plain, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.rivals import MOST_SIDE
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig, compared, laptop, paper, smoke
-from tanas.records import SCHEMA, read_record, to_plain, write_json
-from tanas.reports.words import duration
-from tanas.results import Result
-from tanas.runs import RESULT_FILE, Run, slug
-from tanas.seeds import Seed
+from tanas.reports.sentences import duration
+from tanas.runs.folder import RESULT_FILE, Run, slug
 from tanas.spaces.inherit import DEFAULT_INHERIT
 from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
-from tanas.workshop import Resources
 from tanas_experiments.handmade import (
     Before,
     RateConfig,

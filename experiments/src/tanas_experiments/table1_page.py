@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tanas.devices import choose_device
+from tanas.cli.text import table
 from tanas.engines.local import LocalEngine
-from tanas.events import Listener, Told
-from tanas.records import read_record, write_bytes, write_json
-from tanas.reports.words import duration
+from tanas.engines.resources import Resources
+from tanas.ground.devices import choose_device
+from tanas.ground.events import Listener, Told
+from tanas.ground.records import read_record, write_bytes, write_json
+from tanas.reports.sentences import duration
 from tanas.tasks.library import Library
-from tanas.views import table
-from tanas.workshop import Resources
 from tanas_experiments.folder import experiment_folder
 from tanas_experiments.paired import PairedDifference, paired, spread
 from tanas_experiments.searches import AWARE

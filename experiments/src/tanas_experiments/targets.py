@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tanas.results import NO_SEARCH, Result
+from tanas.algorithm.result import NO_SEARCH, Result
 
 TARGETS_KIND = "targets"
 SVM, LOGISTIC, NEAREST = "SVM on HOG", "logistic regression", "k-NN"

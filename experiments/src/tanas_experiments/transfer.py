@@ -22,10 +22,10 @@ from tanas.distances.intervals import IntervalConfig
 from tanas.distances.representative import Representative, RepresentativeNetwork
 from tanas.distances.threads import one_thread
 from tanas.distances.transform_network import Scale
-from tanas.errors import check_range
+from tanas.ground.errors import check_range
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Shape
 from tanas.networks.training import TrainingConfig, evaluate, fit
-from tanas.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
 from tanas.tasks.task import Split, Task
 

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 from torch.nn import functional
 
-from tanas.errors import NonFiniteError, SettingError, StoreError, check_range
-from tanas.executors import Executor
+from tanas.ground.errors import NonFiniteError, SettingError, StoreError, check_range
+from tanas.ground.executor import Executor
+from tanas.ground.records import write_bytes
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build, cost_of
 from tanas.networks.training import TrainingConfig, evaluate, evaluation_of, fit, logits_of
-from tanas.records import write_bytes
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import STANDARD_SPACE, named_space
 from tanas.spaces.space import SearchSpace

@@ -18,13 +18,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tanas.distances.agreement import spearman
-from tanas.errors import SettingError, check_range
+from tanas.ground.errors import SettingError, check_range
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import counted, weighed
 from tanas.spaces.prior import learn_prior
-from tanas.spaces.promise import TILT, Comparison, learn_promise
+from tanas.spaces.size_trend import TILT, Comparison, learn_promise
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import encode
 from tanas_experiments.paired import PairedDifference, paired
@@ -33,7 +33,7 @@ from tanas_experiments.truth import SIZE_CLASSES, SIZE_SHAPE, Row, TaskDistance,
 Numbers = npt.NDArray[np.float64]
 
 CHOSEN_ON = ("moon", "hundred")
-"""Targets on which the features and the strength of the promise of sizes were chosen (`tanas.spaces.promise`)."""
+"""Targets on which the features and the strength of the promise of sizes were chosen (`tanas.spaces.size_trend`)."""
 
 NEAREST, FARTHEST, RANDOM, TEACHER, DUNCE = "nearest", "farthest", "random", "best teacher", "worst teacher"
 """Which other task a choice learns from: by distance; drawn; the one whose ranks agree most or least with the

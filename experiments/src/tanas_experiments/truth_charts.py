@@ -9,7 +9,7 @@ from types import MappingProxyType
 import altair as alt
 import numpy as np
 
-from tanas.reports.looks import BLUE, INK, MUTED, ORANGE, Chart, styled
+from tanas.reports.theme import BLUE, INK, MUTED, ORANGE, Chart, styled
 from tanas_experiments.dot_chart import DotRow, dot_chart
 from tanas_experiments.paired import paired
 from tanas_experiments.truth import Row, TruthRecord

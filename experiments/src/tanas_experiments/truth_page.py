@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tanas.errors import StoreError
-from tanas.records import read_record
-from tanas.reports.rows import wilson
+from tanas.ground.errors import StoreError
+from tanas.ground.records import read_record
+from tanas.reports.chart_data import wilson
 from tanas_experiments.truth import TruthRecord, read_table, table_digest
 from tanas_experiments.truth_analysis import (
     CHOSEN_ON,

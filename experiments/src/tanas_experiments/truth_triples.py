@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from tanas.errors import NonFiniteError
-from tanas.events import Listener, ignore
+from tanas.ground.errors import NonFiniteError
+from tanas.ground.events import Listener, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.scoring import Judgement, judged
 from tanas.networks.training import fit
-from tanas.seeds import Seed
 from tanas.strategies.base import training_macs
 from tanas.strategies.mixture import Mixture
 from tanas.strategies.schedules import Schedule

@@ -14,12 +14,12 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from tanas.dictionary.kept import KeptNetwork, carried, kept
+from tanas.algorithm.presets import SearchConfig
+from tanas.dictionary.stored_network import KeptNetwork, carried, kept
+from tanas.ground.records import SCHEMA
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.training import evaluate, fit
-from tanas.presets import SearchConfig
-from tanas.records import SCHEMA
-from tanas.seeds import Seed
 from tanas.tasks.task import Task
 from tanas_experiments.paired import PairedDifference, paired
 from tanas_experiments.searches import TEN_DRAWINGS, Named

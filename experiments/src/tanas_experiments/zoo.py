@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from tanas.errors import SettingError, UnknownNameError, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, nearest_names
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm, Shape
-from tanas.seeds import Seed
 from tanas_experiments.narrow import NarrowResidual, narrow_design
 
 RESIDUAL = "residual"

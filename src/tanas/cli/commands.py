@@ -29,7 +29,7 @@ from tanas.cli.options import (
     show,
     starting,
 )
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 
 app = App(
     name="tanas",
@@ -51,7 +51,7 @@ def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
         common: options of every command.
     """
     starting(common)
-    from tanas.demo import run_demo
+    from tanas.cli.demo import run_demo
 
     with listening(common) as listener:
         run_demo(
@@ -88,18 +88,18 @@ def distance(
         common: options of every command.
     """
     starting(common)
+    from tanas.api.distances import compare_methods, distance_matrix
+    from tanas.cli.text import comparison_view, matrix_view
     from tanas.dictionary.store import Dictionary
     from tanas.distances.matrix import DistanceMatrix
-    from tanas.measuring import compare_methods, distance_matrix
-    from tanas.records import to_plain, write_bytes
-    from tanas.reports import charts, looks
-    from tanas.runs import check_file
-    from tanas.views import comparison_view, matrix_view
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.ground.records import to_plain, write_bytes
+    from tanas.reports import charts, theme
+    from tanas.runs.folder import check_file
 
     dictionary, library, config = Dictionary(folder), library_of(common), config_of(settings)
     if plot is not None:
-        looks.check_suffix(plot)
+        theme.check_suffix(plot)
     for file in (csv, plot):
         if file is not None:
             check_file(file)
@@ -130,7 +130,7 @@ def distance(
             orders=[[one.order for one in row] for row in rows],
             null_orders=[one.order for one in matrix.null],
         )
-        looks.save(chart, plot)
+        theme.save(chart, plot)
     view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
     show(common, to_plain(found), view)
 
@@ -157,10 +157,10 @@ def nearest(
         common: options of every command.
     """
     starting(common)
+    from tanas.api.distances import nearest_atoms
+    from tanas.cli.text import near_rows, near_view
     from tanas.dictionary.store import Dictionary
-    from tanas.measuring import nearest_atoms
-    from tanas.views import near_rows, near_view
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
 
     dictionary, library = Dictionary(folder), library_of(common)
     config = config_of(settings, neighbours=neighbours, threshold=threshold)
@@ -226,13 +226,13 @@ def search(
         command_line: what was typed.
     """
     starting(common)
-    from tanas.api import check_searches, open_memory, run_search, stream_memory
-    from tanas.events import tell_repeats
-    from tanas.records import read_json
-    from tanas.runs import run_folders
-    from tanas.settings import seconds
-    from tanas.views import run_view
-    from tanas.workshop import workshop
+    from tanas.api.search import check_searches, open_memory, run_search, stream_memory
+    from tanas.api.settings import seconds
+    from tanas.cli.text import run_view
+    from tanas.engines.resources import workshop
+    from tanas.ground.events import tell_repeats
+    from tanas.ground.records import read_json
+    from tanas.runs.folder import run_folders
 
     if not tasks:
         raise SettingError("Name a task to search for, such as digits:is=8 or folder:./photos.")
@@ -301,8 +301,8 @@ def evaluate(run: Path, task: str | None = None, /, *, common: Common = COMMON) 
         task: with the same classes and image size; the run's own, with its --split-seed and --size, if left out.
         common: options of every command.
     """
-    from tanas.api import evaluate_run
-    from tanas.views import evaluation_view
+    from tanas.api.search import evaluate_run
+    from tanas.cli.text import evaluation_view
 
     document = evaluate_run(run, task, library_of(common))
     show(common, document, evaluation_view(document))
@@ -318,8 +318,8 @@ def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
             can't be read.
         common: options of every command.
     """
-    from tanas.api import load
-    from tanas.events import Told
+    from tanas.api.search import load
+    from tanas.ground.events import Told
     from tanas.tasks.pictures import pictures_of, read_or_skipped
 
     if not files:
@@ -356,9 +356,9 @@ def report(run: Path, /, *, out: Path | None = None, common: Common = COMMON) ->
         out: file to write; RUN/report.html if left out.
         common: options of every command.
     """
-    from tanas.records import write_bytes
+    from tanas.ground.records import write_bytes
     from tanas.reports.page import render
-    from tanas.runs import Run
+    from tanas.runs.folder import Run
 
     path = out or run / "report.html"
     write_bytes(path, render(Run.open(run).result()).encode())
@@ -384,10 +384,10 @@ def export(
         overwrite: replace what is there.
         common: options of every command.
     """
-    from tanas.api import load
-    from tanas.export import export as export_classifier
-    from tanas.records import to_plain
-    from tanas.runs import check_writable
+    from tanas.api.search import load
+    from tanas.export.exporters import export as export_classifier
+    from tanas.ground.records import to_plain
+    from tanas.runs.folder import check_writable
 
     check_writable(out.parent)  # a folder is written beside its place, too
     done = export_classifier(load(run), to=to, out=out, overwrite=overwrite)
@@ -488,11 +488,11 @@ def _transform(
 ) -> None:
     """What grow and compress do."""
     starting(common)
-    from tanas.api import open_origin, run_growth
-    from tanas.records import read_json
-    from tanas.settings import seconds
-    from tanas.views import run_view
-    from tanas.workshop import workshop
+    from tanas.api.search import open_origin, run_growth
+    from tanas.api.settings import seconds
+    from tanas.cli.text import run_view
+    from tanas.engines.resources import workshop
+    from tanas.ground.records import read_json
 
     limit_s = None if time_limit is None else seconds(time_limit)
     config, resources = config_of(settings), resources_of(common)

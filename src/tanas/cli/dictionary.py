@@ -19,7 +19,7 @@ from tanas.cli.options import (
     show,
     starting,
 )
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 
 if TYPE_CHECKING:
     from tanas.dictionary.store import Dictionary
@@ -47,10 +47,10 @@ def build(
         common: options of every command.
     """
     starting(common)
-    from tanas.building import build_dictionary, check_learnable, starter
+    from tanas.api.build import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
-    from tanas.runs import check_writable
-    from tanas.workshop import workshop
+    from tanas.engines.resources import workshop
+    from tanas.runs.folder import check_writable
 
     library = library_of(common)
     config = config_of(settings).learning(strict=strict)
@@ -107,7 +107,7 @@ def list_atoms(folder: Path | None = None, /, *, common: Common = COMMON) -> Non
         folder: of the dictionary; your own if left out.
         common: options of every command.
     """
-    from tanas.api import open_memory
+    from tanas.api.search import open_memory
 
     _list(open_memory(folder), common)
 
@@ -121,9 +121,9 @@ def show_atom(folder: Path, atom: str, /, *, common: Common = COMMON) -> None:
         atom: its name, that of its task.
         common: options of every command.
     """
+    from tanas.cli.text import atom_view
     from tanas.dictionary.store import Dictionary
-    from tanas.records import to_plain
-    from tanas.views import atom_view
+    from tanas.ground.records import to_plain
 
     found = Dictionary(folder).find(atom)
     show(common, to_plain(found), atom_view(found))
@@ -152,9 +152,9 @@ def verify(folder: Path, /, *, common: Common = COMMON) -> None:
         folder: of the dictionary.
         common: options of every command.
     """
+    from tanas.cli.text import counted
     from tanas.dictionary.store import Dictionary
-    from tanas.errors import StoreError
-    from tanas.views import counted
+    from tanas.ground.errors import StoreError
 
     dictionary = Dictionary(folder)
     problems = dictionary.verify()
@@ -167,7 +167,7 @@ def verify(folder: Path, /, *, common: Common = COMMON) -> None:
 
 
 def _list(dictionary: Dictionary, common: Common) -> None:
-    from tanas.views import dictionary_rows, dictionary_view
+    from tanas.cli.text import dictionary_rows, dictionary_view
 
     rows = dictionary_rows(dictionary)
     show(common, rows, dictionary_view(dictionary, rows))

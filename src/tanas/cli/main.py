@@ -15,7 +15,7 @@ from pathlib import Path
 from cyclopts import CycloptsError
 
 from tanas.cli.commands import app
-from tanas.errors import TanasError
+from tanas.ground.errors import TanasError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 
 if TYPE_CHECKING:
-    from tanas.listeners import Display
-    from tanas.presets import SearchConfig
+    from tanas.algorithm.presets import SearchConfig
+    from tanas.api.progress import Display
+    from tanas.engines.resources import Resources
     from tanas.tasks.library import Library
-    from tanas.workshop import Resources
 
 
 def _whole(kind: Any, tokens: Sequence[Token]) -> int:
@@ -140,7 +140,7 @@ def library_of(common: Common) -> Library:
 
 def resources_of(common: Common) -> Resources:
     """What of the machine is used, as the options say."""
-    from tanas.workshop import Resources
+    from tanas.engines.resources import Resources
 
     return Resources(device=common.device, threads=common.threads, workers=common.workers)
 
@@ -153,8 +153,8 @@ def config_of(settings: Representing, **options: Any) -> SearchConfig:
     """
     from dataclasses import asdict, replace
 
+    from tanas.api.settings import configure, count
     from tanas.distances.intervals import IntervalConfig
-    from tanas.settings import configure, count
 
     given = asdict(settings)
     limit = count(given["limit"], "limit")
@@ -203,7 +203,7 @@ def starting(common: Common) -> None:
 
 def listening(common: Common, journal: Path | None = None) -> Display:
     """Shows progress on stderr, and writes every event into a file if one is named."""
-    from tanas.listeners import JsonLinesListener, broadcast, listener_for
+    from tanas.api.progress import JsonLinesListener, broadcast, listener_for
 
     shown = listener_for(sys.stderr, quiet=common.quiet)
     return shown if journal is None else broadcast(shown, JsonLinesListener(journal))

@@ -7,9 +7,8 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tanas.checkpoints import Checkpoint, Stopwatch
-from tanas.dictionary.atom import Atom, AtomTask, Provenance, Reuse, best_first
-from tanas.dictionary.kept import KeptNetwork, kept
+from tanas.dictionary.stored_network import KeptNetwork, kept
+from tanas.dictionary.task_record import Atom, AtomTask, Provenance, Reuse, best_first
 from tanas.distances.representative import (
     Representative,
     RepresentativeConfig,
@@ -20,23 +19,24 @@ from tanas.distances.representative import (
     state_of,
 )
 from tanas.distances.threads import one_thread
-from tanas.errors import NonFiniteError, TaskError, check_choice, check_range
-from tanas.events import Listener, Warned
+from tanas.ground.checkpoints import Checkpoint, Stopwatch
+from tanas.ground.errors import NonFiniteError, TaskError, check_choice, check_range
+from tanas.ground.events import Listener, Warned
+from tanas.ground.records import from_plain, to_plain
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import versions
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
 from tanas.networks.threads import in_threads
-from tanas.records import from_plain, to_plain
-from tanas.seeds import Seed
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Deadline, Outcome, training_macs
+from tanas.strategies.estimate import examples_of, mean_pace, seconds_an_image
 from tanas.strategies.fuse import Fuse, FuseConfig
-from tanas.strategies.pace import examples_of, mean_pace, seconds_an_image
 from tanas.strategies.trials import images_of_scores
 from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.task import Task
-from tanas.versions import versions
 
 LEARNING = FuseConfig(rounds=5, patience=5)
 """The search by which a dictionary learns a base task's architectures. It goes through all of its rounds: what later

@@ -16,13 +16,21 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from tanas.checkpoints import FolderCheckpoint
-from tanas.dictionary.atom import Atom
-from tanas.dictionary.kept import KeptNetwork, KeptRecord, kept_from, known_here, tensors_of
+from tanas.dictionary.stored_network import KeptNetwork, KeptRecord, kept_from, known_here, tensors_of
+from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
-from tanas.errors import StoreError, UnknownNameError, nearest_names
-from tanas.records import SCHEMA, from_plain, new_folder, read_json, read_marker, read_record, write_json
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import StoreError, UnknownNameError, nearest_names
+from tanas.ground.records import (
+    SCHEMA,
+    from_plain,
+    new_folder,
+    read_json,
+    read_marker,
+    read_record,
+    write_json,
+)
 
 KIND = "tanas dictionary"
 WEIGHTS_FILE, NETWORK_FILE = "representative.safetensors", "network.safetensors"

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata, weightedtau
 
 from tanas.distances.matrix import DistanceMatrix
-from tanas.errors import SettingError, check_range
+from tanas.ground.errors import SettingError, check_range
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:

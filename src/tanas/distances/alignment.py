@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from tanas.distances.base import Measurement, Pair
+from tanas.distances.from_score import fit_row_draws, placed
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.measuring import measure
-from tanas.distances.placing import fit_row_draws, placed
-from tanas.seeds import Seed
+from tanas.distances.measurement import measure
+from tanas.ground.seeds import Seed
 
 
 @dataclass(frozen=True)

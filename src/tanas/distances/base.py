@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from tanas.seeds import Seed
+from tanas.ground.seeds import Seed
 
 NEEDS = ("fisher", "embedding")
 """What a pair can hold beside features, each made only for a method that asks for it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from tanas.distances.base import Pair
-from tanas.errors import NonFiniteError, SettingError
+from tanas.ground.errors import NonFiniteError, SettingError
 
 
 def check_finite(pair: Pair) -> None:

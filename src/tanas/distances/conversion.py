@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 from tanas.networks.architecture import Shape
 
 LUMA = (0.299, 0.587, 0.114)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tanas.distances.fisher import fisher_information
 from tanas.distances.representative import Representative
-from tanas.errors import check_range
+from tanas.ground.errors import check_range
 from tanas.tasks.task import Split
 
 

@@ -9,13 +9,13 @@ from torch import Tensor
 
 from tanas.distances.base import Measurement, Pair
 from tanas.distances.conversion import converted
+from tanas.distances.from_score import placed
 from tanas.distances.information import diagonal_fisher
-from tanas.distances.measuring import measure
-from tanas.distances.placing import placed
+from tanas.distances.measurement import measure
 from tanas.distances.representative import Representative
 from tanas.distances.threads import one_thread
-from tanas.errors import NonFiniteError, SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split
 
 BATCH = 64

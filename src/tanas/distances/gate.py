@@ -14,7 +14,7 @@ from tanas.distances.base import Measurement, Pair
 from tanas.distances.heads import Head, fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
 from tanas.distances.memory import OF_TARGETS
-from tanas.errors import check_choice, check_range
+from tanas.ground.errors import check_choice, check_range
 from tanas.tasks.performance import PERFORMANCES, Confusion, confusion_of, performance_of
 
 GATES = ("own", "absolute", "dense")

@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from tanas.distances.base import Measurement, Pair
 from tanas.distances.checks import check_classes
+from tanas.distances.from_score import placed_by_fit_rows
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.measuring import measure
-from tanas.distances.placing import placed_by_fit_rows
-from tanas.seeds import Seed
+from tanas.distances.measurement import measure
+from tanas.ground.seeds import Seed
 
 LEAST_SHRINKAGE = 1e-6
 """Of a covariance, so that it can be inverted where features outnumber samples."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 MOST_PASSES = 9
 """Backward passes for each image: exact up to ten classes; for more, as many random mixtures of them."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tanas.errors import check_range
-from tanas.seeds import Seed
+from tanas.ground.errors import check_range
+from tanas.ground.seeds import Seed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from tanas.distances.base import Measurement, Pair
 from tanas.distances.checks import check_classes
+from tanas.distances.from_score import placed_by_fit_rows
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.measuring import measure
-from tanas.distances.placing import placed_by_fit_rows
-from tanas.errors import SettingError
-from tanas.seeds import Seed
+from tanas.distances.measurement import measure
+from tanas.ground.errors import SettingError
+from tanas.ground.seeds import Seed
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from tanas.distances.base import Measurement, Pair
 from tanas.distances.checks import check_classes
 from tanas.distances.gate import Gate, GateConfig, Trace, judged
 from tanas.distances.intervals import IntervalConfig, subsets
-from tanas.distances.measuring import measure
+from tanas.distances.measurement import measure
 from tanas.distances.memory import OF_TARGETS
 from tanas.distances.transform_network import Scale
-from tanas.errors import check_range
-from tanas.seeds import Seed
+from tanas.ground.errors import check_range
+from tanas.ground.seeds import Seed
 
 
 @dataclass(frozen=True, kw_only=True)

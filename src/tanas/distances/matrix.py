@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tanas.distances.base import Measurement
-from tanas.errors import SettingError, UnknownNameError, check_range, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, check_range, nearest_names
 
 
 @dataclass(frozen=True, kw_only=True)

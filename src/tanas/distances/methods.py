@@ -17,7 +17,7 @@ from tanas.distances.logme import LogMeDistance
 from tanas.distances.probes import KnnConfig, KnnDistance, ProbeDistance
 from tanas.distances.task2vec import Task2VecDistance
 from tanas.distances.transform import TransformConfig, TransformDistance, exact_transform
-from tanas.errors import UnknownNameError, nearest_names
+from tanas.ground.errors import UnknownNameError, nearest_names
 
 NARROW = 8
 """The hidden widths of 'narrow' are the paper's divided by this."""

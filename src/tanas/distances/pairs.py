@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from tanas.distances.base import NEEDS, Pair
-from tanas.distances.drawing import drawn
 from tanas.distances.features import FeatureCache
 from tanas.distances.fisher import check_same_trunk
 from tanas.distances.representative import Representative
-from tanas.errors import SettingError, TaskError, check_choice, check_range
-from tanas.seeds import Seed
+from tanas.distances.sampling import drawn
+from tanas.ground.errors import SettingError, TaskError, check_choice, check_range
+from tanas.ground.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
 from tanas.tasks.task import Task
 

@@ -10,13 +10,13 @@ from torch.nn import functional
 
 from tanas.distances.base import Measurement, Pair
 from tanas.distances.checks import check_classes
+from tanas.distances.from_score import placed
 from tanas.distances.gate import Gate, GateConfig
 from tanas.distances.heads import fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
-from tanas.distances.measuring import measure
-from tanas.distances.placing import placed
-from tanas.errors import check_choice, check_range
-from tanas.seeds import Seed
+from tanas.distances.measurement import measure
+from tanas.ground.errors import check_choice, check_range
+from tanas.ground.seeds import Seed
 
 METRICS = ("cosine", "euclidean")
 

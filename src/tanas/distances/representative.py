@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tanas.checkpoints import Checkpoint, NoCheckpoint
 from tanas.distances.conversion import converted
 from tanas.distances.task2vec import embedding
-from tanas.errors import NonFiniteError, StoreError, check_choice, check_range
-from tanas.events import Listener, Told, ignore
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.errors import NonFiniteError, StoreError, check_choice, check_range
+from tanas.ground.events import Listener, Told, ignore
+from tanas.ground.records import digest
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm, Shape, count_cost
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, evaluate, fit
-from tanas.records import digest
-from tanas.seeds import Seed
 from tanas.tasks.task import Split, Task
 
 

@@ -13,11 +13,11 @@ from tanas.distances.base import Measurement, Pair
 from tanas.distances.checks import check_classes
 from tanas.distances.gate import Gate, GateConfig, Trace, judged
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.measuring import measure
+from tanas.distances.measurement import measure
 from tanas.distances.pruning import bisect_density, magnitude_masks, shrink_density
 from tanas.distances.transform_network import TransformNetwork, regress
-from tanas.errors import check_choice, check_range
-from tanas.seeds import Seed
+from tanas.ground.errors import check_choice, check_range
+from tanas.ground.seeds import Seed
 
 FINE_TUNERS = ("adam", "rmsprop")
 

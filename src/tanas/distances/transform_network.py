@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.errors import NonFiniteError
+from tanas.ground.errors import NonFiniteError
+from tanas.ground.seeds import Seed
 from tanas.networks.training import batches
-from tanas.seeds import Seed
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from tanas.errors import SettingError, TanasError, check_range
-from tanas.events import Event, Listener
-from tanas.executors import Answer, Parameters
+from tanas.ground.errors import SettingError, TanasError, check_range
+from tanas.ground.events import Event, Listener
+from tanas.ground.executor import Answer, Parameters
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What torch and the numeric libraries read when they start."""

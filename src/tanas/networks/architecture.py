@@ -9,10 +9,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from tanas.ground.records import digest
+from tanas.ground.seeds import Seed
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.skeleton import Skeleton
-from tanas.records import digest
-from tanas.seeds import Seed
 
 Shape = tuple[int, int, int]
 """(channels, height, width) of an image."""

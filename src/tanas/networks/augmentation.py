@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.errors import check_range
-from tanas.seeds import Seed
+from tanas.ground.errors import check_range
+from tanas.ground.seeds import Seed
 
 
 @dataclass(frozen=True, kw_only=True)

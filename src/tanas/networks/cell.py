@@ -7,7 +7,7 @@ from itertools import permutations
 
 from torch import Tensor, nn
 
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
 from tanas.networks.operations import ZERO, make_operation
 
 Edge = tuple[int, int, str]

@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tanas.errors import NonFiniteError, SettingError, StoreError, UnknownNameError, check_choice
+from tanas.ground.errors import NonFiniteError, SettingError, StoreError, UnknownNameError, check_choice
+from tanas.ground.records import SCHEMA, from_plain, read_json, write_bytes, write_json
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build, count_cost
 from tanas.networks.pixels import Images, as_pixels
 from tanas.networks.training import EVALUATION_BATCH
-from tanas.records import SCHEMA, from_plain, read_json, write_bytes, write_json
-from tanas.seeds import Seed
 from tanas.tasks.performance import PERFORMANCES
 
 ARCHITECTURE_FILE = "architecture.json"

@@ -16,10 +16,10 @@ from itertools import pairwise, permutations
 import torch
 from torch import Tensor, nn
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, Shape, Transition, build
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.operations import SamePool, Zero, make_operation
-from tanas.seeds import Seed
 
 SEPARABLE: Mapping[str, tuple[int, int]] = {
     "conv_1x1": (1, 1),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.errors import SettingError, UnknownNameError, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, nearest_names
 
 Operation = Callable[[int], nn.Module]
 """Makes the module for a number of channels: (batch, channels, h, w) -> the same shape."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.networks.architecture import Shape
 
 Images = npt.ArrayLike | Tensor

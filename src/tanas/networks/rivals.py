@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional
 
+from tanas.ground.seeds import Seed
 from tanas.networks.training import EVALUATION_BATCH
-from tanas.seeds import Seed
 from tanas.tasks.performance import confusion_of, performance_of
 from tanas.tasks.task import Split
 

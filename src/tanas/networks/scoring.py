@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.checkpoints import Checkpoint
-from tanas.errors import check_range
-from tanas.events import Listener, ignore
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import check_range
+from tanas.ground.events import Listener, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build, cost_of
 from tanas.networks.training import TrainingConfig, class_weights, evaluation_of, fit, logits_of
-from tanas.seeds import Seed
 from tanas.tasks.task import Task
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tanas.errors import SettingError, check_choice
+from tanas.ground.errors import SettingError, check_choice
 
 STEMS = ("full", "half")
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from tanas.events import Event, Listener
+from tanas.ground.events import Event, Listener
 from tanas.networks.training import AbandonedError
 
 Answer = TypeVar("Answer")

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from tanas.checkpoints import SAVED_EVERY_S, Checkpoint, NoCheckpoint
-from tanas.errors import NonFiniteError, check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted, ignore
+from tanas.ground.checkpoints import SAVED_EVERY_S, Checkpoint, NoCheckpoint
+from tanas.ground.errors import NonFiniteError, check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, ignore
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm
 from tanas.networks.augmentation import PLAIN, AugmentationConfig, augmented
-from tanas.seeds import Seed
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split
 

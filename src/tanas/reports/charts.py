@@ -10,10 +10,10 @@ from typing import Any
 
 import altair as alt
 
-from tanas.errors import SettingError
-from tanas.reports.looks import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
-from tanas.reports.rows import AlphaRow, CandidateRow, CostRow, DistanceRow, ErrorRow
-from tanas.reports.words import duration, percent, shorten
+from tanas.ground.errors import SettingError
+from tanas.reports.chart_data import AlphaRow, CandidateRow, CostRow, DistanceRow, ErrorRow
+from tanas.reports.sentences import duration, percent, shorten
+from tanas.reports.theme import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
 
 WIDTH = 480
 """Pixels of a chart that stands in a column; text stays readable on a phone, where it shrinks to 3/4."""

@@ -12,10 +12,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from tanas.algorithm.result import Result
 from tanas.networks.skeleton import Skeleton
-from tanas.reports import charts, looks, rows, words
-from tanas.reports.drawing import draw_cell, kind_of
-from tanas.results import Result
+from tanas.reports import chart_data, charts, sentences, theme
+from tanas.reports.cell_diagram import draw_cell, kind_of
 
 MOST_CANDIDATES = 200
 """Rows of the table of candidates; result.json holds all."""
@@ -48,40 +48,40 @@ def render(result: Result) -> str:
         keep_trailing_newline=True,
     )
     environment.filters.update(
-        amount=words.amount,
-        duration=words.duration,
+        amount=sentences.amount,
+        duration=sentences.duration,
         kind=kind_of,
-        percent=lambda share: words.percent(share, result.task.test),
+        percent=lambda share: sentences.percent(share, result.task.test),
         options=_mark_options,
     )
     return environment.get_template("page.html.j2").render(
         result=result,
-        standing=words.standing(result),
-        answer=words.answer(result),
-        taken=words.taken(result),
-        trained_on=words.trained_on(result),
-        verdict=words.verdict(result),
-        caveat=words.caveat(result),
-        inheritance=words.inheritance(result),
-        reused=bool(words.known_architecture(result)),
-        grown=words.transformation(result),
-        grown_rows=rows.grown_rows(result),
-        choice=words.choice(result),
+        standing=sentences.standing(result),
+        answer=sentences.answer(result),
+        taken=sentences.taken(result),
+        trained_on=sentences.trained_on(result),
+        verdict=sentences.verdict(result),
+        caveat=sentences.caveat(result),
+        inheritance=sentences.inheritance(result),
+        reused=bool(sentences.known_architecture(result)),
+        grown=sentences.transformation(result),
+        grown_rows=chart_data.grown_rows(result),
+        choice=sentences.choice(result),
         own=any(past.stages and past.scores for past in result.rounds),
         stopped=STOPPED.get(result.stopped, result.stopped),
-        errors=rows.error_rows(result),
-        distances=rows.distance_rows(result),
-        alphas=rows.alpha_rows(result),
-        candidates=rows.candidate_rows(result)[:MOST_CANDIDATES],
-        better=rows.better_scored(result),
+        errors=chart_data.error_rows(result),
+        distances=chart_data.distance_rows(result),
+        alphas=chart_data.alpha_rows(result),
+        candidates=chart_data.candidate_rows(result)[:MOST_CANDIDATES],
+        better=chart_data.better_scored(result),
         alone=len(result.rounds) == 1 and all(seen.score is None for seen in result.seen),
-        classes=rows.class_rows(result),
-        confused=rows.confused_rows(result, most=12),
-        costs=rows.cost_rows(result),
-        ledger=rows.ledger_rows(result),
-        memory=words.memory(result),
-        beside=words.beside(result),
-        wrong=rows.wrong_answers(result),
+        classes=chart_data.class_rows(result),
+        confused=chart_data.confused_rows(result, most=12),
+        costs=chart_data.cost_rows(result),
+        ledger=chart_data.ledger_rows(result),
+        memory=sentences.memory(result),
+        beside=sentences.beside(result),
+        wrong=chart_data.wrong_answers(result),
         mistakes=result.mistakes[:MOST_MISTAKES],
         cell=result.architecture.cell.canonical(),
         idle_edges=len(result.architecture.cell.edges) - len(result.architecture.cell.canonical().edges),
@@ -99,52 +99,54 @@ def render(result: Result) -> str:
 
 def _drawings(result: Result) -> dict[str, Markup | None]:
     """Every chart of the page as SVG; None where there is nothing to draw."""
-    errors = rows.error_rows(result)
-    distances = rows.distance_rows(result)
-    alphas = rows.alpha_rows(result)
-    candidates = rows.candidate_rows(result)
+    errors = chart_data.error_rows(result)
+    distances = chart_data.distance_rows(result)
+    alphas = chart_data.alpha_rows(result)
+    candidates = chart_data.candidate_rows(result)
     scored = sum(candidate.score is not None for candidate in candidates)
     losses = result.training_losses
     width = charts.WIDTH if _side_by_side(result) else charts.FULL
     drawn: dict[str, str | None] = {
         "cell": draw_cell(result.architecture.cell.canonical()),
-        "errors": looks.inline_svg(
+        "errors": theme.inline_svg(
             charts.error_chart(errors, result.task.test),
             "Errors on the test split, as in the table of errors",
         ),
-        "distances": looks.inline_svg(
+        "distances": theme.inline_svg(
             charts.distance_chart(distances), "Distances of the known tasks, as in the table of distances"
         )
         if distances
         else None,
-        "alphas": looks.inline_svg(
+        "alphas": theme.inline_svg(
             charts.alpha_chart(alphas, width=width),
             "Shares of the candidates in the mixture over the rounds, as in the table of rounds",
             shrinks=width < charts.FULL,
         )
         if any(row.weights for row in alphas)
         else None,
-        "candidates": looks.inline_svg(
+        "candidates": theme.inline_svg(
             charts.candidate_chart(candidates, width=width),
             "Scores and parameters, as in the table of candidates",
             shrinks=width < charts.FULL,
         )
         if scored > 1
         else None,
-        "losses": looks.inline_svg(
+        "losses": theme.inline_svg(
             charts.loss_chart(losses),
             f"Training loss: {losses[0]:.3g} in the first epoch, {losses[-1]:.3g} in the last",
         )
         if losses and all(map(math.isfinite, losses))
         else None,
-        "confusion": looks.inline_svg(
+        "confusion": theme.inline_svg(
             charts.confusion_chart(result.confusion, result.task.classes),
             "Answers by true class, as in the table of classes",
             shrinks=len(result.task.classes) <= MOST_CLASSES_IN_COLUMN,
         ),
-        "costs": looks.inline_svg(
-            charts.cost_chart(rows.cost_rows(result)),
-            "; ".join(f"{row.phase}: {words.duration(row.seconds)}" for row in rows.cost_rows(result)),
+        "costs": theme.inline_svg(
+            charts.cost_chart(chart_data.cost_rows(result)),
+            "; ".join(
+                f"{row.phase}: {sentences.duration(row.seconds)}" for row in chart_data.cost_rows(result)
+            ),
         ),
     }
     # each is made here and escapes the names in it

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from tanas.errors import SettingError, check_choice, check_range
+from tanas.ground.errors import SettingError, check_choice, check_range
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
-from tanas.seeds import Seed
 from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
-from tanas.spaces.promise import Comparison, learn_promise
+from tanas.spaces.size_trend import Comparison, learn_promise
 from tanas.spaces.space import SearchSpace
 
 DEFAULT_INHERIT = "prior"

@@ -9,10 +9,10 @@ from typing import Protocol, final
 
 import torch
 
-from tanas.checkpoints import Checkpoint
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.records import digest
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build
-from tanas.records import digest
-from tanas.seeds import Seed
 
 IMAGES = 1
 """What is timed is the answer to one image: what someone waits for who shows a picture to the network."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import product
 from types import MappingProxyType
 
-from tanas.errors import SettingError, UnknownNameError, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, nearest_names
 from tanas.networks.architecture import Shape
 from tanas.networks.skeleton import STEMS, Skeleton
 from tanas.spaces.space import SearchSpace

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from tanas.errors import SettingError, check_range
+from tanas.ground.errors import SettingError, check_range
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO

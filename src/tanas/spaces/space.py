@@ -11,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tanas.errors import SettingError, UnknownNameError, check_range, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, check_range, nearest_names
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost, Shape
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.cells import (
     MAX_NODES,
     count_cells,
@@ -30,7 +30,7 @@ from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_s
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
 from tanas.spaces.prior import ArchitecturePrior
-from tanas.spaces.promise import POOL, TILT, Promise
+from tanas.spaces.size_trend import POOL, TILT, Promise
 
 Limit = TypeVar("Limit", int, float)
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tanas.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
+from tanas.ground.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost, Shape
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.skeleton import Skeleton
-from tanas.seeds import Seed
 from tanas.spaces.cells import MAX_NODES
 from tanas.spaces.changes import cells_grown, cells_with_another_edge
 from tanas.spaces.costs import cost_by_parts

@@ -6,12 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
-from tanas.checkpoints import Checkpoint
-from tanas.errors import BudgetError
-from tanas.events import Event, Listener
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import BudgetError
+from tanas.ground.events import Event, Listener
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
-from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.tasks.task import Task
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.errors import check_range
+from tanas.ground.errors import check_range
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell, Edge
 from tanas.networks.operations import ZERO

@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
-from tanas.checkpoints import Checkpoint
-from tanas.errors import SearchError, check_choice, check_range
-from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import SearchError, check_choice, check_range
+from tanas.ground.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Told
+from tanas.ground.records import from_plain, to_plain
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.scoring import Judgement, ScoringConfig, unscored
-from tanas.records import from_plain, to_plain
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import (

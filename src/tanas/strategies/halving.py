@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from tanas.errors import check_range
-from tanas.events import StepAdvanced, StepFinished, StepStarted
+from tanas.ground.errors import check_range
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.spaces.space import SearchSpace

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.errors import NonFiniteError, SearchError
-from tanas.events import Listener, Warned
+from tanas.ground.errors import NonFiniteError, SearchError
+from tanas.ground.events import Listener, Warned
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, judgement_of
 from tanas.networks.training import logits_of
-from tanas.seeds import Seed
 from tanas.tasks.task import Task
 
 

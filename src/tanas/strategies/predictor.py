@@ -12,10 +12,10 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tanas.errors import check_range
+from tanas.ground.errors import check_range
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost
 from tanas.networks.scoring import ScoringConfig
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from tanas.errors import UnknownNameError, nearest_names
+from tanas.ground.errors import UnknownNameError, nearest_names
 from tanas.networks.scoring import ScoringConfig
 from tanas.strategies.base import Strategy
 from tanas.strategies.darts import Darts, DartsConfig

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from tanas.errors import check_choice, check_range
-from tanas.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.errors import check_choice, check_range
+from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted
+from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
-from tanas.seeds import Seed
 from tanas.strategies.base import Deadline, Stage
 from tanas.strategies.mixture import Mixture, check_finite, mixture_loss
 from tanas.tasks.task import Task

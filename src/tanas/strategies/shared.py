@@ -8,12 +8,12 @@ from itertools import accumulate, cycle
 
 import torch
 
-from tanas.errors import NonFiniteError, check_range
-from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.errors import NonFiniteError, check_range
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig, cross_entropy_of
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
-from tanas.seeds import Seed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.mixture import side_by_side

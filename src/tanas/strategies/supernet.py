@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, Shape
 from tanas.networks.augmentation import augmented
 from tanas.networks.cell import Cell
@@ -28,7 +29,6 @@ from tanas.networks.training import (
     learning_rate_at,
     make_optimizer,
 )
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace

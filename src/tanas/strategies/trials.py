@@ -9,15 +9,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tanas.checkpoints import Checkpoint
-from tanas.errors import NonFiniteError, SearchError
-from tanas.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.errors import NonFiniteError, SearchError
+from tanas.ground.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.records import from_plain, to_plain
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.scoring import Judgement, ScoringConfig, judged, unscored
 from tanas.networks.threads import in_threads
 from tanas.networks.training import TrainingConfig, fit
-from tanas.records import from_plain, to_plain
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import (

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.labelling import labelled, parse_labellings
 from tanas.tasks.pictures import PictureStack, plain_picture
 from tanas.tasks.source import Labels, Part, Reading, Source, make_source

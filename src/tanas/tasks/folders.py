@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.pictures import SUFFIXES, PictureStack, load_picture
 from tanas.tasks.source import Labels, Part, Reading, Source, make_source
 from tanas.tasks.splits import Side

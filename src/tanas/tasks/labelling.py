@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from tanas.errors import TaskError, UnknownNameError, nearest_names
+from tanas.ground.errors import TaskError, UnknownNameError, nearest_names
+from tanas.tasks.spelling import class_in_name, find_class, split_outside_quotes, unquote
 from tanas.tasks.task import Split, Task
-from tanas.tasks.words import class_in_name, find_class, split_outside_quotes, unquote
 
 FORMS = {"only": "only=A,B,C", "groups": "groups=A+B/C+D", "is": "is=CLASS", "take": "take=N"}
 """Every labelling by its word, as help and messages write it."""

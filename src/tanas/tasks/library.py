@@ -8,15 +8,15 @@ from pathlib import Path
 
 import platformdirs
 
-from tanas.errors import DataError, check_choice, check_range
+from tanas.ground.errors import DataError, check_choice, check_range
 from tanas.tasks.labelling import Labelling, Only, labelled
 from tanas.tasks.names import PATH_SOURCES, SourceName, misspelt_labelling, parse_source
 from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.quickdraw import find_categories
 from tanas.tasks.source import Reading, Source
 from tanas.tasks.sources import open_source
+from tanas.tasks.spelling import UnknownClassError
 from tanas.tasks.task import Task
-from tanas.tasks.words import UnknownClassError
 
 MOST_SIZE = 1024
 """Pixels of a side: all pictures of a source are held at once, and a thousand colour ones of this size take 3 GB."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tanas.errors import TaskError, UnknownNameError, nearest_names
+from tanas.ground.errors import TaskError, UnknownNameError, nearest_names
 from tanas.tasks.labelling import FORMS, Labelling, parse_labelling
 from tanas.tasks.quickdraw import PER_CLASS
+from tanas.tasks.spelling import split_outside_quotes, unquote
 from tanas.tasks.vision import VISION_SETS
-from tanas.tasks.words import split_outside_quotes, unquote
 
 PATH_SOURCES = ("folder", "npz")
 """Sources that are followed by a path."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tanas.errors import check_choice
+from tanas.ground.errors import check_choice
 
 Confusion = npt.NDArray[np.int64]
 """Counts, (classes, classes): rows are true classes, columns are answers."""

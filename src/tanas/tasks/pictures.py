@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 """Of one picture, (height, width) grey or (height, width, 3) colour."""

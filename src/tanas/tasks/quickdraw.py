@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.quickdraw_categories import CATEGORIES
 from tanas.tasks.source import Part, Reading, Source, make_source
+from tanas.tasks.spelling import class_word, find_class
 from tanas.tasks.splits import capped, content_keys, draw_sides
 from tanas.tasks.vision import fetch
-from tanas.tasks.words import class_word, find_class
 
 PAPER_TEN = (
     "apple",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.splits import Keys, Side, Sides, content_keys, draw_sides, on_one_side
 from tanas.tasks.task import Split, Task
 

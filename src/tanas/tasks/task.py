@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tanas.errors import TaskError, check_choice
-from tanas.seeds import Seed
+from tanas.ground.errors import TaskError, check_choice
+from tanas.ground.seeds import Seed
 from tanas.tasks.performance import PERFORMANCES
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
-from tanas.errors import DataError
+from tanas.ground.errors import DataError
 from tanas.tasks.arrays import images_from_array, read_datasets
 from tanas.tasks.source import Labels, Part, Reading, Source, make_source
 from tanas.tasks.splits import Side

@@ -33,7 +33,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tanas.building import PAPER_STARTER
+from tanas.algorithm.presets import laptop
+from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.learn import prepare
 from tanas.distances.agreement import spearman
 from tanas.distances.base import Distance, Pair
@@ -51,13 +52,12 @@ from tanas.distances.representative import (
     state_of,
 )
 from tanas.distances.transform import TransformConfig, fine_tune, fit_transform, masks_at
-from tanas.errors import SettingError
-from tanas.presets import laptop
-from tanas.records import digest, from_plain, to_plain, write_bytes
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.records import digest, from_plain, to_plain, write_bytes
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.places import RECORDS
 
 RECORD = RECORDS / "agreement.json"

@@ -17,11 +17,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tanas.checkpoints import FolderCheckpoint
 from tanas.engines.local import LocalEngine
-from tanas.errors import SettingError, TanasError, check_range
-from tanas.events import Event, StepAdvanced
-from tanas.records import read_record, write_json
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SettingError, TanasError, check_range
+from tanas.ground.events import Event, StepAdvanced
+from tanas.ground.records import read_record, write_json
 from tanas.tasks.library import Library
 from tanas_experiments.by_hand import (
     METHODS,

@@ -37,7 +37,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tanas.building import PAPER_STARTER
+from tanas.algorithm.presets import SearchConfig, laptop, smoke
+from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.learn import prepare
 from tanas.distances.base import NEEDS, Distance
 from tanas.distances.features import FeatureCache
@@ -46,15 +47,14 @@ from tanas.distances.methods import METHODS, make_distance
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative, represent
 from tanas.distances.transform import fit_transform
-from tanas.errors import SettingError
-from tanas.presets import SearchConfig, laptop, smoke
-from tanas.records import write_bytes
-from tanas.seeds import Seed
+from tanas.ground.errors import SettingError
+from tanas.ground.records import write_bytes
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.tasks.arrays import task_from_arrays
 from tanas.tasks.labelling import labelled, parse_labellings
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.places import RECORDS
 
 RECORD = RECORDS / "distance-speed.json"

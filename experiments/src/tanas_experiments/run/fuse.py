@@ -30,13 +30,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tanas.errors import NonFiniteError
-from tanas.events import ignore
+from tanas.ground.errors import NonFiniteError
+from tanas.ground.events import ignore
+from tanas.ground.records import read_record, to_plain, write_bytes, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import judged
 from tanas.networks.training import TrainingConfig, fit
-from tanas.records import read_record, to_plain, write_bytes, write_json
-from tanas.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
 from tanas.strategies.base import training_macs
@@ -45,7 +46,6 @@ from tanas.strategies.mixture import Mixture
 from tanas.strategies.schedules import Alternating, EqualWeights, Schedule
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.choice import (
     Compared,
     Member,

@@ -18,9 +18,9 @@ import sys
 import time
 from pathlib import Path
 
-from tanas.errors import TanasError
-from tanas.records import write_json
-from tanas.versions import processor, versions
+from tanas.ground.errors import TanasError
+from tanas.ground.records import write_json
+from tanas.ground.versions import processor, versions
 from tanas_experiments.nasbench import NasBenchConfig, NasBenchRecord, study
 from tanas_experiments.nasbench_table import read_table
 from tanas_experiments.places import RECORDS

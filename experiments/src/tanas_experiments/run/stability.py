@@ -26,16 +26,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from tanas.checkpoints import FolderCheckpoint
 from tanas.distances.agreement import spearman
 from tanas.distances.base import Distance
 from tanas.distances.features import FeatureCache
 from tanas.distances.methods import METHODS, DistanceConfig, make_distance
 from tanas.distances.pairs import make_pair
-from tanas.records import digest, read_record, write_bytes
-from tanas.seeds import Seed
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.records import digest, read_record, write_bytes
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
 from tanas_experiments.figure2 import Figure2Config, Figure2Record, kept_representatives, laptop_scale
 from tanas_experiments.places import RECORDS
 

@@ -17,17 +17,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tanas.api import run_search
-from tanas.devices import processors
+from tanas.algorithm.presets import laptop
+from tanas.api.progress import listener_for
+from tanas.api.search import run_search
 from tanas.dictionary.store import Dictionary
-from tanas.errors import TanasError, check_choice, check_range
-from tanas.listeners import listener_for
-from tanas.presets import laptop
-from tanas.records import SCHEMA, digest, read_record, to_plain, write_json
-from tanas.runs import slug
+from tanas.engines.resources import Resources, workshop
+from tanas.ground.devices import processors
+from tanas.ground.errors import TanasError, check_choice, check_range
+from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_json
+from tanas.ground.versions import processor, versions
+from tanas.runs.folder import slug
 from tanas.tasks.library import Library
-from tanas.versions import processor, versions
-from tanas.workshop import Resources, workshop
 from tanas_experiments.places import RECORDS
 from tanas_experiments.searches import TEN_DRAWINGS, Named, opened
 from tanas_experiments.targets import TARGETS_KIND, TargetRow, TargetsRecord, row_of

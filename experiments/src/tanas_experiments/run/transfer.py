@@ -35,6 +35,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from tanas.algorithm.presets import SearchConfig, laptop, smoke
 from tanas.dictionary.learn import prepare
 from tanas.distances.features import FeatureCache
 from tanas.distances.memory import OF_TARGETS
@@ -47,14 +48,13 @@ from tanas.distances.representative import (
     representative_from,
     state_of,
 )
-from tanas.errors import SettingError
+from tanas.ground.errors import SettingError
+from tanas.ground.records import digest, read_json, read_record, write_bytes, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.training import TrainingConfig
-from tanas.presets import SearchConfig, laptop, smoke
-from tanas.records import digest, read_json, read_record, write_bytes, write_json
-from tanas.seeds import Seed
 from tanas.tasks.library import Library, data_root
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.places import RECORDS
 from tanas_experiments.transfer import (
     STATISTICS,

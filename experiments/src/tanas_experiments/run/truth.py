@@ -34,20 +34,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tanas.checkpoints import FolderCheckpoint
+from tanas.algorithm.presets import laptop
 from tanas.distances.features import FeatureCache
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
 from tanas.engines.local import InlineEngine, LocalEngine
-from tanas.errors import SettingError, TanasError
-from tanas.presets import laptop
-from tanas.records import read_record, to_plain, write_json
-from tanas.seeds import Seed
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SettingError, TanasError
+from tanas.ground.records import read_record, to_plain, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.spaces.named import named_space
 from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.places import RECORDS
 from tanas_experiments.truth import (
     TARGETS,

@@ -23,21 +23,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tanas.checkpoints import FolderCheckpoint
+from tanas.algorithm.presets import compared, laptop
 from tanas.dictionary.learn import prepare
 from tanas.distances.features import FeatureCache
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
-from tanas.errors import SettingError, TanasError
+from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.errors import SettingError, TanasError
+from tanas.ground.records import read_record, to_plain, write_json
+from tanas.ground.seeds import Seed
+from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import cost_of
 from tanas.networks.training import TrainingConfig
-from tanas.presets import compared, laptop
-from tanas.records import read_record, to_plain, write_json
-from tanas.seeds import Seed
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
-from tanas.versions import processor, versions
 from tanas_experiments.places import RECORDS
 from tanas_experiments.searches import opened
 from tanas_experiments.truth import TruthConfig, draw_architectures

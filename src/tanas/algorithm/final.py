@@ -1,0 +1,464 @@
+"""The final training: a recipe, a training that validation judges, one more on all images; then the test, once."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tanas.algorithm.phases import Workplace, warn_of_gaps
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.result import Mistake, RecipeTried
+from tanas.ground.errors import NonFiniteError
+from tanas.ground.events import Listener, StepFinished, StepStarted, Told, Warned
+from tanas.ground.seeds import Seed
+from tanas.networks.architecture import Architecture, Network, build
+from tanas.networks.classifier import Classifier
+from tanas.networks.recipe import with_recipe
+from tanas.networks.scoring import cross_entropy_of, judgement_of, unscored
+from tanas.networks.threads import in_threads
+from tanas.networks.training import AbandonedError, Fitted, Training, evaluation_of, logits_of
+from tanas.strategies.base import Outcome
+from tanas.tasks.performance import Evaluation
+from tanas.tasks.task import Split, Task
+
+TEMPERATURES = tuple(2 ** (step / 4) for step in range(-4, 13))
+"""From 1/2 to 8, in steps of a fifth: the loss at the best of them is within 1 % of the least."""
+
+Went = Fitted | NonFiniteError | AbandonedError
+"""How a training went: it diverged, or was given up."""
+
+MISTAKES = 24
+"""Wrong answers that are kept as pictures: as many as one looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """The recipe of a task, and how it was chosen."""
+
+    name: str
+    tried: tuple[RecipeTried, ...]
+    """What a whole training by each came to; none if there was one recipe only."""
+    judged_on: str
+    """Key of the architecture that was trained by each."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Finished:
+    """An architecture after the final training."""
+
+    architecture: Architecture
+    network: Network
+    """Trained on training and validation images, unless the refit was left out: that of what was found is where the
+    reference takes its place."""
+    before: Network
+    """The same as validation judged it: trained on the training images alone."""
+    validation: Evaluation
+    """Of `before`."""
+    right: Tensor
+    """What each validation image that `before` answers rightly adds to its accuracy, else 0, (samples,); see
+    `shares_right`."""
+    fitted: Fitted
+    refitted: Fitted | None
+
+    @property
+    def before_refit(self) -> Network | None:
+        """`before`, if there was a refit."""
+        return None if self.refitted is None else self.before
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ending:
+    """What the final training gave."""
+
+    recipe: Recipe
+    found: Finished
+    """What the search found."""
+    reference: Finished | None
+    """The reference architecture, trained alike; None: it was not asked for, is the one found, or diverged by every
+    recipe."""
+    replaces: bool
+    """Whether the reference may take the place of what was found."""
+
+    @property
+    def reference_taken(self) -> bool:
+        """Whether the reference is handed over, since what was found is not clearly better."""
+        if not self.replaces or self.reference is None:
+            return False
+        return not clearly_better(self.found.right, self.reference.right)
+
+    @property
+    def taken(self) -> Finished:
+        """What is handed over."""
+        return self.reference if self.reference_taken and self.reference is not None else self.found
+
+    @property
+    def other(self) -> Finished | None:
+        """What is not."""
+        return self.found if self.reference_taken else self.reference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A network's answers on the test split."""
+
+    evaluation: Evaluation
+    mistakes: tuple[Mistake, ...]
+
+
+def finish(
+    architecture: Architecture,
+    task: Task,
+    config: SearchConfig,
+    seed: Seed,
+    place: Workplace,
+    *,
+    network: Network | None = None,
+    reference: Architecture | None = None,
+    replaces: bool = False,
+    part: str = "final",
+) -> Ending:
+    """Trains what was found, and the reference beside it. The test split is not touched.
+
+    One architecture is trained by every recipe, on the training images: the reference where there is one, which is
+    quick, else what was found. The recipe with the least validation loss is taken. By it what was found is trained on
+    the training images too, and validation judges both architectures. The network that is handed over is trained anew
+    on training and validation images together, for as many epochs; so is the reference in any case.
+
+    Args:
+        architecture: what was found.
+        task: all of its images, not only those that the search has seen.
+        config: says how.
+        seed: of every draw.
+        place: where.
+        network: of the architecture, whose weights all trainings of it begin with; None: from scratch.
+        reference: the architecture that is trained beside; None: none is.
+        replaces: whether it is handed over unless what was found is clearly better (`clearly_better`).
+        part: name under which the state of the trainings is kept.
+
+    Raises:
+        NonFiniteError: every recipe diverged, or what was found did.
+    """
+    if reference is not None and reference.canonical() == architecture.canonical():
+        reference = None
+    trainings = _Trainings(task, config, seed, place, part)
+    first = (architecture, network) if reference is None else (reference, None)
+    by_recipe = {name: trainings.judged(*first, name) for name in config.recipes}
+    done = side_by_side(tuple(by_recipe.values()), place)
+    try:
+        recipe = trainings.choose(by_recipe, done, first[0])
+    except NonFiniteError as error:
+        if reference is None:
+            raise
+        place.tell(Warned(message=f"{error} There is no comparison with the reference architecture."))
+        return finish(architecture, task, config, seed, place, network=network, part=part)
+
+    # those that are left need not wait for each other; the refit of what was found begins last, as it may be needless
+    left = {} if reference is None else {"found": trainings.judged(architecture, network, recipe.name)}
+    if config.refit:
+        if reference is not None:
+            left["reference, refit"] = trainings.refitted(reference, None, recipe.name)
+        left["found, refit"] = trainings.refitted(architecture, network, recipe.name)
+    named = {"found" if reference is None else "reference": by_recipe[recipe.name], **left}
+
+    def ended(training: Training) -> None:
+        """Leaves the refit of what was found out as soon as the reference is known to take its place."""
+        if not replaces or reference is None or not config.refit or training is not named["found"]:
+            return
+        if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
+            named["found, refit"].abandon()
+
+    done |= side_by_side(tuple(left.values()), place, ended=ended)
+
+    def finished(name: str, architecture: Architecture) -> Finished:
+        """What became of an architecture; raises its error if its training diverged."""
+        first, again = named[name], named.get(f"{name}, refit")
+        fitted, refitted = done[first], None if again is None else done[again]
+        assert not isinstance(fitted, AbandonedError)  # only a refit is given up
+        if isinstance(fitted, NonFiniteError):
+            raise fitted
+        if again is None or not isinstance(refitted, Fitted) or not trainings.finite(again):
+            again, refitted = first, None
+        before, after = first.network, again.network
+        assert isinstance(before, Network) and isinstance(after, Network)
+        return Finished(
+            architecture=architecture,
+            network=after.cpu(),
+            before=before.cpu(),
+            validation=evaluation_of(trainings.logits(first), task.validation, classes=len(task.classes)),
+            right=trainings.right(first),
+            fitted=fitted,
+            refitted=refitted,
+        )
+
+    ending = Ending(
+        recipe=recipe,
+        found=finished("found", architecture),
+        reference=None if reference is None else finished("reference", reference),
+        replaces=replaces,
+    )
+    if ending.reference_taken:
+        # even where its refit came to an end before it was given up: results must not depend on that
+        found = ending.found
+        ending = replace(ending, found=replace(found, network=found.before, refitted=None))
+        place.tell(
+            Told(
+                message="On the validation images what the search found is not clearly better than the reference "
+                "architecture, which needs no search: that is handed over."
+            )
+        )
+    # told here, so that a refit that was given up says the same as one that diverged before
+    if config.refit and ending.taken.refitted is None:
+        place.tell(
+            Warned(
+                message="The last training, on training and validation images, diverged. The network that was trained "
+                "on the training images alone is handed over."
+            )
+        )
+    return ending
+
+
+class _Trainings:
+    """Makes the trainings of one final training, each with a place of its own for its state."""
+
+    def __init__(self, task: Task, config: SearchConfig, seed: Seed, place: Workplace, part: str) -> None:
+        self.task, self.seed, self.place = task, seed, place
+        self.checkpoint = place.checkpoint.child(part)
+        training = config.training.suited_to(len(task.train))
+        # who weighs classes has balanced them already
+        balanced = training.balanced and task.performance == "balanced" and not training.class_weights
+        self.training = replace(training, balanced=balanced)
+        self._every = task.train.joined(task.validation)
+        self._logits: dict[Training, Tensor] = {}
+
+    def judged(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
+        """A training on the training images, which validation judges."""
+        return self._training(architecture, network, recipe, self.task.train, "train")
+
+    def refitted(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
+        """A training on training and validation images."""
+        return self._training(architecture, network, recipe, self._every, "refit")
+
+    def logits(self, training: Training) -> Tensor:
+        """The answers of a trained network on the validation images, (samples, classes); asked once."""
+        if training not in self._logits:
+            network = training.network.to(self.place.device)
+            self._logits[training] = logits_of(network, self.task.validation, device=self.place.device)
+        return self._logits[training]
+
+    def finite(self, training: Training) -> bool:
+        """Whether a trained network answers with numbers: BatchNorm's statistics can spoil what a loss did not show."""
+        return bool(torch.isfinite(self.logits(training)).all())
+
+    def right(self, training: Training) -> Tensor:
+        """See `shares_right`, of the answers on the validation images."""
+        return shares_right(self.logits(training), self.task)
+
+    def choose(
+        self,
+        trainings: Mapping[str, Training],
+        done: Mapping[Training, Went],
+        architecture: Architecture,
+    ) -> Recipe:
+        """The recipe whose training has the least validation loss.
+
+        Raises:
+            NonFiniteError: all diverged.
+        """
+        tried = []
+        for name, training in trainings.items():
+            try:
+                if isinstance(error := done[training], NonFiniteError):
+                    raise error
+                judgement = judgement_of(self.logits(training), self.task)
+                loss = tempered_loss(self.logits(training), self.task)
+                tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
+            except NonFiniteError as error:
+                if len(trainings) == 1:
+                    raise
+                self.place.tell(Told(message=f"{error} The recipe '{name}' is left out."))
+                tried.append(RecipeTried(recipe=name, loss=None, performance=None))
+        # the first of equal ones
+        best = min(tried, key=lambda one: math.inf if one.loss is None else one.loss)
+        if best.loss is None:
+            raise NonFiniteError(
+                f"The final training diverged by every recipe: {', '.join(trainings)}. Lower its learning rate."
+            )
+        several = tuple(tried) if len(tried) > 1 else ()
+        return Recipe(name=best.recipe, tried=several, judged_on=architecture.key)
+
+    def _training(
+        self, architecture: Architecture, network: Network | None, recipe: str, split: Split, what: str
+    ) -> Training:
+        task, classes = self.task, len(self.task.classes)
+        if network is None:
+            own = build(architecture, task.shape, classes, self.seed.child("final", "weights"))
+        else:
+            own = copy.deepcopy(network)
+        return Training(
+            own,
+            split,
+            with_recipe(self.training, recipe),
+            classes=classes,
+            seed=self.seed.child("final", "order" if what == "train" else what),
+            step=f"{what} {architecture.key} on {task.name}, {recipe}",
+            device=self.place.device,
+            checkpoint=self.checkpoint.child(architecture.key).child(f"{what}-{recipe}"),
+        )
+
+
+def shares_right(logits: Tensor, task: Task) -> Tensor:
+    """What each validation image adds to the accuracy, (samples,) float64: nothing if the answer is wrong.
+
+    Their sum is the accuracy; where performance is 'balanced', the balanced accuracy.
+
+    Args:
+        logits: on the validation images, (samples, classes).
+        task: gives the labels and the measure of performance.
+    """
+    labels = task.validation.labels
+    if task.performance == "balanced":
+        counts = torch.bincount(labels, minlength=len(task.classes)).double()
+        weights = 1 / (counts[labels] * (counts > 0).sum())
+    else:
+        weights = torch.full((len(labels),), 1 / len(labels), dtype=torch.float64)
+    return torch.where(logits.argmax(dim=1) == labels, weights, 0.0)
+
+
+def clearly_better(one: Tensor, other: Tensor) -> bool:
+    """Whether a network is better than another by more than two standard errors of their difference.
+
+    The other one needs no search, so it is for the search to show that it brought something. On a few hundred
+    validation images the better one of two is often so by chance (docs/networks.md).
+
+    Args:
+        one: what each image adds to its accuracy, (samples,), as `shares_right` gives it.
+        other: the same of the other one.
+
+    Source: McNemar, Note on the sampling error of the difference between correlated proportions, 1947; its two-sided
+    test at 5 %.
+    """
+    difference = one - other  # paired: both answer the same images
+    return bool(difference.sum() > 2 * difference.square().sum().sqrt())
+
+
+def tempered_loss(logits: Tensor, task: Task) -> float:
+    """Cross-entropy on the validation images at the best of some temperatures, in nats; see `cross_entropy_of`.
+
+    A network that has seen its images often is too sure of itself. How sure it is does not say how often it is right.
+
+    Args:
+        logits: on the validation images, (samples, classes).
+        task: gives the labels and the measure of performance.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+    """
+    return min(cross_entropy_of(logits / heat, task.validation.labels, task) for heat in TEMPERATURES)
+
+
+def side_by_side(
+    trainings: Sequence[Training],
+    place: Workplace,
+    *,
+    ended: Callable[[Training], None] = lambda training: None,
+) -> dict[Training, Went]:
+    """Runs trainings, as many at a time as there are workers, and gives how each went.
+
+    Each computes with as many threads as this process, so that results do not depend on the workers.
+
+    Args:
+        trainings: those that begin first come first.
+        place: has the workers.
+        ended: is called with each that came to its end, in its thread.
+    """
+
+    def run(training: Training, listener: Listener) -> Went:
+        training.listener = listener
+        try:
+            fitted = training.run()
+            ended(training)
+        except (NonFiniteError, AbandonedError) as error:
+            return error
+        return fitted
+
+    def give_up() -> None:
+        for training in trainings:
+            training.abandon()
+
+    jobs = [partial(run, training) for training in trainings]
+    done = in_threads(jobs, place.workers, place.tell, give_up=give_up)
+    return dict(zip(trainings, done, strict=True))
+
+
+def tested(network: Network, task: Task, place: Workplace) -> Tested:
+    """Opens the test split and counts a network's answers.
+
+    Args:
+        network: trained.
+        task: with its test split.
+        place: where.
+    """
+    step = f"test on {task.name}"
+    place.tell(StepStarted(step=step, total=1, unit="networks"))
+    warn_of_gaps(task, "test", task.test, place)
+    logits = logits_of(network.to(place.device), task.test, device=place.device)
+    network.cpu()
+    place.tell(StepFinished(step=step))
+    return Tested(
+        evaluation=evaluation_of(logits, task.test, classes=len(task.classes)),
+        mistakes=_mistakes(logits, task.test, task.classes),
+    )
+
+
+def classifier_of(finished: Finished, task: Task) -> Classifier:
+    """The network that is handed over, with all that is needed to use it."""
+    return Classifier(
+        task=task.name,
+        architecture=finished.architecture,
+        shape=task.shape,
+        classes=task.classes,
+        performance=task.performance,
+        network=finished.network,
+    )
+
+
+def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:
+    """The outcome of a search with the architecture that is handed over as its best."""
+    best = ending.taken.architecture
+    if not ending.reference_taken:
+        return outcome
+    seen = outcome.seen
+    if all(one.architecture != best for one in seen):
+        seen = (*seen, unscored(best, task))
+    return replace(outcome, best=best, seen=seen)
+
+
+def _mistakes(logits: Tensor, test: Split, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
+    """The most confident wrong answers, most confident first."""
+    confidence, answers = logits.softmax(dim=1).max(dim=1)  # (samples,)
+    wrong = torch.nonzero(answers != test.labels).flatten()
+    wrong = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MISTAKES]
+    return tuple(
+        Mistake(
+            truth=classes[int(test.labels[i])],
+            answer=classes[int(answers[i])],
+            confidence=round(float(confidence[i]), 6),
+            png=_png(test.images[test.rows[i]]),
+        )
+        for i in wrong.tolist()
+    )
+
+
+def _png(image: Tensor) -> str:
+    pixels = image.permute(1, 2, 0).numpy()  # (height, width, channels)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="png")
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,370 @@
+"""Growing and compressing: FUSE that begins with an architecture that is there, and searches among what it can become.
+
+The counterpart of `tanas.algorithm.search` for a network that one has already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+from tanas.algorithm.final import classifier_of, finish, tested
+from tanas.algorithm.phases import SpaceDefined, Workplace, estimating, introduce
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.record import summarise
+from tanas.algorithm.result import Grown, Recorded, Result, Sized
+from tanas.algorithm.rival import rivals_beside
+from tanas.algorithm.search import Found
+from tanas.dictionary.learn import score_winners, space_of
+from tanas.ground.checkpoints import Stopwatch
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Told
+from tanas.ground.seeds import Seed
+from tanas.networks.architecture import Architecture, Network
+from tanas.networks.morph import morph_along
+from tanas.networks.scoring import ScoredArchitecture, unscored
+from tanas.spaces.inherit import Inherited
+from tanas.spaces.latency import Latency
+from tanas.spaces.reference import reference_architecture
+from tanas.spaces.space import SearchSpace
+from tanas.spaces.transformations import GROW, Transformations, differences
+from tanas.strategies.base import Outcome
+from tanas.strategies.fuse import Fuse
+from tanas.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedOrigin:
+    """The run that the architecture comes from."""
+
+    network: Network = field(repr=False)
+    """Its trained network, as it was before the refit: it has seen no validation image."""
+    result: Result
+    sha256: str
+    """Of the file of its weights."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Origin:
+    """What is grown or compressed."""
+
+    architecture: Architecture
+    name: str
+    """In words, such as 'the network of digits:is=8'."""
+    trained: TrainedOrigin | None
+    """None: an architecture alone. Weights of an export are left where they are, since it does not say which images
+    they have seen: they might be test images of the task."""
+
+
+def transform(
+    task: Task,
+    origin: Origin,
+    aim: str,
+    config: SearchConfig,
+    *,
+    seed: Seed,
+    place: Workplace,
+    keep_weights: bool = True,
+) -> Found:
+    """Grows or compresses an architecture for a task, trains and tests the result.
+
+    Candidates of all rounds begin with fresh weights, so that none has a head start. Only the final training goes on
+    from the weights of the origin, where that is possible: see `kept_network`.
+
+    Args:
+        task: as its source gives it. Its test split is touched once, at the end.
+        origin: what to begin with.
+        aim: 'grow' or 'compress'.
+        config: how; its space says which operations an edge can get, its limits what is asked.
+        seed: of every draw.
+        place: where it is computed, who is told, and where it can go on after it was killed.
+        keep_weights: whether the final training may go on from the origin's weights.
+
+    Returns:
+        what was found; there is nothing for a dictionary to remember, as no distance is measured.
+
+    Raises:
+        SettingError: no transformation satisfies the limits; the message has the figures that can be reached.
+        SearchError: every candidate failed.
+    """
+    watch = Stopwatch(place.checkpoint)
+    place.listener = watch.heard(place.listener)
+    whole = task.measured_by(config.performance)
+    available, task = len(whole.train), whole.limited(config.limit)
+    introduce(task, available, place)
+    blind, config = task.without_test(), config.suited_to(len(task.train))
+    moves = transformations_of(origin, aim, blind, config, place.latency)
+    inherited = _space(moves, origin, blind, place)
+
+    # the seed is the architecture as it is, unless that breaks the limits
+    with watch.phase("search"):
+        outcome = _find(moves, inherited.space, blind, config, seed, place)
+        outcome, before = _scored(moves, outcome, blind, config, seed, place)
+        place.tell(outcome.chosen(task.name))
+    with watch.phase("train"):
+        network, weights = kept_network(origin, outcome, task, seed, wanted=keep_weights)
+        place.tell(Told(message=weights))
+        base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+        reference = reference_architecture(base, task.shape, len(task.classes)) if config.reference else None
+        ending = finish(
+            outcome.best, whole.without_test(), config, seed, place, network=network, reference=reference
+        )
+        test = tested(ending.found.network, whole, place)  # opens the test split
+    with watch.phase("rivals"):
+        rivals = rivals_beside(ending, whole, config, seed, place)
+
+    result = summarise(
+        task,
+        available,
+        (),
+        (),
+        inherited,
+        None,
+        outcome,
+        ending,
+        test,
+        rivals,
+        config,
+        seed,
+        watch,
+        place,
+        known=(),
+    )
+    grown = _grown(origin, moves, before, outcome, task, kept=network is not None, weights=weights)
+    around = len(moves.apart(moves.origin)) + 1
+    result = replace(result, grown=grown, space=replace(result.space, size=around))
+    return Found(result, classifier_of(ending.found, whole), None, ending.found.before_refit)
+
+
+def transformations_of(
+    origin: Origin, aim: str, task: Task, config: SearchConfig, latency: Latency
+) -> Transformations:
+    """What the origin can become for a task, within the limits that are asked for or meant.
+
+    Args:
+        origin: what to begin with.
+        aim: 'grow' or 'compress'.
+        task: without its test split.
+        config: its space and its limits.
+        latency: says how long an architecture takes; asked only if there is a limit of it.
+
+    Raises:
+        SettingError: no transformation satisfies the limits, or another strategy than FUSE is asked for.
+        UnknownNameError: there is no such space, or an operation of the origin is not known here.
+    """
+    if config.strategy != "fuse":
+        raise SettingError(
+            f"The 'strategy' of {aim} must be fuse: what it compares are transformations. "
+            f"Got {config.strategy!r} instead. Leave it out."
+        )
+    base = space_of(config.space, task, max_parameters=None, max_macs=None)
+    return Transformations.of(
+        aim,
+        origin.architecture,
+        operations=base.operations,
+        nodes=base.nodes,
+        max_parameters=config.max_parameters,
+        max_macs=config.max_macs,
+        shape=task.shape,
+        classes=len(task.classes),
+        max_latency_ms=config.max_latency_ms,
+        latency=latency,
+    )
+
+
+def kept_network(
+    origin: Origin, outcome: Outcome, task: Task, seed: Seed, *, wanted: bool
+) -> tuple[Network | None, str]:
+    """The network with which the final training begins, if not from scratch, and a sentence that says why.
+
+    Weights are kept where every transformation on the way from the origin to what was found keeps the function, and
+    only of a run whose test split is that of the task: no weight may have seen a test image.
+
+    Args:
+        origin: what it began with.
+        outcome: of the search; its rounds hold the way.
+        task: with its test split, whose hash is compared.
+        seed: of the weights that are new.
+        wanted: whether weights are to be kept at all.
+    """
+    scratch = "The final training began from scratch"
+    if origin.trained is None:
+        return None, f"{scratch}: it was given an architecture without a run."
+    if not wanted:
+        return None, f"{scratch}, as asked."
+    run = origin.trained.result.task
+    if (run.test_fingerprint, run.split_seed) != (task.test_fingerprint, task.split_seed):
+        return None, (
+            f"{scratch}: the run was not for this very task and split, so that its weights might have seen images "
+            "that are for testing here."
+        )
+    path = _path(origin.architecture.canonical(), outcome)
+    network = morph_along(
+        origin.trained.network,
+        path,
+        shape=task.shape,
+        classes=len(task.classes),
+        seed=seed.child("final", "morph"),
+    )
+    if network is None:
+        return None, f"{scratch}: what was found can't begin with the function of the network of the run."
+    return network, (
+        "The final training went on from the weights of the run: at its start the network found answered as that one "
+        "does, so the training of both counts."
+    )
+
+
+def _path(start: Architecture, outcome: Outcome) -> tuple[Architecture, ...]:
+    """From the origin over the winners of the rounds to what was found; each once."""
+    path = [start]
+    for past in outcome.rounds:
+        if (winner := past.candidates[past.winner]) != path[-1]:
+            path.append(winner)
+    return tuple(path)
+
+
+def _space(moves: Transformations, origin: Origin, task: Task, place: Workplace) -> Inherited:
+    """The space around the origin, as far as a record can show it: what is one transformation apart."""
+    apart = moves.apart(moves.origin)
+    skeletons = {moves.origin.skeleton, *(one.skeleton for one in apart)}
+    limits = f"at most {moves.max_parameters:,} parameters and {moves.max_macs:,} multiply-adds"
+    if moves.max_latency_ms is not None:
+        limits += f" and {moves.max_latency_ms:g} ms to answer one image"
+    if moves.aim == GROW:
+        how = (
+            "every candidate was one transformation of the kept seed (wider, deeper, an operation replaced, an edge "
+            "added)"
+        )
+    else:
+        how = (
+            "every candidate was the end of a chain of transformations (narrower, shallower, a cheaper operation, "
+            "an edge dropped) that led within the limits"
+        )
+    note = (
+        f"The search began with {origin.name}; {how}, with {limits}. {len(apart):,} architectures are one "
+        "transformation apart from it, before the limits."
+    )
+    space = SearchSpace(
+        name=moves.aim,
+        operations=moves.operations,
+        nodes=moves.nodes,
+        skeletons=tuple(skeletons),
+        max_parameters=moves.max_parameters,
+        max_macs=moves.max_macs,
+        max_latency_ms=moves.max_latency_ms,
+        latency=moves.latency,
+    )
+    place.tell(SpaceDefined(task=task.name, note=note, size=len(apart) + 1))
+    place.tell(Told(message=note))
+    return Inherited(space=space, seed_architecture=moves.origin, mode="none", note=note)
+
+
+def _find(
+    moves: Transformations, space: SearchSpace, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+) -> Outcome:
+    def propose(
+        space: SearchSpace,
+        task: Task,
+        best: Architecture | None,
+        count: int,
+        seed: Seed,
+        without: Collection[Architecture],
+    ) -> tuple[Architecture, ...]:
+        return moves.candidates(best, count, seed=seed, without=without)
+
+    strategy = Fuse(config.fuse, propose=propose, scoring=config.scoring)
+    return strategy.search(
+        space,
+        task,
+        seed_architecture=moves.origin if moves.allows(moves.origin) else None,
+        seed=seed.child("search"),
+        device=place.device,
+        workers=place.workers,
+        deadline=place.deadline,
+        listener=estimating(strategy, space, task, config, seed, place, examples=[moves.origin]),
+        checkpoint=place.checkpoint.child("search"),
+        budget_macs=config.budget_macs,
+    )
+
+
+def _scored(
+    moves: Transformations, outcome: Outcome, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+) -> tuple[Outcome, ScoredArchitecture]:
+    """The outcome with scores of the winners, and the origin with its own, by the same short training."""
+
+    def scores_of(one: Outcome) -> Outcome:
+        return score_winners(
+            one,
+            task,
+            config.scoring,
+            seed=seed,
+            device=place.device,
+            listener=place.tell,
+            checkpoint=place.checkpoint,
+            deadline=place.deadline,
+            workers=place.workers,
+        )
+
+    outcome = scores_of(outcome)
+    known = {one.architecture: one for one in outcome.seen if one.score is not None}
+    if moves.origin in known or outcome.stopped == "time":
+        return outcome, known.get(moves.origin, unscored(moves.origin, task))
+    alone = scores_of(
+        Outcome(
+            best=moves.origin,
+            rounds=(),
+            seen=(unscored(moves.origin, task),),
+            stopped=outcome.stopped,
+            ledger=outcome.ledger,
+        )
+    )
+    (before,) = alone.seen
+    seen = tuple(before if one.architecture == moves.origin else one for one in outcome.seen)
+    return replace(outcome, seen=seen, ledger=alone.ledger), before
+
+
+def _grown(
+    origin: Origin,
+    moves: Transformations,
+    before: ScoredArchitecture,
+    outcome: Outcome,
+    task: Task,
+    *,
+    kept: bool,
+    weights: str,
+) -> Grown:
+    after = next(one for one in outcome.seen if one.architecture == outcome.best)
+    return Grown(
+        aim=moves.aim,
+        origin=origin.name,
+        before=_sized(before),
+        after=_sized(after),
+        differences=differences(moves.origin, outcome.best),
+        recorded=_recorded(origin, task),
+        kept_weights=kept,
+        weights=weights,
+    )
+
+
+def _sized(scored: ScoredArchitecture) -> Sized:
+    return Sized(
+        architecture=scored.architecture,
+        parameters=scored.parameters,
+        macs=scored.macs,
+        score=scored.score,
+    )
+
+
+def _recorded(origin: Origin, task: Task) -> Recorded | None:
+    if origin.trained is None:
+        return None
+    result = origin.trained.result
+    return Recorded(
+        task=result.task.name,
+        validation_error=result.metrics.validation_error,
+        validation_balanced_error=result.metrics.validation_balanced_error,
+        test_error=result.metrics.test_error,
+        test_balanced_error=result.metrics.test_balanced_error,
+        same_images=(result.task.fingerprint, result.task.test_fingerprint)
+        == (task.fingerprint, task.test_fingerprint),
+    )

@@ -1,0 +1,141 @@
+"""What each phase of a search cost, and what the memory cost that it began with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tanas.algorithm.final import Ending
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.result import DictionaryCost, LedgerRecord, PhaseCost
+from tanas.dictionary.distances import Related
+from tanas.dictionary.learn import represent_macs
+from tanas.dictionary.task_record import Atom
+from tanas.distances.pairs import PairConfig
+from tanas.distances.representative import Representative, macs_of
+from tanas.ground.checkpoints import Stopwatch
+from tanas.networks.architecture import cost_of
+from tanas.strategies.base import Outcome, training_macs
+from tanas.tasks.task import Task
+
+OWN = "the task's representative"
+"""How a ledger names the network of the task itself."""
+
+
+def ledger_of(
+    task: Task,
+    related: Sequence[Related],
+    representative: Representative | None,
+    outcome: Outcome,
+    ending: Ending,
+    config: SearchConfig,
+    watch: Stopwatch,
+    *,
+    known: Sequence[tuple[str, Atom]],
+    reused: Atom | None,
+    reused_s: float,
+) -> LedgerRecord:
+    """The ledger of a search.
+
+    Args:
+        task: as it was worked on.
+        related: the atoms whose distance was measured.
+        representative: the task's own; None if none was made.
+        outcome: of the search, its winners scored.
+        ending: of the final training.
+        config: how.
+        watch: seconds of the phases.
+        known: every atom that the search began with.
+        reused: the atom whose architecture was taken without a search; None: there was a search.
+        reused_s: seconds of measuring distances that were measured before.
+    """
+    search = PhaseCost(
+        phase="search",
+        took_s=watch.seconds("search"),
+        macs=outcome.ledger.macs,
+        images=outcome.ledger.images,
+    )
+    if reused is not None:
+        made = reused.provenance
+        search = PhaseCost(
+            phase="search",
+            took_s=made.search_s,
+            macs=made.search_macs or 0,
+            images=(),
+            cached_s=made.search_s,
+        )
+    phases = (
+        _represent(task, representative, watch),
+        _distance(task, related, representative, config.pair, watch, reused_s),
+        search,
+        _train(task, ending, watch),
+        PhaseCost(phase="rivals", took_s=watch.seconds("rivals"), macs=0, images=()),
+    )
+    return LedgerRecord(phases=phases, dictionary=_dictionary([atom for _, atom in known], phases))
+
+
+def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
+    """The final training of what was found and of the reference beside it, by all recipes that were tried.
+
+    A refit that was given up, as the reference took its place, is not counted: how far it came is chance.
+    """
+    images: list[tuple[str, int]] = []
+    total = 0
+    for one in (ending.found, *(() if ending.reference is None else (ending.reference,))):
+        seen = sum(len(fit.losses) * fit.images for fit in (one.fitted, one.refitted) if fit is not None)
+        if ending.recipe.judged_on == one.architecture.key:  # by the recipes that were not taken, too
+            seen += max(len(ending.recipe.tried) - 1, 0) * len(one.fitted.losses) * one.fitted.images
+        images.append((one.architecture.key, seen))
+        total += training_macs(cost_of(one.architecture, task.shape, len(task.classes)).macs, seen)
+    return PhaseCost(phase="train", took_s=watch.seconds("train"), macs=total, images=tuple(images))
+
+
+def _represent(task: Task, representative: Representative | None, watch: Stopwatch) -> PhaseCost:
+    seen = 0 if representative is None else representative.epochs * len(task.train)
+    return PhaseCost(
+        phase="represent",
+        took_s=watch.seconds("represent"),
+        macs=0 if representative is None else represent_macs(representative, task),
+        images=((OWN, seen),) if seen else (),
+    )
+
+
+def _distance(
+    task: Task,
+    related: Sequence[Related],
+    representative: Representative | None,
+    config: PairConfig,
+    watch: Stopwatch,
+    reused_s: float,
+) -> PhaseCost:
+    """The networks' answers to the images of the pairs, once a network: features are kept; and the maps' trainings."""
+    sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
+    asked = sum(have if most is None else min(most, have) for most, have in sizes)
+    networks = [(one.name, macs_of(one.atom.representative)) for one in related]
+    if networks and representative is not None:
+        networks = [(OWN, macs_of(representative)), *networks]
+    return PhaseCost(
+        phase="distance",
+        took_s=watch.seconds("distance") + reused_s,
+        macs=sum(macs * asked for _, macs in networks) + sum(one.measurement.map_macs for one in related),
+        images=tuple((name, asked) for name, _ in networks),
+        cached_s=reused_s,
+    )
+
+
+def _dictionary(atoms: Sequence[Atom], phases: Sequence[PhaseCost]) -> DictionaryCost:
+    made = [atom.provenance for atom in atoms]
+    each = [
+        None
+        if one.represent_macs is None or one.search_macs is None
+        else one.represent_macs + one.search_macs
+        for one in made
+    ]
+    known = [macs for macs in each if macs is not None]
+    whole = sum(known) if len(known) == len(each) else None
+    spent = sum(phase.macs for phase in phases if phase.phase not in ("train", "rivals"))
+    return DictionaryCost(
+        atoms=len(made),
+        took_s=sum(one.represent_s + one.search_s for one in made),
+        macs=whole,
+        searches=None if whole is None or not spent else whole / spent,
+    )

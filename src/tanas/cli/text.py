@@ -1,0 +1,310 @@
+"""Values as text for a terminal: what is printed is a view of a value that `--json` prints whole."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tanas.algorithm.result import Result
+from tanas.api.distances import Comparison, Near
+from tanas.dictionary.store import Dictionary
+from tanas.dictionary.task_record import Atom
+from tanas.distances.base import Measurement
+from tanas.distances.matrix import DistanceMatrix
+from tanas.distances.representative import UNTRAINED
+from tanas.ground.records import to_plain
+from tanas.networks.architecture import Architecture
+from tanas.reports.chart_data import grown_rows
+from tanas.reports.sentences import SPACE, known_architecture, standing, taken, trained_on, transformation
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns under a head; all but the first are flushed right."""
+    every = [list(head), *map(list, rows)]
+    widths = [max(len(row[i]) for row in every) for i in range(len(head))]
+    lines = [
+        "  ".join(
+            text.ljust(width) if i == 0 else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in every
+    ]
+    return "\n".join(lines)
+
+
+def distance_text(measurement: Measurement) -> str:
+    """A distance as `shown_distance` shows it."""
+    return shown_distance(
+        measurement.value, measurement.shortfall, measurement.interval, at_least=measurement.at_least
+    )
+
+
+def shown_distance(
+    value: float, shortfall: float, interval: tuple[float, float] | None = None, *, at_least: bool = False
+) -> str:
+    """A distance, its interval if it has one; one at which no density passed shows its shortfall."""
+    text = f"{value:.4f}" if not shortfall else f"{value:.0f} (short by {shortfall:.3f})"
+    ends = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
+    return f"{'>= ' if at_least else ''}{text}{ends}"
+
+
+def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
+    """An entry an atom."""
+    return [
+        {
+            "atom": name,
+            "classes": len(atom.task.classes),
+            "train": atom.task.train,
+            "performance": atom.representative.performance,
+            "weak": atom.representative.weak,
+            "best_score": None if atom.best is None else atom.best.score,
+            "best_score_final": atom.best is not None and atom.best.final,
+            "best_parameters": None if atom.best is None else atom.best.parameters,
+            "made_by": atom.provenance.made_by,
+            "key": atom.key,
+        }
+        for name, atom in dictionary.names().items()
+    ]
+
+
+def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> str:
+    """The atoms as a table."""
+    if not rows:
+        return f"{dictionary.folder}: no atoms yet. A starter: tanas dictionary build {_typed(dictionary.folder)}"
+    lines = [
+        [
+            row["atom"],
+            str(row["classes"]),
+            str(row["train"]),
+            f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),
+            "-"
+            if row["best_score"] is None
+            else f"{row['best_score']:.3f}{' (final training)' if row['best_score_final'] else ''}",
+            "-" if row["best_parameters"] is None else f"{row['best_parameters']:,}",
+        ]
+        for row in rows
+    ]
+    head = ["atom", "classes", "images", "representative l", "best score", "its parameters"]
+    return f"{dictionary.folder}: {counted(len(rows), 'atom')}\n{table(head, lines)}"
+
+
+def architecture_text(architecture: Architecture) -> str:
+    """An architecture in two lines."""
+    skeleton = architecture.skeleton
+    stages = " -> ".join(
+        f"{'half, ' if reduces else ''}{cells} x {width}"
+        for width, cells, reduces in zip(skeleton.widths, skeleton.cells, skeleton.reductions, strict=True)
+    )
+    edges = ", ".join(f"{a}->{b} {name}" for a, b, name in architecture.cell.edges)
+    return f"stem {skeleton.stem}; stages (cells x channels) {stages}\ncell of {architecture.cell.nodes} nodes: {edges}"
+
+
+def atom_view(atom: Atom) -> str:
+    """An atom as text."""
+    task, representative = atom.task, atom.representative
+    lines = [
+        f"{task.name}: {', '.join(task.classes[:12])}{' ...' if len(task.classes) > 12 else ''}",
+        f"{task.train} training and {task.validation} validation images of {'x'.join(map(str, task.shape))}; "
+        f"l is {task.performance}",
+        f"representative: {representative.config.architecture}, {representative.parameters:,} parameters, "
+        f"l = {representative.performance:.4f}"
+        + (f" (weak: below {1 - representative.epsilon:.2f})" if representative.weak else ""),
+        f"made by {atom.provenance.made_by} with seed {atom.provenance.seed}, "
+        f"tanas {atom.provenance.versions['tanas']}; "
+        f"represent {atom.provenance.represent_s:.0f} s, search {atom.provenance.search_s:.0f} s",
+        f"train and validation hash {task.fingerprint[:16]}, test hash {task.test_fingerprint[:16]}",
+    ]
+    for scored in atom.architectures:
+        if scored.score is not None:
+            what = "l after the final training" if scored.final else "score"
+            lines.append(
+                f"{what} {scored.score:.4f}, {scored.parameters:,} parameters, {scored.macs:,} multiply-adds"
+            )
+            lines.extend(f"  {line}" for line in architecture_text(scored.architecture).splitlines())
+    unscored = sum(scored.score is None for scored in atom.architectures)
+    lines.append(f"{counted(unscored, 'more candidate')} seen and not scored")
+    return "\n".join(lines)
+
+
+def near_view(near: Near) -> str:
+    """The nearest atoms as a table, and how far they can be trusted."""
+    if not near.related:
+        lines = [f"No atom is within the threshold of {near.task}."]
+    else:
+        rows = [
+            [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""]
+            for r in near.related
+        ]
+        lines = [table([f"nearest to {near.task}", "d(atom -> task)", ""], rows)]
+    if near.untrained is not None:
+        lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
+    if near.boundary is not None and not near.boundary.told_apart:
+        lines.append(str(near.boundary))
+    lines.extend(str(end) for end in near.at_threshold if not end.told_apart)
+    if near.advice is not None and near.related:
+        lines.append(str(near.advice))
+    return "\n".join(lines)
+
+
+def near_rows(near: Near) -> list[dict[str, Any]]:
+    """An entry an atom.
+
+    The first also says what the past advises, the last which is the next and whether the two can be told apart,
+    or, where a threshold is asked for, whether it and the first beyond can be told from the threshold.
+    """
+    untrained = None if near.untrained is None else to_plain(near.untrained)
+    edge = near.boundary
+    following = None
+    if edge is not None:
+        following = {
+            "atom": edge.next.name,
+            "measurement": to_plain(edge.next.measurement),
+            "nearer_share": edge.nearer_share,
+            "told_apart": edge.told_apart,
+        }
+    ends = [
+        {
+            "threshold": end.threshold,
+            "atom": end.atom.name,
+            "within": end.within,
+            "measurement": to_plain(end.atom.measurement),
+            "other_share": end.other_share,
+            "told_apart": end.told_apart,
+        }
+        for end in near.at_threshold
+    ]
+    return [
+        {
+            "atom": r.name,
+            "measurement": to_plain(r.measurement),
+            "untrained": untrained,
+            "next": following if r is near.related[-1] else None,
+            "at_threshold": ends if r is near.related[-1] else [],
+            "advice": None if near.advice is None or r is not near.related[0] else to_plain(near.advice),
+        }
+        for r in near.related
+    ]
+
+
+def matrix_view(matrix: DistanceMatrix) -> str:
+    """Sources as rows, targets as columns; below them an untrained network, by which they are to be judged.
+
+    Where d is 1 the shortfall follows it, so that the order is seen.
+    """
+
+    def cell(measurement: Measurement) -> str:
+        text = f"{measurement.value:.3f}" if not measurement.shortfall else f"1+{measurement.shortfall:.3f}"
+        if measurement.interval is None or measurement.same:
+            return text
+        low, high = measurement.interval
+        return f"{text} [{low:.2f}, {high:.2f}]"
+
+    rows = [
+        [source, *(cell(matrix.measurement(source, target)) for target in matrix.targets)]
+        for source in matrix.sources
+    ]
+    if matrix.null:
+        rows.append([f"({UNTRAINED})", *map(cell, matrix.null)])
+    lines = [table(["source \\ target", *matrix.targets], rows)]
+    if any(measurement.shortfall for measurement in (*matrix.measurements, *matrix.null)):
+        lines.append("1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest")
+    return "\n".join(lines)
+
+
+def comparison_view(comparison: Comparison) -> str:
+    """The methods as a table, then those that refused."""
+    measured = [
+        [
+            agreement.method,
+            "-" if agreement.spearman is None else f"{agreement.spearman:.2f}",
+            "-" if agreement.same_nearest is None else f"{agreement.same_nearest:.0%}",
+            "-" if agreement.sees is None else f"{agreement.sees:.0%}",
+            "-" if agreement.pair_s is None else f"{agreement.pair_s:.2g}",
+        ]
+        for agreement in comparison.agreements
+        if not agreement.refused
+    ]
+    head = ["method", f"Spearman with {comparison.reference}", "same nearest", "nearer than untrained"]
+    head.append("seconds a pair")
+    refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
+    return "\n".join([table(head, measured), *refusals])
+
+
+def run_view(result: Result, folder: Path) -> str:
+    """What a search found, and what to do with it."""
+    m = result.metrics
+    rows = [
+        ["this network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
+        *(
+            []
+            if (c := result.control) is None
+            else [["random search at equal cost", f"{c.test_error:.2%}", f"{c.test_balanced_error:.2%}"]]
+        ),
+        *([one.name, f"{one.test_error:.2%}", f"{one.test_balanced_error:.2%}"] for one in result.rivals),
+        ["always the commonest class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
+    ]
+    lines = [
+        standing(result).replace(SPACE, " "),
+        f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds an image",
+        table([f"on {result.task.test} test images", "error", "balanced error"], rows),
+    ]
+    if result.grown is not None:
+        lines += _grown_lines(result)
+    if result.neighbours:
+        near = ", ".join(
+            f"{n.atom} {shown_distance(n.distance, n.shortfall, n.interval)}" for n in result.neighbours
+        )
+        lines.append(f"nearest: {near}")
+    lines += [
+        known_architecture(result) or f"space: {result.space.note}",
+        *([] if result.beginning is None else [f"weights: {result.beginning.note}"]),
+        architecture_text(result.architecture),
+        *([taken(result)] if result.reference is not None else []),
+        trained_on(result),
+        f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
+        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}, "
+        f"rivals {result.costs.rivals_s:.0f}",
+        f"report: {folder / 'report.html'}",
+        f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} --to onnx --out model.onnx",
+    ]
+    return "\n".join(lines)
+
+
+def _grown_lines(result: Result) -> list[str]:
+    """A network before and after it was grown or compressed, and how it was trained in the end."""
+    rows = [
+        [
+            row.who,
+            f"{row.parameters:,}",
+            f"{row.macs:,}",
+            "-" if row.score is None else f"{row.score:.4f}",
+            "-" if row.validation_error is None else f"{row.validation_error:.2%}",
+            "-" if row.test_error is None else f"{row.test_error:.2%}",
+        ]
+        for row in grown_rows(result)
+    ]
+    head = ["", "parameters", "multiply-adds", "score", "validation error", "test error"]
+    return [table(head, rows), transformation(result), result.grown.weights if result.grown else ""]
+
+
+def evaluation_view(document: dict[str, Any]) -> str:
+    """Errors on a test split as text, and whether it is the run's own."""
+    text = (
+        f"{document['task']}: error {document['error']:.2%}, balanced error {document['balanced_error']:.2%} on "
+        f"{document['images']} test images (always the commonest class: {document['constant_error']:.2%})"
+    )
+    if document["same_test_split"]:
+        return text
+    return f"{text}\nThis is not the test split of the run: its network may have been trained on some of these images."
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: '1 atom', '2 atoms'."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _typed(path: Path) -> str:
+    """A path as one types it in a shell."""
+    return shlex.quote(str(path))

@@ -1,0 +1,268 @@
+"""A network to take away as safetensors, torch.export or ONNX, each checked against the original."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tanas.ground.errors import (
+    ExportError,
+    MissingExtraError,
+    SettingError,
+    StoreError,
+    TanasError,
+    check_choice,
+)
+from tanas.ground.records import new_folder, to_json, write_bytes
+from tanas.ground.seeds import Seed
+from tanas.networks.classifier import ARCHITECTURE_FILE, Classifier
+
+FORMATS = ("safetensors", "pt2", "onnx")
+
+CHECKED_BATCHES = (1, 2, 7)
+"""Batch sizes of the check: one image, the size that exporters trace with, and another."""
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit, as a share of the largest logit: kernels that add in another order
+differ by 1e-6, a wrong padding or a missing normalisation by 1e-2 and more."""
+
+_LEAST_LOGIT = 1e-2
+"""Logits below this are compared as if they were this large."""
+
+MODEL_FILE = "model.safetensors"
+CLASSES_FILE = "classes.json"
+"""Within a .pt2: a JSON list of the names of the classes, beside the record of the network."""
+
+Answer = Callable[[Tensor], Tensor]
+"""Pixels (batch, channels, h, w) -> logits (batch, classes)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """What was exported, and how close it is to the original."""
+
+    to: str
+    """The format."""
+    path: Path
+    """A folder for safetensors, else a file."""
+    bytes: int
+    """Size of all its files."""
+    classes: tuple[str, ...]
+    """Names that travel with it, in the order of the logits."""
+    difference: float
+    """Largest difference of a logit from the original's, as a share of the largest logit."""
+    tolerance: float
+    checked_batches: tuple[int, ...]
+    """Sizes of the batches of random pixels that were compared."""
+
+
+def export(classifier: Classifier, to: str, out: Path, *, overwrite: bool = False) -> ExportReport:
+    """Exports a network, reads the export back, and puts it in its place only if both answer the same.
+
+    It takes float32 pixels in [0, 1], (batch, channels, height, width) at the task's own size, batch free,
+    and returns logits, (batch, classes); normalisation is inside. The names of the classes travel with it:
+
+    - safetensors: a folder with model.safetensors and architecture.json (`Classifier.load` reads it); the
+      names stand in both, in the first under the metadata 'classes', as a JSON list.
+    - pt2: extra files 'classes.json' and 'architecture.json', given back by `torch.export.load`.
+    - onnx: metadata 'classes' and 'architecture', JSON; input 'pixels', output 'logits'.
+
+    Args:
+        classifier: what is exported.
+        to: one of `FORMATS`.
+        out: a folder for safetensors, else a file that ends in .pt2 or .onnx.
+        overwrite: whether an earlier export in that place is replaced.
+
+    Raises:
+        SettingError: the format is unknown, or the name does not end as the format's.
+        StoreError: the place is taken, or can't be written to.
+        MissingExtraError: ONNX's libraries are not installed.
+        ExportError: the exporter failed, or what it made answers otherwise; nothing is left behind.
+    """
+    check_choice(to, "to", "export", FORMATS)
+    _check_place(to, out, overwrite)
+    if to == "safetensors":
+        with new_folder(out.resolve()) as folder:
+            classifier.save(folder, weights_file=MODEL_FILE)
+            reloaded = Classifier.load(folder)
+            difference = _check(classifier, reloaded.network, reloaded.classes, to)
+            size = sum(file.stat().st_size for file in folder.iterdir())
+    else:
+        write, read = {"pt2": (_write_pt2, _read_pt2), "onnx": (_write_onnx, _read_onnx)}[to]
+        with _translating(classifier, to):
+            content = write(classifier)
+            answer, classes = read(content)
+        difference = _check(classifier, answer, classes, to)
+        write_bytes(out.resolve(), content)
+        size = len(content)
+    return ExportReport(
+        to=to,
+        path=out,
+        bytes=size,
+        classes=classifier.classes,
+        difference=difference,
+        tolerance=TOLERANCE,
+        checked_batches=CHECKED_BATCHES,
+    )
+
+
+def _check_place(to: str, out: Path, overwrite: bool) -> None:
+    """Refuses a place where an export would destroy something, or that its readers would not recognise."""
+    allow = "Choose another place, or allow it to be overwritten."
+    if to == "safetensors":
+        if out.exists() and not out.is_dir():
+            raise StoreError(f"{out} is a file; an export to safetensors is a folder. Choose another place.")
+        found = {file.name for file in out.iterdir()} if out.exists() else set()
+        if strange := sorted(found - {MODEL_FILE, ARCHITECTURE_FILE}):
+            raise StoreError(f"{out} holds what is no export, such as '{strange[0]}'. Choose another place.")
+        if found and not overwrite:
+            raise StoreError(f"{out} holds an export already. {allow}")
+        return
+    if out.suffix.lower() != f".{to}":
+        raise SettingError(f"The 'out' of an export to {to} must end in .{to}. Got '{out}' instead.")
+    if out.is_dir():
+        raise StoreError(f"{out} is a folder; an export to {to} is a file. Choose another place.")
+    if out.exists() and not overwrite:
+        raise StoreError(f"{out} exists already. {allow}")
+
+
+def _check(classifier: Classifier, answer: Answer, classes: tuple[str, ...], to: str) -> float:
+    """Largest relative difference from the original on random pixels.
+
+    Raises:
+        ExportError: it is above the tolerance, or the classes are others.
+    """
+    if classes != classifier.classes:
+        raise ExportError(f"The export to {to} holds the classes {classes} instead of {classifier.classes}.")
+    largest = 0.0
+    for batch in CHECKED_BATCHES:
+        generator = Seed().child("export", batch).torch()
+        contrast = torch.rand(batch, 1, 1, 1, generator=generator)  # even noise alone makes all images alike
+        pixels = contrast * torch.rand(batch, *classifier.shape, generator=generator)  # (batch, c, h, w)
+        with torch.no_grad():
+            expected = classifier.network(pixels)
+            answered = answer(pixels)
+        if answered.shape != expected.shape:
+            raise ExportError(
+                f"The export to {to} answers {batch} images with logits of shape {tuple(answered.shape)} "
+                f"instead of {tuple(expected.shape)}. Choose another format."
+            )
+        difference = (answered - expected).abs().max() / expected.abs().max().clamp_min(_LEAST_LOGIT)
+        if not difference <= TOLERANCE:  # true for NaN as well
+            raise ExportError(
+                f"The export to {to} does not answer as the original: on {batch} random images its logits "
+                f"differ by {float(difference):.2g} of the largest; {TOLERANCE:g} is allowed. "
+                "Choose another format."
+            )
+        largest = max(largest, float(difference))
+    return largest
+
+
+def _plain_twin(classifier: Classifier) -> tuple[nn.Module, tuple[Tensor], dict[str, Any]]:
+    """A copy to export, an example of two images (a batch of one may be taken for fixed), its free batch."""
+    # NCHW in memory: torch.export.save warns of weights in another order
+    twin = copy.deepcopy(classifier.network).to(memory_format=torch.contiguous_format)
+    pixels = torch.zeros(2, *classifier.shape)
+    return twin.eval(), (pixels,), {"pixels": {0: torch.export.Dim("batch")}}
+
+
+def _names(classifier: Classifier) -> str:
+    return json.dumps(classifier.classes, ensure_ascii=False)
+
+
+def _write_pt2(classifier: Classifier) -> bytes:
+    network, example, dynamic = _plain_twin(classifier)
+    program = torch.export.export(network, example, dynamic_shapes=dynamic)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # lines of source and paths of this machine
+    buffer = io.BytesIO()
+    extra = {CLASSES_FILE: _names(classifier), ARCHITECTURE_FILE: to_json(classifier.record())}
+    torch.export.save(program, buffer, extra_files=extra)
+    return buffer.getvalue()
+
+
+def _read_pt2(content: bytes) -> tuple[Answer, tuple[str, ...]]:
+    extra = {CLASSES_FILE: ""}
+    program = torch.export.load(io.BytesIO(content), extra_files=extra)
+    return program.module(), tuple(json.loads(extra[CLASSES_FILE]))
+
+
+def _write_onnx(classifier: Classifier) -> bytes:
+    onnx, _ = _onnx_libraries()
+    network, example, dynamic = _plain_twin(classifier)
+    program = torch.onnx.export(
+        network,
+        example,
+        input_names=["pixels"],
+        output_names=["logits"],
+        dynamic_shapes=dynamic,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    assert program is not None  # it is None only for the exporter that dynamo=True replaces
+    model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]  # lines of source and paths of this machine
+    record = json.dumps(json.loads(to_json(classifier.record())), ensure_ascii=False)
+    onnx.helper.set_model_props(model, {"classes": _names(classifier), "architecture": record})
+    onnx.checker.check_model(model)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _read_onnx(content: bytes) -> tuple[Answer, tuple[str, ...]]:
+    _, runtime = _onnx_libraries()
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = 1  # ten images: threads would cost more than they save
+    options.log_severity_level = 3  # errors only
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    classes = tuple(json.loads(session.get_modelmeta().custom_metadata_map["classes"]))
+
+    def answer(pixels: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(["logits"], {"pixels": pixels.numpy()})[0])
+
+    return answer, classes
+
+
+def _onnx_libraries() -> tuple[Any, Any]:
+    """The modules onnx and onnxruntime; torch.onnx needs onnxscript besides."""
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The export to onnx needs '{error.name}', which is not installed. Run: pip install 'tanas[onnx]'"
+        ) from error
+    return onnx, onnxruntime
+
+
+@contextlib.contextmanager
+def _translating(classifier: Classifier, to: str) -> Iterator[None]:
+    """While it lasts, exporters say nothing, and what they raise becomes an ExportError.
+
+    Their prints would break the JSON on stdout, and their warnings are about their own inner workings:
+    whether the export is right is what the check finds out.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except TanasError:
+        raise
+    except Exception as error:  # exporters raise errors of many kinds
+        raise ExportError(
+            f"The network of {classifier.task} can't be exported to {to}: {type(error).__name__}: {error} "
+            "Choose another format."
+        ) from error

@@ -1,0 +1,439 @@
+"""The final training: the recipe, what validation judges, the refit, the test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from tanas.algorithm.final import Ending, Finished, Recipe, finish, shares_right, taking, tempered_loss
+from tanas.algorithm.phases import Workplace
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.rival import rivals_beside
+from tanas.algorithm.search import final
+from tanas.engines.local import InlineEngine
+from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
+from tanas.ground.errors import NonFiniteError, SettingError
+from tanas.ground.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
+from tanas.ground.seeds import Seed
+from tanas.networks.architecture import Architecture, build
+from tanas.networks.cell import Cell
+from tanas.networks.skeleton import Skeleton
+from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
+from tanas.strategies.base import Outcome
+from tanas.tasks.arrays import task_from_arrays
+from tanas.tasks.library import Library
+from tanas.tasks.task import Split, Task
+
+SEED = Seed(4)
+CONFIG = SearchConfig(training=TrainingConfig(epochs=3, batch=32, averaging=0.9, balanced=True))
+CELL = Cell(3, ((0, 1, "conv_3x3"), (0, 2, "identity"), (1, 2, "conv_3x3")))
+SMALL, LARGE = (
+    Architecture(skeleton=Skeleton(widths=(width,), cells=(1,), reductions=(False,)), cell=CELL)
+    for width in (4, 8)
+)
+
+
+@cache
+def task() -> Task:
+    return Library().open("digits:only=1,7,8:take=120")
+
+
+def workplace(
+    *, workers: int = 2, listener: Listener = ignore, checkpoint: Checkpoint | None = None
+) -> Workplace:
+    return Workplace(
+        device="cpu",
+        workers=workers,
+        executor=InlineEngine(),
+        deadline=lambda: math.inf,
+        listener=listener,
+        checkpoint=checkpoint or NoCheckpoint(),
+        environment={},
+        command="",
+    )
+
+
+def ended(config: SearchConfig = CONFIG, place: Workplace | None = None, **options: Any) -> Ending:
+    blind = task().without_test()
+    return finish(SMALL, blind, config, SEED, place or workplace(), reference=LARGE, **options)
+
+
+def states(ending: Ending) -> dict[str, Tensor]:
+    parts = {"found": ending.found, "reference": ending.reference}
+    return {
+        f"{name} {which} {key}": value
+        for name, one in parts.items()
+        if one is not None
+        for which, network in (("after", one.network), ("before", one.before))
+        for key, value in network.state_dict().items()
+    }
+
+
+def assert_same(one: Ending, other: Ending) -> None:
+    own, others = states(one), states(other)
+    assert own.keys() == others.keys()
+    assert all(torch.equal(own[name], others[name]) for name in own)
+    assert one.recipe == other.recipe
+
+
+@pytest.fixture
+def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """(step, images) of every training that was begun."""
+    made: list[tuple[str, int]] = []
+    begin = Training.__init__
+
+    def counted(self: Training, network: Any, split: Split, *args: Any, **options: Any) -> None:
+        made.append((options["step"], len(split)))
+        begin(self, network, split, *args, **options)
+
+    monkeypatch.setattr(Training, "__init__", counted)
+    return made
+
+
+class TestFinish:
+    def test_never_reaches_the_test_split(self) -> None:
+        assert not task().without_test().has_test
+        assert ended().found.fitted.images == len(task().train)  # `ended` is given no test split
+
+    def test_the_network_handed_over_has_seen_validation_images_and_the_one_judged_has_not(
+        self, trained_on: list[tuple[str, int]]
+    ) -> None:
+        ending = ended()
+        train, every = len(task().train), len(task().train) + len(task().validation)
+        assert ending.found.refitted is not None
+        assert (ending.found.fitted.images, ending.found.refitted.images) == (train, every)
+        assert len(ending.found.refitted.losses) == len(ending.found.fitted.losses) == 3
+        assert {(step.split()[0], images) for step, images in trained_on} == {
+            ("train", train),
+            ("refit", every),
+        }
+        assert not torch.equal(ending.found.network.head.weight, ending.found.before.head.weight)
+
+    def test_without_a_refit_they_are_the_same(self) -> None:
+        ending = ended(replace(CONFIG, refit=False))
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+
+    def test_the_recipe_is_judged_on_the_reference_and_what_was_found_is_trained_by_it_alone(
+        self, trained_on: list[tuple[str, int]]
+    ) -> None:
+        ending = ended()
+        assert ending.recipe.judged_on == LARGE.key
+        assert [one.recipe for one in ending.recipe.tried] == ["plain", "light"]
+        steps = [step for step, _ in trained_on if step.startswith(f"train {SMALL.key}")]
+        assert len(steps) == 1 and steps[0].endswith(ending.recipe.name)
+
+    def test_without_a_reference_it_is_judged_on_what_was_found(self) -> None:
+        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace())
+        assert ending.recipe.judged_on == SMALL.key
+        assert ending.reference is None and ending.other is None
+
+    def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
+        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace(), reference=SMALL)
+        assert ending.reference is None
+        assert len(trained_on) == 3, "two recipes and a refit"
+
+    def test_the_least_validation_loss_decides(self) -> None:
+        tried = ended().recipe.tried
+        best = min(tried, key=lambda one: one.loss or 0.0)
+        assert ended().recipe.name == best.recipe
+
+    def test_whichever_that_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for best in ("plain", "light"):
+            losses = iter((1.0, 0.5) if best == "light" else (0.5, 1.0))
+            monkeypatch.setattr(final, "tempered_loss", lambda *_, losses=losses: next(losses))
+            ending = ended()
+            assert ending.recipe.name == best
+
+    def test_a_single_recipe_is_taken_without_a_choice(self, trained_on: list[tuple[str, int]]) -> None:
+        ending = ended(replace(CONFIG, recipes=("light",)))
+        assert (ending.recipe.name, ending.recipe.tried) == ("light", ())
+        assert all(step.endswith("light") for step, _ in trained_on)
+
+    def test_the_same_for_any_number_of_workers(self) -> None:
+        assert_same(ended(place=workplace(workers=1)), ended(place=workplace(workers=3)))
+
+    @pytest.mark.parametrize("moment", [2, 5, 8, 11, 14])
+    def test_resumes_to_the_same_bits_wherever_it_was_interrupted(
+        self, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.networks.training.SAVED_EVERY_S", 0.0)
+        epochs = 0
+
+        def interrupted(event: Event) -> None:
+            nonlocal epochs
+            epochs += isinstance(event, StepAdvanced)
+            if epochs == moment:
+                raise KeyboardInterrupt
+
+        checkpoint = FolderCheckpoint(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            ended(place=workplace(workers=1, listener=interrupted, checkpoint=checkpoint))
+        told: list[Event] = []
+        again = ended(place=workplace(workers=1, listener=told.append, checkpoint=checkpoint))
+        assert_same(again, ended())
+        assert sum(isinstance(event, StepAdvanced) for event in told) == 15 - moment, "no epoch is done twice"
+
+    def test_begins_every_training_of_what_was_found_with_the_weights_that_are_given(self) -> None:
+        begun = build(SMALL, task().shape, 3, Seed(99))
+        before = {name: value.clone() for name, value in begun.state_dict().items()}
+        one = ended(network=begun)
+        assert all(torch.equal(value, begun.state_dict()[name]) for name, value in before.items()), "copied"
+        assert not torch.equal(one.found.network.head.weight, ended().found.network.head.weight)
+        assert_same(one, ended(network=begun))
+
+    def test_only_balanced_performance_trains_for_equal_classes(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: set[bool] = set()
+        begin = Training.__init__
+
+        def noted(self: Training, network: Any, split: Any, config: TrainingConfig, **options: Any) -> None:
+            seen.add(config.balanced)
+            begin(self, network, split, config, **options)
+
+        monkeypatch.setattr(Training, "__init__", noted)
+        ended()
+        assert seen == {True}
+        seen.clear()
+        finish(SMALL, task().without_test().measured_by("accuracy"), CONFIG, SEED, workplace())
+        assert seen == {False}
+
+
+class TestDivergence:
+    @pytest.fixture
+    def diverging(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+        """Lets the trainings diverge whose step matches."""
+        run = Training.run
+
+        def made(part: str) -> None:
+            def runs(self: Training) -> Fitted:
+                if part in self.step:
+                    raise NonFiniteError(f"The training loss of '{self.step}' is nan.")
+                return run(self)
+
+            monkeypatch.setattr(Training, "run", runs)
+
+        return made
+
+    def test_of_one_recipe_leaves_the_other(self, diverging: Callable[[str], None]) -> None:
+        diverging("light")
+        recipe = ended().recipe
+        assert recipe.name == "plain"
+        assert [one.loss is None for one in recipe.tried] == [False, True]
+
+    def test_of_all_recipes_is_an_error(self, diverging: Callable[[str], None]) -> None:
+        diverging("train")
+        with pytest.raises(NonFiniteError, match="diverged by every recipe: plain, light. Lower"):
+            ended()
+
+    def test_of_the_reference_leaves_what_was_found_alone(self, diverging: Callable[[str], None]) -> None:
+        diverging(LARGE.key)
+        told: list[Event] = []
+        ending = ended(place=workplace(listener=told.append), replaces=True)
+        assert ending.reference is None and ending.taken.architecture == SMALL
+        assert ending.recipe.judged_on == SMALL.key
+        assert any("no comparison with the reference" in getattr(event, "message", "") for event in told)
+
+    def test_of_the_refit_leaves_the_first_network_with_a_warning(
+        self, diverging: Callable[[str], None]
+    ) -> None:
+        diverging("refit")
+        told: list[Event] = []
+        ending = ended(place=workplace(listener=told.append))
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+        warned = [event.message for event in told if isinstance(event, Warned)]
+        assert any("trained on the training images alone is handed over" in message for message in warned)
+
+
+def finished(architecture: Architecture, right: Tensor) -> Finished:
+    network = build(architecture, task().shape, 3, SEED)
+    split = task().validation
+    return Finished(
+        architecture=architecture,
+        network=network,
+        before=network,
+        validation=evaluation_of(torch.zeros(len(split), 3), split, classes=3),
+        right=right,
+        fitted=Fitted(losses=(), images=1, seconds=0.0),
+        refitted=None,
+    )
+
+
+class TestReplaced:
+    """Where the reference does better, the refit of what was found is given up, whenever that is known."""
+
+    @pytest.mark.parametrize("workers", [1, 2, 4])
+    def test_the_result_does_not_depend_on_when(self, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(final, "clearly_better", lambda one, other: False)
+        ending = ended(place=workplace(workers=workers), replaces=True)
+        assert ending.taken.architecture == LARGE and ending.taken.refitted is not None
+        assert ending.found.refitted is None
+        assert ending.found.network is ending.found.before
+        assert_same(ending, ended(place=workplace(workers=3), replaces=True))
+
+    @pytest.mark.parametrize("moment", [2, 7, 10])
+    def test_resumes_to_the_same_bits(
+        self, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(final, "clearly_better", lambda one, other: False)
+        monkeypatch.setattr("tanas.networks.training.SAVED_EVERY_S", 0.0)
+        epochs = 0
+
+        def interrupted(event: Event) -> None:
+            nonlocal epochs
+            epochs += isinstance(event, StepAdvanced)
+            if epochs == moment:
+                raise KeyboardInterrupt
+
+        checkpoint = FolderCheckpoint(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            ended(place=workplace(listener=interrupted, checkpoint=checkpoint), replaces=True)
+        assert_same(ended(place=workplace(checkpoint=checkpoint), replaces=True), ended(replaces=True))
+
+    def test_decides_as_the_answers_on_validation_say(self) -> None:
+        ending = ended(replaces=True)
+        assert ending.reference is not None
+        logits = [logits_of(one.before, task().validation) for one in (ending.found, ending.reference)]
+        difference = shares_right(logits[0], task()) - shares_right(logits[1], task())
+        clearly = float(difference.sum()) > 2 * float(difference.square().sum().sqrt())
+        assert ending.reference_taken == (not clearly)
+        assert (ending.found.refitted is None) == ending.reference_taken
+
+
+class TestTaken:
+    """Of a hundred validation images: the reference unless what was found is clearly better."""
+
+    @pytest.mark.parametrize(
+        ("gained", "lost", "replaces", "taken"),
+        [
+            (0, 10, True, LARGE),
+            (0, 0, True, LARGE),
+            (1, 0, True, LARGE),
+            (14, 6, True, LARGE),  # eight images, with a standard error of the root of twenty
+            (15, 5, True, SMALL),
+            (4, 0, True, LARGE),
+            (5, 0, True, SMALL),
+            (0, 10, False, SMALL),
+        ],
+    )
+    def test_needs_more_than_two_standard_errors(
+        self, gained: int, lost: int, replaces: bool, taken: Architecture
+    ) -> None:
+        reference = torch.full((100,), 0.01, dtype=torch.float64)
+        found = reference.clone()
+        reference[:gained] = 0.0
+        found[gained : gained + lost] = 0.0
+        ending = Ending(
+            recipe=Recipe(name="plain", tried=(), judged_on=LARGE.key),
+            found=finished(SMALL, found),
+            reference=finished(LARGE, reference),
+            replaces=replaces,
+        )
+        assert ending.taken.architecture == taken
+        assert ending.other is not None and ending.other.architecture != taken
+        outcome = Outcome(best=SMALL, rounds=(), seen=(), stopped="rounds")
+        made = taking(ending, outcome, task())
+        assert made.best == taken
+        assert [one.architecture for one in made.seen] == ([LARGE] if taken == LARGE else [])
+
+    def test_counts_classes_alike_where_performance_is_balanced(self) -> None:
+        labels = task().validation.labels
+        right = torch.nn.functional.one_hot(labels, 3).float()
+        assert float(shares_right(right, task()).sum()) == pytest.approx(1.0)
+        zero = torch.tensor([1.0, 0.0, 0.0]).expand(len(labels), 3)
+        assert float(shares_right(zero, task()).sum()) == pytest.approx(1 / 3)
+        plain = shares_right(zero, task().measured_by("accuracy"))
+        assert float(plain.sum()) == pytest.approx(float((labels == 0).double().mean()))
+
+
+def drawn(images: int, classes: int, shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Different noise around a brightness of the class."""
+    labels = np.arange(images) % classes
+    noise = np.random.default_rng(seed).integers(0, 60, (images, *shape), dtype=np.uint8)
+    return noise + (60 * labels).astype(np.uint8).reshape(-1, *[1] * len(shape)), labels
+
+
+@pytest.mark.parametrize(
+    ("images", "classes", "shape"),
+    [
+        pytest.param(6, 3, (12, 12), id="two images a class"),
+        pytest.param(40, 2, (8, 8), id="8x8"),
+        pytest.param(40, 2, (3, 5), id="3x5"),
+        pytest.param(40, 2, (10, 12, 3), id="colour"),
+    ],
+)
+def test_any_task_is_trained_tested_and_held_against_rivals(
+    images: int, classes: int, shape: tuple[int, ...]
+) -> None:
+    x, y = drawn(images, classes, shape, 0)
+    x_test, y_test = drawn(30, classes, shape, 1)
+    whole = task_from_arrays(x, y, x_test=x_test, y_test=y_test, name="any")
+    place = workplace()
+    ending = finish(SMALL, whole.without_test(), CONFIG, SEED, place, reference=LARGE, replaces=True)
+    assert ending.taken.refitted is not None and ending.taken.refitted.images == images
+    made = final.tested(ending.taken.network, whole, place)
+    assert 0 <= made.evaluation.error <= 1
+    rivals = rivals_beside(ending, whole, CONFIG, SEED, place)
+    assert {"k-NN", "logistic regression", "SVM on HOG"} < {one.name for one in rivals}
+    errors = [one.test_balanced_error for one in rivals]
+    assert errors == sorted(errors)
+
+
+def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:
+    """Shifts ruin images whose neighbouring pixels belong apart: the recipe has to be 'plain' there."""
+    whole = Library().open("digits")
+    order = np.random.default_rng(0).permutation(64)
+    pixels = whole.train.pixels().mul(255).byte().numpy().reshape(-1, 64)[:, order].reshape(-1, 8, 8)
+    permuted = task_from_arrays(pixels, whole.train.labels.numpy(), name="permuted")
+    config = replace(CONFIG, training=TrainingConfig(epochs=12, batch=64, averaging=0.9), refit=False)
+    assert finish(LARGE, permuted.without_test(), config, SEED, workplace()).recipe.name == "plain"
+
+
+def test_the_loss_at_the_best_temperature_forgives_a_network_that_is_too_sure() -> None:
+    split = task().validation
+    right = torch.nn.functional.one_hot(split.labels, 3).float()
+    wrong_at_times = right.clone()
+    wrong_at_times[::5] = right[::5].roll(1, dims=1)
+    losses = [tempered_loss(sure * wrong_at_times, task()) for sure in (4.0, 8.0, 16.0)]
+    assert max(losses) - min(losses) < 0.01
+    assert tempered_loss(right, task()) < 0.5 * losses[0]
+
+
+def test_an_interrupt_ends_all_trainings_before_their_next_step() -> None:
+    steps = 0
+
+    def told(event: Event) -> None:
+        nonlocal steps
+        steps += isinstance(event, StepAdvanced)
+        if isinstance(event, StepStarted) and event.step.endswith("light"):
+            raise KeyboardInterrupt
+
+    long = replace(CONFIG, training=TrainingConfig(epochs=10_000, batch=32))
+    with pytest.raises(KeyboardInterrupt):
+        ended(long, workplace(listener=told))
+    assert steps < 1_000
+
+
+def test_the_test_counts_the_answers_on_the_test_split() -> None:
+    network = ended().found.network
+    made = final.tested(network, task(), workplace())
+    answers = logits_of(network, task().test).argmax(dim=1)
+    assert made.evaluation.error == pytest.approx(float((answers != task().test.labels).float().mean()))
+    assert len(made.mistakes) == min(int((answers != task().test.labels).sum()), final.MISTAKES)
+
+
+@pytest.mark.parametrize("recipes", [(), ("plain", "plain"), ("heavy",)])
+def test_recipes_that_are_none_are_refused(recipes: tuple[str, ...]) -> None:
+    with pytest.raises(SettingError, match="The 'recipes' of SearchConfig must be"):
+        SearchConfig(recipes=recipes)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, laptop, paper, preset, smoke
+from tanas.distances.methods import METHODS
+from tanas.distances.transform import paper_gate, paper_transform
+from tanas.ground.errors import SettingError, UnknownNameError
+from tanas.ground.records import from_plain, to_json, to_plain
+from tanas.spaces.named import SPACES
+from tanas.strategies.schedules import Alternating
+
+
+@pytest.mark.parametrize("make", PRESETS.values(), ids=PRESETS)
+class TestEveryPreset:
+    def test_is_a_fresh_equal_value_each_time(self, make: Callable[[], SearchConfig]) -> None:
+        assert make() == make()
+
+    def test_survives_json(self, make: Callable[[], SearchConfig]) -> None:
+        read = from_plain(SearchConfig, to_plain(make()), where="here")
+        assert read == make()
+        assert to_json(read) == to_json(make())
+
+    def test_names_a_space_that_there_is(self, make: Callable[[], SearchConfig]) -> None:
+        assert make().space in SPACES
+
+    def test_names_a_method_that_there_is(self, make: Callable[[], SearchConfig]) -> None:
+        assert make().distance.method in METHODS
+
+    def test_builds_dictionaries_that_its_search_can_inherit_from(
+        self, make: Callable[[], SearchConfig]
+    ) -> None:
+        config = make()
+        learning = config.learning(strict=True)
+        for name in ("performance", "limit", "representative", "space", "scoring"):
+            assert getattr(learning, name) == getattr(config, name), name
+        assert learning.fuse == config.learn
+        assert learning.strict
+        assert not config.learning().strict
+
+    def test_gives_the_kept_seed_no_trained_head_start(self, make: Callable[[], SearchConfig]) -> None:
+        assert not make().fuse.warm_seed
+        assert not make().learn.warm_seed
+
+
+def test_paper_is_the_papers_experiment() -> None:
+    config = paper()
+    assert config.performance == "accuracy"
+    assert config.limit is None
+    assert (config.neighbours or DEFAULT_NEIGHBOURS) == 3
+    assert config.space == "paper"
+    assert (config.inherit, config.inherit_seed) == ("union", False)
+    assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
+    assert config.fuse.schedule == Alternating(alpha="steps", floor=0.0, own_loss=0.0)
+    assert (config.fuse.choice, config.fuse.final, config.fuse.early_rounds) == ("alpha", "last", 0)
+    assert config.representative.architecture == "paper"
+    assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
+    assert config.distance.method == "exact"
+    assert (config.pair.fit_images, config.pair.gate_images) == (None, None), "all of B's data"
+    assert (config.distance.gate, config.distance.transform) == (paper_gate(), paper_transform())
+
+
+def test_unknown_preset_is_told_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match="'labtop' is no preset. Did you mean 'laptop'?"):
+        preset("labtop")
+    assert preset("smoke") == PRESETS["smoke"]()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"performance": "f1"},
+            "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
+        ),
+        ({"inherit": "every"}, "The 'inherit' of SearchConfig must be one of prior, union, transfer, none"),
+        ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
+        ({"neighbours": 0}, "The 'neighbours' of SearchConfig must be at least 1"),
+        ({"max_parameters": 0}, "The 'max_parameters' of SearchConfig must be at least 1"),
+        ({"rounds_led": 0}, "The 'rounds_led' of SearchConfig must be at least 1"),
+        ({"max_macs": 0}, "The 'max_macs' of SearchConfig must be at least 1"),
+        ({"max_latency_ms": 0.0}, "The 'max_latency_ms' of SearchConfig must be greater than 0"),
+        ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
+        ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
+        ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),
+        (
+            {"inherit": "all", "neighbours": 1},
+            "'neighbours' and inherit = 'all' of SearchConfig can't go together",
+        ),
+        ({"inherit": "all", "threshold": 0.2}, "'threshold' and inherit = 'all' of .* none is the nearest"),
+        ({"inherit": "all", "warm_weights": True}, "'warm_weights' and inherit = 'all' of .* Leave one out."),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        SearchConfig(**wrong)
+
+
+class TestSuited:
+    def test_a_large_task_leaves_every_recipe_as_it_is(self) -> None:
+        assert laptop().suited_to(12_000) == laptop()
+        assert laptop().suited_to(1_594) == laptop()
+
+    def test_a_small_task_gets_more_epochs_in_every_recipe(self) -> None:
+        small = laptop().suited_to(160)  # two steps of 128, three of 64
+        assert small.training == laptop().training, (
+            "it is suited to all images of the task, once they are known"
+        )
+        assert small.scoring.training.epochs == 25
+        assert small.fuse.schedule.training.epochs == 13
+        assert small.shared.training.epochs == 67
+        assert small.darts.training.epochs == 17
+        assert small.suited_to(160) == small
+
+    def test_the_smallest_preset_does_so_too_and_leaves_the_demonstration_as_it_is(self) -> None:
+        assert smoke().suited_to(1_151) == smoke()
+        assert smoke().training.suited_to(64).epochs == 300
+
+    def test_a_base_task_is_learnt_by_the_same_scores(self) -> None:
+        assert laptop().learning().suited_to(160).scoring == laptop().suited_to(160).scoring
+
+    def test_a_representative_gets_more_in_proportion(self) -> None:
+        config = laptop().representative
+        assert config.epochs_for(12_000) == (4, 4, 12)
+        assert config.epochs_for(160) == (17, 17, 51)

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tanas.api.distances import Near, compared
+from tanas.cli.text import (
+    atom_view,
+    comparison_view,
+    counted,
+    dictionary_rows,
+    dictionary_view,
+    evaluation_view,
+    matrix_view,
+    near_rows,
+    near_view,
+    shown_distance,
+    table,
+)
+from tanas.dictionary.distances import Boundary, Related
+from tanas.dictionary.store import Dictionary
+from tanas.distances.base import Measurement
+from tanas.distances.matrix import DistanceMatrix
+
+
+def test_a_table_has_columns_under_its_head() -> None:
+    assert table(["name", "d"], [["a", "0.1"], ["long one", "1"]]) == (
+        "name        d\n"
+        "a         0.1\n"
+        "long one    1"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "shortfall", "text"),
+    [(0.01234, 0.0, "0.0123"), (0.0, 0.0, "0.0000"), (1.0, 0.0, "1.0000"), (1.0, 0.25, "1 (short by 0.250)")],
+)
+def test_a_distance_at_which_nothing_passed_shows_its_shortfall(
+    value: float, shortfall: float, text: str
+) -> None:
+    assert shown_distance(value, shortfall) == text
+
+
+@pytest.mark.parametrize(("number", "text"), [(0, "0 atoms"), (1, "1 atom"), (1200, "1,200 atoms")])
+def test_a_number_goes_with_its_noun(number: int, text: str) -> None:
+    assert counted(number, "atom") == text
+
+
+def test_a_dictionary_is_shown_as_a_table(shelf: Path) -> None:
+    known = Dictionary(shelf / "known")
+    lines = dictionary_view(known, dictionary_rows(known)).splitlines()
+    assert lines[0].endswith("known: 2 atoms")
+    assert lines[1].split("  ")[0] == "atom"
+    assert [line.split()[0] for line in lines[2:]] == ["npz:bars.npz:is=across", "npz:bars.npz:is=upright"]
+
+
+def test_an_empty_dictionary_tells_of_the_starter(tmp_path: Path) -> None:
+    empty = Dictionary.create(tmp_path / "my own")
+    text = dictionary_view(empty, dictionary_rows(empty))
+    assert (
+        text
+        == f"{tmp_path / 'my own'}: no atoms yet. A starter: tanas dictionary build '{tmp_path / 'my own'}'"
+    )
+
+
+def test_an_atom_tells_what_it_is_and_where_it_comes_from(shelf: Path) -> None:
+    atom = Dictionary(shelf / "known").find("npz:bars.npz:is=across")
+    text = atom_view(atom)
+    assert text.startswith("npz:bars.npz:is=across: not across, across\n")
+    assert "60 training and " in text
+    assert f"l = {atom.representative.performance:.4f}" in text
+    assert "made by build with seed 0, tanas " in text
+    assert atom.best is not None
+    assert f"score {atom.best.score:.4f}, {atom.best.parameters:,} parameters" in text
+    assert "more candidate" in text
+
+
+def test_a_distance_that_is_only_bounded_and_its_interval_are_seen() -> None:
+    assert shown_distance(0.25, 0.0, at_least=True) == ">= 0.2500"
+    assert shown_distance(0.25, 0.0, (0.125, 0.5)) == "0.2500 [0.125, 0.500]"
+
+
+def measured(
+    value: float, shortfall: float = 0.0, interval: tuple[float, float] | None = None
+) -> Measurement:
+    return Measurement(
+        source="?", target="?", same=value == 0, value=value, shortfall=shortfall, interval=interval
+    )
+
+
+def test_a_matrix_shows_intervals_shortfalls_and_an_untrained_network() -> None:
+    matrix = DistanceMatrix.of(
+        ("a", "b"),
+        ("a", "b"),
+        [measured(0), measured(0.25, interval=(0.2, 0.375)), measured(1, 0.125), measured(0)],
+        [measured(0.5), measured(0.75)],
+    )
+    assert matrix_view(matrix) == (
+        "source \\ target            a                   b\n"
+        "a                      0.000  0.250 [0.20, 0.38]\n"
+        "b                    1+0.125               0.000\n"
+        "(untrained network)    0.500               0.750\n"
+        "1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest"
+    )
+
+
+def test_no_related_atom_is_said() -> None:
+    near = Near(task="digits:is=8", related=(), boundary=None, untrained=None)
+    assert near_view(near) == "No atom is within the threshold of digits:is=8."
+    assert near_rows(near) == []
+
+
+def test_the_nearest_are_shown_with_what_speaks_against_them(shelf: Path) -> None:
+    atom = Dictionary(shelf / "known").find("npz:bars.npz:is=across")
+    first, second = (
+        Related(name, atom, replace(measured(value, interval=(0.1, 0.4)), draws=(value, 0.2)))
+        for name, value in (("first", 0.125), ("second", 0.25))
+    )
+    near = Near(
+        task="t",
+        related=(first,),
+        boundary=Boundary(last=first, next=second, nearer_share=0.3),
+        untrained=measured(0.5),
+    )
+    assert near_view(near).splitlines()[1:] == [
+        "first         0.1250 [0.100, 0.400]",
+        "an untrained network: d = 0.5000",
+        "first (d = 0.1250 [0.100, 0.400]) and second (d = 0.2500 [0.100, 0.400]) can't be told apart: "
+        "in 30% of 2 draws of the images the second is nearer.",
+    ]
+    (row,) = near_rows(near)
+    assert (row["atom"], row["next"]["atom"], row["next"]["told_apart"]) == ("first", "second", False)
+    sure = replace(near, boundary=Boundary(last=first, next=second, nearer_share=0.01))
+    assert "told apart" not in near_view(sure)
+
+
+def test_methods_are_compared_in_a_table() -> None:
+    reference = DistanceMatrix.of(
+        ("a", "b", "c"),
+        ("t",),
+        [replace(measured(value), took_s=2.0) for value in (0.1, 0.2, 0.3)],
+        [measured(0.25)],
+    )
+    turned = DistanceMatrix.of(
+        ("a", "b", "c"), ("t",), [replace(measured(value), took_s=0.5) for value in (0.3, 0.2, 0.1)]
+    )
+    found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
+    assert comparison_view(found) == (
+        "method  Spearman with one  same nearest  nearer than untrained  seconds a pair\n"
+        "one                  1.00          100%                    67%               2\n"
+        "other               -1.00            0%                      -             0.5\n"
+        "third refused: It needs more classes."
+    )
+
+
+def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:
+    document = {
+        "task": "digits",
+        "error": 0.0123,
+        "balanced_error": 0.02,
+        "images": 360,
+        "constant_error": 0.9,
+        "same_test_split": True,
+    }
+    line = "digits: error 1.23%, balanced error 2.00% on 360 test images (always the commonest class: 90.00%)"
+    assert evaluation_view(document) == line
+    told = evaluation_view({**document, "same_test_split": False})
+    assert told.splitlines()[0] == line and "not the test split of the run" in told.splitlines()[1]

@@ -1,0 +1,628 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
+
+from tanas.dictionary import distances as module
+from tanas.dictionary.distances import (
+    AtThreshold,
+    Bench,
+    Boundary,
+    DistanceMeasured,
+    Distances,
+    Loaded,
+    Related,
+    Reused,
+    at_threshold,
+    boundary,
+    measured,
+    nearest,
+    seconds_of,
+)
+from tanas.dictionary.store import Dictionary
+from tanas.distances.base import Distance, Measurement, Pair
+from tanas.distances.gate import GateConfig
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.methods import DistanceConfig
+from tanas.distances.pairs import PairConfig, make_pair
+from tanas.distances.probes import KnnConfig, KnnDistance
+from tanas.distances.representative import UNTRAINED
+from tanas.distances.transform import TransformConfig, TransformDistance
+from tanas.engines.local import InlineEngine
+from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.seeds import Seed
+
+NAMES = ("digits:is=3", "digits:is=4", "digits:is=5")
+MORE = (*NAMES, "digits:is=6", "digits:is=7", "digits:is=8")
+PAIR = PairConfig(fit_images=60, gate_images=30)
+TRANSFORM = TransformDistance(config=TransformConfig(widths=(8,), epochs=2, batch=30))
+KNN = KnnDistance(KnnConfig(k=1))
+
+
+@dataclass(frozen=True)
+class ByTheSeed:
+    """A distance that is a number drawn from its seed: shows which seed a pair was given."""
+
+    name: str = "by the seed"
+    source: str = "none"
+    cost: str = "nothing"
+    needs: tuple[str, ...] = ()
+    scale: float = 1.0
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        value = 0.0 if pair.same else self.scale * float(seed.numpy().random())
+        return Measurement(source=pair.source, target=pair.target, same=pair.same, value=value)
+
+
+@dataclass(frozen=True)
+class Hasty(ByTheSeed):
+    """The same; it ends as soon as the pair lies behind the bound, half way between the bound and the truth."""
+
+    name: str = "hasty"
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        whole = super().__call__(pair, seed)
+        if beyond is None or whole.value <= beyond:
+            return whole
+        return replace(whole, value=(whole.value + beyond) / 2, at_least=True)
+
+
+@dataclass(frozen=True)
+class Slow(ByTheSeed):
+    """The same, in two seconds as it says."""
+
+    name: str = "slow"
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        return replace(super().__call__(pair, seed), took_s=2.0)
+
+
+@dataclass(frozen=True)
+class Sure(ByTheSeed):
+    """The same, with draws that lie around it."""
+
+    name: str = "sure"
+    spread: float = 0.01
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        whole = super().__call__(pair, seed)
+        draws = tuple(whole.value + self.spread * step for step in (-2, -1, 0, 1, 2))
+        return replace(whole, interval=(draws[0], draws[-1]), draws=draws)
+
+
+@dataclass(frozen=True)
+class NeedsATask(ByTheSeed):
+    """Refuses a network that has learnt no task."""
+
+    name: str = "needs a task"
+
+    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+        if pair.source == UNTRAINED:
+            raise SettingError("The 'needs a task' distance needs a task.")
+        return super().__call__(pair, seed)
+
+
+@pytest.fixture
+def dictionary(tmp_path: Path) -> Dictionary:
+    return filled(tmp_path / "memory")
+
+
+def filled(folder: Path, names: Sequence[str] = NAMES) -> Dictionary:
+    dictionary = Dictionary.create(folder)
+    for name in names:
+        dictionary.add(atom_of(name), representative_of(name))
+    return dictionary
+
+
+def bench(
+    dictionary: Dictionary,
+    *,
+    target: str = "digits:is=3",
+    distance: Distance | None = None,
+    told: list[Event] | None = None,
+    **others: Any,
+) -> Bench:
+    return Bench(
+        **{
+            "dictionary": dictionary,
+            "loaded": Loaded(dictionary),
+            "target": representative_of(target),
+            "task": task_of(target).without_test(),
+            "distance": distance or ByTheSeed(),
+            "config": PAIR,
+            "seed": SEED,
+            "executor": AtOnce(),
+            "listener": [].append if told is None else told.append,
+            **others,
+        }
+    )
+
+
+def distances(where: Bench, names: Sequence[str] = NAMES, **wanted: Any) -> Distances:
+    return measured(where, [(name, where.dictionary.find(name)) for name in names], **wanted)
+
+
+def measure(dictionary: Dictionary, *, names: Sequence[str] = NAMES, **others: Any) -> tuple[Related, ...]:
+    return distances(bench(dictionary, **others), names).related
+
+
+def untimed(related: Sequence[Related]) -> list[tuple[str, Measurement]]:
+    return [(one.name, replace(one.measurement, took_s=0.0)) for one in related]
+
+
+def warnings(told: Sequence[Event]) -> list[str]:
+    return [event.message for event in told if isinstance(event, Warned)]
+
+
+class TestMeasured:
+    def test_are_given_nearest_first_the_task_itself_at_zero(self, dictionary: Dictionary) -> None:
+        related = measure(dictionary, distance=TRANSFORM)
+        assert {one.name for one in related} == set(NAMES)
+        orders = [one.measurement.order for one in related]
+        assert orders == sorted(orders)
+        assert related[0].name == "digits:is=3"
+        assert related[0].measurement.same
+        assert all(
+            (one.measurement.source, one.measurement.target) == (one.name, "digits:is=3") for one in related
+        )
+
+    def test_do_not_depend_on_which_others_are_measured_or_in_which_order(
+        self, dictionary: Dictionary, tmp_path: Path
+    ) -> None:
+        every = {one.name: one.measurement for one in measure(dictionary)}
+        other = Dictionary.create(tmp_path / "other")
+        for name in NAMES[:0:-1]:
+            other.add(atom_of(name), representative_of(name))
+            (alone,) = measure(other, names=[name])
+            assert alone.measurement == every[name]
+
+    def test_are_measured_once_and_then_remembered(self, dictionary: Dictionary) -> None:
+        first, second = AtOnce(), AtOnce()
+        related = measure(dictionary, executor=first)
+        assert first.jobs == 3
+        assert measure(Dictionary(dictionary.folder), executor=second) == related
+        assert second.jobs == 0
+
+    def test_that_were_there_before_are_counted_as_read_but_not_a_killed_runs_own(
+        self, dictionary: Dictionary, tmp_path: Path
+    ) -> None:
+        slow = Slow()
+        measure(dictionary, names=NAMES[:1], distance=slow, null=False)  # before the run
+        run = FolderCheckpoint(tmp_path / "run")
+        for names in (NAMES[:2], NAMES):  # it is killed after the second, and goes on
+            reused = Reused(run)
+            measure(dictionary, names=names, distance=slow, null=False, reused=reused)
+            assert reused.seconds == 2.0
+        later = Reused(NoCheckpoint())
+        measure(dictionary, distance=slow, null=False, reused=later)
+        assert later.seconds == 6.0
+
+    @pytest.mark.parametrize("most", [1, 2])
+    def test_that_a_bound_ended_or_did_not_end_are_a_killed_runs_own_too(
+        self, tmp_path: Path, most: int
+    ) -> None:
+        dictionary, run = filled(tmp_path / "memory", MORE), FolderCheckpoint(tmp_path / "run")
+        for _ in range(2):
+            reused = Reused(run)
+            where = bench(dictionary, distance=Hasty(), probe=Slow(), reused=reused)
+            distances(where, MORE, most=most)
+            assert reused.seconds == 0
+
+    def test_are_measured_anew_where_anything_that_decides_them_differs(self, dictionary: Dictionary) -> None:
+        measure(dictionary)
+        for change in (
+            {"seed": SEED.child("other")},
+            {"config": replace(PAIR, fit_images=50)},
+            {"distance": ByTheSeed(scale=0.5)},
+            {"distance": ByTheSeed(name="another")},
+            {"target": "digits:is=4"},
+            {"task": task_of().limited(100).without_test()},
+        ):
+            engine = AtOnce()
+            measure(dictionary, executor=engine, **change)  # type: ignore[arg-type]
+            assert engine.jobs == 3, change
+
+    def test_that_are_damaged_on_disk_are_measured_again(self, dictionary: Dictionary) -> None:
+        related = measure(dictionary)
+        next((dictionary.folder / "distances").iterdir()).write_text("{")
+        engine = AtOnce()
+        assert measure(dictionary, executor=engine) == related
+        assert engine.jobs == 1
+
+    def test_never_need_the_test_split(self, dictionary: Dictionary, tmp_path: Path) -> None:
+        blind = measure(dictionary, distance=TRANSFORM)
+        other = Dictionary.create(tmp_path / "other", base=dictionary)
+        lying = replace(task_of(), _test=replace(task_of().test, labels=1 - task_of().test.labels))
+        engine = AtOnce()
+        seen = measure(other, distance=TRANSFORM, task=lying, executor=engine)
+        assert engine.jobs == 3
+        assert [one.measurement.value for one in seen] == [one.measurement.value for one in blind]
+
+    def test_are_told_one_by_one(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        related = measure(dictionary, told=told)
+        assert isinstance(told[0], StepStarted)
+        assert (told[0].total, told[0].unit) == (3, "networks")
+        assert [type(event) for event in told].index(StepFinished) == len(told) - 1 - len(warnings(told))
+        assert [event.done for event in told if isinstance(event, StepAdvanced)] == [1, 2, 3]
+        measured = {event.atom: event for event in told if isinstance(event, DistanceMeasured)}
+        for one in related:
+            assert measured[one.name].measurement == one.measurement
+        told_value = measured["digits:is=4"].measurement.value
+        assert str(measured["digits:is=4"]) == f"d(digits:is=4 -> digits:is=3) = {told_value:.4f}"
+
+    def test_of_no_atoms_are_none(self, dictionary: Dictionary) -> None:
+        assert measure(dictionary, names=[]) == ()
+
+
+class TestOnlyTheNearest:
+    @pytest.mark.parametrize("most", [1, 3])
+    def test_are_the_same_as_if_all_were_measured(self, tmp_path: Path, most: int) -> None:
+        # a gate that every map passes: d then comes of a bisection, which can end early
+        config = TransformConfig(widths=(8,), epochs=8, batch=30, tolerance=0.05)
+        distance = TransformDistance(config, GateConfig(asked="dense"))
+        every = measure(filled(tmp_path / "all", MORE), names=MORE, distance=distance)
+        where = bench(filled(tmp_path / "some", MORE), distance=distance)
+        some = distances(where, MORE, most=most).related
+        assert untimed(nearest(some, most)) == untimed(nearest(every, most))
+        whole, last = dict(untimed(every)), some[most - 1].measurement.order
+        early = [one for one in some if one.measurement.at_least]
+        assert early, "none ended early"
+        for one in early:  # just far enough to know that it lies behind
+            assert last < one.measurement.order <= whole[one.name].order
+            assert len(one.measurement.curve) < len(whole[one.name].curve)
+        assert untimed([one for one in some if one not in early]) == [
+            (one.name, whole[one.name]) for one in some if one not in early
+        ]
+
+    @pytest.mark.parametrize("most", [1, 2, 3])
+    def test_leave_the_others_at_a_bound(self, tmp_path: Path, most: int) -> None:
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
+        every = measure(where.dictionary, names=MORE, distance=ByTheSeed())
+        some = distances(where, MORE, most=most).related
+        assert untimed(nearest(some, most)) == untimed(nearest(every, most))
+        behind = some[most:]
+        assert any(one.measurement.at_least for one in behind)
+        for one in behind:  # those that were among the nearest for a while were measured to their end
+            whole = next(other.measurement for other in every if other.name == one.name)
+            assert one.measurement.order < whole.order or not one.measurement.at_least
+
+    def test_within_a_threshold_are_the_same_as_if_all_were_measured(self, tmp_path: Path) -> None:
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
+        every = measure(where.dictionary, names=MORE)
+        middle = every[3].measurement.value
+        some = distances(where, MORE, within=middle).related
+        assert untimed(nearest(some, 1, within=middle)) == untimed(every[:4])
+        assert [one.measurement.at_least for one in some] == [False] * 4 + [True] * 2
+        assert not any(one.measurement.at_least for one in distances(where, MORE, within=1.0).related)
+
+    def test_do_not_depend_on_what_was_measured_before(self, tmp_path: Path) -> None:
+        fresh = bench(filled(tmp_path / "fresh", MORE), distance=Hasty())
+        used = bench(filled(tmp_path / "used", MORE), distance=Hasty())
+        every = distances(used, MORE)
+        for most in (4, 1):
+            distances(used, MORE, most=most)
+        assert distances(used, MORE, most=2) == distances(fresh, MORE, most=2)
+        assert distances(used, MORE) == every, "a bound is never taken for the distance"
+
+    def test_are_remembered_with_their_bounds(self, tmp_path: Path) -> None:
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=KNN)
+        first = distances(where, MORE, most=2)
+        engine = AtOnce()
+        assert distances(replace(where, executor=engine), MORE, most=2) == first
+        assert engine.jobs == 0
+
+    def test_are_looked_for_first_among_those_that_a_cheap_probe_puts_first(self, tmp_path: Path) -> None:
+        told: list[Event] = []
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=KNN, told=told)
+        probed = measure(where.dictionary, names=MORE, distance=KNN)
+        distances(where, MORE, most=2)
+        order = [event.atom for event in told if isinstance(event, DistanceMeasured)]
+        assert order == [one.name for one in probed]
+        assert order != sorted(order)
+
+    def test_are_found_where_the_probe_refuses_the_task(self, tmp_path: Path) -> None:
+        refusing = KnnDistance(KnnConfig(k=99))
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=refusing)
+        assert untimed(distances(where, MORE, most=2).related[:2]) == untimed(
+            measure(where.dictionary, names=MORE)[:2]
+        )
+
+    def test_that_are_bounds_say_so(self) -> None:
+        bound = Measurement(source="a", target="b", same=False, value=0.25, at_least=True)
+        assert str(DistanceMeasured(atom="a", task="b", measurement=bound)) == "d(a -> b) >= 0.2500"
+
+
+class TestUntrained:
+    def test_is_measured_beside_the_atoms_and_is_none_of_them(self, dictionary: Dictionary) -> None:
+        found = distances(bench(dictionary, distance=TRANSFORM, null=True))
+        assert found.untrained is not None
+        assert (found.untrained.source, found.untrained.same) == (UNTRAINED, False)
+        assert [one.name for one in found.related] == [
+            one.name for one in measure(dictionary, distance=TRANSFORM)
+        ]
+
+    def test_that_is_as_near_as_the_nearest_is_warned_of(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        others = NAMES[1:]
+        found = distances(bench(dictionary, distance=ByTheSeed(scale=0.0), null=True, told=told), others)
+        assert found.blind
+        assert any(
+            "No atom is nearer to digits:is=3 than an untrained network (d = 0.0000; " in message
+            for message in warnings(told)
+        )
+
+    def test_that_is_farther_is_not(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        found = distances(bench(dictionary, null=True, told=told))  # the task itself is at 0
+        assert not found.blind
+        assert not any("untrained" in message for message in warnings(told))
+
+    def test_is_left_out_where_the_method_needs_what_only_a_task_has(self, dictionary: Dictionary) -> None:
+        found = distances(bench(dictionary, distance=NeedsATask(), null=True, executor=InlineEngine()))
+        assert found.untrained is None
+        assert len(found.related) == 3
+
+
+class TestFewImages:
+    def test_are_warned_of_by_their_numbers_with_intervals(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        found = distances(bench(dictionary, surer=Sure(), told=told), NAMES[1:])
+        assert all(one.measurement.interval is not None for one in found.related)
+        (message,) = warnings(told)
+        assert message.startswith(
+            "The distances to digits:is=3 rest on few images: 3 of '3' among the 30 validation images"
+        )
+        near = found.related[0]
+        assert near.measurement.interval is not None
+        low, high = near.measurement.interval
+        assert f"d({near.name}) = {near.measurement.value:.4f} [{low:.3f}, {high:.3f}]" in message
+
+    def test_are_warned_of_where_the_method_gives_no_interval(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        assert all(one.measurement.interval is None for one in measure(dictionary, told=told))
+        (message,) = warnings(told)
+        assert "3 of '3' among the 30 validation images on which they are measured. Give" in message
+
+    def test_that_suffice_are_not(self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "FEW_IMAGES", 3)
+        told: list[Event] = []
+        found = distances(bench(dictionary, surer=Sure(), told=told))
+        assert warnings(told) == []
+        assert all(one.measurement.interval is None for one in found.related)
+
+
+class TestBoundary:
+    @pytest.fixture(autouse=True)
+    def enough_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "FEW_IMAGES", 1)
+
+    def edge(self, folder: Path, spread: float, most: int) -> tuple[Boundary | None, Bench, Distances]:
+        where = bench(filled(folder, MORE), distance=Hasty(), surer=Sure(spread=spread))
+        found = distances(where, MORE[1:], most=most + 1)
+        return boundary(where, found.related, most), where, found
+
+    def test_is_told_apart_where_the_draws_keep_the_order(self, tmp_path: Path) -> None:
+        edge, _, found = self.edge(tmp_path / "memory", 1e-6, 2)
+        assert edge is not None
+        assert (edge.last.name, edge.next.name) == (found.related[1].name, found.related[2].name)
+        assert edge.nearer_share == 0
+        assert edge.told_apart
+
+    def test_is_not_where_they_turn_it_round(self) -> None:
+        def one(name: str, value: float, draws: tuple[float, ...]) -> Related:
+            measurement = Measurement(
+                source=name, target="t", same=False, value=value, interval=(0.1, 0.3), draws=draws
+            )
+            return Related(name, atom_of(), measurement)
+
+        first, second = one("a", 0.1, (0.1, 0.3, 0.2, 0.1)), one("b", 0.2, (0.2, 0.1, 0.2, 0.3))
+        edge = boundary(bench(Dictionary, surer=Sure()), [first, second], 1)  # type: ignore[arg-type]
+        assert edge == Boundary(last=first, next=second, nearer_share=0.375)
+        assert not edge.told_apart
+        assert str(edge) == (
+            "a (d = 0.1000 [0.100, 0.300]) and b (d = 0.2000 [0.100, 0.300]) can't be told apart: "
+            "in 38% of 4 draws of the images the second is nearer."
+        )
+
+    def test_measures_only_the_two_at_it_again(self, tmp_path: Path) -> None:
+        edge, where, found = self.edge(tmp_path / "memory", 0.01, 2)
+        engine = AtOnce()
+        again = replace(where, executor=engine, surer=Sure(spread=0.02))
+        other = boundary(again, found.related, 2)
+        assert engine.jobs == 2
+        assert edge is not None
+        assert other is not None
+        # what was measured before stays as it is: only the interval comes from the draws
+        assert other.last.measurement.value == found.related[1].measurement.value
+        assert other.last.measurement.interval != edge.last.measurement.interval
+
+    def test_is_none_without_a_next_or_without_draws(self, tmp_path: Path) -> None:
+        _, where, found = self.edge(tmp_path / "memory", 0.01, 2)
+        assert boundary(where, found.related, len(found.related)) is None
+        assert boundary(where, found.related, 0) is None
+        assert boundary(replace(where, surer=None), found.related, 2) is None
+        assert boundary(replace(where, surer=ByTheSeed()), found.related, 2) is None
+
+    def test_of_a_real_method_has_the_value_that_was_measured_before(self, dictionary: Dictionary) -> None:
+        where = Bench.of(
+            dictionary,
+            representative_of(),
+            task_of().without_test(),
+            DistanceConfig(transform=TRANSFORM.config, method="transform"),
+            PAIR,
+            seed=SEED,
+            executor=AtOnce(),
+            listener=[].append,
+        )
+        found = distances(where, NAMES[1:], most=2)
+        edge = boundary(where, found.related, 1)
+        assert edge is not None
+        assert len(edge.last.measurement.draws) == IntervalConfig().draws
+        (again,) = (
+            one
+            for one in distances(replace(where, distance=where.surer), NAMES[1:]).related
+            if one.name == edge.last.name
+        )
+        assert again.measurement.value == edge.last.measurement.value
+        assert again.measurement.interval == edge.last.measurement.interval
+
+
+class TestLoaded:
+    def test_reads_each_representative_once_while_memory_lasts(
+        self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read: list[str] = []
+        whole = Dictionary.representative
+
+        def counted(self: Dictionary, atom: Any) -> Any:
+            read.append(atom.task.name)
+            return whole(self, atom)
+
+        monkeypatch.setattr(Dictionary, "representative", counted)
+        first, second, third = (dictionary.find(name) for name in NAMES)
+        two = Loaded(dictionary, most_weights=2 * representative_of().parameters)
+        keys = [two.representative(atom).key for atom in (first, second, first, third, first, second)]
+        assert keys[0] == keys[2] == keys[4] == representative_of(NAMES[0]).key
+        assert read == [NAMES[0], NAMES[1], NAMES[2], NAMES[1]]
+
+
+class TestEstimate:
+    def of(self, told: list[Event]) -> float | None:
+        (started,) = (event for event in told if isinstance(event, StepStarted))
+        return started.estimate_s
+
+    def test_is_given_before_the_first_of_many_pairs(self, dictionary: Dictionary) -> None:
+        told: list[Event] = []
+        measure(dictionary, distance=TRANSFORM, told=told)
+        assert (self.of(told) or 0) > 0
+
+    def test_follows_from_the_pace_of_other_targets(self, dictionary: Dictionary) -> None:
+        for workers, seconds in ((1, 21.0), (2, 14.0)):
+            told: list[Event] = []
+            measure(dictionary, told=told, pace_s=7.0, workers=workers, seed=SEED.child(workers))
+            assert self.of(told) == seconds
+
+    def test_is_none_where_all_is_known(self, dictionary: Dictionary) -> None:
+        measure(dictionary)
+        told: list[Event] = []
+        measure(dictionary, told=told, pace_s=7.0)
+        assert self.of(told) is None
+
+    def test_lies_on_a_straight_line_through_two_trials(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = [0.0]
+
+        def slow(pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+            # the first time takes longer, then 2 s and 10 ms a row
+            now[0] += 2 + 0.01 * len(pair.labels_fit) + (100 if not now[0] else 0)
+            return Measurement(source="a", target="b", same=False, value=0.5)
+
+        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        pair = make_pair(representative_of(NAMES[1]), representative_of(), task_of(), PAIR)
+        assert seconds_of(slow, pair, SEED) == pytest.approx(2 + 0.01 * 60)  # type: ignore[arg-type]
+
+    def test_is_none_where_the_method_refuses_few_rows(self) -> None:
+        pair = make_pair(representative_of(NAMES[1]), representative_of(), task_of(), PAIR)
+        assert seconds_of(KnnDistance(KnnConfig(k=9)), pair, SEED) is None
+
+
+class TestNearest:
+    def related(self, *values: float) -> list[Related]:
+        return [
+            Related(str(place), atom_of(), Measurement(source="a", target="b", same=False, value=value))
+            for place, value in enumerate(values)
+        ]
+
+    def test_are_so_many_or_all_if_there_are_fewer(self) -> None:
+        related = self.related(0.1, 0.2, 0.3)
+        assert nearest(related, 2) == tuple(related[:2])
+        assert nearest(related, 9) == tuple(related)
+
+    def test_are_all_within_a_threshold_however_many(self) -> None:
+        related = self.related(0.1, 0.2, 0.2, 0.3)
+        assert nearest(related, 1, within=0.2) == tuple(related[:3])
+        assert nearest(related, 1, within=0.05) == ()
+        assert nearest(self.related(0.0), 1, within=0.0) != ()
+
+
+class TestAtThreshold:
+    @pytest.fixture(autouse=True)
+    def enough_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "FEW_IMAGES", 1)
+
+    def orders(self, folder: Path) -> list[tuple[float, str]]:
+        """All distances, measured to their end, nearest first."""
+        found = distances(bench(filled(folder, MORE)), MORE[1:]).related
+        return [(one.measurement.order, one.name) for one in found]
+
+    def ends(self, folder: Path, tau: float, spread: float) -> tuple[AtThreshold, ...]:
+        where = bench(filled(folder, MORE), distance=Hasty(), surer=Sure(spread=spread))
+        return at_threshold(where, distances(where, MORE[1:], within=tau).related, tau)
+
+    def test_the_last_within_and_the_first_beyond_are_told_from_it_where_their_draws_keep_their_side(
+        self, tmp_path: Path
+    ) -> None:
+        orders = self.orders(tmp_path / "all")
+        tau = (orders[1][0] + orders[2][0]) / 2
+        last, following = self.ends(tmp_path / "memory", tau, 1e-9)
+        assert (last.within, last.atom.name) == (True, orders[1][1])
+        assert (following.within, following.atom.name) == (False, orders[2][1])
+        assert (last.other_share, following.other_share) == (0, 0)
+        assert last.told_apart
+        assert following.told_apart
+        # Hasty had given no more than a lower end of it
+        assert not following.atom.measurement.at_least
+        assert following.atom.measurement.value == orders[2][0]
+
+    def test_the_first_beyond_is_the_nearest_of_them_however_low_the_ends_known_of_others(
+        self, tmp_path: Path
+    ) -> None:
+        orders = self.orders(tmp_path / "all")
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), surer=Sure())
+        found = list(distances(where, MORE[1:], within=0.0).related)
+        # what is known of the farthest is next to nothing
+        at = next(at for at, one in enumerate(found) if one.name == orders[-1][1])
+        lowest = replace(found[at].measurement, value=1e-6)
+        mixed = [replace(found[at], measurement=lowest), *found[:at], *found[at + 1 :]]
+        (following,) = at_threshold(where, mixed, 0.0)
+        assert following.atom.name == orders[0][1]
+
+    def test_they_are_not_where_draws_lie_on_the_other_side(self, tmp_path: Path) -> None:
+        orders = self.orders(tmp_path / "all")
+        tau = orders[1][0] + 1e-6
+        last, *_ = self.ends(tmp_path / "memory", tau, 0.01)
+        assert last.other_share == 0.4  # of five draws two are greater
+        assert not last.told_apart
+        assert str(last).startswith(f"{orders[1][1]} (d = {orders[1][0]:.4f} [")
+        assert str(last).endswith(
+            f"can't be told from tau = {tau:g}: in 40% of 5 draws of the images it lies beyond."
+        )
+
+    def test_draws_above_one_are_no_farther_than_one(self) -> None:
+        measurement = Measurement(
+            source="a",
+            target="t",
+            same=False,
+            value=1.0,
+            shortfall=0.1,
+            interval=(1.0, 1.0),
+            draws=(1.1, 1.2),
+        )
+        far = Related("a", atom_of(), measurement)
+        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 1.0)  # type: ignore[arg-type]
+        assert (end.within, end.other_share) == (True, 0)
+        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 0.9)  # type: ignore[arg-type]
+        assert (end.within, end.other_share) == (False, 0)
+
+    def test_there_are_none_without_draws(self, tmp_path: Path) -> None:
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
+        found = distances(where, MORE[1:], within=0.5).related
+        assert at_threshold(where, found, 0.5) == ()
+        assert at_threshold(replace(where, surer=ByTheSeed()), found, 0.5) == ()

@@ -1,0 +1,296 @@
+import re
+from dataclasses import replace
+
+import pytest
+
+from tanas.algorithm.result import NO_SEARCH, Grown, Reference, Sized
+from tanas.reports.chart_data import wilson
+from tanas.reports.sentences import (
+    amount,
+    answer,
+    caveat,
+    choice,
+    duration,
+    inheritance,
+    percent,
+    shorten,
+    standing,
+    taken,
+    trained_on,
+    transformation,
+    verdict,
+)
+
+
+def numbers(text):
+    return [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*(?:\.\d+)?", text)]
+
+
+def with_errors(result, **errors):
+    return replace(result, metrics=replace(result.metrics, **errors))
+
+
+def reference_of(result, *, taken=False, replaces=True):
+    return Reference(
+        architecture=result.architecture,
+        parameters=90_000,
+        macs=10,
+        found="abc",
+        validation_performance=0.9,
+        found_validation_performance=0.8,
+        replaces=replaces,
+        taken=taken,
+    )
+
+
+def with_rival(result, balanced, *, error=None, name="SVM on HOG"):
+    """The same with another best rival."""
+    error = balanced if error is None else error
+    best = replace(result.rivals[0], name=name, test_error=error, test_balanced_error=balanced)
+    return replace(result, rivals=(best, result.rivals[1]))
+
+
+class TestAnswer:
+    def test_holds_the_numbers_of_the_result(self, moon):
+        metrics = moon.metrics
+        said = numbers(answer(moon))
+        assert said[0] == moon.parameters
+        shares = (
+            metrics.test_error,
+            metrics.test_balanced_error,
+            metrics.constant_error,
+        )
+        assert said[1:] == [round(100 * share, 2) for share in shares]
+
+    def test_reads_as_a_sentence_for_two_classes(self, moon):
+        assert re.fullmatch(
+            r"It has [\d,]+ parameters and tells moon from the rest, with [\d.]+\s% test error "
+            r"\(balanced [\d.]+\s%\); always answering ‘rest’ errs [\d.]+\s%\.",
+            answer(moon),
+        )
+
+    def test_names_few_classes_and_counts_many(self, moon, digits):
+        few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
+        assert "tells a, b and c apart, with" in answer(few)
+        assert "tells the 10 classes of digits apart, with" in answer(digits)
+
+
+class TestChoice:
+    def test_says_what_the_configuration_asked_for(self, moon):
+        def said(**fuse):
+            return choice(replace(moon, config={"fuse": fuse}))
+
+        assert said(choice="alpha", final="score") == (
+            "The winner of a round has the largest alpha; the network found has the best score of a short training "
+            "of its own."
+        )
+        assert "the least validation loss of its own; the network found is the last winner." in said(
+            choice="loss", final="last"
+        )
+        assert "the best validation performance l of its own" in said(choice="performance")
+
+    def test_of_what_was_grown_the_last_winner_is_found_as_no_score_is_asked(self, moon):
+        sized = Sized(architecture=moon.architecture, parameters=2_000, macs=10, score=None)
+        grown = Grown(
+            aim="grow", origin="x", before=sized, after=sized, differences=(), recorded=None,
+            kept_weights=False, weights="",
+        )  # fmt: skip
+        said = choice(replace(moon, grown=grown, config={"fuse": {"final": "score"}}))
+        assert said.endswith("the network found is the last winner.")
+
+    def test_says_that_the_winner_of_one_round_was_found_if_it_was(self, moon):
+        past = moon.rounds[0]
+        for found, alone in ((past.candidates[past.winner], True), (past.candidates[past.winner - 1], False)):
+            said = choice(
+                replace(moon, rounds=(past,), architecture=found, config={"fuse": {"final": "score"}})
+            )
+            assert ("has the largest alpha; it is the network found." in said) == alone
+
+    def test_is_silent_where_there_are_no_alphas(self, moon):
+        alone = replace(moon, rounds=tuple(replace(past, stages=()) for past in moon.rounds))
+        assert choice(alone) == ""
+
+
+class TestTransformation:
+    def grown(self, result, differences, parameters):
+        sized = Sized(architecture=result.architecture, parameters=2_000, macs=10, score=None)
+        grown = Grown(
+            aim="grow",
+            origin="the network of moon",
+            before=sized,
+            after=replace(sized, parameters=parameters),
+            differences=differences,
+            recorded=None,
+            kept_weights=False,
+            weights="",
+        )
+        return replace(result, grown=grown)
+
+    def test_says_what_changed_and_by_how_much(self, moon):
+        said = transformation(self.grown(moon, ("cells of the stages 1 became 2", "1 stage became 2"), 5_000))
+        assert said == (
+            "It began with the network of moon, of 2,000 parameters, to grow it for this task. What was found has "
+            "2.5 times as many. Cells of the stages 1 became 2; 1 stage became 2."
+        )
+
+    def test_says_when_nothing_better_was_found(self, moon):
+        said = transformation(self.grown(moon, (), 2_000))
+        assert said.endswith("No candidate was found better: the network stayed as it was.")
+
+    def test_says_nothing_of_a_search(self, moon):
+        assert transformation(moon) == ""
+
+
+class TestVerdict:
+    def test_says_when_nothing_was_learnt(self, moon):
+        useless = with_errors(moon, test_balanced_error=0.5)
+        assert "no better than a constant answer's" in verdict(useless)
+
+    def test_says_when_a_rival_is_better(self, moon):
+        said = verdict(with_rival(moon, 0.001))
+        assert said == "‘SVM on HOG’ does better here: prefer it, or give more images or time."
+
+    def test_says_that_other_images_decided_between_it_and_no_search(self, moon):
+        better = with_rival(moon, 0.001, name=NO_SEARCH)
+        said = verdict(replace(better, reference=reference_of(moon, taken=False)))
+        assert said == "‘no search’ did better on the test images; the validation images decided."
+        assert "prefer it" in verdict(replace(better, reference=reference_of(moon, replaces=False)))
+
+    def test_says_when_the_gain_may_be_chance(self, moon):
+        near = with_rival(moon, moon.metrics.test_balanced_error + 0.001, error=moon.metrics.test_error)
+        assert "0.10 points ahead of the best rival" in verdict(near)
+        assert "the gain may be chance" in verdict(near)
+
+    def test_says_when_the_gain_is_clear(self, moon):
+        assert "lies outside the network's 95" in verdict(with_rival(moon, 0.4))
+
+    def test_warns_of_a_constant_answer_that_errs_as_rarely(self, moon):
+        rare = with_errors(with_rival(moon, 0.4), constant_error=moon.metrics.test_error)
+        assert "judge by the balanced error" in verdict(rare)
+
+
+class TestStanding:
+    """The first line of the answer."""
+
+    def test_names_all_rivals_and_their_errors_where_the_network_is_best(self, moon):
+        own = percent(moon.metrics.test_balanced_error, 1800)
+        svm, logistic = (percent(one.test_balanced_error, 1800) for one in moon.rivals)
+        assert standing(moon) == (
+            f"The network has balanced error {own}, less than all 2 rivals: SVM on HOG {svm} and "
+            f"logistic regression {logistic}."
+        )
+
+    def test_names_those_that_are_better_first(self, moon):
+        said = standing(with_rival(moon, 0.001))
+        assert re.search(
+            r"more than SVM on HOG 0\.10\s%; it errs less than logistic regression [\d.]+\s%\.$", said
+        )
+
+    def test_says_who_is_level(self, moon):
+        said = standing(with_rival(moon, moon.metrics.test_balanced_error))
+        assert "the same as SVM on HOG" in said and "and less than logistic regression" in said
+
+    def test_goes_by_the_error_that_performance_goes_by(self, moon):
+        plain = replace(moon, task=replace(moon.task, performance="accuracy"))
+        assert f"test error {percent(moon.metrics.test_error, 1800)}" in standing(plain)
+
+    def test_stands_alone_where_there_are_no_rivals(self, moon):
+        own = percent(moon.metrics.test_balanced_error, 1800)
+        assert standing(replace(moon, rivals=())) == f"The network has balanced error {own}."
+
+
+class TestTaken:
+    def said(self, moon, **changes):
+        return taken(replace(moon, reference=reference_of(moon, **changes)))
+
+    def test_says_when_the_search_found_nothing_better(self, moon):
+        said = self.said(moon, taken=True)
+        assert said.startswith("This is the reference architecture, which needs no search.")
+        assert said.endswith("l = 0.8000 against 0.9000.")
+
+    def test_says_what_no_search_is(self, moon):
+        said = self.said(moon, taken=False)
+        assert "‘No search’ is the reference architecture" in said and "clearly better" in said
+        assert "clearly better" not in self.said(moon, replaces=False)
+        assert taken(moon) == ""
+
+
+class TestTrainedOn:
+    def test_says_how_many_images_trained_what_and_why_the_recipe(self, moon):
+        said = trained_on(moon)
+        assert "Recipe: light (images turned, scaled and shifted a little), 15 epochs." in said
+        assert "this network after a training by each: plain 0.310 and light 0.250" in said
+        assert all(number in said for number in ("6,400", "48,000", "49,600"))
+
+    def test_says_nothing_of_a_refit_that_was_left_out(self, moon):
+        alone = replace(moon, training=replace(moon.training, refit_images=0, tried=()))
+        assert "anew" not in trained_on(alone) and "chosen" not in trained_on(alone)
+
+
+class TestCaveat:
+    def test_counts_the_wrong_answers_and_gives_their_interval(self, moon):
+        wrong = sum(sum(row) for row in moon.confusion) - sum(moon.confusion[i][i] for i in range(2))
+        low, high = wilson(wrong, moon.task.test)
+        said = caveat(moon)
+        assert f"{wrong} of 1,800 test images" in said
+        assert numbers(said)[-2:] == [round(100 * low, 2), round(100 * high, 2)]
+        assert "--seed" in said
+
+
+class TestInheritance:
+    def test_names_those_inherited_from(self, moon):
+        said = inheritance(moon)
+        assert said.startswith("Of 10 known tasks, the search inherited from the nearest 3: ")
+        assert all(neighbour.atom in said for neighbour in moon.neighbours)
+
+    def test_says_when_nothing_was_searched(self, moon):
+        said = inheritance(replace(moon, stopped="reused"))
+        assert said == (
+            "The task was known: its best architecture was taken without a search (--reuse), and trained anew."
+        )
+
+    def test_says_when_none_was_inherited_from(self, moon):
+        said = inheritance(replace(moon, neighbours=()))
+        assert said == "The distances to 10 known tasks were measured; none was inherited from."
+
+    def test_says_when_no_distance_was_asked_for(self, moon):
+        every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
+        assert inheritance(every) == "Every known task counts alike, near or far: no distance was measured."
+        own = (("itself", moon.task.fingerprint),)
+        for known in ((), own):
+            assert inheritance(replace(every, dictionary=known)).startswith("Nothing was known")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "images", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),
+        (1, 10, 0.0179, 0.4042),
+        (50, 100, 0.4038, 0.5962),
+        (10, 10, 0.7225, 1.0),
+        (0, 0, 0.0, 1.0),
+    ],
+)
+def test_wilson_gives_the_known_intervals(wrong, images, low, high):
+    assert wilson(wrong, images) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (9.96, "10 s"), (59.7, "1 min"), (80, "1 min 20 s"), (3599.6, "1 h"), (7500, "2 h 5 min")],
+)
+def test_durations_read_as_a_person_says_them(seconds, text):
+    assert duration(seconds).replace("\N{NO-BREAK SPACE}", " ") == text
+
+
+def test_large_amounts_keep_three_digits():
+    assert amount(43210) == "43,210"
+    assert amount(5 * 10**10) == "5.00 × 10¹⁰"
+
+
+def test_long_names_lose_their_middle():
+    short = shorten("npz:../shared/quickdraw/one_style.npz:is=moon", 30)
+    assert len(short) == 30
+    assert short.startswith("npz:")
+    assert short.endswith("one_style.npz:is=moon"[-17:])
+    assert shorten("two\n words") == "two words"
