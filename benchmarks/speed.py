@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from tanas.algorithm.presets import smoke
+from tanas.algorithm.presets import quick
 from tanas.distances.base import Pair
 from tanas.distances.transform import TransformConfig, TransformDistance, fit_transform
 from tanas.ground.checkpoints import NoCheckpoint
@@ -135,7 +135,7 @@ def _dilated(ours: bool) -> Callable[[], None]:
 def _fuse(workers: int) -> Callable[[], None]:
     task = Library().open("digits").without_test()
     space = named_space("standard", shape=task.shape)
-    config = smoke().learn
+    config = quick().learn
 
     def search() -> None:
         Fuse(config).search(

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import tanas
-from tanas.algorithm.presets import smoke
+from tanas.algorithm.presets import quick
 from tanas.networks.operations import register_operation
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.named import register_space
@@ -40,7 +40,7 @@ def gated() -> SearchSpace:
 register_operation("gate", Gate)
 register_space("gated", gated)
 
-quick = smoke()
+quick = quick()
 digits = load_digits()
 run = tanas.search(
     digits.images / 16,  # floats in [0, 1], (1797, 8, 8)

@@ -5,7 +5,7 @@ from pathlib import Path
 from sklearn.datasets import load_digits
 
 import tanas
-from tanas.algorithm.presets import smoke
+from tanas.algorithm.presets import quick
 
 digits = load_digits()
 images = digits.images / 16  # floats in [0, 1], (1797, 8, 8)
@@ -17,7 +17,7 @@ for digit in (3, 8):
         name=f"digit {digit}",
         classes=("the rest", str(digit)),
         out=Path("runs", str(digit)),
-        config=smoke(),
+        config=quick(),
     )
     result = run.result()
     print(f"{result.task.name}: test error {result.metrics.test_error:.1%}, {result.parameters} weights")

@@ -139,7 +139,7 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
 
 
 def _die_at_event(moment: Moment) -> None:
-    from tanas.api.search import progress as listeners
+    from tanas.api import progress as listeners
 
     write = listeners.JsonLinesListener.__call__
 

@@ -156,7 +156,7 @@ SETTINGS = {
     "--limit 1": "'limit' of SearchConfig must be at least 2. Got 1 instead",
     "--time-limit soon": "'--time-limit' must be a duration such as 90s, 10m or 2h. Got 'soon' instead",
     "--time-limit inf": "'--time-limit' must be more than 0 seconds. Got 'inf' instead|--time-limit.* Got 'inf'",
-    "--preset smok": r"'smok' is no preset. Did you mean 'smoke'\?",
+    "--preset quik": r"'quik' is no preset. Did you mean 'quick'\?",
     "--space standrad": r"'standrad' is no search space. Did you mean 'standard'\?",
     "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, all, farthest, "
     "random-neighbours, auto. Got 'unon' instead",

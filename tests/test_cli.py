@@ -307,7 +307,7 @@ class TestDemo:
     ) -> None:
         from tanas.api.settings import configure
 
-        monkeypatch.setattr("tanas.cli.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {}))
+        monkeypatch.setattr("tanas.cli.demo.quick", lambda: configure("quick", desk / "tiny.toml", {}))
         monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("npz:bars.npz",))
         monkeypatch.setattr("tanas.cli.demo.run_search", raising(KeyboardInterrupt()))
         assert tanas("demo", "--out", "shown").status == 130
@@ -320,7 +320,7 @@ class TestDemo:
         from tanas.api.settings import configure
 
         monkeypatch.setattr(
-            "tanas.cli.demo.smoke", lambda: configure("smoke", desk / "tiny.toml", {"limit": 200})
+            "tanas.cli.demo.quick", lambda: configure("quick", desk / "tiny.toml", {"limit": 200})
         )
         monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
         answer = tanas("demo", "--out", "shown")

@@ -10,7 +10,7 @@ from experiments.tests.test_handmade import architecture_for
 from experiments.tests.test_table1 import network
 from tests.sessions import without_times
 
-from tanas.algorithm.presets import smoke
+from tanas.algorithm.presets import quick
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.errors import SettingError
 from tanas.ground.records import to_plain
@@ -30,7 +30,7 @@ CONFIG = ByHandConfig(
     searches=replace(
         smoke_scale(),
         targets=(Named(label="eights", name=NAME),),
-        search=replace(smoke(), limit=100, training=TrainingConfig(epochs=1, batch=50, least_steps=2)),
+        search=replace(quick(), limit=100, training=TrainingConfig(epochs=1, batch=50, least_steps=2)),
     ),
     rates=RateConfig(rates=(3e-3,), images=100, epochs=1),
 )

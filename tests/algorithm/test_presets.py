@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, laptop, paper, preset, smoke
+from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, default, paper, preset, quick
 from tanas.distances.methods import METHODS
 from tanas.distances.transform import paper_gate, paper_transform
 from tanas.ground.errors import SettingError, UnknownNameError
@@ -64,9 +64,11 @@ def test_paper_is_the_papers_experiment() -> None:
 
 
 def test_unknown_preset_is_told_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match="'labtop' is no preset. Did you mean 'laptop'?"):
-        preset("labtop")
-    assert preset("smoke") == PRESETS["smoke"]()
+    with pytest.raises(UnknownNameError, match="'defualt' is no preset. Did you mean 'default'?"):
+        preset("defualt")
+    assert preset("quick") == PRESETS["quick"]()
+    with pytest.raises(UnknownNameError, match="The preset 'smoke' is now called 'quick'."):
+        preset("smoke")
 
 
 @pytest.mark.parametrize(
@@ -101,12 +103,12 @@ def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: 
 
 class TestSuited:
     def test_a_large_task_leaves_every_recipe_as_it_is(self) -> None:
-        assert laptop().suited_to(12_000) == laptop()
-        assert laptop().suited_to(1_594) == laptop()
+        assert default().suited_to(12_000) == default()
+        assert default().suited_to(1_594) == default()
 
     def test_a_small_task_gets_more_epochs_in_every_recipe(self) -> None:
-        small = laptop().suited_to(160)  # two steps of 128, three of 64
-        assert small.training == laptop().training, (
+        small = default().suited_to(160)  # two steps of 128, three of 64
+        assert small.training == default().training, (
             "it is suited to all images of the task, once they are known"
         )
         assert small.scoring.training.epochs == 25
@@ -116,13 +118,13 @@ class TestSuited:
         assert small.suited_to(160) == small
 
     def test_the_smallest_preset_does_so_too_and_leaves_the_demonstration_as_it_is(self) -> None:
-        assert smoke().suited_to(1_151) == smoke()
-        assert smoke().training.suited_to(64).epochs == 300
+        assert quick().suited_to(1_151) == quick()
+        assert quick().training.suited_to(64).epochs == 300
 
     def test_a_base_task_is_learnt_by_the_same_scores(self) -> None:
-        assert laptop().learning().suited_to(160).scoring == laptop().suited_to(160).scoring
+        assert default().learning().suited_to(160).scoring == default().suited_to(160).scoring
 
     def test_a_representative_gets_more_in_proportion(self) -> None:
-        config = laptop().representative
+        config = default().representative
         assert config.epochs_for(12_000) == (4, 4, 12)
         assert config.epochs_for(160) == (17, 17, 51)

@@ -31,7 +31,7 @@ SEARCH = ("search", "npz:bars.npz:is=square", "--config", "tiny.toml", "--quiet"
 
 @pytest.fixture
 def config(shelf: Path) -> SearchConfig:
-    return configure("laptop", shelf / "tiny.toml", {})
+    return configure("default", shelf / "tiny.toml", {})
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tanas.algorithm.presets import SearchConfig, laptop, paper, smoke
+from tanas.algorithm.presets import SearchConfig, default, paper, quick
 from tanas.api.settings import configure, count, seconds
 from tanas.distances.gate import GateConfig
 from tanas.distances.intervals import IntervalConfig
@@ -20,22 +20,22 @@ def toml(tmp_path: Path) -> Path:
 
 class TestConfigure:
     def test_a_preset_alone_is_the_preset(self) -> None:
-        assert configure("laptop", None, {}) == laptop()
-        assert configure("smoke", None, {"fuse.rounds": None, "neighbours": None}) == smoke()
+        assert configure("default", None, {}) == default()
+        assert configure("quick", None, {"fuse.rounds": None, "neighbours": None}) == quick()
 
     def test_options_reach_nested_fields_and_leave_the_others(self) -> None:
-        config = configure("smoke", None, {"fuse.rounds": 7, "representative.epsilon": 0.1, "space": "paper"})
+        config = configure("quick", None, {"fuse.rounds": 7, "representative.epsilon": 0.1, "space": "paper"})
         assert config.fuse.rounds == 7
         assert config.representative.epsilon == 0.1
         assert config.space == "paper"
-        assert config.fuse.schedule == smoke().fuse.schedule
-        assert config.learn == smoke().learn
+        assert config.fuse.schedule == quick().fuse.schedule
+        assert config.learn == quick().learn
 
     def test_options_win_over_the_file_and_the_file_over_the_preset(self, toml: Path) -> None:
         toml.write_text(
             "limit = 500\n[fuse]\nrounds = 9\npatience = 2\n[fuse.schedule.training]\nepochs = 4\n"
         )
-        config = configure("laptop", toml, {"fuse.rounds": 1})
+        config = configure("default", toml, {"fuse.rounds": 1})
         assert (config.limit, config.fuse.rounds, config.fuse.patience) == (500, 1, 2)
         assert isinstance(config.fuse.schedule, EqualWeights)
         assert config.fuse.schedule.training.epochs == 4
@@ -43,33 +43,33 @@ class TestConfigure:
 
     def test_options_are_set_at_once_as_one_may_only_go_with_another(self, toml: Path) -> None:
         toml.write_text('inherit = "all"\n')
-        config = configure("smoke", toml, {"neighbours": 2, "inherit": "prior"})
+        config = configure("quick", toml, {"neighbours": 2, "inherit": "prior"})
         assert (config.inherit, config.neighbours) == ("prior", 2)
         with pytest.raises(SettingError, match="can't go together"):
-            configure("smoke", toml, {"neighbours": 2})
+            configure("quick", toml, {"neighbours": 2})
 
     def test_a_file_reaches_the_parts_of_the_distance(self, toml: Path) -> None:
         toml.write_text(
             "[distance]\nmethod = 'exact'\n[distance.gate]\nasked = 'dense'\nerrors = 2\n"
             "[distance.transform]\nepochs = 3\n[distance.intervals]\ndraws = 50\n"
         )
-        distance = configure("smoke", toml, {"distance.gate.head": "frozen"}).distance
+        distance = configure("quick", toml, {"distance.gate.head": "frozen"}).distance
         assert distance.method == "exact"
         assert distance.gate == GateConfig(asked="dense", errors=2, head="frozen")
-        assert distance.transform == replace(smoke().distance.transform, epochs=3)
+        assert distance.transform == replace(quick().distance.transform, epochs=3)
         assert distance.intervals == IntervalConfig(draws=50)
-        assert configure("smoke", None, {"distance.method": "exact"}).distance.method == "exact"
+        assert configure("quick", None, {"distance.method": "exact"}).distance.method == "exact"
 
     def test_an_unknown_method_is_refused_with_near_ones(self, toml: Path) -> None:
         toml.write_text("[distance]\nmethod = 'transfrom'\n")
         with pytest.raises(
             UnknownNameError, match=r"^'distance.method' in .*own.toml: 'transfrom' is no method .*"
         ):
-            configure("laptop", toml, {})
+            configure("default", toml, {})
 
     def test_a_file_can_name_another_kind_of_schedule(self, toml: Path) -> None:
         toml.write_text("[fuse.schedule]\nkind = 'alternating'\nstages = 3\n")
-        schedule = configure("laptop", toml, {}).fuse.schedule
+        schedule = configure("default", toml, {}).fuse.schedule
         assert schedule == Alternating(stages=3)
 
     @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ class TestConfigure:
     def test_a_misspelt_key_is_refused_with_near_ones(self, toml: Path, content: str, message: str) -> None:
         toml.write_text(content)
         with pytest.raises(UnknownNameError, match=message):
-            configure("laptop", toml, {})
+            configure("default", toml, {})
 
     @pytest.mark.parametrize(
         ("content", "message"),
@@ -131,20 +131,20 @@ class TestConfigure:
     def test_a_wrong_value_is_refused_with_its_file(self, toml: Path, content: str, message: str) -> None:
         toml.write_text(content)
         with pytest.raises(SettingError, match=message):
-            configure("laptop", toml, {})
+            configure("default", toml, {})
 
     def test_bytes_that_are_no_text_are_no_toml(self, toml: Path) -> None:
         toml.write_bytes(b"\xff\xfe")
         with pytest.raises(SettingError, match="is no TOML"):
-            configure("laptop", toml, {})
+            configure("default", toml, {})
 
     def test_a_missing_file_is_named(self, toml: Path) -> None:
         with pytest.raises(StoreError, match="own.toml can't be read: No such file"):
-            configure("laptop", toml, {})
+            configure("default", toml, {})
 
     def test_a_wrong_option_is_refused_by_its_owner(self) -> None:
         with pytest.raises(SettingError, match=r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\)"):
-            configure("laptop", None, {"representative.epsilon": 1.4})
+            configure("default", None, {"representative.epsilon": 1.4})
         with pytest.raises(UnknownNameError, match="'papre' is no preset. Did you mean 'paper'?"):
             configure("papre", None, {})
 
@@ -153,7 +153,7 @@ class TestConfigure:
             "performance = 'accuracy'\nneighbours = 3\nspace = 'paper'\ninherit_seed = false\n"
             "[representative]\narchitecture = 'paper'\n"
         )
-        config = configure("laptop", toml, {})
+        config = configure("default", toml, {})
         assert isinstance(config, SearchConfig)
         assert (config.performance, config.space, config.inherit_seed) == ("accuracy", "paper", False)
         assert config.representative.architecture == paper().representative.architecture

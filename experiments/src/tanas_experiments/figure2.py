@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tanas.algorithm.presets import SearchConfig, laptop, paper, smoke
+from tanas.algorithm.presets import SearchConfig, default, paper, quick
 from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.distances import IN_FLIGHT, DistanceMeasured
 from tanas.dictionary.learn import prepare, warn_if_weak
@@ -100,7 +100,7 @@ def smoke_scale() -> Figure2Config:
         scale="smoke",
         tasks=tuple(f"digits:is={digit}" for digit in range(10)),
         seeds=(0, 1),
-        search=_with_intervals(smoke(), IntervalConfig(draws=60, maps=2)),
+        search=_with_intervals(quick(), IntervalConfig(draws=60, maps=2)),
     )
 
 
@@ -111,7 +111,7 @@ def laptop_scale() -> Figure2Config:
         tasks=PAPER_STARTER,
         targets=("quickdraw:is=moon",),
         nearest=PAPER_NEAREST,
-        search=_with_intervals(laptop(), IntervalConfig()),
+        search=_with_intervals(default(), IntervalConfig()),
     )
 
 

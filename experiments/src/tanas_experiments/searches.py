@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tanas.algorithm.presets import SearchConfig, compared, laptop, smoke
+from tanas.algorithm.presets import SearchConfig, compared, default, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import build_dictionary
 from tanas.api.search import run_search
@@ -178,7 +178,7 @@ class SearchRow:
 
 def smoke_scale() -> SearchesConfig:
     """Digits, offline: shows in minutes that all of it works."""
-    search = compared(smoke(), TrainingConfig(epochs=12, batch=64))
+    search = compared(quick(), TrainingConfig(epochs=12, batch=64))
     return SearchesConfig(
         scale="smoke",
         targets=(Named(label="digits:is=8", name="digits:is=8"),),
@@ -222,7 +222,7 @@ def laptop_scale() -> SearchesConfig:
         known=known,
         seeds=tuple(range(8)),
         rivals_on=("moon in one style", "digits"),
-        search=replace(compared(laptop(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
+        search=replace(compared(default(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tanas.algorithm.presets import AUTO, SearchConfig, compared, laptop, smoke
+from tanas.algorithm.presets import AUTO, SearchConfig, compared, default, quick
 from tanas.api.search import run_search
 from tanas.cli.text import table
 from tanas.dictionary.store import Dictionary
@@ -127,7 +127,7 @@ def smoke_scale() -> StreamConfig:
         scale="smoke",
         tasks=tuple(f"digits:is={digit}" for digit in range(6)),
         orders=1,
-        search=compared(smoke(), TrainingConfig(epochs=12, batch=64)),
+        search=compared(quick(), TrainingConfig(epochs=12, batch=64)),
     )
 
 
@@ -160,7 +160,7 @@ def laptop_scale() -> StreamConfig:
             "quickdraw:only=bicycle,car,train,airplane:take=2000",
             "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
         ),
-        search=replace(compared(laptop(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
+        search=replace(compared(default(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
     )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tanas.algorithm.presets import SearchConfig, compared, laptop, paper, smoke
+from tanas.algorithm.presets import SearchConfig, compared, default, paper, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import PAPER_STARTER, build_dictionary
 from tanas.api.search import run_search
@@ -115,7 +115,7 @@ def smoke_scale() -> Table1Config:
         known=("digits:is=0", "digits:is=1", "digits:is=3", "digits:is=9"),
         handmade=(Handmade(name=RESIDUAL), Handmade(name="resnet18")),
         seeds=(0,),
-        search=replace(compared(smoke(), TrainingConfig(epochs=8, batch=64)), rivals=True),
+        search=replace(compared(quick(), TrainingConfig(epochs=8, batch=64)), rivals=True),
         rates=RateConfig(rates=(1e-3, 3e-3, 1e-2), images=300, epochs=3),
     )
 
@@ -141,7 +141,7 @@ def laptop_scale() -> Table1Config:
         seeds=(0, 1, 2),
         # as many rounds for a search that a memory leads as for one that knows nothing
         search=replace(
-            compared(laptop(), TrainingConfig(epochs=12, least_steps=150)),
+            compared(default(), TrainingConfig(epochs=12, least_steps=150)),
             limit=4_000,
             rivals=True,
             rounds_led=FuseConfig().rounds,

@@ -194,12 +194,12 @@ class SearchConfig:
         )
 
 
-def laptop() -> SearchConfig:
+def default() -> SearchConfig:
     """The default: minutes on two cores."""
     return SearchConfig()
 
 
-def smoke() -> SearchConfig:
+def quick() -> SearchConfig:
     """Small images in a minute, everything in its smallest form: for trying tanas out and for its tests."""
     quick = EqualWeights(training=TrainingConfig(epochs=2, batch=64, least_steps=25))
     return SearchConfig(
@@ -260,8 +260,12 @@ def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
     )
 
 
-PRESETS = {"smoke": smoke, "laptop": laptop, "paper": paper}
+PRESETS = {"quick": quick, "default": default, "paper": paper}
 """Presets by the name that `--preset` takes."""
+
+
+RENAMED = {"smoke": "quick", "laptop": "default"}
+"""What presets were called before."""
 
 
 def preset(name: str) -> SearchConfig:
@@ -270,6 +274,8 @@ def preset(name: str) -> SearchConfig:
     Raises:
         UnknownNameError: there is none.
     """
+    if name in RENAMED:
+        raise UnknownNameError(f"The preset '{name}' is now called '{RENAMED[name]}'.")
     if name not in PRESETS:
         raise UnknownNameError(f"'{name}' is no preset. {nearest_names(name, PRESETS)}")
     return PRESETS[name]()

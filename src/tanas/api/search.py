@@ -95,7 +95,7 @@ def search(
         classes: names of the classes, in the order of integer labels.
         x_test: images of an official test split.
         y_test: its labels.
-        config: how; None: the laptop preset.
+        config: how; None: the default preset.
         seed: of every draw.
         resources: devices, threads and workers.
         listener: is told what happens; None: progress and messages go to stderr, as from the command line.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tanas.algorithm.presets import smoke
+from tanas.algorithm.presets import quick
 from tanas.api.build import DIGITS_STARTER, build_dictionary, check_learnable
 from tanas.api.progress import JsonLinesListener, broadcast
 from tanas.api.search import run_search
@@ -56,7 +56,7 @@ def run_demo(
             f"{out} is not empty and no folder of the demo: it holds {shorten(', '.join(others))}. "
             "Name another place: --out DIR."
         )
-    config = smoke()
+    config = quick()
     task, known = library.open(TARGET), [library.open(name) for name in DIGITS_STARTER]
     check_learnable(known, config.learning(), resources, seed=seed)
     dictionary = Dictionary.create(out / DICTIONARY)
@@ -87,7 +87,7 @@ def run_demo(
             command=shlex.join(
                 [
                     *("tanas", "search", TARGET, "--dictionary", str(dictionary.folder)),
-                    *("--preset", "smoke", "--seed", str(seed), "--out", str(out / RUN)),
+                    *("--preset", "quick", "--seed", str(seed), "--out", str(out / RUN)),
                 ]
             ),
         )

@@ -67,8 +67,8 @@ class Common:
 class Representing:
     """Options of what stands for a task."""
 
-    preset: str = "laptop"
-    """Where the settings start: smoke, laptop or paper."""
+    preset: str = "default"
+    """Where the settings start: quick, default or paper."""
     config: Path | None = None
     """TOML file of settings, on top of the preset."""
     limit: str | None = None

@@ -33,7 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tanas.algorithm.presets import laptop
+from tanas.algorithm.presets import default
 from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.learn import prepare
 from tanas.distances.agreement import spearman
@@ -139,7 +139,7 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = laptop()
+        self.config = default()
         self._library = Library()
         self._tasks: dict[str, Task] = {}
         self._representatives: dict[str, Representative] = {}

@@ -37,7 +37,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from tanas.algorithm.presets import SearchConfig, laptop, smoke
+from tanas.algorithm.presets import SearchConfig, default, quick
 from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.learn import prepare
 from tanas.distances.base import NEEDS, Distance
@@ -171,7 +171,7 @@ class Setting:
     @classmethod
     def of(cls, *, small: bool) -> Setting:
         """The laptop preset without intervals, or the smoke preset."""
-        config = smoke() if small else laptop()
+        config = quick() if small else default()
         config = replace(config, distance=replace(config.distance, intervals=None))
         return cls(small=small, data=bool(os.environ.get("TANAS_DATA")) and not small, config=config)
 

@@ -17,7 +17,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tanas.algorithm.presets import laptop
+from tanas.algorithm.presets import default
 from tanas.api.progress import listener_for
 from tanas.api.search import run_search
 from tanas.dictionary.store import Dictionary
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
 
 def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
     """Makes the searches that are not there, seed by seed."""
-    library, config = Library(), laptop()
+    library, config = Library(), default()
     settings = digest(to_plain(config))
     rows: tuple[TargetRow, ...] = read_record(TargetsRecord, path).rows if path.exists() else ()
     rows = tuple(row for row in rows if row.settings == settings)  # what other settings gave is made anew
@@ -102,7 +102,7 @@ def _searched(target: Named, seed: int, work: Path, library: Library, settings: 
             folder,
             memory,
             remember=True,
-            config=laptop(),
+            config=default(),
             seed=seed,
             resources=resources,
             engine=engine,

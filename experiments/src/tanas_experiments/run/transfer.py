@@ -35,7 +35,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from tanas.algorithm.presets import SearchConfig, laptop, smoke
+from tanas.algorithm.presets import SearchConfig, default, quick
 from tanas.dictionary.learn import prepare
 from tanas.distances.features import FeatureCache
 from tanas.distances.memory import OF_TARGETS
@@ -174,7 +174,7 @@ class Experiment:
     @cached_property
     def config(self) -> SearchConfig:
         """How representatives are made and distances measured: the preset's way, without intervals."""
-        config = smoke() if self.smoke else laptop()
+        config = quick() if self.smoke else default()
         return replace(config, distance=replace(config.distance, intervals=None))
 
     @cached_property

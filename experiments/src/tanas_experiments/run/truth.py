@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tanas.algorithm.presets import laptop
+from tanas.algorithm.presets import default
 from tanas.distances.features import FeatureCache
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
@@ -205,7 +205,7 @@ def make_table(
 
 def measure_distances(out: Path, record: TruthRecord, place: Place) -> None:
     """Measures d between every two targets, by the default method with the default representatives."""
-    search = laptop()
+    search = default()
     began = time.monotonic()
     tasks = {one.id: task_of(record, place, one.id).without_test() for one in record.targets}
     representatives = {}

@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tanas.algorithm.presets import compared, laptop
+from tanas.algorithm.presets import compared, default
 from tanas.dictionary.learn import prepare
 from tanas.distances.features import FeatureCache
 from tanas.distances.methods import make_distance
@@ -88,7 +88,7 @@ def measure(out: Path, work: Path, seeds: int) -> None:
     config = WeightsConfig(
         architecture=architecture,
         seeds=tuple(range(seeds)),
-        search=compared(laptop(), TrainingConfig(least_steps=150)),
+        search=compared(default(), TrainingConfig(least_steps=150)),
     )
     library = Library()
     known = {one.label: _prepared(opened(one, library, work), config) for one in KNOWN}
