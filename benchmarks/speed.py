@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -29,14 +28,14 @@ from torch.nn import functional
 from tanas.algorithm.presets import quick
 from tanas.distances.base import Pair
 from tanas.distances.transform import TransformConfig, TransformDistance, fit_transform
-from tanas.ground.checkpoints import NoCheckpoint
-from tanas.ground.events import ignore
+from tanas.ground.context import Context
 from tanas.ground.records import write_bytes
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import build
 from tanas.networks.operations import DilatedDepthwise
 from tanas.spaces.named import named_space
+from tanas.strategies.driver import Problem, search
 from tanas.strategies.fuse import Fuse
 from tanas.tasks.library import Library
 
@@ -135,22 +134,13 @@ def _dilated(ours: bool) -> Callable[[], None]:
 def _fuse(workers: int) -> Callable[[], None]:
     task = Library().open("digits").without_test()
     space = named_space("standard", shape=task.shape)
-    config = quick().learn
+    problem = Problem(space=space, task=task, at=Context(seed=Seed(0), workers=workers))
+    fuse = Fuse(quick().learn)
 
-    def search() -> None:
-        Fuse(config).search(
-            space,
-            task,
-            seed_architecture=None,
-            seed=Seed(0),
-            device="cpu",
-            workers=workers,
-            deadline=lambda: math.inf,
-            listener=ignore,
-            checkpoint=NoCheckpoint(),
-        )
+    def round_of_fuse() -> None:
+        search(fuse, problem)
 
-    return search
+    return round_of_fuse
 
 
 def _distance(*, fit_only: bool = False) -> Callable[[], None]:

@@ -117,7 +117,7 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
     """
     from contextlib import contextmanager
 
-    import tanas.algorithm.phases
+    import tanas.algorithm.winner
     import tanas.api.search
     import tanas.cli.demo
     import tanas.engines.resources
@@ -134,7 +134,7 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
 
     for module in (tanas.engines.resources, tanas.api.search, tanas.cli.demo):
         setattr_(module, "workshop", inline_workshop)
-    setattr_(tanas.algorithm.phases, "expected_seconds", lambda *_, **__: 1.0)
+    setattr_(tanas.algorithm.winner, "expected_seconds", lambda *_, **__: 1.0)
     setattr_(tanas.api.search, "render", lambda result: f"<html>{result.task.name}</html>")
 
 

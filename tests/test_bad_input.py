@@ -365,7 +365,7 @@ def refused(tanas: Command, heap: Path, arguments: list[str], message: str) -> N
         (
             ["npz:bars.npz:is=across", "npz:bars.npz"],
             ["--reuse", "--config", "tiny.toml"],
-            "There is nothing to reuse: known holds no scored architecture of npz:bars.npz. Leave",
+            "There is nothing to reuse: known holds no scored architecture of npz:bars.npz. Search",
         ),
     ],
 )

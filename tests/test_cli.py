@@ -214,7 +214,7 @@ class TestStatus:
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("tanas.algorithm.phases.score_winners", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.winner.score_winners", raising(KeyboardInterrupt()))
             answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 130
         said = re.search(
@@ -222,12 +222,12 @@ class TestStatus:
         )
         assert said is not None
         with monkeypatch.context() as patched:  # once more, before any round of this session
-            patched.setattr("tanas.algorithm.phases.represent", raising(KeyboardInterrupt()))
-            patched.setattr("tanas.algorithm.phases.make_strategy", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.related.represent", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.winner.make_strategy", raising(KeyboardInterrupt()))
             again = tanas(*SEARCH, "--out", "run")
         assert "Best so far, of an earlier session: it stands in run/unfinished/best.json" in again.err
         with monkeypatch.context() as patched:  # once more, when the search has chosen
-            patched.setattr("tanas.algorithm.search.finish", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.algorithm.final.finish", raising(KeyboardInterrupt()))
             chosen = tanas(*SEARCH, "--out", "run")
         said = re.search(
             r"Best so far, as the search chose: (\w+) \(([\d,]+) parameters, .*, l 0\.", chosen.err

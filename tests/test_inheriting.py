@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.conftest import Answer
 
-from tanas.algorithm.search import phases
+from tanas.algorithm import space
 from tanas.dictionary.store import Dictionary
 from tanas.spaces.inherit import Inheritance, Inherited, inherit
 
@@ -37,7 +37,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Inheritance]:
         known.extend(neighbours)
         return inherit(neighbours, *others, **options)
 
-    monkeypatch.setattr(phases, "inherit", heard)
+    monkeypatch.setattr(space, "inherit", heard)
     return known
 
 
@@ -163,7 +163,7 @@ def test_what_lies_behind_tells_what_sizes_promise_unless_a_threshold_shuts_it_o
         given.extend(behind)
         return inherit(*others, behind=behind, **options)
 
-    monkeypatch.setattr(phases, "inherit", heard)
+    monkeypatch.setattr(space, "inherit", heard)
     assert tanas(*SEARCH, "--neighbours", "1", "--quiet").status == 0
     found = result(desk)
     (behind,) = given

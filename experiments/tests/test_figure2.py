@@ -22,6 +22,7 @@ from tanas.distances.representative import UNTRAINED, RepresentativeNetwork, rep
 from tanas.distances.transform import TransformConfig
 from tanas.engines.local import InlineEngine
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, StoreError
 from tanas.ground.events import ignore
 from tanas.ground.records import read_record, to_plain
@@ -136,7 +137,9 @@ class TestWhatIsMeasured:
         _, record = made
         task = module._opened(Library(), "digits:is=1", TINY.search)
         own = represent(
-            task, TINY.search.representative, seed=Seed(1).child("atom", task.fingerprint, "represent")
+            task,
+            TINY.search.representative,
+            at=Context(seed=Seed(1).child("atom", task.fingerprint, "represent")),
         )
         line = record.runs[1].representatives[1]
         assert (line.task, line.performance, line.epochs) == ("digits:is=1", own.performance, own.epochs)

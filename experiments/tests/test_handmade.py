@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from tests.opened import opened
 from tests.sessions import without_times
 
 from tanas.dictionary.learn import prepare
 from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError, SettingError, UnknownNameError
 from tanas.ground.events import StepStarted, Warned
 from tanas.ground.records import to_plain
@@ -42,7 +44,7 @@ def task():
 
 @pytest.fixture(scope="module")
 def made(task):
-    return train_and_test(NAME, task, CONFIG, seed=Seed(0))
+    return train_and_test(NAME, task, CONFIG, Context(seed=Seed(0)))
 
 
 def architecture_for(task):
@@ -80,11 +82,11 @@ def test_the_costs_are_those_of_all_trainings(made, task):
 def test_the_test_split_is_out_of_reach_until_the_end(task, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        module, "judged", lambda network, given, **kw: seen.append(given.has_test) or JUDGEMENT
+        module, "judged", lambda network, given, **kw: seen.append(given._test is not None) or JUDGEMENT
     )
     without = replace(task, _test=None)
     with pytest.raises(Exception, match="can't be reached"):
-        train_and_test(NAME, without, CONFIG, seed=Seed(0))
+        train_and_test(NAME, without, CONFIG, Context(seed=Seed(0)))
     assert seen == [False, False]
 
 
@@ -95,7 +97,7 @@ class JUDGEMENT:
 def test_an_architecture_comes_to_what_the_final_training_of_a_search_comes_to(task):
     architecture = architecture_for(task)
     alone = replace(CONFIG, rates=replace(CONFIG.rates, rates=(1e-2,)))
-    found = train_and_test(architecture, task, alone, seed=Seed(5))
+    found = train_and_test(architecture, task, alone, Context(seed=Seed(5)))
     small = prepare(task, performance="balanced", limit=200)
     network = build(architecture, task.shape, 2, Seed(5).child("final", "weights"))
     fit(
@@ -103,9 +105,9 @@ def test_an_architecture_comes_to_what_the_final_training_of_a_search_comes_to(t
         small.train,
         replace(CONFIG.training, learning_rate=1e-2),
         classes=2,
-        seed=Seed(5).child("final", "order"),
+        at=Context(seed=Seed(5).child("final", "order")),
     )
-    assert found.test_error == evaluate(network, task.test, classes=2).error
+    assert found.test_error == evaluate(network, opened(task), classes=2).error
     assert found.network == architecture.key
 
 
@@ -119,14 +121,16 @@ def test_what_a_search_has_trained_is_taken_where_its_rate_is_the_chosen_one(tas
         took_s=9.0,
     )
     steps = []
-    taken = train_and_test(NAME, task, CONFIG, seed=Seed(0), before=before, listener=steps.append)
+    taken = train_and_test(NAME, task, CONFIG, Context(seed=Seed(0), listener=steps.append), before=before)
     figures = (taken.validation_error, taken.validation_balanced_error)
     assert (*figures, taken.test_error, taken.test_balanced_error) == (0.25, 0.26, 0.27, 0.28)
     assert (taken.train_s, taken.train_macs) == (9.0, made.train_macs)
     trained = [e.step for e in steps if isinstance(e, StepStarted) and e.step.startswith("train")]
     assert trained == []
     (other,) = (rate for rate in CONFIG.rates.rates if rate != made.learning_rate)
-    anew = train_and_test(NAME, task, CONFIG, seed=Seed(0), before=replace(before, learning_rate=other))
+    anew = train_and_test(
+        NAME, task, CONFIG, Context(seed=Seed(0)), before=replace(before, learning_rate=other)
+    )
     assert without_times(to_plain(anew)) == without_times(to_plain(made))
 
 
@@ -144,7 +148,7 @@ def diverging(rates, steps=("try", "train")):
 def test_a_rate_that_diverges_is_left_out_and_said_so(task, monkeypatch):
     told = []
     monkeypatch.setattr(module, "fit", diverging({1e-2}))
-    found = train_and_test(NAME, task, CONFIG, seed=Seed(0), listener=told.append)
+    found = train_and_test(NAME, task, CONFIG, Context(seed=Seed(0), listener=told.append))
     assert found.learning_rate == 1e-3
     assert (found.rates[1].score, found.rates[1].loss) == (None, None)
     assert any(isinstance(e, Warned) and "learning rate 0.01" in e.message for e in told)
@@ -154,7 +158,7 @@ def test_where_only_the_final_training_diverges_the_next_rate_is_taken_and_both_
     task, monkeypatch, made
 ):
     monkeypatch.setattr(module, "fit", diverging({made.learning_rate}, ("train",)))
-    found = train_and_test(NAME, task, CONFIG, seed=Seed(0))
+    found = train_and_test(NAME, task, CONFIG, Context(seed=Seed(0)))
     assert found.learning_rate != made.learning_rate
     assert found.train_macs == 2 * made.train_macs
 
@@ -162,7 +166,7 @@ def test_where_only_the_final_training_diverges_the_next_rate_is_taken_and_both_
 def test_where_every_rate_diverges_it_is_an_error(task, monkeypatch):
     monkeypatch.setattr(module, "fit", diverging({1e-2, 1e-3}))
     with pytest.raises(SearchError, match="diverged on digits:is=8 with every learning rate of 0.001, 0.01"):
-        train_and_test(NAME, task, CONFIG, seed=Seed(0))
+        train_and_test(NAME, task, CONFIG, Context(seed=Seed(0)))
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3])
@@ -178,8 +182,8 @@ def test_what_was_cut_off_goes_on_to_the_same_figures(task, made, tmp_path, monk
     checkpoint = FolderCheckpoint(tmp_path)
     monkeypatch.setattr(module, "fit", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_and_test(NAME, task, CONFIG, seed=Seed(0), checkpoint=checkpoint)
-    again = train_and_test(NAME, task, CONFIG, seed=Seed(0), checkpoint=checkpoint)
+        train_and_test(NAME, task, CONFIG, Context(seed=Seed(0), checkpoint=checkpoint))
+    again = train_and_test(NAME, task, CONFIG, Context(seed=Seed(0), checkpoint=checkpoint))
     assert without_times(to_plain(again)) == without_times(to_plain(made))
     assert len(calls) == 4, "what was done is not done again"
 
@@ -201,7 +205,7 @@ def test_settings_out_of_range_are_refused():
 
 def test_an_unknown_network_is_refused(task):
     with pytest.raises(UnknownNameError, match="'resnet81' is no network of the zoo"):
-        train_and_test("resnet81", task, CONFIG, seed=Seed(0))
+        train_and_test("resnet81", task, CONFIG, Context(seed=Seed(0)))
 
 
 def test_trials_on_few_images_get_more_epochs_where_the_final_training_does() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from tests.opened import opened
 
 from tanas.ground.seeds import Seed
 from tanas.tasks.library import Library
@@ -21,14 +22,14 @@ def permuted(path: Path, seed: int = 0) -> Task:
 def test_every_image_is_one_of_the_source_with_its_pixels_in_another_order(tmp_path: Path) -> None:
     task, digits = permuted(tmp_path / "p.npz"), Library().open("digits")
     assert len(task.train) + len(task.validation) == 200
-    assert len(task.test) == 100
+    assert len(opened(task)) == 100
     assert (task.shape, len(task.classes)) == (digits.shape, 10)
     sorted_test = {
-        tuple(image.flatten().sort().values.tolist()) for image in digits.test.images[digits.test.rows]
+        tuple(image.flatten().sort().values.tolist()) for image in opened(digits).images[opened(digits).rows]
     }
-    mine = [task.test.images[row] for row in task.test.rows]
+    mine = [opened(task).images[row] for row in opened(task).rows]
     assert all(tuple(image.flatten().sort().values.tolist()) in sorted_test for image in mine)
-    originals = {tuple(image.flatten().tolist()) for image in digits.test.images[digits.test.rows]}
+    originals = {tuple(image.flatten().tolist()) for image in opened(digits).images[opened(digits).rows]}
     assert not any(tuple(image.flatten().tolist()) in originals for image in mine)
 
 

@@ -44,8 +44,8 @@ class TestImages:
         assert (len(chosen.train), len(chosen.validation)) == (SMOKE.images, SMOKE.choice_images)
 
     def test_of_the_test_split_are_out_of_reach(self) -> None:
-        assert not choice_task(TARGET, SMOKE).has_test
-        assert not truth_task(TARGET, SMOKE).has_test
+        assert choice_task(TARGET, SMOKE)._test is None
+        assert truth_task(TARGET, SMOKE)._test is None
 
     def test_make_as_many_steps_a_stage_as_those_of_a_search(self) -> None:
         config = FuseConfig()
@@ -109,11 +109,10 @@ class TestVariants:
             ).macs
 
         two_epochs = macs("own")
-        assert macs("equal") == macs("separate") == macs("solved") == two_epochs
+        assert macs("equal") == macs("separate") == macs("tempered") == two_epochs
         assert macs("own-half-images") == macs("own-1-epoch") == two_epochs // 2
-        assert macs("own-warm") == two_epochs, "the round before has paid for the head start"
 
-    def test_begin_with_the_same_weights_but_for_a_warm_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_begin_with_the_same_weights(self, monkeypatch: pytest.MonkeyPatch) -> None:
         starts: list[list[torch.Tensor]] = []
 
         def kept(self: EqualWeights, mixture: fuse.Mixture, *_: object, **__: object) -> tuple[object, ...]:
@@ -124,18 +123,15 @@ class TestVariants:
 
         run = EqualWeights.run
         monkeypatch.setattr(EqualWeights, "run", kept)
-        for name in ("equal", "own", "own-warm"):
+        for name in ("equal", "own"):
             compare(MEMBERS, VARIANTS[name].with_batch(20), tiny(), seed=SEED, target="t", number=0)
-        equal, own, before, warm = starts
-        assert len(before) == 1
+        equal, own = starts
         assert all(torch.equal(one, two) for one, two in zip(equal, own, strict=True))
-        assert all(torch.equal(one, two) for one, two in zip(equal[1:], warm[1:], strict=True))
-        assert not torch.equal(equal[0], warm[0])
 
     def test_hold_the_default_of_fuse(self) -> None:
         name, rule = default_way()
         assert VARIANTS[name].schedule == FuseConfig().schedule
-        assert rule == FuseConfig().choice
+        assert rule == "alpha"
 
 
 class TestStudy:

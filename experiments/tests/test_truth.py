@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from experiments.tests.small_truth import row
+from tests.opened import opened
 
 from tanas.engines.local import InlineEngine
 from tanas.ground.errors import SettingError, StoreError
@@ -35,7 +36,7 @@ from tanas_experiments.truth import (
     draw_architectures,
     fill,
     jobs,
-    opened,
+    open_target,
     read_table,
     shard_of,
     table_digest,
@@ -195,13 +196,16 @@ class TestTable:
 class TestCut:
     def test_bounds_all_splits_and_leaves_the_task_whole(self, digits: Task) -> None:
         small = cut(digits, 100, 30)
-        assert (len(small.train), len(small.test)) == (100, 30)
+        assert (len(small.train), len(opened(small))) == (100, 30)
         assert len(small.validation) == round(len(digits.validation) * 100 / len(digits.train))
-        assert len(digits.test) == 359
+        assert len(opened(digits)) == 359
 
     def test_takes_the_same_images_each_time(self, digits: Task) -> None:
         first, second = cut(digits, 100, 30), cut(digits, 100, 30)
-        assert first.fingerprint == second.fingerprint and first.test_fingerprint == second.test_fingerprint
+        assert (
+            first.fingerprint == second.fingerprint
+            and first.sealed()[1].fingerprint == second.sealed()[1].fingerprint
+        )
 
 
 class TestTraining:
@@ -326,8 +330,8 @@ class TestOpening:
         monkeypatch.setattr(truth, "PERMUTED_TRAIN", 60)
         monkeypatch.setattr(truth, "PERMUTED_TEST", 40)
         monkeypatch.setattr(truth, "Library", OfDigits)
-        opened.cache_clear()
-        task = opened(Place(data=str(tmp_path), work=str(tmp_path)), "permuted", 1000, 1000)
-        opened.cache_clear()
+        open_target.cache_clear()
+        task = open_target(Place(data=str(tmp_path), work=str(tmp_path)), "permuted", 1000, 1000)
+        open_target.cache_clear()
         assert (tmp_path / "permuted-mnist.npz").exists()
-        assert len(task.train) + len(task.validation) == 60 and len(task.test) == 40
+        assert len(task.train) + len(task.validation) == 60 and len(opened(task)) == 40

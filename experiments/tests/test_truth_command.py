@@ -117,10 +117,10 @@ class TestBeginning:
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
         digits = Library().open("digits")
 
-        def opened(place: Place, id: str, images: int, test_images: int) -> Task:
+        def open_target(place: Place, id: str, images: int, test_images: int) -> Task:
             return digits
 
-        monkeypatch.setattr(command, "opened", opened)
+        monkeypatch.setattr(command, "open_target", open_target)
         monkeypatch.setattr(command, "TARGETS", DIGITS)
         monkeypatch.setattr(command, "draw_architectures", lambda config: ARCHITECTURES)
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 import pytest
 from tests.dictionary.small_atoms import LEARN
 from tests.dictionary.test_learn import learnt, whole
+from tests.opened import opened
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.dictionary.stored_network import KeptNetwork, image_keys
+from tanas.dictionary.stored_network import KeptNetwork
 from tanas.networks.training import TrainingConfig
+from tanas.tasks.task import image_keys
 from tanas_experiments.weights import (
     SCRATCH,
     WeightsConfig,
@@ -120,7 +122,7 @@ def test_trainings_differ_in_where_they_begin_and_repeat_exactly() -> None:
 
 
 def test_a_network_that_has_seen_a_test_image_is_refused() -> None:
-    seen = replace(network(), seen=image_keys(whole().test))
+    seen = replace(network(), seen=image_keys(opened(whole())))
     with pytest.raises(ValueError, match="was trained on 359 test images of t"):
         trained(whole(), "t", "near", seen, 0.5, 0, CONFIG)
 
@@ -129,4 +131,4 @@ def test_a_donor_is_trained_as_a_dictionary_scores() -> None:
     made = donor(whole().limited(150), CONFIG)
     assert made.record.made_by == "score"
     assert len(made.seen) <= LEARN.scoring.images
-    assert made.overlap(whole().test) == 0
+    assert made.overlap(image_keys(opened(whole()))) == 0

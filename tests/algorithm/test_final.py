@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -12,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.opened import opened
 from torch import Tensor
 
+from tanas.algorithm import final
 from tanas.algorithm.final import Ending, Finished, Recipe, finish, shares_right, taking, tempered_loss
-from tanas.algorithm.phases import Workplace
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.rival import rivals_beside
-from tanas.algorithm.search import final
-from tanas.engines.local import InlineEngine
 from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
 from tanas.ground.seeds import Seed
@@ -47,24 +46,20 @@ def task() -> Task:
     return Library().open("digits:only=1,7,8:take=120")
 
 
-def workplace(
+def at_work(
     *, workers: int = 2, listener: Listener = ignore, checkpoint: Checkpoint | None = None
-) -> Workplace:
-    return Workplace(
-        device="cpu",
+) -> Context:
+    return Context(
+        seed=SEED.child("final"),
         workers=workers,
-        executor=InlineEngine(),
-        deadline=lambda: math.inf,
         listener=listener,
         checkpoint=checkpoint or NoCheckpoint(),
-        environment={},
-        command="",
     )
 
 
-def ended(config: SearchConfig = CONFIG, place: Workplace | None = None, **options: Any) -> Ending:
+def ended(config: SearchConfig = CONFIG, at: Context | None = None, **options: Any) -> Ending:
     blind = task().without_test()
-    return finish(SMALL, blind, config, SEED, place or workplace(), reference=LARGE, **options)
+    return finish(SMALL, blind, config, at or at_work(), reference=LARGE, **options)
 
 
 def states(ending: Ending) -> dict[str, Tensor]:
@@ -101,7 +96,7 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 class TestFinish:
     def test_never_reaches_the_test_split(self) -> None:
-        assert not task().without_test().has_test
+        assert not task().without_test()._test
         assert ended().found.fitted.images == len(task().train)  # `ended` is given no test split
 
     def test_the_network_handed_over_has_seen_validation_images_and_the_one_judged_has_not(
@@ -133,12 +128,12 @@ class TestFinish:
         assert len(steps) == 1 and steps[0].endswith(ending.recipe.name)
 
     def test_without_a_reference_it_is_judged_on_what_was_found(self) -> None:
-        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace())
+        ending = finish(SMALL, task().without_test(), CONFIG, at_work())
         assert ending.recipe.judged_on == SMALL.key
         assert ending.reference is None and ending.other is None
 
     def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
-        ending = finish(SMALL, task().without_test(), CONFIG, SEED, workplace(), reference=SMALL)
+        ending = finish(SMALL, task().without_test(), CONFIG, at_work(), reference=SMALL)
         assert ending.reference is None
         assert len(trained_on) == 3, "two recipes and a refit"
 
@@ -160,7 +155,7 @@ class TestFinish:
         assert all(step.endswith("light") for step, _ in trained_on)
 
     def test_the_same_for_any_number_of_workers(self) -> None:
-        assert_same(ended(place=workplace(workers=1)), ended(place=workplace(workers=3)))
+        assert_same(ended(at=at_work(workers=1)), ended(at=at_work(workers=3)))
 
     @pytest.mark.parametrize("moment", [2, 5, 8, 11, 14])
     def test_resumes_to_the_same_bits_wherever_it_was_interrupted(
@@ -177,9 +172,9 @@ class TestFinish:
 
         checkpoint = FolderCheckpoint(tmp_path)
         with pytest.raises(KeyboardInterrupt):
-            ended(place=workplace(workers=1, listener=interrupted, checkpoint=checkpoint))
+            ended(at=at_work(workers=1, listener=interrupted, checkpoint=checkpoint))
         told: list[Event] = []
-        again = ended(place=workplace(workers=1, listener=told.append, checkpoint=checkpoint))
+        again = ended(at=at_work(workers=1, listener=told.append, checkpoint=checkpoint))
         assert_same(again, ended())
         assert sum(isinstance(event, StepAdvanced) for event in told) == 15 - moment, "no epoch is done twice"
 
@@ -205,7 +200,7 @@ class TestFinish:
         ended()
         assert seen == {True}
         seen.clear()
-        finish(SMALL, task().without_test().measured_by("accuracy"), CONFIG, SEED, workplace())
+        finish(SMALL, task().without_test().measured_by("accuracy"), CONFIG, at_work())
         assert seen == {False}
 
 
@@ -239,7 +234,7 @@ class TestDivergence:
     def test_of_the_reference_leaves_what_was_found_alone(self, diverging: Callable[[str], None]) -> None:
         diverging(LARGE.key)
         told: list[Event] = []
-        ending = ended(place=workplace(listener=told.append), replaces=True)
+        ending = ended(at=at_work(listener=told.append), replaces=True)
         assert ending.reference is None and ending.taken.architecture == SMALL
         assert ending.recipe.judged_on == SMALL.key
         assert any("no comparison with the reference" in getattr(event, "message", "") for event in told)
@@ -249,7 +244,7 @@ class TestDivergence:
     ) -> None:
         diverging("refit")
         told: list[Event] = []
-        ending = ended(place=workplace(listener=told.append))
+        ending = ended(at=at_work(listener=told.append))
         assert ending.found.refitted is None
         assert ending.found.network is ending.found.before
         warned = [event.message for event in told if isinstance(event, Warned)]
@@ -276,11 +271,11 @@ class TestReplaced:
     @pytest.mark.parametrize("workers", [1, 2, 4])
     def test_the_result_does_not_depend_on_when(self, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(final, "clearly_better", lambda one, other: False)
-        ending = ended(place=workplace(workers=workers), replaces=True)
+        ending = ended(at=at_work(workers=workers), replaces=True)
         assert ending.taken.architecture == LARGE and ending.taken.refitted is not None
         assert ending.found.refitted is None
         assert ending.found.network is ending.found.before
-        assert_same(ending, ended(place=workplace(workers=3), replaces=True))
+        assert_same(ending, ended(at=at_work(workers=3), replaces=True))
 
     @pytest.mark.parametrize("moment", [2, 7, 10])
     def test_resumes_to_the_same_bits(
@@ -298,8 +293,8 @@ class TestReplaced:
 
         checkpoint = FolderCheckpoint(tmp_path)
         with pytest.raises(KeyboardInterrupt):
-            ended(place=workplace(listener=interrupted, checkpoint=checkpoint), replaces=True)
-        assert_same(ended(place=workplace(checkpoint=checkpoint), replaces=True), ended(replaces=True))
+            ended(at=at_work(listener=interrupted, checkpoint=checkpoint), replaces=True)
+        assert_same(ended(at=at_work(checkpoint=checkpoint), replaces=True), ended(replaces=True))
 
     def test_decides_as_the_answers_on_validation_say(self) -> None:
         ending = ended(replaces=True)
@@ -379,12 +374,15 @@ def test_any_task_is_trained_tested_and_held_against_rivals(
     x, y = drawn(images, classes, shape, 0)
     x_test, y_test = drawn(30, classes, shape, 1)
     whole = task_from_arrays(x, y, x_test=x_test, y_test=y_test, name="any")
-    place = workplace()
-    ending = finish(SMALL, whole.without_test(), CONFIG, SEED, place, reference=LARGE, replaces=True)
+    at, (blind, sealed) = at_work(), whole.sealed()
+    test = sealed.open()
+    ending = finish(SMALL, blind, CONFIG, at, reference=LARGE, replaces=True)
     assert ending.taken.refitted is not None and ending.taken.refitted.images == images
-    made = final.tested(ending.taken.network, whole, place)
+    made = final.examine(ending.taken.network, blind, test, at)
     assert 0 <= made.evaluation.error <= 1
-    rivals = rivals_beside(ending, whole, CONFIG, SEED, place)
+    outcome = Outcome(best=SMALL, rounds=(), seen=(), stopped="rounds")
+    trained = final.Trained(ending=ending, outcome=outcome, test=test, examined=made)
+    rivals = rivals_beside(trained, blind, CONFIG, at)
     assert {"k-NN", "logistic regression", "SVM on HOG"} < {one.name for one in rivals}
     errors = [one.test_balanced_error for one in rivals]
     assert errors == sorted(errors)
@@ -397,7 +395,7 @@ def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:
     pixels = whole.train.pixels().mul(255).byte().numpy().reshape(-1, 64)[:, order].reshape(-1, 8, 8)
     permuted = task_from_arrays(pixels, whole.train.labels.numpy(), name="permuted")
     config = replace(CONFIG, training=TrainingConfig(epochs=12, batch=64, averaging=0.9), refit=False)
-    assert finish(LARGE, permuted.without_test(), config, SEED, workplace()).recipe.name == "plain"
+    assert finish(LARGE, permuted.without_test(), config, at_work()).recipe.name == "plain"
 
 
 def test_the_loss_at_the_best_temperature_forgives_a_network_that_is_too_sure() -> None:
@@ -421,16 +419,16 @@ def test_an_interrupt_ends_all_trainings_before_their_next_step() -> None:
 
     long = replace(CONFIG, training=TrainingConfig(epochs=10_000, batch=32))
     with pytest.raises(KeyboardInterrupt):
-        ended(long, workplace(listener=told))
+        ended(long, at_work(listener=told))
     assert steps < 1_000
 
 
 def test_the_test_counts_the_answers_on_the_test_split() -> None:
     network = ended().found.network
-    made = final.tested(network, task(), workplace())
-    answers = logits_of(network, task().test).argmax(dim=1)
-    assert made.evaluation.error == pytest.approx(float((answers != task().test.labels).float().mean()))
-    assert len(made.mistakes) == min(int((answers != task().test.labels).sum()), final.MISTAKES)
+    made = final.examine(network, task(), opened(task()), at_work())
+    answers = logits_of(network, opened(task())).argmax(dim=1)
+    assert made.evaluation.error == pytest.approx(float((answers != opened(task()).labels).float().mean()))
+    assert len(made.mistakes) == min(int((answers != opened(task()).labels).sum()), final.MISTAKES)
 
 
 @pytest.mark.parametrize("recipes", [(), ("plain", "plain"), ("heavy",)])

@@ -19,9 +19,9 @@ from tests.sessions import Moment, repeated, session
 from tanas.algorithm.grow import kept_network
 from tanas.api.search import open_origin
 from tanas.cli.text import run_view
+from tanas.ground.context import Context
 from tanas.ground.errors import StoreError
 from tanas.ground.records import from_plain
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, cost_of
 from tanas.reports.page import render
 from tanas.runs.folder import Run
@@ -304,7 +304,7 @@ class TestKeptWeights:
     def test_are_those_of_the_run_in_a_network_that_answers_alike(self, made: Path) -> None:
         origin, outcome = self.wider(made)
         task = self.task(made)
-        network, why = kept_network(origin, outcome, task, Seed(), wanted=True)
+        network, why = kept_network(origin, outcome, *task.sealed(), Context(), wanted=True)
         assert network is not None and "went on from the weights of the run" in why
         pixels = task.validation.pixels()
         with torch.no_grad():
@@ -317,9 +317,9 @@ class TestKeptWeights:
         backwards = self.outcome(outcome.best, origin.architecture.canonical())
         narrower = replace(backwards, rounds=(*outcome.rounds, *backwards.rounds))
         alone = replace(origin, trained=None)
-        assert kept_network(origin, outcome, task, Seed(), wanted=False)[0] is None
-        assert kept_network(origin, narrower, task, Seed(), wanted=True)[0] is None
-        assert kept_network(alone, outcome, task, Seed(), wanted=True)[0] is None
+        assert kept_network(origin, outcome, *task.sealed(), Context(), wanted=False)[0] is None
+        assert kept_network(origin, narrower, *task.sealed(), Context(), wanted=True)[0] is None
+        assert kept_network(alone, outcome, *task.sealed(), Context(), wanted=True)[0] is None
 
     @pytest.mark.parametrize(
         ("name", "options"),
@@ -330,7 +330,8 @@ class TestKeptWeights:
         self, made: Path, name: str, options: dict[str, Any]
     ) -> None:
         origin, outcome = self.wider(made)
-        network, why = kept_network(origin, outcome, self.task(made, name, **options), Seed(), wanted=True)
+        task, sealed = self.task(made, name, **options).sealed()
+        network, why = kept_network(origin, outcome, task, sealed, Context(), wanted=True)
         assert network is None
         assert "might have seen images that are for testing here" in why
 

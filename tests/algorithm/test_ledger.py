@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from tanas.algorithm.final import Ending, Finished, Recipe
+from tanas.algorithm.final import Ending, Examined, Finished, Recipe, Trained
 from tanas.algorithm.ledger import OWN, ledger_of
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import LedgerRecord, RecipeTried
+from tanas.algorithm.search import Found
+from tanas.algorithm.warm_start import Winner
 from tanas.dictionary.distances import Related
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance
 from tanas.distances.base import Measurement
@@ -25,15 +28,19 @@ from tanas.distances.representative import (
     state_of,
 )
 from tanas.ground.checkpoints import NoCheckpoint, Stopwatch
+from tanas.ground.context import Context
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.scoring import unscored
 from tanas.networks.training import Fitted, TrainingConfig
+from tanas.spaces.inherit import Inherited
+from tanas.spaces.latency import MeasuredLatency
 from tanas.spaces.named import named_space
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Ledger, Outcome, training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.performance import Evaluation
-from tanas.tasks.task import Task
+from tanas.tasks.task import Sealed, Task
 
 CONFIG = SearchConfig(pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3))
 
@@ -48,7 +55,7 @@ def representative(task: Task) -> Representative:
     config = RepresentativeConfig(
         architecture="small", features=16, epsilon=0.9, training=TrainingConfig(epochs=2)
     )
-    return represent(task, config, seed=Seed(0))
+    return represent(task, config, at=Context(seed=Seed(0)))
 
 
 def architecture_of(task: Task) -> Architecture:
@@ -58,7 +65,7 @@ def architecture_of(task: Task) -> Architecture:
 def atom_of(task: Task, representative: Representative, **provenance: Any) -> Atom:
     made: dict[str, Any] = {"represent_s": 3.0, "search_s": 5.0, "represent_macs": 700, "search_macs": 300}
     return Atom(
-        task=AtomTask.of(task, limit=None),
+        task=AtomTask.of(task, test_fingerprint="tested", limit=None),
         representative=state_of(representative)[0],
         architectures=(),
         rounds=(),
@@ -101,32 +108,51 @@ def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 
 
 
 def ledger(
-    task: Task, representative: Representative, atoms: Mapping[str, Atom], map_macs: int = 0, **changes: Any
+    task: Task,
+    representative: Representative | None,
+    atoms: Mapping[str, Atom],
+    map_macs: int = 0,
+    *,
+    ending: Ending | None = None,
+    reused: Atom | None = None,
+    reused_s: float = 0.0,
+    spent: Ledger | None = None,
 ) -> LedgerRecord:
+    """Of a search whose candidate took 20 images of 10 multiply-adds each, unless it is said what was spent."""
     best = architecture_of(task)
-    ending = changes.pop("ending", ending_of(task, best))
-    outcome = Outcome(
-        best=best,
-        rounds=(),
-        seen=(unscored(best, task),),
-        stopped="rounds",
-        ledger=Ledger().plus(best.key, 10, 20),
+    spent = Ledger().plus(best.key, 10, 20) if spent is None else spent
+    outcome = Outcome(best=best, rounds=(), seen=(unscored(best, task),), stopped="rounds", ledger=spent)
+    near = tuple(measured(name, atom, map_macs=map_macs) for name, atom in atoms.items())
+    sealed = Sealed(task.name, task.classes, task.validation)
+    space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(best.skeleton,))
+    found = Found(
+        task=task,
+        sealed=sealed,
+        searched=task,
+        config=CONFIG,
+        related=RelatedTasks(
+            known=KnownTasks(
+                others=() if reused else tuple(atoms.items()), own=("a", reused) if reused else None
+            ),
+            representative=representative,
+            measured=near,
+            order=near,
+            neighbours=near,
+            reused_s=reused_s,
+        ),
+        space=Inherited(space=space, seed_architecture=None, mode="none", note=""),
+        latency=MeasuredLatency.of(Context()),
+        search=outcome,
+        winner=Winner(outcome=outcome),
+        trained=Trained(
+            ending=ending or ending_of(task, best),
+            outcome=outcome,
+            test=sealed.open(),
+            examined=Examined(evaluation=Evaluation(confusion=((1, 0), (0, 1))), mistakes=()),
+        ),
+        reused=reused is not None,
     )
-    arguments: dict[str, Any] = {
-        "known": list(atoms.items()),
-        "reused": None,
-        "reused_s": 0.0,
-    }
-    return ledger_of(
-        task,
-        [measured(name, atom, map_macs=map_macs) for name, atom in atoms.items()],
-        representative,
-        outcome,
-        ending,
-        CONFIG,
-        Stopwatch(NoCheckpoint()),
-        **(arguments | changes),
-    )
+    return ledger_of(found, Stopwatch(NoCheckpoint()))
 
 
 def test_every_phase_says_what_it_cost(task: Task, representative: Representative) -> None:
@@ -196,20 +222,6 @@ def test_what_was_done_before_has_its_own_cost_and_is_marked(
 
 
 def test_nothing_known_costs_nothing(task: Task) -> None:
-    best = architecture_of(task)
-    outcome = Outcome(best=best, rounds=(), seen=(), stopped="rounds")
-    found = ledger_of(
-        task,
-        [],
-        None,
-        outcome,
-        ending_of(task, best),
-        CONFIG,
-        Stopwatch(NoCheckpoint()),
-        known=[],
-        reused=None,
-        reused_s=0.0,
-    )
+    found = ledger(task, None, {}, spent=Ledger())
     assert [phase.macs for phase in found.phases[:3]] == [0, 0, 0]
     assert found.dictionary.atoms == 0
-    assert found.dictionary.searches is None

@@ -41,10 +41,6 @@ class TestEveryPreset:
         assert learning.strict
         assert not config.learning().strict
 
-    def test_gives_the_kept_seed_no_trained_head_start(self, make: Callable[[], SearchConfig]) -> None:
-        assert not make().fuse.warm_seed
-        assert not make().learn.warm_seed
-
 
 def test_paper_is_the_papers_experiment() -> None:
     config = paper()
@@ -54,8 +50,8 @@ def test_paper_is_the_papers_experiment() -> None:
     assert config.space == "paper"
     assert (config.inherit, config.inherit_seed) == ("union", False)
     assert (config.fuse.candidates, config.fuse.images, config.fuse.validation_images) == (3, None, None)
-    assert config.fuse.schedule == Alternating(alpha="steps", floor=0.0, own_loss=0.0)
-    assert (config.fuse.choice, config.fuse.final, config.fuse.early_rounds) == ("alpha", "last", 0)
+    assert config.fuse.schedule == Alternating(floor=0.0, own_loss=0.0)
+    assert config.fuse.final == "last"
     assert config.representative.architecture == "paper"
     assert (config.representative.training.epochs, config.representative.training.batch) == (1, 64)
     assert config.distance.method == "exact"

@@ -14,18 +14,16 @@ from tests.conftest import Answer
 from tests.dictionary.small_atoms import SEED
 from tests.dictionary.test_learn import learnt, whole
 
-from tanas.algorithm.phases import Workplace
+from tanas.algorithm import warm_start as module
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import WarmStart
-from tanas.algorithm.search import warm_start as module
-from tanas.algorithm.search_gain import MOST_LOOKS, second_look
-from tanas.algorithm.warm_start import Start, Starts, begin
+from tanas.algorithm.search_gain import MOST_GAINS, with_gain
+from tanas.algorithm.warm_start import Offered, Winner, begin
 from tanas.dictionary.distances import Related
 from tanas.dictionary.task_record import Atom, Reuse
 from tanas.distances.base import Measurement
-from tanas.engines.local import InlineEngine
-from tanas.ground.checkpoints import NoCheckpoint
-from tanas.ground.events import ignore
+from tanas.ground.context import Context
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import unscored
 from tanas.spaces.inherit import Inherited
@@ -39,24 +37,15 @@ FIRST, OTHER = (
 )
 
 
-def place(left: float = math.inf) -> Workplace:
-    return Workplace(
-        device="cpu",
-        workers=1,
-        executor=InlineEngine(),
-        deadline=lambda: left,
-        listener=ignore,
-        checkpoint=NoCheckpoint(),
-        environment={},
-        command="",
-    )
+def at(left: float = math.inf) -> Context:
+    return Context(seed=SEED, deadline=lambda: left)
 
 
 def atom() -> Atom:
     return replace(learnt().atom, architectures=(replace(unscored(FIRST, TASK), score=0.7),))
 
 
-def related() -> Related:
+def nearest() -> Related:
     value = Measurement(
         source="a",
         target="t",
@@ -83,8 +72,10 @@ class Scores:
     def __init__(self, *values: float) -> None:
         self.values, self.asked = list(values), list[tuple[Architecture, Any, bool]]()
 
-    def __call__(self, architecture: Architecture, *_: Any, seed: Any, network: Any, **__: Any) -> Any:
-        self.asked.append((architecture, seed, network is not None))
+    def __call__(
+        self, architecture: Architecture, task: Any, config: Any, at: Context, *, network: Any
+    ) -> Any:
+        self.asked.append((architecture, at.seed, network is not None))
         return replace(unscored(architecture, TASK), score=self.values.pop(0))
 
 
@@ -95,24 +86,24 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Scores:
     return stand_in
 
 
-def look(outcome: Outcome, starts: Starts | None = None, **changes: Any) -> tuple[Start, Reuse | None]:
-    arguments: dict[str, Any] = {"known": [("near", atom())], "place": place(), "config": SearchConfig()}
+def look(outcome: Outcome, offered: Offered | None = None, **changes: Any) -> tuple[Winner, Reuse | None]:
+    arguments: dict[str, Any] = {"known": [("near", atom())], "at": at(), "config": SearchConfig()}
     given = arguments | changes
     space = named_space("standard", shape=(1, 8, 8))
     inherited = given.pop("inherited", Inherited(space=space, seed_architecture=FIRST, mode="union", note=""))
-    config = replace(given["config"], warm_weights=starts is not None)
-    return second_look(
-        begin(outcome, starts, TASK),
-        starts,
-        outcome,
-        inherited,
-        [related()],
-        given["known"],
-        TASK,
-        config,
-        SEED,
-        given["place"],
+    config = replace(given["config"], warm_weights=offered is not None)
+    near = (nearest(),)
+    related = RelatedTasks(
+        known=KnownTasks(others=tuple(given["known"]), own=None),
+        representative=None,
+        measured=near,
+        order=near,
+        neighbours=near,
+        reused_s=0.0,
     )
+    winner = begin(outcome, offered, TASK)
+    winner = with_gain(winner, outcome, inherited, related, offered, TASK, config, given["at"])
+    return winner, winner.gain
 
 
 def test_both_are_scored_anew_and_the_luck_of_the_choice_is_gone(scores: Scores) -> None:
@@ -133,7 +124,7 @@ def test_what_was_taken_over_and_stayed_the_best_needs_no_look(scores: Scores) -
 
 def test_weights_that_are_ahead_of_the_first_are_what_is_taken_over(scores: Scores) -> None:
     warm = WarmStart(atom="warm", distance=0.5, architecture="key", score=0.58, left_out="")
-    starts = Starts(((warm, learnt().network),), Ledger())
+    starts = Offered(((warm, learnt().network),), Ledger())
     _, reuse = look(found(), starts)
     assert reuse == Reuse(source="warm", distance=0.5, score=0.55, best=0.53, warm=True)
     network = learnt().network
@@ -144,7 +135,7 @@ def test_weights_that_are_ahead_of_the_first_are_what_is_taken_over(scores: Scor
 
 def test_weights_that_are_trained_in_the_end_leave_nothing_that_the_search_added(scores: Scores) -> None:
     warm = WarmStart(atom="warm", distance=0.5, architecture="key", score=0.9, left_out="")
-    _, reuse = look(found(), Starts(((warm, learnt().network),), Ledger()))
+    _, reuse = look(found(), Offered(((warm, learnt().network),), Ledger()))
     assert reuse == Reuse(source="warm", distance=0.5, score=0.9, best=0.9, warm=True)
     assert scores.asked == []
 
@@ -158,10 +149,10 @@ def test_weights_that_are_trained_in_the_end_leave_nothing_that_the_search_added
             )
         },
         {"config": SearchConfig(inherit_seed=False)},
-        {"place": place(left=0)},
+        {"at": at(left=0)},
         {
             "known": [("a", replace(atom(), reuse=Reuse(source="a", distance=0.1, score=0.5, best=0.5)))]
-            * MOST_LOOKS
+            * MOST_GAINS
         },
     ],
     ids=["nothing taken over", "not asked for", "no time", "known well enough"],

@@ -18,7 +18,8 @@ from tests.sessions import without_times
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import WarmStart
-from tanas.algorithm.warm_start import Starts, begin
+from tanas.algorithm.warm_start import Offered, begin
+from tanas.ground.context import Context
 from tanas.ground.records import from_plain
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import unscored
@@ -129,7 +130,7 @@ class TestTheChoice:
         best = replace(unscored(atom.rounds[0].candidates[0], whole()), score=score)
         return Outcome(best=best.architecture, rounds=atom.rounds, seen=(best,), stopped="rounds")
 
-    def starts(self, *scores: float | None) -> Starts:
+    def starts(self, *scores: float | None) -> Offered:
         network = learnt().network
         tried = tuple(
             (
@@ -144,29 +145,29 @@ class TestTheChoice:
             )
             for place, score in enumerate(scores)
         )
-        return Starts(tried, Ledger(macs=7, images=(("key, weights of atom 0", 3),)))
+        return Offered(tried, Ledger(macs=7, images=(("key, weights of atom 0", 3),)))
 
     def test_a_network_that_is_ahead_is_taken_and_named(self) -> None:
         start = begin(self.outcome(0.5), self.starts(0.6, 0.7, 0.7), whole())
-        assert start.kept is learnt().network
+        assert start.weights is learnt().network
         assert start.beginning is not None
         assert start.beginning.atom == "atom 1"  # of equal ones the nearer
-        assert start.kept is not None
-        assert start.outcome.best == start.kept.record.architecture
+        assert start.weights is not None
+        assert start.outcome.best == start.weights.record.architecture
         assert start.outcome.best in {one.architecture for one in start.outcome.seen}
         assert start.outcome.ledger.macs == 7
 
     @pytest.mark.parametrize("scores", [(), (None,), (0.5, 0.4), (None, 0.2)])
     def test_else_it_begins_from_scratch_and_says_why(self, scores: tuple[float | None, ...]) -> None:
         start = begin(self.outcome(0.5), self.starts(*scores), whole())
-        assert start.kept is None
-        assert start.network(whole(), SearchConfig(), SEED) is None
+        assert start.weights is None
+        assert start.network(whole(), SearchConfig(), Context(seed=SEED)) is None
         assert start.outcome.best == self.outcome(0.5).best
         assert start.beginning is not None
         assert start.beginning.note.startswith("The final training began from scratch: ")
 
     def test_what_has_no_score_is_not_given_up(self) -> None:
         start = begin(self.outcome(None), self.starts(0.9), whole())
-        assert start.kept is None
+        assert start.weights is None
         assert start.beginning is not None
         assert "no score to hold others against" in start.beginning.note

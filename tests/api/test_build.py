@@ -86,13 +86,6 @@ class TestExpectedSeconds:
         )
         assert expected_seconds(task, many, PACE) == expected_seconds(task, capped, PACE)
 
-    def test_count_the_fewer_images_of_early_rounds(self) -> None:
-        task, none = task_of().limited(100), Pace(representative=0.0, candidate=PACE.candidate)
-        early = replace(CONFIG, fuse=replace(CONFIG.fuse, early_rounds=2, early_images=10))
-        saved = 2 * 4 * 2 * (40 - 10) * PACE.candidate
-        whole = expected_seconds(task, CONFIG, none)
-        assert whole - expected_seconds(task, early, none) == pytest.approx(saved)
-
     def test_take_half_of_the_stages_until_alpha_converges(self) -> None:
         schedule = Alternating(stages=10, training=TrainingConfig(epochs=2))
         alternating = replace(CONFIG, fuse=replace(CONFIG.fuse, schedule=schedule))

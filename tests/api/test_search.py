@@ -15,8 +15,8 @@ from tests.strategies.small_search import one_edge
 from torch.utils.data import TensorDataset
 
 import tanas
-from tanas.algorithm.phases import SpaceDefined
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.space import SpaceDefined
 from tanas.api.search import _keeping, open_memory
 from tanas.api.settings import configure
 from tanas.dictionary.store import Dictionary
@@ -136,7 +136,7 @@ class TestBuild:
             "0.001",
         )
         assert strict.status == 2
-        assert "less than 1 - epsilon = 0.999. Raise --epsilon" in strict.err
+        assert "less than 1 - epsilon = 0.999. Raise epsilon" in strict.err
 
     def test_without_a_task_a_starter_is_made(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         from tanas.api.build import DIGITS_STARTER, starter
@@ -216,7 +216,7 @@ class TestMemory:
         known = ("search", "npz:bars.npz:is=across", "--dictionary", "known", "--config", "tiny.toml")
         answer = tanas(*known, "--out", "anew")
         assert "npz:bars.npz:is=across is known already" in answer.err
-        assert "`--reuse` trains its best architecture without a new search" in answer.err
+        assert "Its best architecture can be reused without a new search" in answer.err
         anew = json.loads((desk / "anew" / "result.json").read_text())
         assert [each["atom"] for each in anew["distances"]] == ["npz:bars.npz:is=upright"]
 

@@ -21,6 +21,7 @@ from tests.distances.digit_tasks import (
     shuffled,
     task_of,
 )
+from tests.opened import opened
 from torch import Tensor
 
 from tanas.distances.base import Distance, Measurement, Pair
@@ -114,7 +115,7 @@ class TestDistanceContract:
 
     def test_never_sees_the_test_split(self, distance: Distance) -> None:
         blind = task_of(3).without_test()
-        lying = replace(task_of(3), _test=replace(task_of(3).test, labels=1 - task_of(3).test.labels))
+        lying = replace(task_of(3), _test=replace(opened(task_of(3)), labels=1 - opened(task_of(3)).labels))
         for task in (blind, lying):
             assert untimed(distance(pair_on(task, distance.needs), SEED)) == measured(distance)
 

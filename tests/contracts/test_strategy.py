@@ -10,6 +10,7 @@ from typing import Any, NoReturn, cast
 
 import pytest
 import torch
+from tests.opened import opened
 from tests.strategies.small_search import (
     LARGE,
     SEED,
@@ -32,8 +33,9 @@ from tanas.networks.architecture import cost_of
 from tanas.networks.operations import _REGISTRY
 from tanas.networks.scoring import Judgement
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome, Strategy, training_macs
-from tanas.strategies.trials import best_of
+from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.driver import Strategy
+from tanas.strategies.history import best_of
 from tanas.tasks.task import Split
 
 STRATEGIES = all_strategies()
@@ -148,7 +150,7 @@ class TestStrategyContract:
     def test_never_sees_the_test_split(self, strategy: Strategy, name: str) -> None:
         whole = replace(TASK, _test=cast(Split, Untouchable()))
         with pytest.raises(AssertionError, match="asked the test split for 'labels'"):
-            _ = whole.test.labels
+            _ = opened(whole).labels
         assert untimed(run(strategy, task=whole)) == undisturbed(name).outcome
 
     def test_sees_the_validation_split(self, strategy: Strategy, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
+from tests.opened import opened
 
 from tanas.dictionary import distances as module
 from tanas.dictionary.distances import (
@@ -35,6 +36,7 @@ from tanas.distances.representative import UNTRAINED
 from tanas.distances.transform import TransformConfig, TransformDistance
 from tanas.engines.local import InlineEngine
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.ground.seeds import Seed
@@ -239,7 +241,7 @@ class TestMeasured:
     def test_never_need_the_test_split(self, dictionary: Dictionary, tmp_path: Path) -> None:
         blind = measure(dictionary, distance=TRANSFORM)
         other = Dictionary.create(tmp_path / "other", base=dictionary)
-        lying = replace(task_of(), _test=replace(task_of().test, labels=1 - task_of().test.labels))
+        lying = replace(task_of(), _test=replace(opened(task_of()), labels=1 - opened(task_of()).labels))
         engine = AtOnce()
         seen = measure(other, distance=TRANSFORM, task=lying, executor=engine)
         assert engine.jobs == 3
@@ -458,9 +460,7 @@ class TestBoundary:
             task_of().without_test(),
             DistanceConfig(transform=TRANSFORM.config, method="transform"),
             PAIR,
-            seed=SEED,
-            executor=AtOnce(),
-            listener=[].append,
+            at=Context(seed=SEED, executor=AtOnce(), listener=[].append),
         )
         found = distances(where, NAMES[1:], most=2)
         edge = boundary(where, found.related, 1)

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 from tests.dictionary.small_atoms import LEARN, SEED, learn, representative_of, task_of, untimed
+from tests.opened import opened
 
 from tanas.dictionary.learn import LearnConfig, Learnt, prepare, score_winners, space_of, warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import state_of
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError, TaskError
 from tanas.ground.events import Event, StepAdvanced, StepStarted, Warned, ignore
 from tanas.ground.records import to_plain
@@ -20,7 +22,7 @@ from tanas.networks.architecture import cost_of
 from tanas.networks.scoring import judged, unscored
 from tanas.strategies.base import Outcome, RoundFinished
 from tanas.tasks.library import Library
-from tanas.tasks.task import Task
+from tanas.tasks.task import Task, image_keys
 
 
 def whole() -> Task:
@@ -44,7 +46,7 @@ class TestLearnAtom:
         assert task.limit == 150
         assert task.train == 150
         assert task.fingerprint == whole().limited(150).fingerprint
-        assert task.test_fingerprint == whole().test_fingerprint
+        assert task.test_fingerprint == whole().sealed()[1].fingerprint
         assert task.performance == "balanced"
 
     def test_scores_the_winners_and_keeps_the_others_unscored(self) -> None:
@@ -64,8 +66,8 @@ class TestLearnAtom:
         assert made.network.record.made_by == "score"
         small = task.without_test().limited(LEARN.scoring.images)
         assert judged(made.network.network, small).score == made.atom.best.score
-        assert made.network.overlap(small.train) == len(small.train)
-        assert made.network.overlap(whole().test) == 0
+        assert made.network.overlap(image_keys(small.train)) == len(small.train)
+        assert made.network.overlap(image_keys(opened(whole()))) == 0
 
     def test_keeps_the_limits_of_its_settings(self) -> None:
         assert all(one.parameters <= 4_000 for one in learnt().atom.architectures)
@@ -80,7 +82,7 @@ class TestLearnAtom:
         assert provenance.search_s > 0
 
     def test_repeats_exactly_and_never_reaches_the_test_split(self) -> None:
-        lying = replace(whole(), _test=replace(whole().test, labels=1 - whole().test.labels))
+        lying = replace(whole(), _test=replace(opened(whole()), labels=1 - opened(whole()).labels))
         made = learn(lying)
         atom, representative = made.atom, made.representative
         theirs = replace(atom.task, test_fingerprint=learnt().atom.task.test_fingerprint)
@@ -120,9 +122,7 @@ class TestLearnAtom:
         assert len(warnings) == 1
         assert warnings[0].startswith("The representative of digits:is=3 reaches l = ")
         assert "less than 1 - epsilon = 1.000; it is kept and marked weak." in warnings[0]
-        with pytest.raises(
-            TaskError, match="less than 1 - epsilon = 1.000. Raise --epsilon, give it more ep"
-        ):
+        with pytest.raises(TaskError, match="less than 1 - epsilon = 1.000. Raise epsilon, give it more ep"):
             learn(whole(), replace(hard, strict=True))
 
 
@@ -139,7 +139,9 @@ class TestScoreWinners:
             "listener": ignore,
             "checkpoint": NoCheckpoint(),
         }
-        return score_winners(self.outcome(), task_of(), LEARN.scoring, **(arguments | changes))
+        networks = changes.pop("networks", None)
+        at = Context(**(arguments | changes))
+        return score_winners(self.outcome(), task_of(), LEARN.scoring, at=at, networks=networks)
 
     def test_gives_every_candidate_in_the_order_seen(self) -> None:
         scored = self.score().seen
@@ -199,10 +201,7 @@ class TestScoreWinners:
             outcome,
             task_of(),
             LEARN.scoring,
-            seed=SEED,
-            device="cpu",
-            listener=ignore,
-            checkpoint=NoCheckpoint(),
+            at=Context(seed=SEED, device="cpu", listener=ignore, checkpoint=NoCheckpoint()),
         )
         assert scored == outcome
 
@@ -212,7 +211,7 @@ class TestPreparing:
         prepared = prepare(whole(), performance="accuracy", limit=100)
         assert len(prepared.train) == 100
         assert prepared.performance == "accuracy"
-        assert torch.equal(prepared.test.rows, whole().test.rows), "the test split stays whole"
+        assert torch.equal(opened(prepared).rows, opened(whole()).rows), "the test split stays whole"
         assert len(prepare(whole(), performance="balanced", limit=None).train) == len(whole().train)
 
     def test_limits_given_by_hand_stand_before_the_spaces_own(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import Representative, RepresentativeConfig, represent
 from tanas.distances.transform import TransformConfig
+from tanas.ground.context import Context
 from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig
 from tanas.tasks.task import Split, Task
@@ -52,7 +53,7 @@ def task_of(*positives: int) -> Task:
 
 @cache
 def representative_of(*positives: int) -> Representative:
-    return represent(task_of(*positives), REPRESENTATIVE, seed=Seed(2))
+    return represent(task_of(*positives), REPRESENTATIVE, at=Context(seed=Seed(2)))
 
 
 def shuffled(task: Task) -> Task:
@@ -86,4 +87,4 @@ def in_colour(task: Task, size: int) -> Task:
 
 @cache
 def representative_in_colour(positive: int, size: int) -> Representative:
-    return represent(in_colour(task_of(positive), size), REPRESENTATIVE, seed=Seed(2))
+    return represent(in_colour(task_of(positive), size), REPRESENTATIVE, at=Context(seed=Seed(2)))

@@ -20,6 +20,7 @@ from tanas.distances.representative import (
 )
 from tanas.distances.task2vec import embedding
 from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError, StoreError
 from tanas.ground.events import Event, StepAdvanced, Told
 from tanas.ground.records import from_plain, to_plain
@@ -36,20 +37,22 @@ class KilledError(Exception):
 
 class TestRepresent:
     def test_learns_its_task_without_the_test_split(self) -> None:
-        representative = represent(task_of(0).without_test(), REPRESENTATIVE, seed=SEED)
+        representative = represent(task_of(0).without_test(), REPRESENTATIVE, at=Context(seed=SEED))
         assert representative.performance > 0.8
         assert representative.task == "digits:is=0"
         assert representative.fingerprint == task_of(0).fingerprint
         assert representative.key == representative_of(0).key
 
     def test_stops_when_it_is_good_enough(self) -> None:
-        representative = represent(task_of(0), replace(REPRESENTATIVE, epsilon=0.9), seed=SEED)
+        representative = represent(task_of(0), replace(REPRESENTATIVE, epsilon=0.9), at=Context(seed=SEED))
         assert not representative.weak
         assert representative.epochs == REPRESENTATIVE.training.epochs
 
     def test_trains_on_within_its_budget_and_is_then_marked_weak(self) -> None:
         told: list[Event] = []
-        representative = represent(task_of(8), replace(NEVER, most_epochs=7), seed=SEED, listener=told.append)
+        representative = represent(
+            task_of(8), replace(NEVER, most_epochs=7), at=Context(seed=SEED, listener=told.append)
+        )
         assert representative.weak
         assert representative.epochs == 7
         messages = [event.message for event in told if isinstance(event, Told)]
@@ -60,8 +63,8 @@ class TestRepresent:
         assert messages[0].startswith("The representative of digits:is=8 reached l = 0.")
 
     def test_keeps_the_best_of_its_trainings(self) -> None:
-        first = represent(task_of(8), replace(NEVER, most_epochs=4), seed=SEED)
-        longer = represent(task_of(8), NEVER, seed=SEED)
+        first = represent(task_of(8), replace(NEVER, most_epochs=4), at=Context(seed=SEED))
+        longer = represent(task_of(8), NEVER, at=Context(seed=SEED))
         assert longer.performance >= first.performance
 
     @pytest.mark.parametrize("after", [2, 4, 5])
@@ -75,9 +78,11 @@ class TestRepresent:
                 raise KilledError
 
         with pytest.raises(KilledError):
-            represent(task_of(8), NEVER, seed=SEED, listener=kill, checkpoint=FolderCheckpoint(tmp_path))
-        resumed = represent(task_of(8), NEVER, seed=SEED, checkpoint=FolderCheckpoint(tmp_path))
-        undisturbed = represent(task_of(8), NEVER, seed=SEED)
+            represent(
+                task_of(8), NEVER, at=Context(seed=SEED, listener=kill, checkpoint=FolderCheckpoint(tmp_path))
+            )
+        resumed = represent(task_of(8), NEVER, at=Context(seed=SEED, checkpoint=FolderCheckpoint(tmp_path)))
+        undisturbed = represent(task_of(8), NEVER, at=Context(seed=SEED))
         assert resumed.key == undisturbed.key
         assert resumed.epochs == undisturbed.epochs == 6
 

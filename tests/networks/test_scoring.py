@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.opened import opened
 from torch import nn
 from torch.nn import functional
 
 from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.events import Event, StepAdvanced, StepStarted
 from tanas.ground.seeds import Seed
@@ -36,18 +38,18 @@ def digits() -> Task:
 
 @cache
 def scored() -> ScoredArchitecture:
-    return score(ARCHITECTURE, digits(), CONFIG, seed=SEED)
+    return score(ARCHITECTURE, digits(), CONFIG, at=Context(seed=SEED))
 
 
 def test_a_score_is_what_the_task_calls_performance() -> None:
     assert 0.2 < (scored().score or 0) < 1
-    by_accuracy = score(ARCHITECTURE, digits().measured_by("accuracy"), CONFIG, seed=SEED)
+    by_accuracy = score(ARCHITECTURE, digits().measured_by("accuracy"), CONFIG, at=Context(seed=SEED))
     assert by_accuracy.score != scored().score
 
 
 def test_a_score_repeats_exactly_and_depends_on_the_seed() -> None:
-    assert score(ARCHITECTURE, digits(), CONFIG, seed=SEED) == scored()
-    scores = {score(ARCHITECTURE, digits(), CONFIG, seed=SEED.child(i)).score for i in range(3)}
+    assert score(ARCHITECTURE, digits(), CONFIG, at=Context(seed=SEED)) == scored()
+    scores = {score(ARCHITECTURE, digits(), CONFIG, at=Context(seed=SEED.child(i))).score for i in range(3)}
     assert len(scores) > 1
 
 
@@ -59,15 +61,15 @@ def test_a_score_comes_with_the_cost_on_the_tasks_images() -> None:
 
 
 def test_scoring_never_reaches_the_test_split() -> None:
-    assert score(ARCHITECTURE, digits().without_test(), CONFIG, seed=SEED) == scored()
-    lying = replace(digits(), _test=replace(digits().test, labels=9 - digits().test.labels))
-    assert score(ARCHITECTURE, lying, CONFIG, seed=SEED) == scored()
+    assert score(ARCHITECTURE, digits().without_test(), CONFIG, at=Context(seed=SEED)) == scored()
+    lying = replace(digits(), _test=replace(opened(digits()), labels=9 - opened(digits()).labels))
+    assert score(ARCHITECTURE, lying, CONFIG, at=Context(seed=SEED)) == scored()
 
 
 def test_scoring_takes_no_more_images_than_it_says() -> None:
     told: list[Event] = []
-    score(ARCHITECTURE, digits().limited(300), CONFIG, seed=SEED, listener=told.append)
-    assert score(ARCHITECTURE, digits().limited(300), CONFIG, seed=SEED) == scored()
+    score(ARCHITECTURE, digits().limited(300), CONFIG, at=Context(seed=SEED, listener=told.append))
+    assert score(ARCHITECTURE, digits().limited(300), CONFIG, at=Context(seed=SEED)) == scored()
     (started,) = (event for event in told if isinstance(event, StepStarted))
     assert started.step == f"score {ARCHITECTURE.key} on digits"
 
@@ -79,14 +81,14 @@ def test_a_score_resumes_to_the_same_value(tmp_path: Path) -> None:
 
     checkpoint = FolderCheckpoint(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        score(ARCHITECTURE, digits(), CONFIG, seed=SEED, listener=killed, checkpoint=checkpoint)
-    assert score(ARCHITECTURE, digits(), CONFIG, seed=SEED, checkpoint=checkpoint) == scored()
+        score(ARCHITECTURE, digits(), CONFIG, at=Context(seed=SEED, listener=killed, checkpoint=checkpoint))
+    assert score(ARCHITECTURE, digits(), CONFIG, at=Context(seed=SEED, checkpoint=checkpoint)) == scored()
 
 
 def test_a_training_that_diverges_names_architecture_and_task() -> None:
     wild = replace(CONFIG, training=replace(CONFIG.training, learning_rate=1e30))
     with pytest.raises(NonFiniteError, match=f"'score {ARCHITECTURE.key} on digits' is nan in epoch 1"):
-        score(ARCHITECTURE, digits(), wild, seed=SEED)
+        score(ARCHITECTURE, digits(), wild, at=Context(seed=SEED))
 
 
 def test_too_few_images_are_refused() -> None:

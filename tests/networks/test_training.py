@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted
 from tanas.ground.seeds import Seed
@@ -75,7 +76,7 @@ def assert_same_state(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 @cache
 def undisturbed() -> tuple[dict[str, Tensor], tuple[float, ...]]:
     network = network_of()
-    fitted = fit(network, digits().train, CONFIG, classes=2, seed=SEED)
+    fitted = fit(network, digits().train, CONFIG, classes=2, at=Context(seed=SEED))
     return state_of(network), fitted.losses
 
 
@@ -106,7 +107,7 @@ class TestFit:
     def test_repeats_to_the_bit_whatever_was_drawn_before(self) -> None:
         network = network_of()
         torch.rand(5)
-        fitted = fit(network, digits().train, CONFIG, classes=2, seed=SEED)
+        fitted = fit(network, digits().train, CONFIG, classes=2, at=Context(seed=SEED))
         assert_same_state(state_of(network), undisturbed()[0])
         assert fitted.losses == undisturbed()[1]
         assert len(fitted.losses) == CONFIG.epochs
@@ -114,7 +115,7 @@ class TestFit:
     def test_learns(self) -> None:
         network = network_of()
         recipe = replace(CONFIG, epochs=8, augmentation=PLAIN, class_weights=False)
-        losses = fit(network, digits().train, recipe, classes=2, seed=SEED).losses
+        losses = fit(network, digits().train, recipe, classes=2, at=Context(seed=SEED)).losses
         assert losses[-1] < losses[0] / 2
 
     @pytest.mark.parametrize("epoch", [1, 2, 3])
@@ -133,9 +134,7 @@ class TestFit:
                 digits().train,
                 CONFIG,
                 classes=2,
-                seed=SEED,
-                listener=killed,
-                checkpoint=checkpoint,
+                at=Context(seed=SEED, listener=killed, checkpoint=checkpoint),
             )
         torch.rand(5)
         network, told = network_of(), list[Event]()
@@ -146,16 +145,14 @@ class TestFit:
             digits().train,
             CONFIG,
             classes=2,
-            seed=SEED,
-            listener=told.append,
-            checkpoint=checkpoint,
+            at=Context(seed=SEED, listener=told.append, checkpoint=checkpoint),
         )
         assert_same_state(state_of(network), undisturbed()[0])
         assert fitted.losses == undisturbed()[1]
         assert [event.done for event in told if isinstance(event, StepAdvanced)] == list(range(epoch + 1, 4))
 
     def test_resumes_to_the_same_bits_with_dropout(self, tmp_path: Path) -> None:
-        def train(checkpoint: FolderCheckpoint | None, killed_after: int | None = None) -> nn.Module:
+        def train(checkpoint: Checkpoint, killed_after: int | None = None) -> nn.Module:
             def listener(event: Event) -> None:
                 if isinstance(event, StepAdvanced) and event.done == killed_after:
                     raise KeyboardInterrupt
@@ -167,9 +164,7 @@ class TestFit:
                 digits().train,
                 replace(CONFIG, augmentation=PLAIN),
                 classes=2,
-                seed=SEED,
-                listener=listener,
-                checkpoint=checkpoint,
+                at=Context(seed=SEED, listener=listener, checkpoint=checkpoint),
             )
             return network
 
@@ -177,16 +172,16 @@ class TestFit:
         with pytest.raises(KeyboardInterrupt):
             train(checkpoint, killed_after=1)
         torch.rand(3)
-        assert_same_state(state_of(train(checkpoint)), state_of(train(None)))
+        assert_same_state(state_of(train(checkpoint)), state_of(train(NoCheckpoint())))
 
     def test_leaves_the_global_generator_as_it_was(self) -> None:
         before = torch.get_rng_state()
-        fit(network_of(), digits().train, replace(CONFIG, epochs=1), classes=2, seed=SEED)
+        fit(network_of(), digits().train, replace(CONFIG, epochs=1), classes=2, at=Context(seed=SEED))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_another_seed_gives_other_weights(self) -> None:
         network = network_of()
-        fit(network, digits().train, CONFIG, classes=2, seed=SEED.child("other"))
+        fit(network, digits().train, CONFIG, classes=2, at=Context(seed=SEED.child("other")))
         assert not torch.equal(network.head.weight, undisturbed()[0]["head.weight"])
 
     def test_normalises_pixels_by_the_training_split(self) -> None:
@@ -197,7 +192,14 @@ class TestFit:
     def test_tells_each_epoch_and_leaves_the_network_ready_to_be_asked(self) -> None:
         told: list[Event] = []
         network = network_of()
-        fit(network, digits().train, CONFIG, classes=2, seed=SEED, step="mine", listener=told.append)
+        fit(
+            network,
+            digits().train,
+            CONFIG,
+            classes=2,
+            at=Context(seed=SEED, listener=told.append),
+            step="mine",
+        )
         assert [type(event) for event in told] == [StepStarted, *[StepAdvanced] * 3, StepFinished]
         assert {event.step for event in told} == {"mine"}  # type: ignore[attr-defined]
         assert isinstance(told[0], StepStarted)
@@ -209,11 +211,11 @@ class TestFit:
         message = "The training loss of 'represent digits' is nan in epoch 2. Lower the learning rate"
         with pytest.raises(NonFiniteError, match=message):
             fit(
-                Broken(steps=2 + 4),  # the estimate takes 2 steps, an epoch 3
+                Broken(steps=2 + 4),
                 digits().train,
                 replace(CONFIG, augmentation=PLAIN),
                 classes=2,
-                seed=SEED,
+                at=Context(seed=SEED),
                 step="represent digits",
             )
 
@@ -222,7 +224,7 @@ class TestFit:
         network = network_of()
         seen: list[int] = []
         network.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
-        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, seed=SEED)
+        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, at=Context(seed=SEED))
         assert seen[2:] == [64, 64, 65]
 
 
@@ -243,7 +245,7 @@ class TestBatches:
 class TestTimeEstimate:
     def test_changes_neither_weights_nor_statistics_nor_gradients(self) -> None:
         network = network_of()
-        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, seed=SEED)
+        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, at=Context(seed=SEED))
         network.zero_grad(set_to_none=True)
         before = state_of(network)
         assert seconds_a_step(network, digits().train, 64, "cpu") > 0
@@ -272,9 +274,9 @@ class TestAveraging:
 
     def test_takes_the_statistics_of_batch_normalisation_along(self) -> None:
         network = network_of()
-        fit(network, digits().train, replace(CONFIG, averaging=0.5), classes=2, seed=SEED)
+        fit(network, digits().train, replace(CONFIG, averaging=0.5), classes=2, at=Context(seed=SEED))
         last = network_of()
-        fit(last, digits().train, replace(CONFIG, averaging=0.0), classes=2, seed=SEED)
+        fit(last, digits().train, replace(CONFIG, averaging=0.0), classes=2, at=Context(seed=SEED))
         own, other = state_of(network), state_of(last)
         means = [name for name in own if name.endswith("running_mean")]
         assert means and all(not torch.equal(own[name], other[name]) for name in means)
@@ -292,7 +294,7 @@ class TestBalanced:
         recipe = TrainingConfig(epochs=300, batch=100, weight_decay=0, learning_rate=0.1)
         for balanced, odds in ((True, 1.0), (False, 9.0)):
             network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
-            fit(network, split, replace(recipe, balanced=balanced), classes=2, seed=SEED)
+            fit(network, split, replace(recipe, balanced=balanced), classes=2, at=Context(seed=SEED))
             logits = logits_of(network, split)[0]
             assert float((logits[0] - logits[1]).exp()) == pytest.approx(odds, rel=0.02)
 
@@ -319,7 +321,7 @@ class TestAbandoning:
     def test_ends_a_training_before_its_next_step(self) -> None:
         seen: list[int] = []
         network = network_of()
-        training = Training(network, digits().train, CONFIG, classes=2, seed=SEED)
+        training = Training(network, digits().train, CONFIG, classes=2, at=Context(seed=SEED))
 
         def hook(*_: Any) -> None:
             seen.append(1)
@@ -347,14 +349,14 @@ class TestClassWeights:
 
     def test_change_the_training(self) -> None:
         network = network_of()
-        fit(network, digits().train, replace(CONFIG, class_weights=False), classes=2, seed=SEED)
+        fit(network, digits().train, replace(CONFIG, class_weights=False), classes=2, at=Context(seed=SEED))
         assert not torch.equal(network.head.weight, undisturbed()[0]["head.weight"])
 
 
 class TestAsking:
     def test_gives_the_same_answers_in_any_batching_and_changes_nothing(self) -> None:
         network = network_of()
-        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, seed=SEED)
+        fit(network, digits().train, replace(CONFIG, epochs=1), classes=2, at=Context(seed=SEED))
         network.train()  # a careless caller
         before = state_of(network)
         every = Library().open("digits:is=8").train  # more than a batch of questions

@@ -11,6 +11,7 @@ import pytest
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.context import Context, Deadline
 from tanas.ground.events import Listener, ignore
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network
@@ -20,18 +21,19 @@ from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.space import SearchSpace
 from tanas.strategies import halving, trials
-from tanas.strategies.base import Deadline, Outcome, Strategy
+from tanas.strategies.base import Outcome
 from tanas.strategies.darts import DartsConfig
+from tanas.strategies.driver import Problem, Strategy, search
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import HalvingConfig
+from tanas.strategies.history import Trial
 from tanas.strategies.largest import LargestConfig
 from tanas.strategies.predictor import PredictorConfig
 from tanas.strategies.random_search import RandomConfig
 from tanas.strategies.registry import STRATEGIES, make_strategy
 from tanas.strategies.schedules import Alternating, EqualWeights
 from tanas.strategies.shared import SharedConfig
-from tanas.strategies.trials import Asked, Trial
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 
@@ -90,17 +92,22 @@ def run(
     checkpoint: Checkpoint | None = None,
     budget_macs: int | None = None,
 ) -> Outcome:
-    return strategy.search(
-        space,
-        task or digits().without_test(),
-        seed_architecture=seed_architecture,
-        seed=seed,
-        device="cpu",
-        workers=workers,
-        deadline=deadline,
-        listener=listener,
-        checkpoint=checkpoint or NoCheckpoint(),
-        budget_macs=budget_macs,
+    return search(
+        strategy,
+        Problem(
+            space=space,
+            task=task or digits().without_test(),
+            seed_architecture=seed_architecture,
+            at=Context(
+                seed=seed,
+                device="cpu",
+                workers=workers,
+                deadline=deadline,
+                listener=listener,
+                checkpoint=checkpoint or NoCheckpoint(),
+            ),
+            budget_macs=budget_macs,
+        ),
     )
 
 
@@ -119,10 +126,9 @@ SMALL_CONFIG = SearchConfig(
 
 
 def fuse_forms(config: FuseConfig = CONFIG) -> dict[str, Strategy]:
-    """FUSE under either schedule, and with a warm seed."""
+    """FUSE under either schedule."""
     return {
         "fuse": Fuse(config),
-        "fuse, warm seed": Fuse(replace(config, warm_seed=True)),
         "fuse, alternating": Fuse(replace(config, schedule=ALTERNATING)),
     }
 
@@ -130,11 +136,9 @@ def fuse_forms(config: FuseConfig = CONFIG) -> dict[str, Strategy]:
 def all_strategies() -> dict[str, Strategy]:
     """Every strategy of tanas in its small form, by its name and after a comma the form it is in."""
     fuse = SMALL_CONFIG.fuse
-    own = replace(fuse, choice="performance", schedule=replace(EQUAL, own_loss=1.0))
     return {
         **{name: make_strategy(name, SMALL_CONFIG) for name in STRATEGIES},
         **fuse_forms(fuse),
-        "fuse, by its candidates' own figures": Fuse(own),
     }
 
 
@@ -167,7 +171,7 @@ class Script:
         networks: Sequence[Network],
         task: Task,
         training: TrainingConfig,
-        asked: Asked,
+        asked: Problem,
         *,
         seed: Seed,
     ) -> tuple[Trial, ...]:

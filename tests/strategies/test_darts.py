@@ -10,6 +10,7 @@ from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TR
 from torch import Tensor, nn
 
 from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, Warned
 from tanas.networks.architecture import Architecture
@@ -18,10 +19,9 @@ from tanas.networks.operations import _REGISTRY, ZERO
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.prior import Evidence, learn_prior, pairs_of
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline
 from tanas.strategies.darts import Darts, DartsConfig, Strengths, learning_macs, strongest_cells
+from tanas.strategies.driver import Problem
 from tanas.strategies.supernet import Run, mixed_macs
-from tanas.strategies.trials import Asked
 
 TASK = tiny().without_test()
 CONFIG = DartsConfig(images=60, training=replace(TRAINING, epochs=2))
@@ -37,20 +37,22 @@ def run_of(
     deadline: Deadline = lambda: math.inf,
     told: list[Event] | None = None,
 ) -> Run:
-    asked = Asked(
+    asked = Problem(
         space=replace(space, skeletons=(skeleton,)),
         task=TASK,
         seed_architecture=None,
-        seed=SEED,
-        device="cpu",
-        workers=1,
-        deadline=deadline,
-        listener=([] if told is None else told).append,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=1,
+            deadline=deadline,
+            listener=([] if told is None else told).append,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=None,
     )
     pool = asked.sample(20, SEED.child("pool"), known)
-    return Run(number=0, asked=asked, skeleton=skeleton, task=TASK, pool=pool, known=known, seed=SEED)
+    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=known, seed=SEED)
 
 
 def alpha_of(space: SearchSpace, strong: dict[tuple[int, int], dict[str, float]]) -> Tensor:
@@ -145,7 +147,7 @@ class TestLearning:
 
     def test_a_step_costs_all_operations_three_times_for_w_and_twice_for_alpha(self) -> None:
         run = run_of()
-        each = mixed_macs(SMALL, run.asked.space, TASK.shape, 2)
+        each = mixed_macs(SMALL, run.problem.space, TASK.shape, 2)
         assert learning_macs(run, 10, 0) == 30 * each
         assert learning_macs(run, 0, 10) == 20 * each
 
@@ -211,11 +213,11 @@ class TestRanking:
     def test_the_limits_hold_by_descending(self) -> None:
         run = replace(run_of(LARGE), seed=SEED.child("dear"))
         free = list(DARTS.rank(run, 2).architectures)
-        limit = run.asked.macs(free[0]) - 1
+        limit = run.problem.macs(free[0]) - 1
         tight = replace(run_of(LARGE, space=SPACE.limited(max_macs=limit)), seed=run.seed)
         kept = list(DARTS.rank(tight, 2).architectures)
-        assert all(tight.asked.macs(one) <= limit for one in kept)
-        assert kept[0] == next(one for one in free if tight.asked.macs(one) <= limit)
+        assert all(tight.problem.macs(one) <= limit for one in kept)
+        assert kept[0] == next(one for one in free if tight.problem.macs(one) <= limit)
 
     def test_where_no_cell_that_is_looked_at_will_do_the_drawn_ones_come_by_strength(
         self, monkeypatch: pytest.MonkeyPatch

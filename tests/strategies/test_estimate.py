@@ -8,9 +8,11 @@ import torch
 from tests.strategies.small_search import SPACE, tiny
 
 import tanas.strategies.estimate as pace
+from tanas.ground.context import Context
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import build, cost_of
-from tanas.strategies.base import Strategy, training_macs
+from tanas.strategies.base import training_macs
+from tanas.strategies.driver import Strategy
 from tanas.strategies.estimate import TIMED, examples_of, expected_seconds, seconds_an_image
 from tanas.tasks.task import Task
 
@@ -34,11 +36,9 @@ def expected(monkeypatch: pytest.MonkeyPatch, *, workers: int = 1, budget_macs: 
         SPACE,
         TASK,
         examples_of(SPACE, TASK, seed=SEED),
+        Context(seed=SEED, workers=workers),
         batch=16,
-        workers=workers,
         budget_macs=budget_macs,
-        seed=SEED,
-        device="cpu",
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from tests.strategies.small_search import SEED, SPACE, every_architecture, run, scripted, tiny
 
 from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import ignore
 from tanas.ground.seeds import Seed
@@ -15,8 +16,9 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
+from tanas.strategies.driver import Problem
 from tanas.strategies.evolution import Evolution, EvolutionConfig
-from tanas.strategies.trials import Asked, Trial
+from tanas.strategies.history import Trial
 
 TASK = tiny().without_test()
 EVERY = every_architecture()
@@ -32,17 +34,19 @@ def searched(**config: int) -> Outcome:
     return run(Evolution(EvolutionConfig(**config)), task=TASK)
 
 
-def asked_with(space: SearchSpace = SPACE) -> Asked:
-    return Asked(
+def asked_with(space: SearchSpace = SPACE) -> Problem:
+    return Problem(
         space=space,
         task=TASK,
         seed_architecture=None,
-        seed=SEED,
-        device="cpu",
-        workers=1,
-        deadline=lambda: math.inf,
-        listener=ignore,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=1,
+            deadline=lambda: math.inf,
+            listener=ignore,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=None,
     )
 
@@ -79,7 +83,7 @@ def parents_of(
     for number in range(seeds):
         parents.clear()
         seen = frozenset(trial.architecture for trial in tried)
-        evolution.children(asked_with(), tried, 1, seen, SEED.child("draw", number))
+        evolution.draw(asked_with(), tried, 1, seen, SEED.child("draw", number))
         chosen[[trial.architecture for trial in tried].index(parents[0])] += 1
     return chosen
 
@@ -138,7 +142,7 @@ def test_a_child_is_one_change_away_from_its_parent() -> None:
     evolution = Evolution(EvolutionConfig(population=1, sample=1))
     seen = frozenset({parent})
     for number in range(30):
-        (child,) = evolution.children(asked_with(), tried, 1, seen, SEED.child(number))
+        (child,) = evolution.draw(asked_with(), tried, 1, seen, SEED.child(number))
         assert child in neighbours
         assert child != parent
 
@@ -151,7 +155,7 @@ def test_where_all_around_the_parent_is_known_a_child_is_drawn() -> None:
     }
     known = frozenset({parent, *neighbours})
     evolution = Evolution(EvolutionConfig(population=1, sample=1))
-    (child,) = evolution.children(asked_with(), tried, 1, known, SEED)
+    (child,) = evolution.draw(asked_with(), tried, 1, known, SEED)
     assert child not in known
     assert SPACE.contains(child)
 
@@ -160,11 +164,11 @@ def test_children_of_one_population_differ_and_end_with_the_space() -> None:
     tried = trials([0.5, 0.4])
     seen = frozenset(trial.architecture for trial in tried)
     evolution = Evolution(EvolutionConfig(population=2, sample=2))
-    many = evolution.children(asked_with(), tried, 20, seen, SEED)
+    many = evolution.draw(asked_with(), tried, 20, seen, SEED)
     assert len(set(many)) == 20
     assert not seen & set(many)
     left = frozenset(EVERY[3:])
-    assert sorted(evolution.children(asked_with(), tried, 20, left, SEED)) == sorted(EVERY[:3])
+    assert sorted(evolution.draw(asked_with(), tried, 20, left, SEED)) == sorted(EVERY[:3])
 
 
 @pytest.mark.parametrize("name", ["candidates", "population", "sample", "children"])

@@ -8,6 +8,7 @@ from tests.strategies.small_search import LARGE, SEED, digits, one_edge
 from torch import Tensor
 from torch.nn import functional
 
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError
 from tanas.ground.events import Event, Warned, ignore
 from tanas.networks.architecture import build
@@ -19,7 +20,9 @@ CANDIDATES = (one_edge("sep_conv_3x3"), one_edge("conv_3x3"), one_edge("max_pool
 
 
 def mixture_of(candidates: Any = CANDIDATES, *, workers: int = 1, listener: Any = ignore) -> Mixture:
-    return Mixture(candidates, digits(), seed=SEED, device="cpu", workers=workers, listener=listener)
+    return Mixture(
+        candidates, digits(), at=Context(seed=SEED, device="cpu", workers=workers, listener=listener)
+    )
 
 
 def batch() -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from tests.strategies.small_search import (
 )
 
 from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import ignore
 from tanas.ground.seeds import Seed
@@ -28,8 +29,9 @@ from tanas.networks.cell import Cell
 from tanas.networks.scoring import Judgement
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import Trial
 from tanas.strategies.predictor import Predictor, PredictorConfig, encode
-from tanas.strategies.trials import Asked, Trial
 
 TASK = tiny().without_test()
 EVERY = every_architecture()
@@ -44,17 +46,19 @@ def learnable(candidate: Architecture) -> float:
     return 0.3 + worth + 0.1 * (candidate.skeleton == LARGE) + 0.02 * noise
 
 
-def asked_with(space: SearchSpace = SPACE) -> Asked:
-    return Asked(
+def asked_with(space: SearchSpace = SPACE) -> Problem:
+    return Problem(
         space=space,
         task=TASK,
         seed_architecture=None,
-        seed=SEED,
-        device="cpu",
-        workers=1,
-        deadline=lambda: math.inf,
-        listener=ignore,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=1,
+            deadline=lambda: math.inf,
+            listener=ignore,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=None,
     )
 
@@ -71,7 +75,7 @@ def known(seed: Seed, count: int = 14) -> tuple[Trial, ...]:
 
 def ranked(tried: tuple[Trial, ...], count: int = 60, seed: Seed = SEED) -> tuple[Architecture, ...]:
     seen = frozenset(one.architecture for one in tried)
-    return PREDICTOR.promising(asked_with(), tried, count, seen, seed)
+    return PREDICTOR.draw(asked_with(), tried, count, seen, seed)
 
 
 def agreement(order: tuple[Architecture, ...]) -> float:
@@ -113,7 +117,7 @@ def test_where_scores_differ_the_losses_decide_nothing() -> None:
 def test_leaves_out_those_that_failed() -> None:
     tried = known(SEED)
     failed = tuple(trial(one, None) for one in EVERY if one not in {t.architecture for t in tried})[:5]
-    with_them = PREDICTOR.promising(
+    with_them = PREDICTOR.draw(
         asked_with(), (*tried, *failed), 60, frozenset(one.architecture for one in tried), SEED
     )
     assert with_them == ranked(tried)

@@ -11,11 +11,12 @@ from tests.strategies.small_search import ALTERNATING, EQUAL, SEED, TRAINING, di
 from torch import Tensor
 from torch.nn import functional
 
+from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned, ignore
 from tanas.networks.training import TrainingConfig
 from tanas.strategies import schedules
-from tanas.strategies.base import Deadline, Stage
+from tanas.strategies.base import Stage
 from tanas.strategies.mixture import Mixture, mixture_loss
 from tanas.strategies.schedules import Alternating, EqualWeights, Schedule, descend_weights, fit_alpha
 from tanas.tasks.task import Task
@@ -25,7 +26,7 @@ TASK = digits().limited(120).without_test()
 
 
 def mixture_of(*, listener: Any = ignore) -> Mixture:
-    return Mixture(CANDIDATES, TASK, seed=SEED, device="cpu", workers=1, listener=listener)
+    return Mixture(CANDIDATES, TASK, at=Context(seed=SEED, device="cpu", workers=1, listener=listener))
 
 
 def run(
@@ -36,7 +37,7 @@ def run(
     deadline: Deadline = lambda: math.inf,
     listener: Any = ignore,
 ) -> tuple[Stage, ...]:
-    return schedule.run(mixture, task, seed=SEED, deadline=deadline, listener=listener)
+    return schedule.run(mixture, task, at=Context(seed=SEED, deadline=deadline, listener=listener))
 
 
 def drawn_logits(number: int, *, samples: int = 120, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -231,9 +232,7 @@ class TestAlternating:
                 direct,
                 TASK,
                 ALTERNATING.training,
-                seed=SEED.child("stage", stage),
-                deadline=lambda: math.inf,
-                listener=ignore,
+                Context(seed=SEED.child("stage", stage)),
                 optimizer=optimizer,
                 floor=1.0,
             )
@@ -266,14 +265,6 @@ class TestAlternating:
         assert all(a > b for a, b in pairwise(rates[1:])), "it falls over all stages"
         assert rates[-1] < training.learning_rate / 20
 
-    def test_solves_alpha_to_convergence_where_that_is_asked_for(self) -> None:
-        mixture = mixture_of()
-        stages = run(replace(ALTERNATING, stages=2, tolerance=0.0, alpha="solved"), mixture)
-        solved = fit_alpha(mixture.validation_logits(TASK), TASK.validation.labels)
-        torch.testing.assert_close(mixture.alpha, solved)
-        assert len(stages) == 2
-        assert stages[0].alphas != stages[1].alphas
-
     def test_keeps_a_floor_under_every_weight_while_w_descends(self) -> None:
         """Alpha that has fallen for one candidate stops its learning; a floor does not let it."""
 
@@ -299,7 +290,6 @@ class TestAlternating:
         [
             ({"floor": 1.5}, r"The 'floor' of Alternating must be in \[0, 1\]"),
             ({"own_loss": -1.0}, "The 'own_loss' of Alternating must be at least 0"),
-            ({"alpha": "guessed"}, "The 'alpha' of Alternating must be one of steps, solved. Got 'guessed'"),
             ({"alpha_steps": 0}, "The 'alpha_steps' of Alternating must be at least 1"),
             ({"alpha_learning_rate": 0.0}, "The 'alpha_learning_rate' of Alternating must be greater than 0"),
             ({"stages": 0}, "The 'stages' of Alternating must be at least 1"),
@@ -325,7 +315,9 @@ class TestEqualWeights:
         recipe = replace(TRAINING, schedule="constant", weight_decay=0, learning_rate=1e-3)
 
         def trained(own_loss: float) -> list[Tensor]:
-            mixture = Mixture(CANDIDATES[:1], TASK, seed=SEED, device="cpu", workers=1, listener=ignore)
+            mixture = Mixture(
+                CANDIDATES[:1], TASK, at=Context(seed=SEED, device="cpu", workers=1, listener=ignore)
+            )
             run(EqualWeights(training=recipe, own_loss=own_loss), mixture)
             return [p.detach() for p in mixture.parameters()]
 
@@ -342,7 +334,7 @@ class TestDescendWeights:
         """Against three networks trained by autograd on the loss as section 3.3 writes it."""
         mixture, direct = mixture_of(), mixture_of()
         recipe = replace(TRAINING, schedule="constant", weight_decay=0, learning_rate=1e-3)
-        losses = descend_weights(mixture, TASK, recipe, seed=SEED, deadline=lambda: math.inf, listener=ignore)
+        losses = descend_weights(mixture, TASK, recipe, Context(seed=SEED))
         optimizer = torch.optim.AdamW(direct.parameters(), lr=1e-3, weight_decay=0)
         order = torch.randperm(len(TASK.train), generator=SEED.child("epoch", 0).torch())
         total = 0.0
@@ -361,7 +353,7 @@ class TestDescendWeights:
     def test_the_time_estimate_changes_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def train() -> list[Tensor]:
             mixture = mixture_of()
-            descend_weights(mixture, TASK, TRAINING, seed=SEED, deadline=lambda: math.inf, listener=ignore)
+            descend_weights(mixture, TASK, TRAINING, Context(seed=SEED))
             return [value for network in mixture.networks for value in network.state_dict().values()]
 
         first = train()
@@ -375,9 +367,7 @@ class TestDescendWeights:
             mixture_of(),
             TASK,
             replace(TRAINING, epochs=2),
-            seed=SEED,
-            deadline=lambda: math.inf,
-            listener=told.append,
+            Context(seed=SEED, listener=told.append),
         )
         assert [type(event) for event in told] == [StepStarted, StepAdvanced, StepAdvanced, StepFinished]
         assert isinstance(told[0], StepStarted)

@@ -9,6 +9,7 @@ from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TR
 from torch import Tensor, nn
 
 from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, Warned
 from tanas.networks.architecture import build
@@ -16,10 +17,10 @@ from tanas.networks.operations import _REGISTRY
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import class_weights, logits_of
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, training_macs
+from tanas.strategies.base import training_macs
+from tanas.strategies.driver import Problem
 from tanas.strategies.shared import SharedConfig, WeightSharing, judged_by
 from tanas.strategies.supernet import Run
-from tanas.strategies.trials import Asked
 
 TASK = tiny().without_test()
 CONFIG = SharedConfig(pool=8, images=60, ranking_images=40, training=replace(TRAINING, epochs=2))
@@ -34,20 +35,22 @@ def run_of(
     deadline: Deadline = lambda: math.inf,
     told: list[Event] | None = None,
 ) -> Run:
-    asked = Asked(
+    asked = Problem(
         space=replace(space, skeletons=(skeleton,)),
         task=TASK,
         seed_architecture=None,
-        seed=SEED,
-        device="cpu",
-        workers=workers,
-        deadline=deadline,
-        listener=([] if told is None else told).append,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=workers,
+            deadline=deadline,
+            listener=([] if told is None else told).append,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=None,
     )
     pool = asked.sample(8, SEED.child("pool"), ())
-    return Run(number=0, asked=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
+    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
 
 
 @pytest.mark.parametrize("skeleton", [SMALL, LARGE])
@@ -63,7 +66,7 @@ def test_a_step_costs_what_the_architecture_that_it_draws_does() -> None:
     run = run_of()
     drawn = SHARING.drawn(run, 4)  # batches of 50 and 10, twice
     expected = sum(
-        training_macs(run.asked.macs(one), images)
+        training_macs(run.problem.macs(one), images)
         for one, images in zip(drawn, (50, 10, 50, 10), strict=True)
     )
     assert SHARING.costs(run, 4)[-1] == expected

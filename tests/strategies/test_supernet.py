@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -10,18 +10,22 @@ from tests.strategies.small_search import LARGE, SCORING, SEED, SMALL, SPACE, TR
 from torch import Tensor, nn
 
 from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, StepAdvanced, StepStarted, Warned
 from tanas.networks.architecture import Architecture, build, count_cost
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.operations import ZERO
+from tanas.networks.scoring import ScoringConfig
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, training_macs
+from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.driver import Problem, search
 from tanas.strategies.supernet import (
     MOST_LONGER,
+    BySupernets,
     Descent,
     Ranked,
     Run,
@@ -31,9 +35,8 @@ from tanas.strategies.supernet import (
     each_batch,
     mixed_macs,
     mixing,
-    search_by_supernets,
 )
-from tanas.strategies.trials import Asked
+from tanas.tasks.task import Task
 
 TASK = tiny().without_test()
 COST = 1_000_000
@@ -63,24 +66,26 @@ def asked_of(
     budget_macs: int | None = None,
     deadline: Deadline = lambda: math.inf,
     told: list[Event] | None = None,
-) -> Asked:
-    return Asked(
+) -> Problem:
+    return Problem(
         space=space,
         task=TASK,
         seed_architecture=seed_architecture,
-        seed=SEED,
-        device="cpu",
-        workers=1,
-        deadline=deadline,
-        listener=([] if told is None else told).append,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=1,
+            deadline=deadline,
+            listener=([] if told is None else told).append,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=budget_macs,
     )
 
 
-def run_of(asked: Asked, skeleton: Skeleton = SMALL) -> Run:
+def run_of(asked: Problem, skeleton: Skeleton = SMALL) -> Run:
     pool = asked.sample(3, SEED, ())
-    return Run(number=0, asked=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
+    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
 
 
 class TestSupernet:
@@ -239,13 +244,29 @@ class Teller:
 
     def rank(self, run: Run, steps: int) -> Ranked:
         self.asked.append((run, steps))
-        order = sorted(run.pool, key=lambda one: (run.asked.macs(one), one))
+        order = sorted(run.pool, key=lambda one: (run.problem.macs(one), one))
         return Ranked(architectures=order, macs=self.cost * steps, images=10 * steps)
 
 
-def search(
+@dataclass(frozen=True)
+class Told(BySupernets):
+    """A search whose supernets a teller stands in for."""
+
+    how: Sharing
+    scoring: ScoringConfig = SCORING
+    name: str = "told"
+
+    @property
+    def sharing(self) -> Sharing:
+        return self.how
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        return 0.0
+
+
+def search_told(
     teller: Teller,
-    asked: Asked,
+    asked: Problem,
     *,
     runs: int = 2,
     finalists: int = 1,
@@ -260,18 +281,18 @@ def search(
         costs=teller.costs,
         rank=teller.rank,
     )
-    return search_by_supernets(sharing, asked, SCORING)
+    return search(Told(sharing), asked)
 
 
 class TestSearch:
     def test_a_round_scores_the_best_of_its_supernet_and_keeps_the_best_so_far(self) -> None:
         teller = Teller()
-        outcome = search(teller, asked_of(), runs=3, finalists=2)
+        outcome = search_told(teller, asked_of(), runs=3, finalists=2)
         assert [len(past.candidates) for past in outcome.rounds] == [2, 3, 3]
         for (run, _), past, before in zip(
             teller.asked, outcome.rounds, (None, *outcome.rounds), strict=False
         ):
-            order = sorted(run.pool, key=lambda one: (run.asked.macs(one), one))
+            order = sorted(run.pool, key=lambda one: (run.problem.macs(one), one))
             assert past.candidates[-2:] == tuple(order[:2])
             if before is not None:
                 assert past.candidates[0] == before.candidates[before.winner]
@@ -280,14 +301,14 @@ class TestSearch:
 
     def test_nothing_is_scored_twice(self) -> None:
         teller = Teller()
-        outcome = search(teller, asked_of(), runs=4, finalists=2)
+        outcome = search_told(teller, asked_of(), runs=4, finalists=2)
         assert len(outcome.seen) == 8
         for run, _ in teller.asked:
             assert not set(run.pool) & run.known
 
     def test_every_run_has_a_skeleton_of_its_own_as_long_as_there_are_some(self) -> None:
         teller = Teller()
-        search(teller, asked_of(), runs=4)
+        search_told(teller, asked_of(), runs=4)
         first, second, third, fourth = [run.skeleton for run, _ in teller.asked]
         assert {first, second} == {SMALL, LARGE}
         assert (third, fourth) == (first, second)
@@ -297,7 +318,7 @@ class TestSearch:
     def test_the_seed_architecture_is_tried_and_its_skeleton_comes_first(self, skeleton: Skeleton) -> None:
         teller = Teller()
         given = one_edge("sep_conv_3x3", skeleton)
-        outcome = search(teller, asked_of(seed_architecture=given))
+        outcome = search_told(teller, asked_of(seed_architecture=given))
         assert outcome.rounds[0].candidates[0] == given
         assert len(outcome.rounds[0].candidates) == 2
         assert teller.asked[0][0].skeleton == skeleton
@@ -306,11 +327,11 @@ class TestSearch:
     def test_a_seed_architecture_from_elsewhere_does_not_bring_its_skeleton(self) -> None:
         teller = Teller()
         given = one_edge("sep_conv_3x3", replace(SMALL, widths=(5,)))
-        search(teller, asked_of(seed_architecture=given))
+        search_told(teller, asked_of(seed_architecture=given))
         assert {run.skeleton for run, _ in teller.asked} == {SMALL, LARGE}
 
     def test_the_ledger_has_the_supernets_beside_the_scores(self) -> None:
-        outcome = search(Teller(cost=1000), asked_of())
+        outcome = search_told(Teller(cost=1000), asked_of())
         images = dict(outcome.ledger.images)
         assert images["supernet 1"] == images["supernet 2"] == 40
         alone = sum(training_macs(one.macs, images[one.architecture.key]) for one in outcome.seen)
@@ -318,7 +339,7 @@ class TestSearch:
 
     def test_a_supernet_of_no_more_than_is_scored_is_not_trained(self) -> None:
         teller = Teller()
-        outcome = search(teller, asked_of(replace(SPACE, nodes=2, skeletons=(SMALL,))), finalists=3)
+        outcome = search_told(teller, asked_of(replace(SPACE, nodes=2, skeletons=(SMALL,))), finalists=3)
         assert not teller.asked
         assert outcome.stopped == "exhausted"
         assert len(outcome.seen) == 3
@@ -326,7 +347,7 @@ class TestSearch:
 
     def test_a_skeleton_with_nothing_new_gives_way_to_another(self) -> None:
         space = replace(SPACE, nodes=2, operations=("identity", "zero"))
-        outcome = search(Teller(), asked_of(space, seed_architecture=one_edge("identity")), runs=2)
+        outcome = search_told(Teller(), asked_of(space, seed_architecture=one_edge("identity")), runs=2)
         assert [one.architecture for one in outcome.seen] == [
             one_edge("identity"),
             one_edge("identity", LARGE),
@@ -337,7 +358,7 @@ class TestSearch:
         least = cost_by_parts(one_edge("identity"), TASK.shape, 2).parameters  # none fits in the other
         tight = SPACE.limited(max_parameters=least)
         teller = Teller()
-        outcome = search(teller, asked_of(tight, seed_architecture=one_edge("sep_conv_3x3", LARGE)))
+        outcome = search_told(teller, asked_of(tight, seed_architecture=one_edge("sep_conv_3x3", LARGE)))
         assert all(run.skeleton == SMALL for run, _ in teller.asked)
         assert all(one.parameters <= least for one in outcome.seen[1:])
 
@@ -347,34 +368,34 @@ class TestSearch:
                 return replace(super().rank(run, steps), architectures=())
 
         teller = Silent()
-        outcome = search(teller, asked_of(), finalists=2)
+        outcome = search_told(teller, asked_of(), finalists=2)
         assert outcome.rounds[0].candidates == teller.asked[0][0].pool[:2]
 
 
 class TestBudget:
     @pytest.fixture
     def whole(self) -> Outcome:
-        return search(Teller(cost=COST), asked_of())
+        return search_told(Teller(cost=COST), asked_of())
 
     @pytest.mark.parametrize("share", [1.0, 1.7, 2.5])
     def test_a_larger_one_is_used_by_longer_training(self, share: float) -> None:
         teller = Teller(cost=COST // 10)
-        budget = int(share * search(Teller(cost=COST // 10), asked_of()).ledger.macs)
-        outcome = search(teller, asked_of(budget_macs=budget))
+        budget = int(share * search_told(Teller(cost=COST // 10), asked_of()).ledger.macs)
+        outcome = search_told(teller, asked_of(budget_macs=budget))
         assert 0.8 * budget < outcome.ledger.macs <= budget
         assert outcome.stopped == "budget"
         assert sum(steps for _, steps in teller.asked) > 4
 
     def test_no_supernet_learns_more_than_some_times_as_long(self, whole: Outcome) -> None:
         teller = Teller(cost=COST)
-        search(teller, asked_of(budget_macs=100 * whole.ledger.macs))
+        search_told(teller, asked_of(budget_macs=100 * whole.ledger.macs))
         assert [steps for _, steps in teller.asked] == [4 * MOST_LONGER] * 2
 
     def test_what_the_last_run_leaves_scores_more_of_what_it_ranks(self, whole: Outcome) -> None:
         teller = Teller(cost=COST)
-        outcome = search(teller, asked_of(budget_macs=100 * whole.ledger.macs))
+        outcome = search_told(teller, asked_of(budget_macs=100 * whole.ledger.macs))
         run, _ = teller.asked[-1]
-        order = sorted(run.pool, key=lambda one: (run.asked.macs(one), one))
+        order = sorted(run.pool, key=lambda one: (run.problem.macs(one), one))
         new = outcome.rounds[-1].candidates[1:]
         assert len(outcome.rounds[0].candidates) == 1
         assert new == tuple(order)
@@ -385,7 +406,7 @@ class TestBudget:
     ) -> None:
         teller = Teller(cost=COST)
         budget = int(share * whole.ledger.macs)
-        outcome = search(teller, asked_of(budget_macs=budget))
+        outcome = search_told(teller, asked_of(budget_macs=budget))
         assert outcome.stopped == "budget"
         assert 0.4 * budget < outcome.ledger.macs <= budget
         assert all(len(past.candidates) > number for number, past in enumerate(outcome.rounds))
@@ -394,18 +415,18 @@ class TestBudget:
     def test_the_seed_alone_is_a_beginning(self) -> None:
         given = one_edge("sep_conv_3x3")
         asked = asked_of(seed_architecture=given)
-        outcome = search(
+        outcome = search_told(
             Teller(cost=10**9), replace(asked, budget_macs=training_macs(asked.macs(given), IMAGES))
         )
         assert [one.architecture for one in outcome.seen] == [given]
         assert outcome.stopped == "budget"
         with pytest.raises(SettingError, match="'budget_macs' of a search must be at least"):
-            search(Teller(), replace(asked, budget_macs=10))
+            search_told(Teller(), replace(asked, budget_macs=10))
 
     def test_a_refusal_comes_before_any_training(self) -> None:
         told: list[Event] = []
         teller = Teller(cost=10**9)
         with pytest.raises(SettingError, match="must be at least 1,000,"):
-            search(teller, asked_of(budget_macs=10**9, told=told))
+            search_told(teller, asked_of(budget_macs=10**9, told=told))
         assert not teller.asked
         assert [event.step for event in told if isinstance(event, StepStarted)] == ["search digits:is=8"]

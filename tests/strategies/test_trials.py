@@ -7,18 +7,38 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.strategies.small_search import LARGE, SEED, SMALL, SPACE, TRAINING, one_edge, run, scripted, tiny
+from tests.strategies.small_search import (
+    LARGE,
+    SCORING,
+    SEED,
+    SMALL,
+    SPACE,
+    TRAINING,
+    one_edge,
+    run,
+    scripted,
+    tiny,
+)
 from torch import Tensor, nn
 
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SearchError, SettingError
 from tanas.ground.events import Event, Listener, StepAdvanced, StepFinished, Warned, ignore
 from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.operations import _REGISTRY
 from tanas.networks.scoring import Judgement, judged
-from tanas.strategies.base import Ledger, RoundFinished, training_macs
+from tanas.strategies.base import Ledger, training_macs
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import History, Trial, best_of, round_of, trials_of
 from tanas.strategies.random_search import RandomConfig, RandomSearch
-from tanas.strategies.trials import Asked, Log, Trial, affordable, best_of, trained_alone, trials_of
+from tanas.strategies.trials import (
+    affordable,
+    compare_by_score,
+    cost_of_trials,
+    images_of_a_score,
+    trained_alone,
+)
 
 TASK = tiny().without_test()
 THREE = (one_edge("sep_conv_3x3"), one_edge("max_pool_3x3", LARGE), one_edge("identity"))
@@ -35,22 +55,26 @@ def asked_with(
     deadline: Callable[[], float] = lambda: math.inf,
     listener: Listener = ignore,
     budget_macs: int | None = None,
-) -> Asked:
-    return Asked(
+) -> Problem:
+    return Problem(
         space=SPACE,
         task=TASK,
         seed_architecture=None,
-        seed=SEED,
-        device="cpu",
-        workers=workers,
-        deadline=deadline,
-        listener=listener,
-        checkpoint=NoCheckpoint(),
+        at=Context(
+            seed=SEED,
+            device="cpu",
+            workers=workers,
+            deadline=deadline,
+            listener=listener,
+            checkpoint=NoCheckpoint(),
+        ),
         budget_macs=budget_macs,
     )
 
 
-def trained(asked: Asked, candidates: tuple[Architecture, ...] = THREE, epochs: int = 1) -> tuple[Trial, ...]:
+def trained(
+    asked: Problem, candidates: tuple[Architecture, ...] = THREE, epochs: int = 1
+) -> tuple[Trial, ...]:
     networks = [asked.build(one) for one in candidates]
     training = replace(TRAINING, epochs=epochs)
     return trained_alone(candidates, networks, TASK, training, asked, seed=SEED.child("order"))
@@ -178,41 +202,52 @@ class TestAffordable:
             assert asked_with().macs(one) == cost_of(one, TASK.shape, 2).macs
 
 
-class TestLog:
+class TestRounds:
     def trial(self, at: int, judgement: Judgement | None, images: int = 60) -> Trial:
         return Trial(architecture=THREE[at], judgement=judgement, images=images)
 
-    def test_holds_each_round_against_the_best_so_far_which_is_not_paid_twice(self) -> None:
-        asked, told = asked_with(), list[Event]()
-        asked = replace(asked, listener=told.append)
-        first = Log().plus([self.trial(0, GOOD), self.trial(1, WORSE)], asked, kept=None, took_s=1.0)
-        assert first.best == Trial(architecture=THREE[0], judgement=GOOD)
-        second = first.plus([self.trial(2, TIED)], asked, kept=first.best, took_s=1.0)
-        assert second.best == Trial(architecture=THREE[2], judgement=TIED)
-        last = second.rounds[-1]
-        assert (last.scores, last.losses, last.winner) == ((0.5, 0.5), (0.9, 0.4), 1)
-        assert [trial.architecture for trial in second.trials] == list(THREE)
-        assert [images for _, images in second.ledger.images] == [60, 60, 60]
-        assert second.ledger.macs == sum(training_macs(asked.macs(one), 60) for one in THREE)
-        assert [event.number for event in told if isinstance(event, RoundFinished)] == [1, 2]
-        assert "round 2: l" in str(told[-1])
+    def test_hold_the_candidates_against_the_best_so_far_which_is_not_paid_twice(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        scripted(
+            monkeypatch, lambda candidate, epochs: {THREE[0]: GOOD, THREE[1]: WORSE}.get(candidate, TIED)
+        )
+        problem = asked_with()
+        first = compare_by_score(THREE[:2], History(), problem, SCORING)
+        assert first.round is not None
+        assert first.round.winner == 0
+        before = History(rounds=(first.round,), ledger=first.spent)
+        assert before.winner == Trial(architecture=THREE[0], judgement=GOOD)
+        second = compare_by_score(THREE[2:], before, problem, SCORING)
+        assert second.round is not None
+        assert second.round.candidates == (THREE[0], THREE[2])
+        assert (second.round.scores, second.round.losses, second.round.winner) == ((0.5, 0.5), (0.9, 0.4), 1)
+        images = images_of_a_score(SCORING, TASK)
+        assert dict(second.spent.images) == {THREE[2].key: images}
+        assert second.spent.macs == training_macs(problem.macs(THREE[2]), images)
 
-    def test_keeps_the_best_where_all_others_fail_and_fails_where_there_is_none(self) -> None:
-        first = Log().plus([self.trial(0, WORSE)], asked_with(), kept=None, took_s=1.0)
-        second = first.plus([self.trial(1, None, images=20)], asked_with(), kept=first.best, took_s=1.0)
-        assert second.best == first.best
-        assert second.rounds[-1].dropped == (THREE[1].key,)
-        assert dict(second.ledger.images)[THREE[1].key] == 20
+    def test_keep_the_best_where_all_others_fail_and_fail_where_there_is_none(self) -> None:
+        made = round_of([self.trial(0, WORSE), self.trial(1, None, images=20)])
+        assert (made.winner, made.dropped) == (0, (THREE[1].key,))
         with pytest.raises(SearchError, match="All 1 candidates of a round had a loss that is not finite"):
-            Log().plus([self.trial(1, None)], asked_with(), kept=None, took_s=1.0)
+            round_of([self.trial(1, None)])
 
-    def test_is_the_same_from_its_checkpoint(self, tmp_path: Path) -> None:
+    def test_cost_what_each_training_took(self) -> None:
+        problem = asked_with()
+        spent = cost_of_trials([self.trial(0, WORSE), self.trial(1, None, images=20)], problem)
+        assert spent.images == ((THREE[0].key, 60), (THREE[1].key, 20))
+        assert spent.macs == training_macs(problem.macs(THREE[0]), 60) + training_macs(
+            problem.macs(THREE[1]), 20
+        )
+
+    def test_are_the_same_from_a_checkpoint(self, tmp_path: Path) -> None:
         checkpoint = FolderCheckpoint(tmp_path)
-        assert Log.restored(checkpoint) == Log()
-        log = Log().plus([self.trial(0, GOOD), self.trial(1, None)], asked_with(), kept=None, took_s=1.0)
-        checkpoint.save("log", log.plain())
-        assert Log.restored(checkpoint) == log
-        assert trials_of(log.rounds[0])[1] == Trial(architecture=THREE[1], judgement=None)
+        assert History.restored(checkpoint) == History()
+        made = round_of([self.trial(0, GOOD), self.trial(1, None)])
+        history = History(rounds=(made,), ledger=Ledger(macs=3, images=(("a", 2),)), stopped="budget")
+        history.save(checkpoint)
+        assert History.restored(checkpoint) == history
+        assert trials_of(history.rounds[0])[1] == Trial(architecture=THREE[1], judgement=None)
 
 
 def test_a_candidate_is_judged_once_even_if_the_given_one_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.opened import opened
 from torch.utils.data import Dataset, TensorDataset
 
 from tanas.ground.errors import DataError
@@ -89,7 +90,7 @@ def test_pixels_that_are_no_numbers_are_named_by_the_first_image(value: float, s
 
 def test_no_image_is_in_two_splits() -> None:
     task = task_from_arrays(X, Y)
-    train, validation, test = map(_hashes, (task.train, task.validation, task.test))
+    train, validation, test = map(_hashes, (task.train, task.validation, opened(task)))
     assert len({*train, *validation, *test}) == len(train) + len(validation) + len(test) == 60
 
 
@@ -97,27 +98,27 @@ def test_the_order_of_samples_does_not_matter() -> None:
     order = RANDOM.permutation(60)
     one, other = task_from_arrays(X, Y), task_from_arrays(X[order], Y[order])
     assert one.fingerprint == other.fingerprint
-    assert one.test_fingerprint == other.test_fingerprint
+    assert one.sealed()[1].fingerprint == other.sealed()[1].fingerprint
     assert _hashes(one.train) == _hashes(other.train)
 
 
 def test_another_split_seed_holds_out_others() -> None:
     one, other = task_from_arrays(X, Y), task_from_arrays(X, Y, split_seed=1)
-    assert set(_hashes(one.test)) != set(_hashes(other.test))
+    assert set(_hashes(opened(one))) != set(_hashes(opened(other)))
 
 
 def test_duplicates_are_on_one_side() -> None:
     x, y = np.concatenate([X, X, X[:10]]), np.concatenate([Y, Y, Y[:10]])
     task = task_from_arrays(x, y)
-    sides = [set(_hashes(split)) for split in (task.train, task.validation, task.test)]
+    sides = [set(_hashes(split)) for split in (task.train, task.validation, opened(task))]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-    assert len(task.train) + len(task.validation) + len(task.test) == 130
+    assert len(task.train) + len(task.validation) + len(opened(task)) == 130
 
 
 def test_an_image_of_several_classes_is_on_one_side() -> None:
     x, y = np.concatenate([X, X[:40]]), np.concatenate([Y, (Y[:40] + 1) % 3])
     task = task_from_arrays(x, y)
-    sides = [set(_hashes(split)) for split in (task.train, task.validation, task.test)]
+    sides = [set(_hashes(split)) for split in (task.train, task.validation, opened(task))]
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
     assert set.union(*sides) == {image.tobytes() for image in X}
 
@@ -126,7 +127,7 @@ def test_the_development_store_holds_no_test_pixels() -> None:
     x_test = np.concatenate([X[:2], RANDOM.integers(0, 256, (4, 6, 5), dtype=np.uint8)])
     for task in (task_from_arrays(X, Y), task_from_arrays(X, Y, x_test=x_test, y_test=np.arange(6) % 3)):
         stored = {image.numpy().tobytes() for image in task.train.images}
-        assert not stored & set(_hashes(task.test))
+        assert not stored & set(_hashes(opened(task)))
         assert task.train.images is task.validation.images
         assert len(stored) == len(task.train) + len(task.validation)
 
@@ -134,7 +135,7 @@ def test_the_development_store_holds_no_test_pixels() -> None:
 def test_training_images_that_the_test_split_has_are_left_out() -> None:
     x_test = np.concatenate([X[:2], X[:1]])
     task = task_from_arrays(X, Y, x_test=x_test, y_test=np.array([0, 1, 2]))
-    assert (len(task.train) + len(task.validation), len(task.test)) == (58, 3)
+    assert (len(task.train) + len(task.validation), len(opened(task))) == (58, 3)
     assert task.notes == (
         "2 images were left out of training and validation: the test split has the same ones.",
     )
@@ -213,7 +214,7 @@ def test_official_test_arrays_are_the_test_split(tmp_path: Path) -> None:
     test = RANDOM.integers(0, 256, (9, 6, 5), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", x_train=X, y_train=Y, x_test=test, y_test=np.arange(9) % 3)
     task = Library(tmp_path).open(f"npz:{tmp_path}/a.npz")
-    assert set(_hashes(task.test)) == {image.tobytes() for image in test}
+    assert set(_hashes(opened(task))) == {image.tobytes() for image in test}
     assert (len(task.train), len(task.validation)) == (48, 12)
 
 
@@ -225,7 +226,7 @@ def test_permuted_test_labels_change_the_test_fingerprint_alone(tmp_path: Path) 
     )
     one, other = (Library(tmp_path).open(f"npz:{tmp_path}/{name}.npz:is=1") for name in "ab")
     assert one.fingerprint == other.fingerprint
-    assert one.test_fingerprint != other.test_fingerprint
+    assert one.sealed()[1].fingerprint != other.sealed()[1].fingerprint
 
 
 def test_an_npz_that_needs_pickle_is_refused(tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_a_dataset_of_pictures_brings_its_classes() -> None:
 def test_a_dataset_may_bring_its_test_split() -> None:
     items = [(x, int(y)) for x, y in zip(X, Y, strict=True)]
     task = task_from_dataset(_Pictures(items[:48]), name="mine", test=_Pictures(items[48:]))
-    assert set(_hashes(task.test)) == {image.tobytes() for image in X[48:]}
+    assert set(_hashes(opened(task))) == {image.tobytes() for image in X[48:]}
 
 
 def test_a_dataset_is_brought_to_a_size() -> None:

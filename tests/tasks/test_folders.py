@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.opened import opened
 
 from tanas.ground.errors import DataError, TaskError
 from tanas.tasks.arrays import task_from_arrays
@@ -34,7 +35,7 @@ def test_a_folder_is_a_class(tmp_path: Path) -> None:
     task = _open(tmp_path)
     assert task.classes == ("cat", "dog")
     assert task.shape == (1, 8, 6)
-    assert (len(task.train), len(task.validation), len(task.test)) == (14, 4, 4)
+    assert (len(task.train), len(task.validation), len(opened(task))) == (14, 4, 4)
     assert task.notes == ()
 
 
@@ -56,7 +57,7 @@ def test_file_names_do_not_matter(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     after = _open(tmp_path / "b")
     assert after.fingerprint == before.fingerprint
-    assert after.test_fingerprint == before.test_fingerprint
+    assert after.sealed()[1].fingerprint == before.sealed()[1].fingerprint
 
 
 def test_paths_may_hold_anything(tmp_path: Path) -> None:
@@ -71,7 +72,7 @@ def test_official_splits_are_kept(tmp_path: Path) -> None:
     for seed, (name, count) in enumerate({"Train": 10, "val": 3, "test": 4}.items()):
         _fill(tmp_path / name, {"dog": count, "cat": count}, seed=seed)
     task = _open(tmp_path)
-    assert (len(task.train), len(task.validation), len(task.test)) == (20, 6, 8)
+    assert (len(task.train), len(task.validation), len(opened(task))) == (20, 6, 8)
     assert task.train.images is task.validation.images
     expected = read_pictures(sorted((tmp_path / "val").glob("*/*.png")), task.shape)
     held = {task.validation.images[row].numpy().tobytes() for row in task.validation.rows}
@@ -92,7 +93,7 @@ def test_what_is_not_official_is_drawn_from_train(
     for seed, (name, count) in enumerate(folders.items()):
         _fill(tmp_path / name, {"dog": count, "cat": count}, seed=seed)
     task = _open(tmp_path)
-    assert (len(task.train), len(task.validation), len(task.test)) == sizes
+    assert (len(task.train), len(task.validation), len(opened(task))) == sizes
     assert task.classes == ("cat", "dog")
 
 
@@ -101,7 +102,7 @@ def test_training_pictures_that_val_has_are_left_out(tmp_path: Path) -> None:
     _fill(tmp_path / "val", {"cat": 3, "dog": 3}, seed=1)
     Image.open(tmp_path / "train/dog/4.png").save(tmp_path / "val/dog/copy.bmp")
     task = _open(tmp_path)
-    assert (len(task.train), len(task.validation), len(task.test)) == (15, 7, 4)
+    assert (len(task.train), len(task.validation), len(opened(task))) == (15, 7, 4)
     assert task.notes == ("1 image was left out of training: the validation split has the same one.",)
 
 
@@ -117,7 +118,7 @@ def test_hidden_files_are_ignored_and_others_noted(tmp_path: Path) -> None:
     Image.new("L", (8, 6)).save(tmp_path / "stray.png")
     task = _open(tmp_path)
     assert task.classes == ("cat", "dog")
-    assert len(task.train) + len(task.validation) + len(task.test) == 18
+    assert len(task.train) + len(task.validation) + len(opened(task)) == 18
     assert task.notes == (
         "2 files were no picture: README.txt, notes.md.",
         "1 picture outside every class folder was left out: stray.png.",
@@ -192,7 +193,7 @@ def test_a_bad_picture_is_named_or_skipped_and_counted(tmp_path: Path) -> None:
         _open(tmp_path)
     task = _open(tmp_path, skip_bad=True)
     assert task.notes == ("2 pictures can't be read and were left out: cat/3.png, dog/no.jpg.",)
-    assert len(task.train) + len(task.validation) + len(task.test) == 15
+    assert len(task.train) + len(task.validation) + len(opened(task)) == 15
     for path in tmp_path.glob("*/*"):
         path.write_text("no picture")
     with pytest.raises(DataError, match="None of the 17 pictures in .* can be read"):

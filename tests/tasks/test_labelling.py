@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from tests.opened import opened
 
 from tanas.ground.errors import TaskError
 from tanas.tasks.arrays import task_from_arrays
@@ -27,7 +28,7 @@ def test_an_indicator_has_the_rest_and_the_class() -> None:
     whole = _task()
     assert torch.equal(task.train.labels, (whole.train.labels == 1).long())
     assert torch.equal(task.train.rows, whole.train.rows)
-    assert torch.equal(task.test.strata, whole.test.labels)
+    assert torch.equal(opened(task).strata, opened(whole).labels)
 
 
 def test_numbers_become_names() -> None:
@@ -42,7 +43,7 @@ def test_only_drops_the_rows_of_other_classes() -> None:
     for split, all_rows in (
         (task.train, whole.train),
         (task.validation, whole.validation),
-        (task.test, whole.test),
+        (opened(task), opened(whole)),
     ):
         kept = (all_rows.labels == 0) | (all_rows.labels == 2)
         assert torch.equal(split.rows, all_rows.rows[kept])
@@ -69,8 +70,8 @@ def test_labellings_chain() -> None:
 
 def test_take_shrinks_training_and_validation_and_never_the_test_split() -> None:
     task, whole = _task("take=32"), _task()
-    assert (len(whole.train), len(whole.validation), len(whole.test)) == (64, 16, 20)
-    assert (len(task.train), len(task.validation), len(task.test)) == (32, 8, 20)
+    assert (len(whole.train), len(whole.validation), len(opened(whole))) == (64, 16, 20)
+    assert (len(task.train), len(task.validation), len(opened(task))) == (32, 8, 20)
     assert torch.bincount(task.train.labels).tolist() == [8, 8, 8, 8]
     assert set(task.train.rows.tolist()) <= set(whole.train.rows.tolist())
 
@@ -85,7 +86,7 @@ def test_images_are_shared_and_not_copied() -> None:
     labelled = _task("is=cat")
     assert whole.train.images.data_ptr() == whole.validation.images.data_ptr()
     assert labelled.train.images.data_ptr() == labelled.validation.images.data_ptr()
-    assert whole.train.images.data_ptr() != whole.test.images.data_ptr()
+    assert whole.train.images.data_ptr() != opened(whole).images.data_ptr()
 
 
 @pytest.mark.parametrize(

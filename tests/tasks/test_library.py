@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+from tests.opened import opened
 
 from tanas.ground.errors import SettingError, TaskError, UnknownNameError
 from tanas.tasks.library import Library, data_root
@@ -17,8 +18,8 @@ def test_tasks_over_a_source_share_its_images(tmp_path: Path) -> None:
     tasks = [library.open(name) for name in ("digits", "digits:is=0", "Digits:groups=0+1/2:take=50")]
     assert len({task.train.images.data_ptr() for task in tasks}) == 1
     assert len({task.validation.images.data_ptr() for task in tasks}) == 1
-    assert len({task.test.images.data_ptr() for task in tasks}) == 1
-    assert tasks[0].train.images.data_ptr() != tasks[0].test.images.data_ptr()
+    assert len({opened(task).images.data_ptr() for task in tasks}) == 1
+    assert tasks[0].train.images.data_ptr() != opened(tasks[0]).images.data_ptr()
 
 
 def test_two_libraries_share_nothing(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_no_task_trains_on_the_test_images_of_another(tmp_path: Path) -> None:
     library = Library(tmp_path)
     names = ("digits", "digits:is=3", "digits:only=3,5", "digits:groups=0+3/1+5")
     tasks = [library.open(name) for name in names]
-    tests = [{task.test.images[row].numpy().tobytes() for row in task.test.rows} for task in tasks]
+    tests = [{opened(task).images[row].numpy().tobytes() for row in opened(task).rows} for task in tasks]
     for task in tasks:
         trained = {task.train.images[row].numpy().tobytes() for row in task.train.rows}
         assert not any(trained & test for test in tests)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.opened import opened
 
 from tanas.ground.errors import DataError, TaskError
 from tanas.tasks import quickdraw
@@ -34,7 +35,7 @@ def _sides(task: Task, label: int) -> list[set[bytes]]:
 
 
 def _splits(task: Task) -> tuple[Split, Split, Split]:
-    return task.train, task.validation, task.test
+    return task.train, task.validation, opened(task)
 
 
 def _hashes(split: Split) -> set[bytes]:

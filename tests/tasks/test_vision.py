@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from tests.opened import opened
 
 from tanas.ground.errors import DataError
 from tanas.tasks.library import Library
@@ -65,7 +66,7 @@ def test_the_mnist_family_is_read_from_its_files(
     task = Library(tmp_path).open(name)
     assert len(task.classes) == classes and task.classes[0] == first
     assert task.shape == (1, 28, 28)
-    held = {image.numpy().tobytes() for image in task.test.images[task.test.rows]}
+    held = {image.numpy().tobytes() for image in opened(task).images[opened(task).rows]}
     assert held == {image.tobytes() for image in test}
     assert len(task.train) + len(task.validation) == 20 * classes - 1
     assert "1 image was left out of training and validation: the test split has the same one." in task.notes
@@ -93,7 +94,7 @@ def test_usps_is_read_from_its_files(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(bz2.compress("\n".join(lines).encode()))
     task = Library(tmp_path).open("usps")
     assert task.shape == (1, 16, 16)
-    assert (len(task.train), len(task.validation), len(task.test)) == (50, 10, 20)
+    assert (len(task.train), len(task.validation), len(opened(task))) == (50, 10, 20)
 
 
 def write_eurosat(root: Path, shape: tuple[int, int, int]) -> None:
@@ -124,7 +125,7 @@ def test_a_picture_that_cant_be_read_is_named_and_left_out_when_asked(tmp_path: 
         Library(tmp_path).open("eurosat")
     assert "Replace or remove it." in str(refused.value)
     task = Library(tmp_path, skip_bad=True).open("eurosat")
-    assert len(task.train) + len(task.validation) + len(task.test) == 19
+    assert len(task.train) + len(task.validation) + len(opened(task)) == 19
     assert task.notes == ("Pictures that can't be read were left out (1): item 13 of eurosat.",)
     for path in tmp_path.glob("eurosat/2750/*/*.jpg"):
         path.write_bytes(b"no picture")

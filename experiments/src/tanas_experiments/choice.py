@@ -20,7 +20,7 @@ REFERENCE = ("equal", "alpha")
 """What every way is held against: equal weights while w descends, alpha solved once, arg max alpha."""
 
 RULES = ("alpha", "loss", "performance")
-"""As `FuseConfig.choice` has them."""
+"""By what a candidate can be chosen. FUSE goes by the first; the others cost nothing, so they are looked at, too."""
 
 LEVEL = 0.95
 
@@ -161,7 +161,7 @@ class StudyRecord:
     seed: int
     size: Mapping[str, Any]
     default: tuple[str, str]
-    """Way and rule that `FuseConfig` has."""
+    """Way and rule of FUSE's own settings."""
     architectures: tuple[Any, ...]
     noise: tuple[Noise, ...]
     figures: tuple[Figures, ...]

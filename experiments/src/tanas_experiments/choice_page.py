@@ -23,7 +23,7 @@ WAYS = MappingProxyType(
         "letter": "the paper's letter: up to 20 stages of an epoch, Adam at 1e-3",
     }
 )
-"""A way in words; one that is not here goes by its name."""
+"""A way in words, also one that can only be read any more; one that is not here goes by its name."""
 
 RULES = MappingProxyType(
     {"alpha": "arg max alpha", "loss": "own validation loss", "performance": "own validation l"}

@@ -32,6 +32,7 @@ from tanas.distances.representative import (
     untrained,
 )
 from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import DataError, SettingError, StoreError, check_choice, check_range
 from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, ignore
 from tanas.ground.executor import Executor
@@ -506,11 +507,10 @@ def represented(
     task: Task, config: RepresentativeConfig, seed: Seed, device: str, checkpoint: Checkpoint
 ) -> RepresentativeState:
     """A worker's job: trains a representative and keeps it."""
-    state, tensors = state_of(
-        represent(task, config, seed=seed, device=device, checkpoint=checkpoint.child("training"))
-    )
+    at = Context(seed=seed, device=device, checkpoint=checkpoint.child("training"))
+    state, tensors = state_of(represent(task, config, at))
     checkpoint.save("done", {"state": to_plain(state), "tensors": tensors})
-    checkpoint.child("training").clear()
+    at.checkpoint.clear()
     return state
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from tanas.dictionary.learn import prepare
-from tanas.ground.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
+from tanas.ground.checkpoints import Checkpoint, Stopwatch
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError, SettingError, check_range
-from tanas.ground.events import Listener, Warned, ignore
+from tanas.ground.events import Listener, Warned
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Cost, Shape, build, cost_of, count_cost
 from tanas.networks.scoring import judged
@@ -20,6 +21,7 @@ from tanas.strategies.base import training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.source import Reading
 from tanas.tasks.task import Task
+from tanas_experiments.opened import opened
 from tanas_experiments.zoo import make_zoo
 
 Subject = str | Architecture
@@ -143,12 +145,9 @@ def train_and_test(
     subject: Subject,
     task: Task,
     config: TrainedConfig,
+    at: Context,
     *,
-    seed: Seed,
     before: Before | None = None,
-    device: str = "cpu",
-    listener: Listener = ignore,
-    checkpoint: Checkpoint | None = None,
 ) -> TrainedNetwork:
     """Chooses a learning rate on validation, trains with it, and touches the test split once.
 
@@ -160,25 +159,22 @@ def train_and_test(
         subject: the network.
         task: as its source gives it, with its test split.
         config: the recipe.
-        seed: of initial weights and the order of images.
+        at: with what; its seed is that of initial weights and the order of images. What is done is kept in its
+            checkpoint: the same call goes on from there.
         before: the final training of the search that found the architecture, with the same recipe and seed.
-        device: where it is trained.
-        listener: is told of each epoch.
-        checkpoint: keeps what is done; the same call goes on from there.
 
     Raises:
         UnknownNameError: the zoo has no such network.
         SearchError: every learning rate diverged.
     """
-    checkpoint = checkpoint or NoCheckpoint()
-    watch = Stopwatch(checkpoint)
-    listener = watch.heard(listener)
+    watch = Stopwatch(at.checkpoint)
+    at = at.heard_by(watch.heard(at.listener))
     task = prepare(task, performance=config.performance, limit=config.limit)
     config = config.suited_to(len(task.train))
     classes, name = len(task.classes), name_of(subject)
     cost = subject_cost(subject, task.shape, classes)
-    with watch.phase("rates"):
-        tried = _rates_tried(subject, task.without_test(), config, seed, device, listener, checkpoint)
+    with at.phase("rates"):
+        tried = _rates_tried(subject, task.without_test(), config, at)
     small = task.limited(config.rates.images)
     rate_macs = len(tried) * training_macs(cost.macs, config.rates.epochs * len(small.train))
 
@@ -188,12 +184,10 @@ def train_and_test(
         validation_errors = before.validation_error, before.validation_balanced_error
         test_errors = before.test_error, before.test_balanced_error
     else:
-        with watch.phase("train"):
-            network, learning_rate, trainings = _trained(
-                subject, task, tried, config, seed, device, listener, checkpoint
-            )
-            validation = evaluate(network, task.validation, classes=classes, device=device)
-            test = evaluate(network, task.test, classes=classes, device=device)
+        with at.phase("train"):
+            network, learning_rate, trainings = _trained(subject, task, tried, config, at)
+            validation = evaluate(network, task.validation, classes=classes, device=at.device)
+            test = evaluate(network, opened(task), classes=classes, device=at.device)
         train_s = watch.seconds("train")
         validation_errors = validation.error, validation.balanced_error
         test_errors = test.error, test.balanced_error
@@ -269,11 +263,8 @@ def trained_job(
         subject,
         Library.of(reading).open(name),
         config,
-        seed=Seed(seed),
+        Context(seed=Seed(seed), device=device, listener=listener, checkpoint=checkpoint),
         before=before,
-        device=device,
-        listener=listener,
-        checkpoint=checkpoint,
     )
 
 
@@ -284,24 +275,16 @@ def _made(subject: Subject, task: Task, seed: Seed) -> nn.Module:
     return build(subject, task.shape, classes, weights)
 
 
-def _rates_tried(
-    subject: Subject,
-    task: Task,
-    config: TrainedConfig,
-    seed: Seed,
-    device: str,
-    listener: Listener,
-    checkpoint: Checkpoint,
-) -> tuple[RateTried, ...]:
+def _rates_tried(subject: Subject, task: Task, config: TrainedConfig, at: Context) -> tuple[RateTried, ...]:
     """A short training with each learning rate; what is done already is read."""
     small = task.limited(config.rates.images).train
     tried: list[RateTried] = []
     for rate in config.rates.rates:
-        part = checkpoint.child(f"rate-{rate:g}")
-        if (saved := part.load("done")) is not None:
+        part = at.drawing("rates", "order").keeping(f"rate-{rate:g}")
+        if (saved := part.checkpoint.load("done")) is not None:
             tried.append(RateTried(learning_rate=rate, score=saved["score"], loss=saved["loss"]))
             continue
-        network = _made(subject, task, seed)
+        network = _made(subject, task, at.seed)
         score = loss = None
         try:
             fit(
@@ -309,18 +292,15 @@ def _rates_tried(
                 small,
                 replace(config.training, epochs=config.rates.epochs, learning_rate=rate),
                 classes=len(task.classes),
-                seed=seed.child("rates", "order"),
-                step=f"try {rate:g} for {name_of(subject)}, seed {seed.root}",
-                device=device,
-                listener=listener,
-                checkpoint=part,
+                at=part,
+                step=f"try {rate:g} for {name_of(subject)}, seed {at.seed.root}",
             )
-            judgement = judged(network, task, device=device)
+            judgement = judged(network, task, device=at.device)
             score, loss = judgement.score, judgement.loss
         except NonFiniteError as error:
-            listener(Warned(message=f"{name_of(subject)} with learning rate {rate:g}: {error}"))
-        part.clear()
-        part.save("done", {"score": score, "loss": loss})
+            at.tell(Warned(message=f"{name_of(subject)} with learning rate {rate:g}: {error}"))
+        part.checkpoint.clear()
+        part.checkpoint.save("done", {"score": score, "loss": loss})
         tried.append(RateTried(learning_rate=rate, score=score, loss=loss))
     return tuple(tried)
 
@@ -330,37 +310,31 @@ def _trained(
     task: Task,
     tried: Sequence[RateTried],
     config: TrainedConfig,
-    seed: Seed,
-    device: str,
-    listener: Listener,
-    checkpoint: Checkpoint,
+    at: Context,
 ) -> tuple[nn.Module, float, int]:
     """The network after its final training, its learning rate, and how many trainings that took."""
     name = name_of(subject)
     usable = sorted((one for one in tried if one.score is not None), key=lambda one: one.rank, reverse=True)
-    for at, one in enumerate(usable, 1):
-        part = checkpoint.child(f"final-{one.learning_rate:g}")
-        if part.load("diverged"):
+    for number, one in enumerate(usable, 1):
+        part = at.drawing("final", "order").keeping(f"final-{one.learning_rate:g}")
+        if part.checkpoint.load("diverged"):
             continue
-        network = _made(subject, task, seed)
+        network = _made(subject, task, at.seed)
         try:
             fit(
                 network,
                 task.train,
                 replace(config.training, learning_rate=one.learning_rate),
                 classes=len(task.classes),
-                seed=seed.child("final", "order"),
-                step=f"train {name} on {task.name}, seed {seed.root}",
-                device=device,
-                listener=listener,
-                checkpoint=part,
+                at=part,
+                step=f"train {name} on {task.name}, seed {at.seed.root}",
             )
         except NonFiniteError as error:
-            part.clear()
-            part.save("diverged", True)
-            listener(Warned(message=f"{name} with learning rate {one.learning_rate:g}: {error}"))
+            part.checkpoint.clear()
+            part.checkpoint.save("diverged", True)
+            at.tell(Warned(message=f"{name} with learning rate {one.learning_rate:g}: {error}"))
             continue
-        return network, one.learning_rate, at
+        return network, one.learning_rate, number
     raise SearchError(
         f"{name} diverged on {task.name} with every learning rate of "
         f"{', '.join(f'{one.learning_rate:g}' for one in tried)}. Add lower ones to the grid."

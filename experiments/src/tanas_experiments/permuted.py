@@ -10,6 +10,7 @@ import numpy as np
 from tanas.ground.records import write_bytes
 from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split, Task
+from tanas_experiments.opened import opened
 
 
 def write_permuted(task: Task, path: Path, *, seed: Seed, train: int, test: int) -> None:
@@ -42,7 +43,7 @@ def write_permuted(task: Task, path: Path, *, seed: Seed, train: int, test: int)
         task.train.stratified(train - kept, seed.child("train")),
         task.validation.stratified(kept, seed.child("validation")),
     )
-    x_test, y_test = part(task.test.stratified(test, seed.child("test")))
+    x_test, y_test = part(opened(task).stratified(test, seed.child("test")))
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, classes=np.array(task.classes)

@@ -48,10 +48,9 @@ def progress_of(result: Result) -> tuple[Progress, ...]:
     judged = {first} if first in scores and first not in winners else set[Architecture]()
     spent = sum(phase.macs for phase in result.ledger.phases if phase.phase in ("represent", "distance"))
     spent += sum(cost(one, images) for one in judged)
-    found = []
-    for number, (past, winner) in enumerate(zip(result.rounds, winners, strict=True)):
-        most = config.fuse.images_in(number)
-        shown = result.task.train if most is None else min(result.task.train, most)
+    found, most = [], config.fuse.images
+    shown = result.task.train if most is None else min(result.task.train, most)
+    for past, winner in zip(result.rounds, winners, strict=True):
         spent += sum(cost(one, shown * config.fuse.schedule.most_epochs) for one in past.candidates)
         if winner not in scores:
             return ()

@@ -22,12 +22,14 @@ from tanas.distances.intervals import IntervalConfig
 from tanas.distances.representative import Representative, RepresentativeNetwork
 from tanas.distances.threads import one_thread
 from tanas.distances.transform_network import Scale
+from tanas.ground.context import Context
 from tanas.ground.errors import check_range
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Shape
 from tanas.networks.training import TrainingConfig, evaluate, fit
 from tanas.tasks.performance import confusion_of, performance_of
 from tanas.tasks.task import Split, Task
+from tanas_experiments.opened import opened
 
 Floats = npt.NDArray[np.float64]
 
@@ -102,7 +104,7 @@ def transfer_value(
         NonFiniteError: a feature is not finite, or the fine-tuning diverged.
     """
     classes = len(task.classes)
-    test = task.test
+    test = opened(task)
     if config.test_images is not None:
         test = test.stratified(config.test_images, seed.child("test"))
     test = _fitting(test, source.shape)
@@ -115,7 +117,7 @@ def transfer_value(
             confusion = confusion_of(test.labels.numpy(), head.answers(test_features).numpy(), classes)
             frozen.append(performance_of(confusion, task.performance))
             network = _under_new_head(source, few, classes)
-            fit(network, few, config.training, classes=classes, seed=seed.child("order", draw))
+            fit(network, few, config.training, classes=classes, at=Context(seed=seed.child("order", draw)))
             tuned.append(evaluate(network, test, classes=classes).performance(task.performance))
     return TransferValue(frozen=tuple(frozen), fine_tuned=tuple(tuned))
 

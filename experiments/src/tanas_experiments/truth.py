@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from torch.nn import functional
 
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError, StoreError, check_range
 from tanas.ground.executor import Executor
 from tanas.ground.records import write_bytes
@@ -34,6 +35,7 @@ from tanas.spaces.space import SearchSpace
 from tanas.tasks.library import Library, data_root
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
+from tanas_experiments.opened import opened
 from tanas_experiments.permuted import write_permuted
 
 SIZE_SHAPE: Shape = (1, 28, 28)
@@ -254,7 +256,7 @@ def target_named(id: str, targets: Sequence[Target] = TARGETS) -> Target:
 
 
 @cache
-def opened(place: Place, id: str, images: int, test_images: int) -> Task:
+def open_target(place: Place, id: str, images: int, test_images: int) -> Task:
     """A target with its images cut as the table wants them; kept, since it is asked for again and again.
 
     Args:
@@ -280,7 +282,7 @@ def opened(place: Place, id: str, images: int, test_images: int) -> Task:
 
 def cut(task: Task, images: int, test_images: int) -> Task:
     """At most so many training and test images; the validation images in the proportion of the training ones."""
-    test = task.test.stratified(test_images, Seed(task.split_seed).child("truth test"))
+    test = opened(task).stratified(test_images, Seed(task.split_seed).child("truth test"))
     limited = task.limited(images)
     return Task(
         name=task.name,
@@ -313,10 +315,16 @@ def train_once(architecture: Architecture, task: Task, config: TruthConfig, job:
     began = time.process_time()
     try:
         network = build(architecture, task.shape, classes, seed.child("weights"))
-        fit(network, task.train, config.training(len(task.train)), classes=classes, seed=seed.child("order"))
+        fit(
+            network,
+            task.train,
+            config.training(len(task.train)),
+            classes=classes,
+            at=Context(seed=seed.child("order")),
+        )
         logits = logits_of(network, task.validation)  # (samples, classes)
         seen = evaluation_of(logits, task.validation, classes=classes)
-        test = evaluate(network, task.test, classes=classes)
+        test = evaluate(network, opened(task), classes=classes)
         figures = {
             "score": seen.performance("balanced"),
             "unclipped": unclipped(seen),
@@ -349,7 +357,9 @@ def unclipped(evaluation: Evaluation) -> float:
 
 def train_job(place: Place, architecture: Architecture, config: TruthConfig, job: Job) -> Row:
     """As `train_once`, with the target opened here: what a worker process is given is small."""
-    return train_once(architecture, opened(place, job.target, config.images, config.test_images), config, job)
+    return train_once(
+        architecture, open_target(place, job.target, config.images, config.test_images), config, job
+    )
 
 
 def fill(
@@ -577,6 +587,7 @@ class TruthRecord:
 
 def described(target: Target, task: Task, config: TruthConfig) -> TargetRecord:
     """What is kept of a target."""
+    _, test = task.sealed()
     return TargetRecord(
         id=target.id,
         name=target.name,
@@ -585,10 +596,10 @@ def described(target: Target, task: Task, config: TruthConfig) -> TargetRecord:
         classes=len(task.classes),
         train=len(task.train),
         validation=len(task.validation),
-        test=len(task.test),
+        test=len(test),
         epochs=config.training(len(task.train)).epochs,
         fingerprint=task.fingerprint,
-        test_fingerprint=task.test_fingerprint,
+        test_fingerprint=test.fingerprint,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
 
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, ignore
 from tanas.ground.seeds import Seed
@@ -70,21 +71,22 @@ def compare(
     task = task.without_test()
     classes = len(task.classes)
     macs = [cost_of(one, task.shape, classes).macs for one in candidates]
+    at = Context(seed=seed, listener=listener)
 
     began = time.process_time()
-    mixture = Mixture(candidates, task, seed=seed.child("alpha"), device="cpu", workers=1, listener=listener)
-    schedule.run(mixture, task, seed=seed.child("order"), deadline=lambda: math.inf, listener=listener)
+    mixture = Mixture(candidates, task, at.drawing("alpha"))
+    schedule.run(mixture, task, at.drawing("order"))
     alpha_s = time.process_time() - began
 
     began = time.process_time()
     epochs = max(mixture.images_seen) // len(task.train)  # as many as the round has taken
     training = replace(schedule.training, epochs=epochs)
     verdicts: list[Judgement | None] = []
-    for at, one in enumerate(candidates):
-        apart = seed.child("separate", at)
-        network = build(one, task.shape, classes, apart.child("weights"))
+    for place, one in enumerate(candidates):
+        apart = at.drawing("separate", place)
+        network = build(one, task.shape, classes, apart.seed.child("weights"))
         try:
-            fit(network, task.train, training, classes=classes, seed=apart.child("order"), listener=listener)
+            fit(network, task.train, training, classes=classes, at=apart.drawing("order"))
             verdicts.append(judged(network, task))
         except NonFiniteError:
             verdicts.append(None)

@@ -16,6 +16,7 @@ from scipy.stats import spearmanr
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.dictionary.stored_network import KeptNetwork, carried, kept
+from tanas.ground.context import Context
 from tanas.ground.records import SCHEMA
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
@@ -99,7 +100,13 @@ def donor(task: Task, config: WeightsConfig) -> KeptNetwork:
     scoring = config.search.scoring.suited_to(len(task.train))
     small, seed = task.without_test().limited(scoring.images), Seed(0).child("donor", task.fingerprint)
     network = build(config.architecture, task.shape, len(task.classes), seed.child("weights"))
-    fit(network, small.train, scoring.training, classes=len(task.classes), seed=seed.child("order"))
+    fit(
+        network,
+        small.train,
+        scoring.training,
+        classes=len(task.classes),
+        at=Context(seed=seed.child("order")),
+    )
     return kept(network, config.architecture, task.shape, task.classes, small.train, made_by="score")
 
 
@@ -140,21 +147,29 @@ def trained(
         ValueError: the network has seen a test image.
     """
     own, classes = Seed(seed), len(task.classes)
+    _, test = task.sealed()
     if network is None:
         fresh = build(config.architecture, task.shape, classes, own.child("weights"))
     else:
-        if seen := network.overlap(task.test):
+        if seen := network.overlap(test.image_keys):
             raise ValueError(f"The network of {source} was trained on {seen} test images of {label}.")
         fresh = carried(network, task.shape, task.classes, own.child("weights"), share=share)
     recipe = config.search.training.suited_to(len(task.train))
-    fit(fresh, task.train, recipe, classes=classes, seed=own.child("order"), step=f"{label} from {source}")
+    fit(
+        fresh,
+        task.train,
+        recipe,
+        classes=classes,
+        at=Context(seed=own.child("order")),
+        step=f"{label} from {source}",
+    )
     validation = evaluate(fresh, task.validation, classes=classes)
     return WeightsRow(
         target=label,
         source=source,
         share=share,
         seed=seed,
-        test_error=evaluate(fresh, task.test, classes=classes).error,
+        test_error=evaluate(fresh, test.open(), classes=classes).error,
         validation_performance=validation.performance(task.performance),
     )
 

@@ -14,21 +14,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from tanas.algorithm.phases import Workplace, warn_of_gaps
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import warn_of_gaps
 from tanas.algorithm.result import Mistake, RecipeTried
+from tanas.algorithm.warm_start import Winner
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted, Told, Warned
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build
-from tanas.networks.classifier import Classifier
 from tanas.networks.recipe import with_recipe
 from tanas.networks.scoring import cross_entropy_of, judgement_of, unscored
 from tanas.networks.threads import in_threads
 from tanas.networks.training import AbandonedError, Fitted, Training, evaluation_of, logits_of
+from tanas.spaces.reference import reference_architecture
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
-from tanas.tasks.task import Split, Task
+from tanas.tasks.task import Sealed, Split, Task
 
 TEMPERATURES = tuple(2 ** (step / 4) for step in range(-4, 13))
 """From 1/2 to 8, in steps of a fifth: the loss at the best of them is within 1 % of the least."""
@@ -107,24 +109,72 @@ class Ending:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
+class Examined:
     """A network's answers on the test split."""
 
     evaluation: Evaluation
     mistakes: tuple[Mistake, ...]
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trained:
+    """What is handed over."""
+
+    ending: Ending
+    outcome: Outcome
+    """Of the search, the architecture that is handed over its best."""
+    test: Split
+    """The test split, opened."""
+    examined: Examined
+    """What the network answered on it."""
+
+
+def train(
+    winner: Winner, space: SearchSpace, task: Task, sealed: Sealed, config: SearchConfig, at: Context
+) -> Trained:
+    """Trains the winner, and the reference beside it; then the test split is opened.
+
+    Args:
+        winner: of the search.
+        space: that was searched; the reference architecture is one of it.
+        task: all of its images but those of the test split.
+        sealed: the test split.
+        config: says how.
+        at: with what.
+
+    Raises:
+        NonFiniteError: every recipe diverged, or what was found did.
+        TaskError: the test split was opened before.
+    """
+    with at.phase("train"):
+        reference = reference_architecture(space, task.shape, len(task.classes)) if config.reference else None
+        ending = finish(
+            winner.outcome.best,
+            task,
+            config,
+            at.child("final"),
+            network=winner.network(task, config, at),
+            reference=reference,
+            replaces=bool(winner.outcome.rounds) and winner.weights is None,
+        )
+        test = sealed.open()
+        return Trained(
+            ending=ending,
+            outcome=taking(ending, winner.outcome, task),
+            test=test,
+            examined=examine(ending.taken.network, task, test, at),
+        )
+
+
 def finish(
     architecture: Architecture,
     task: Task,
     config: SearchConfig,
-    seed: Seed,
-    place: Workplace,
+    at: Context,
     *,
     network: Network | None = None,
     reference: Architecture | None = None,
     replaces: bool = False,
-    part: str = "final",
 ) -> Ending:
     """Trains what was found, and the reference beside it. The test split is not touched.
 
@@ -137,29 +187,27 @@ def finish(
         architecture: what was found.
         task: all of its images, not only those that the search has seen.
         config: says how.
-        seed: of every draw.
-        place: where.
+        at: with what; its seed and checkpoint are those of the final training.
         network: of the architecture, whose weights all trainings of it begin with; None: from scratch.
         reference: the architecture that is trained beside; None: none is.
         replaces: whether it is handed over unless what was found is clearly better (`clearly_better`).
-        part: name under which the state of the trainings is kept.
 
     Raises:
         NonFiniteError: every recipe diverged, or what was found did.
     """
     if reference is not None and reference.canonical() == architecture.canonical():
         reference = None
-    trainings = _Trainings(task, config, seed, place, part)
+    trainings = _Trainings(task, config, at)
     first = (architecture, network) if reference is None else (reference, None)
     by_recipe = {name: trainings.judged(*first, name) for name in config.recipes}
-    done = side_by_side(tuple(by_recipe.values()), place)
+    done = side_by_side(tuple(by_recipe.values()), at)
     try:
         recipe = trainings.choose(by_recipe, done, first[0])
     except NonFiniteError as error:
         if reference is None:
             raise
-        place.tell(Warned(message=f"{error} There is no comparison with the reference architecture."))
-        return finish(architecture, task, config, seed, place, network=network, part=part)
+        at.tell(Warned(message=f"{error} There is no comparison with the reference architecture."))
+        return finish(architecture, task, config, at, network=network)
 
     # those that are left need not wait for each other; the refit of what was found begins last, as it may be needless
     left = {} if reference is None else {"found": trainings.judged(architecture, network, recipe.name)}
@@ -176,7 +224,7 @@ def finish(
         if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
             named["found, refit"].abandon()
 
-    done |= side_by_side(tuple(left.values()), place, ended=ended)
+    done |= side_by_side(tuple(left.values()), at, ended=ended)
 
     def finished(name: str, architecture: Architecture) -> Finished:
         """What became of an architecture; raises its error if its training diverged."""
@@ -209,7 +257,7 @@ def finish(
         # even where its refit came to an end before it was given up: results must not depend on that
         found = ending.found
         ending = replace(ending, found=replace(found, network=found.before, refitted=None))
-        place.tell(
+        at.tell(
             Told(
                 message="On the validation images what the search found is not clearly better than the reference "
                 "architecture, which needs no search: that is handed over."
@@ -217,7 +265,7 @@ def finish(
         )
     # told here, so that a refit that was given up says the same as one that diverged before
     if config.refit and ending.taken.refitted is None:
-        place.tell(
+        at.tell(
             Warned(
                 message="The last training, on training and validation images, diverged. The network that was trained "
                 "on the training images alone is handed over."
@@ -229,9 +277,8 @@ def finish(
 class _Trainings:
     """Makes the trainings of one final training, each with a place of its own for its state."""
 
-    def __init__(self, task: Task, config: SearchConfig, seed: Seed, place: Workplace, part: str) -> None:
-        self.task, self.seed, self.place = task, seed, place
-        self.checkpoint = place.checkpoint.child(part)
+    def __init__(self, task: Task, config: SearchConfig, at: Context) -> None:
+        self.task, self.at = task, at
         training = config.training.suited_to(len(task.train))
         # who weighs classes has balanced them already
         balanced = training.balanced and task.performance == "balanced" and not training.class_weights
@@ -250,8 +297,8 @@ class _Trainings:
     def logits(self, training: Training) -> Tensor:
         """The answers of a trained network on the validation images, (samples, classes); asked once."""
         if training not in self._logits:
-            network = training.network.to(self.place.device)
-            self._logits[training] = logits_of(network, self.task.validation, device=self.place.device)
+            network = training.network.to(self.at.device)
+            self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
         return self._logits[training]
 
     def finite(self, training: Training) -> bool:
@@ -284,7 +331,7 @@ class _Trainings:
             except NonFiniteError as error:
                 if len(trainings) == 1:
                     raise
-                self.place.tell(Told(message=f"{error} The recipe '{name}' is left out."))
+                self.at.tell(Told(message=f"{error} The recipe '{name}' is left out."))
                 tried.append(RecipeTried(recipe=name, loss=None, performance=None))
         # the first of equal ones
         best = min(tried, key=lambda one: math.inf if one.loss is None else one.loss)
@@ -300,7 +347,7 @@ class _Trainings:
     ) -> Training:
         task, classes = self.task, len(self.task.classes)
         if network is None:
-            own = build(architecture, task.shape, classes, self.seed.child("final", "weights"))
+            own = build(architecture, task.shape, classes, self.at.seed.child("weights"))
         else:
             own = copy.deepcopy(network)
         return Training(
@@ -308,10 +355,10 @@ class _Trainings:
             split,
             with_recipe(self.training, recipe),
             classes=classes,
-            seed=self.seed.child("final", "order" if what == "train" else what),
+            at=self.at.drawing("order" if what == "train" else what).keeping(
+                architecture.key, f"{what}-{recipe}"
+            ),
             step=f"{what} {architecture.key} on {task.name}, {recipe}",
-            device=self.place.device,
-            checkpoint=self.checkpoint.child(architecture.key).child(f"{what}-{recipe}"),
         )
 
 
@@ -366,7 +413,7 @@ def tempered_loss(logits: Tensor, task: Task) -> float:
 
 def side_by_side(
     trainings: Sequence[Training],
-    place: Workplace,
+    at: Context,
     *,
     ended: Callable[[Training], None] = lambda training: None,
 ) -> dict[Training, Went]:
@@ -376,7 +423,7 @@ def side_by_side(
 
     Args:
         trainings: those that begin first come first.
-        place: has the workers.
+        at: has the workers.
         ended: is called with each that came to its end, in its thread.
     """
 
@@ -394,39 +441,28 @@ def side_by_side(
             training.abandon()
 
     jobs = [partial(run, training) for training in trainings]
-    done = in_threads(jobs, place.workers, place.tell, give_up=give_up)
+    done = in_threads(jobs, at.workers, at.listener, give_up=give_up)
     return dict(zip(trainings, done, strict=True))
 
 
-def tested(network: Network, task: Task, place: Workplace) -> Tested:
-    """Opens the test split and counts a network's answers.
+def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
+    """Counts a network's answers on the test split.
 
     Args:
         network: trained.
-        task: with its test split.
-        place: where.
+        task: gives the classes.
+        test: the test split, opened.
+        at: with what.
     """
     step = f"test on {task.name}"
-    place.tell(StepStarted(step=step, total=1, unit="networks"))
-    warn_of_gaps(task, "test", task.test, place)
-    logits = logits_of(network.to(place.device), task.test, device=place.device)
+    at.tell(StepStarted(step=step, total=1, unit="networks"))
+    warn_of_gaps(task, "test", test, at)
+    logits = logits_of(network.to(at.device), test, device=at.device)
     network.cpu()
-    place.tell(StepFinished(step=step))
-    return Tested(
-        evaluation=evaluation_of(logits, task.test, classes=len(task.classes)),
-        mistakes=_mistakes(logits, task.test, task.classes),
-    )
-
-
-def classifier_of(finished: Finished, task: Task) -> Classifier:
-    """The network that is handed over, with all that is needed to use it."""
-    return Classifier(
-        task=task.name,
-        architecture=finished.architecture,
-        shape=task.shape,
-        classes=task.classes,
-        performance=task.performance,
-        network=finished.network,
+    at.tell(StepFinished(step=step))
+    return Examined(
+        evaluation=evaluation_of(logits, test, classes=len(task.classes)),
+        mistakes=_mistakes(logits, test, task.classes),
     )
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from tanas.algorithm.final import classifier_of, finish, tested
-from tanas.algorithm.phases import SpaceDefined, Workplace, estimating, introduce
+from tanas.algorithm.final import Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.record import summarise
+from tanas.algorithm.related import KnownTasks, RelatedTasks, introduce
 from tanas.algorithm.result import Grown, Recorded, Result, Sized
-from tanas.algorithm.rival import rivals_beside
 from tanas.algorithm.search import Found
+from tanas.algorithm.space import SpaceDefined
+from tanas.algorithm.warm_start import Winner
+from tanas.algorithm.winner import estimating
 from tanas.dictionary.learn import score_winners, space_of
-from tanas.ground.checkpoints import Stopwatch
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Told
 from tanas.ground.seeds import Seed
@@ -24,13 +25,14 @@ from tanas.networks.architecture import Architecture, Network
 from tanas.networks.morph import morph_along
 from tanas.networks.scoring import ScoredArchitecture, unscored
 from tanas.spaces.inherit import Inherited
-from tanas.spaces.latency import Latency
+from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.spaces.transformations import GROW, Transformations, differences
 from tanas.strategies.base import Outcome
+from tanas.strategies.driver import Problem, search
 from tanas.strategies.fuse import Fuse
-from tanas.tasks.task import Task
+from tanas.tasks.task import Sealed, Task
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,9 +63,8 @@ def transform(
     origin: Origin,
     aim: str,
     config: SearchConfig,
+    at: Context,
     *,
-    seed: Seed,
-    place: Workplace,
     keep_weights: bool = True,
 ) -> Found:
     """Grows or compresses an architecture for a task, trains and tests the result.
@@ -72,12 +73,11 @@ def transform(
     from the weights of the origin, where that is possible: see `kept_network`.
 
     Args:
-        task: as its source gives it. Its test split is touched once, at the end.
+        task: as its source gives it. Its test split is opened once, at the end.
         origin: what to begin with.
         aim: 'grow' or 'compress'.
         config: how; its space says which operations an edge can get, its limits what is asked.
-        seed: of every draw.
-        place: where it is computed, who is told, and where it can go on after it was killed.
+        at: with what.
         keep_weights: whether the final training may go on from the origin's weights.
 
     Returns:
@@ -87,53 +87,50 @@ def transform(
         SettingError: no transformation satisfies the limits; the message has the figures that can be reached.
         SearchError: every candidate failed.
     """
-    watch = Stopwatch(place.checkpoint)
-    place.listener = watch.heard(place.listener)
-    whole = task.measured_by(config.performance)
-    available, task = len(whole.train), whole.limited(config.limit)
-    introduce(task, available, place)
-    blind, config = task.without_test(), config.suited_to(len(task.train))
-    moves = transformations_of(origin, aim, blind, config, place.latency)
-    inherited = _space(moves, origin, blind, place)
+    task, sealed = task.measured_by(config.performance).sealed()
+    small = task.limited(config.limit)
+    config = config.suited_to(len(small.train))
+    introduce(small, len(task.train), at)
+    latency = MeasuredLatency.of(at)
+    moves = transformations_of(origin, aim, small, config, latency)
+    inherited = _space(moves, origin, small, at)
 
     # the seed is the architecture as it is, unless that breaks the limits
-    with watch.phase("search"):
-        outcome = _find(moves, inherited.space, blind, config, seed, place)
-        outcome, before = _scored(moves, outcome, blind, config, seed, place)
-        place.tell(outcome.chosen(task.name))
-    with watch.phase("train"):
-        network, weights = kept_network(origin, outcome, task, seed, wanted=keep_weights)
-        place.tell(Told(message=weights))
-        base = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
+    with at.phase("search"):
+        outcome = _find(moves, inherited.space, small, config, at)
+        outcome, before = _scored(moves, outcome, small, config, at)
+        at.tell(outcome.chosen(task.name))
+    with at.phase("train"):
+        network, weights = kept_network(origin, outcome, small, sealed, at, wanted=keep_weights)
+        at.tell(Told(message=weights))
+        base = space_of(config.space, small, max_parameters=config.max_parameters, max_macs=config.max_macs)
         reference = reference_architecture(base, task.shape, len(task.classes)) if config.reference else None
-        ending = finish(
-            outcome.best, whole.without_test(), config, seed, place, network=network, reference=reference
+        final = at.child("final")
+        ending = finish(outcome.best, task, config, final, network=network, reference=reference)
+        test = sealed.open()
+        trained = Trained(
+            ending=ending,
+            outcome=outcome,
+            test=test,
+            examined=examine(ending.found.network, task, test, at),
         )
-        test = tested(ending.found.network, whole, place)  # opens the test split
-    with watch.phase("rivals"):
-        rivals = rivals_beside(ending, whole, config, seed, place)
-
-    result = summarise(
-        task,
-        available,
-        (),
-        (),
-        inherited,
-        None,
-        outcome,
-        ending,
-        test,
-        rivals,
-        config,
-        seed,
-        watch,
-        place,
-        known=(),
+    grown = _grown(origin, moves, before, outcome, small, sealed, kept=network is not None, weights=weights)
+    nothing = KnownTasks(others=(), own=None)
+    return Found(
+        task=task,
+        sealed=sealed,
+        searched=small,
+        config=config,
+        related=RelatedTasks(
+            known=nothing, representative=None, measured=(), order=(), neighbours=(), reused_s=0.0
+        ),
+        space=inherited,
+        latency=latency,
+        search=outcome,
+        winner=Winner(outcome=outcome),
+        trained=trained,
+        grown=grown,
     )
-    grown = _grown(origin, moves, before, outcome, task, kept=network is not None, weights=weights)
-    around = len(moves.apart(moves.origin)) + 1
-    result = replace(result, grown=grown, space=replace(result.space, size=around))
-    return Found(result, classifier_of(ending.found, whole), None, ending.found.before_refit)
 
 
 def transformations_of(
@@ -173,7 +170,7 @@ def transformations_of(
 
 
 def kept_network(
-    origin: Origin, outcome: Outcome, task: Task, seed: Seed, *, wanted: bool
+    origin: Origin, outcome: Outcome, task: Task, sealed: Sealed, at: Context, *, wanted: bool
 ) -> tuple[Network | None, str]:
     """The network with which the final training begins, if not from scratch, and a sentence that says why.
 
@@ -183,8 +180,9 @@ def kept_network(
     Args:
         origin: what it began with.
         outcome: of the search; its rounds hold the way.
-        task: with its test split, whose hash is compared.
-        seed: of the weights that are new.
+        task: as it is worked on.
+        sealed: its test split, whose hash is compared.
+        at: its seed is that of the weights that are new.
         wanted: whether weights are to be kept at all.
     """
     scratch = "The final training began from scratch"
@@ -193,7 +191,7 @@ def kept_network(
     if not wanted:
         return None, f"{scratch}, as asked."
     run = origin.trained.result.task
-    if (run.test_fingerprint, run.split_seed) != (task.test_fingerprint, task.split_seed):
+    if (run.test_fingerprint, run.split_seed) != (sealed.fingerprint, task.split_seed):
         return None, (
             f"{scratch}: the run was not for this very task and split, so that its weights might have seen images "
             "that are for testing here."
@@ -204,7 +202,7 @@ def kept_network(
         path,
         shape=task.shape,
         classes=len(task.classes),
-        seed=seed.child("final", "morph"),
+        seed=at.seed.child("final", "morph"),
     )
     if network is None:
         return None, f"{scratch}: what was found can't begin with the function of the network of the run."
@@ -223,7 +221,7 @@ def _path(start: Architecture, outcome: Outcome) -> tuple[Architecture, ...]:
     return tuple(path)
 
 
-def _space(moves: Transformations, origin: Origin, task: Task, place: Workplace) -> Inherited:
+def _space(moves: Transformations, origin: Origin, task: Task, at: Context) -> Inherited:
     """The space around the origin, as far as a record can show it: what is one transformation apart."""
     apart = moves.apart(moves.origin)
     skeletons = {moves.origin.skeleton, *(one.skeleton for one in apart)}
@@ -254,56 +252,39 @@ def _space(moves: Transformations, origin: Origin, task: Task, place: Workplace)
         max_latency_ms=moves.max_latency_ms,
         latency=moves.latency,
     )
-    place.tell(SpaceDefined(task=task.name, note=note, size=len(apart) + 1))
-    place.tell(Told(message=note))
-    return Inherited(space=space, seed_architecture=moves.origin, mode="none", note=note)
+    size = len(apart) + 1
+    at.tell(SpaceDefined(task=task.name, note=note, size=size))
+    at.tell(Told(message=note))
+    return Inherited(space=space, seed_architecture=moves.origin, mode="none", note=note, size=size)
 
 
 def _find(
-    moves: Transformations, space: SearchSpace, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+    moves: Transformations, space: SearchSpace, task: Task, config: SearchConfig, at: Context
 ) -> Outcome:
-    def propose(
-        space: SearchSpace,
-        task: Task,
-        best: Architecture | None,
-        count: int,
-        seed: Seed,
-        without: Collection[Architecture],
+    def draw(
+        problem: Problem, best: Architecture | None, count: int, seed: Seed, without: Collection[Architecture]
     ) -> tuple[Architecture, ...]:
         return moves.candidates(best, count, seed=seed, without=without)
 
-    strategy = Fuse(config.fuse, propose=propose, scoring=config.scoring)
-    return strategy.search(
-        space,
-        task,
+    strategy = Fuse(config.fuse, draw=draw, scoring=config.scoring)
+    listener = estimating(strategy, space, task, config, at, examples=[moves.origin])
+    problem = Problem(
+        space=space,
+        task=task,
+        at=at.child("search").heard_by(listener),
         seed_architecture=moves.origin if moves.allows(moves.origin) else None,
-        seed=seed.child("search"),
-        device=place.device,
-        workers=place.workers,
-        deadline=place.deadline,
-        listener=estimating(strategy, space, task, config, seed, place, examples=[moves.origin]),
-        checkpoint=place.checkpoint.child("search"),
         budget_macs=config.budget_macs,
     )
+    return search(strategy, problem)
 
 
 def _scored(
-    moves: Transformations, outcome: Outcome, task: Task, config: SearchConfig, seed: Seed, place: Workplace
+    moves: Transformations, outcome: Outcome, task: Task, config: SearchConfig, at: Context
 ) -> tuple[Outcome, ScoredArchitecture]:
     """The outcome with scores of the winners, and the origin with its own, by the same short training."""
 
     def scores_of(one: Outcome) -> Outcome:
-        return score_winners(
-            one,
-            task,
-            config.scoring,
-            seed=seed,
-            device=place.device,
-            listener=place.tell,
-            checkpoint=place.checkpoint,
-            deadline=place.deadline,
-            workers=place.workers,
-        )
+        return score_winners(one, task, config.scoring, at=at)
 
     outcome = scores_of(outcome)
     known = {one.architecture: one for one in outcome.seen if one.score is not None}
@@ -329,6 +310,7 @@ def _grown(
     before: ScoredArchitecture,
     outcome: Outcome,
     task: Task,
+    sealed: Sealed,
     *,
     kept: bool,
     weights: str,
@@ -340,7 +322,7 @@ def _grown(
         before=_sized(before),
         after=_sized(after),
         differences=differences(moves.origin, outcome.best),
-        recorded=_recorded(origin, task),
+        recorded=_recorded(origin, task, sealed),
         kept_weights=kept,
         weights=weights,
     )
@@ -355,7 +337,7 @@ def _sized(scored: ScoredArchitecture) -> Sized:
     )
 
 
-def _recorded(origin: Origin, task: Task) -> Recorded | None:
+def _recorded(origin: Origin, task: Task, sealed: Sealed) -> Recorded | None:
     if origin.trained is None:
         return None
     result = origin.trained.result
@@ -366,5 +348,5 @@ def _recorded(origin: Origin, task: Task) -> Recorded | None:
         test_error=result.metrics.test_error,
         test_balanced_error=result.metrics.test_balanced_error,
         same_images=(result.task.fingerprint, result.task.test_fingerprint)
-        == (task.fingerprint, task.test_fingerprint),
+        == (task.fingerprint, sealed.fingerprint),
     )

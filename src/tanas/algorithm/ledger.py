@@ -5,57 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tanas.algorithm.final import Ending
-from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import DictionaryCost, LedgerRecord, PhaseCost
-from tanas.dictionary.distances import Related
+from tanas.algorithm.search import Found
 from tanas.dictionary.learn import represent_macs
 from tanas.dictionary.task_record import Atom
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import Representative, macs_of
 from tanas.ground.checkpoints import Stopwatch
 from tanas.networks.architecture import cost_of
-from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.base import training_macs
 from tanas.tasks.task import Task
 
 OWN = "the task's representative"
 """How a ledger names the network of the task itself."""
 
 
-def ledger_of(
-    task: Task,
-    related: Sequence[Related],
-    representative: Representative | None,
-    outcome: Outcome,
-    ending: Ending,
-    config: SearchConfig,
-    watch: Stopwatch,
-    *,
-    known: Sequence[tuple[str, Atom]],
-    reused: Atom | None,
-    reused_s: float,
-) -> LedgerRecord:
-    """The ledger of a search.
+def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
+    """What each phase of a search cost, and what the memory cost that it began with.
 
     Args:
-        task: as it was worked on.
-        related: the atoms whose distance was measured.
-        representative: the task's own; None if none was made.
-        outcome: of the search, its winners scored.
-        ending: of the final training.
-        config: how.
+        found: of the search.
         watch: seconds of the phases.
-        known: every atom that the search began with.
-        reused: the atom whose architecture was taken without a search; None: there was a search.
-        reused_s: seconds of measuring distances that were measured before.
     """
+    task, related = found.searched, found.related
+    outcome = found.winner.outcome
     search = PhaseCost(
         phase="search",
         took_s=watch.seconds("search"),
         macs=outcome.ledger.macs,
         images=outcome.ledger.images,
     )
-    if reused is not None:
-        made = reused.provenance
+    if found.reused and related.known.own is not None:
+        made = related.known.own[1].provenance
         search = PhaseCost(
             phase="search",
             took_s=made.search_s,
@@ -64,13 +46,15 @@ def ledger_of(
             cached_s=made.search_s,
         )
     phases = (
-        _represent(task, representative, watch),
-        _distance(task, related, representative, config.pair, watch, reused_s),
+        _represent(task, related.representative, watch),
+        _distance(task, related, found.config.pair, watch),
         search,
-        _train(task, ending, watch),
+        _train(task, found.trained.ending, watch),
         PhaseCost(phase="rivals", took_s=watch.seconds("rivals"), macs=0, images=()),
     )
-    return LedgerRecord(phases=phases, dictionary=_dictionary([atom for _, atom in known], phases))
+    return LedgerRecord(
+        phases=phases, dictionary=_dictionary([atom for _, atom in related.known.every], phases)
+    )
 
 
 def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
@@ -99,26 +83,20 @@ def _represent(task: Task, representative: Representative | None, watch: Stopwat
     )
 
 
-def _distance(
-    task: Task,
-    related: Sequence[Related],
-    representative: Representative | None,
-    config: PairConfig,
-    watch: Stopwatch,
-    reused_s: float,
-) -> PhaseCost:
+def _distance(task: Task, related: RelatedTasks, config: PairConfig, watch: Stopwatch) -> PhaseCost:
     """The networks' answers to the images of the pairs, once a network: features are kept; and the maps' trainings."""
     sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
     asked = sum(have if most is None else min(most, have) for most, have in sizes)
-    networks = [(one.name, macs_of(one.atom.representative)) for one in related]
-    if networks and representative is not None:
-        networks = [(OWN, macs_of(representative)), *networks]
+    networks = [(one.name, macs_of(one.atom.representative)) for one in related.measured]
+    if networks and related.representative is not None:
+        networks = [(OWN, macs_of(related.representative)), *networks]
     return PhaseCost(
         phase="distance",
-        took_s=watch.seconds("distance") + reused_s,
-        macs=sum(macs * asked for _, macs in networks) + sum(one.measurement.map_macs for one in related),
+        took_s=watch.seconds("distance") + related.reused_s,
+        macs=sum(macs * asked for _, macs in networks)
+        + sum(one.measurement.map_macs for one in related.measured),
         images=tuple((name, asked) for name, _ in networks),
-        cached_s=reused_s,
+        cached_s=related.reused_s,
     )
 
 

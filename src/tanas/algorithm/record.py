@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from tanas.algorithm.final import Ending, Tested
+from tanas.algorithm.final import Ending
 from tanas.algorithm.ledger import ledger_of
-from tanas.algorithm.phases import REUSED, Workplace, timed
-from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import (
     RESULT_SCHEMA,
-    Beginning,
     Control,
     Costs,
     FinalTraining,
@@ -19,66 +17,51 @@ from tanas.algorithm.result import (
     Reference,
     RepresentativeRecord,
     Result,
-    Rival,
     SpaceRecord,
     TaskRecord,
 )
-from tanas.algorithm.rival import Controlled
-from tanas.dictionary.advice import Advice
+from tanas.algorithm.rival import Beside, Controlled
+from tanas.algorithm.search import Found
+from tanas.algorithm.space import timed
 from tanas.dictionary.distances import Related
-from tanas.dictionary.task_record import Atom
 from tanas.distances.representative import Representative
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.records import to_plain
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
-from tanas.spaces.inherit import Inherited
-from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
 
 
-def summarise(
-    task: Task,
-    available: int,
-    related: Sequence[Related],
-    neighbours: Sequence[Related],
-    inherited: Inherited,
-    representative: Representative | None,
-    outcome: Outcome,
-    ending: Ending,
-    test: Tested,
-    rivals: tuple[Rival, ...],
-    config: SearchConfig,
-    seed: Seed,
-    watch: Stopwatch,
-    place: Workplace,
-    *,
-    known: Sequence[tuple[str, Atom]],
-    reused: Atom | None = None,
-    advice: Advice | None = None,
-    beside: Controlled | None = None,
-    beginning: Beginning | None = None,
-) -> Result:
-    """The record of a search from the values of its phases."""
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What a record says beside what was found."""
+
+    watch: Stopwatch
+    """Seconds of the phases."""
+    warnings: tuple[str, ...]
+    environment: dict[str, Any]
+    """Versions, processor, threads."""
+    command: str
+    """What repeats the run."""
+
+
+def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int) -> Result:
+    """The record of a search: what RUN/result.json holds.
+
+    Args:
+        found: of the search.
+        beside: what it is held against.
+        around: time, warnings, machine.
+        seed: of every draw.
+    """
+    task, related, ending, inherited = found.task, found.related, found.trained.ending, found.space
+    outcome, config, test, watch = found.outcome, found.config, found.trained.examined, around.watch
     cost = cost_of(outcome.best, task.shape, len(task.classes))
+    control = beside.control
     return Result(
         schema=RESULT_SCHEMA,
-        task=TaskRecord(
-            name=task.name,
-            classes=task.classes,
-            shape=task.shape,
-            performance=task.performance,
-            train=len(task.train),
-            validation=len(task.validation),
-            test=len(task.test),
-            available=available,
-            fingerprint=task.fingerprint,
-            test_fingerprint=task.test_fingerprint,
-            split_seed=task.split_seed,
-            notes=task.notes,
-        ),
+        task=_task(found),
         architecture=outcome.best,
         parameters=cost.parameters,
         macs=cost.macs,
@@ -86,54 +69,67 @@ def summarise(
         metrics=_metrics(task, ending.taken.validation, test.evaluation),
         confusion=test.evaluation.confusion,
         mistakes=test.mistakes,
-        representative=None if representative is None else _representative(representative),
-        neighbours=tuple(_neighbour(r) for r in neighbours if r.name in inherited.givers),
-        distances=tuple(_neighbour(r) for r in related),
-        space=SpaceRecord(
-            base=config.space,
-            inherit=inherited.mode,
-            operations=inherited.space.operations,
-            nodes=inherited.space.nodes,
-            skeletons=len(inherited.space.skeletons),
-            size=inherited.space.size,
-            max_parameters=inherited.space.max_parameters,
-            max_macs=inherited.space.max_macs,
-            note=" ".join(filter(None, (inherited.note, timed(config.max_latency_ms, place)))),
-            inputs=inherited.space.inputs,
-            max_latency_ms=config.max_latency_ms,
-            over_limits=inherited.over_limits,
-        ),
+        representative=None if related.representative is None else _representative(related.representative),
+        neighbours=tuple(_neighbour(one) for one in related.neighbours if one.name in inherited.givers),
+        distances=tuple(_neighbour(one) for one in related.measured),
+        space=_space(found),
         strategy=config.strategy,
         rounds=outcome.rounds,
         seen=outcome.seen,
         stopped=outcome.stopped,
-        training=_training(ending, len(task.train)),
+        training=_training(ending, len(found.searched.train)),
         training_losses=ending.taken.fitted.losses,
-        rivals=rivals,
+        rivals=beside.rivals,
         reference=_reference(task, ending),
         costs=_costs(watch),
-        dictionary=tuple(sorted((name, atom.task.fingerprint) for name, atom in known)),
-        warnings=tuple(place.warnings),
-        seed=seed.root,
+        dictionary=tuple(sorted((name, atom.task.fingerprint) for name, atom in related.known.every)),
+        warnings=around.warnings,
+        seed=seed,
         config=to_plain(config),
-        environment=place.environment,
-        command=place.command,
-        latency_s=place.latency(outcome.best, task.shape, len(task.classes)) / 1000,
-        advice="" if advice is None else str(advice),
-        beginning=beginning,
-        control=None if beside is None else _control(task, beside, watch),
-        ledger=ledger_of(
-            task,
-            related,
-            representative,
-            outcome,
-            ending,
-            config,
-            watch,
-            known=known,
-            reused=reused,
-            reused_s=float(place.checkpoint.load(REUSED) or 0.0),
-        ),
+        environment=around.environment,
+        command=around.command,
+        latency_s=found.latency(outcome.best, task.shape, len(task.classes)) / 1000,
+        advice="" if found.advice is None else str(found.advice),
+        beginning=found.winner.beginning,
+        control=None if control is None else _control(task, control, watch),
+        ledger=ledger_of(found, watch),
+        grown=found.grown,
+    )
+
+
+def _task(found: Found) -> TaskRecord:
+    searched = found.searched
+    return TaskRecord(
+        name=searched.name,
+        classes=searched.classes,
+        shape=searched.shape,
+        performance=searched.performance,
+        train=len(searched.train),
+        validation=len(searched.validation),
+        test=len(found.sealed),
+        available=len(found.task.train),
+        fingerprint=searched.fingerprint,
+        test_fingerprint=found.sealed.fingerprint,
+        split_seed=searched.split_seed,
+        notes=searched.notes,
+    )
+
+
+def _space(found: Found) -> SpaceRecord:
+    inherited, space, config = found.space, found.space.space, found.config
+    return SpaceRecord(
+        base=config.space,
+        inherit=inherited.mode,
+        operations=space.operations,
+        nodes=space.nodes,
+        skeletons=len(space.skeletons),
+        size=space.size if inherited.size is None else inherited.size,
+        max_parameters=space.max_parameters,
+        max_macs=space.max_macs,
+        note=" ".join(filter(None, (inherited.note, timed(config, found.latency)))),
+        inputs=space.inputs,
+        max_latency_ms=config.max_latency_ms,
+        over_limits=inherited.over_limits,
     )
 
 

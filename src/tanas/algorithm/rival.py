@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-from tanas.algorithm.final import Ending, Recipe, Tested, finish, tested
-from tanas.algorithm.phases import Workplace, estimating
+from tanas.algorithm.final import Ending, Examined, Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import FOUND, NO_SEARCH, Rival
-from tanas.algorithm.warm_start import Starts, begin
+from tanas.algorithm.search import Found
+from tanas.algorithm.warm_start import begin
+from tanas.algorithm.winner import estimating
+from tanas.ground.context import Context, no_limit
 from tanas.ground.errors import BudgetError
 from tanas.ground.events import StepFinished, StepStarted, Told, Warned
-from tanas.ground.seeds import Seed
 from tanas.networks.rivals import classic_rivals
-from tanas.spaces.inherit import Inherited
 from tanas.strategies.base import Outcome
+from tanas.strategies.driver import Problem, search
 from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
@@ -31,96 +31,97 @@ class Controlled:
     outcome: Outcome
     """Of random search; what was trained is its best, or a related task's network that was ahead of it."""
     ending: Ending
-    test: Tested
+    test: Examined
 
 
-def control(
-    inherited: Inherited,
-    task: Task,
-    outcome: Outcome,
-    starts: Starts | None,
-    recipe: Recipe,
-    config: SearchConfig,
-    seed: Seed,
-    place: Workplace,
-) -> Controlled | None:
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """What a found network is held against."""
+
+    control: Controlled | None = None
+    """None: nobody asked, or there was no search to hold it against."""
+    rivals: tuple[Rival, ...] = ()
+    """The best first."""
+
+
+def beside(found: Found, at: Context) -> Beside:
+    """Random search, if it is asked for, and the rivals, tested on the same images as the found network."""
+    with at.phase("control"):
+        control = random_search_beside(found, at)
+    with at.phase("rivals"):
+        rivals = rivals_beside(found.trained, found.task, found.config, at)
+    return Beside(control=control, rivals=rivals)
+
+
+def random_search_beside(found: Found, at: Context) -> Controlled | None:
     """Random search beside: same space, first seed, images, recipe and cost; its winner is trained and tested too.
 
     The weights of related tasks are offered to it as to the search.
 
     Args:
-        inherited: space and first seed.
-        task: all of its images, with its test split, which is touched after both searches have ended.
-        outcome: of the search that it is held against, before weights were offered to it.
-        starts: what related tasks offer; None: nobody asked.
-        recipe: of the network that it is held against.
-        config: how.
-        seed: of the run.
-        place: where.
+        found: what it is held against; the test split was opened, which random search never sees.
+        at: as of the search.
 
     Returns:
         None: nobody asked, or there was no search to hold it against, or that cost less than any training of random
         search would.
     """
+    config, inherited, task = found.config, found.space, found.task
     if not config.controls:
         return None
-    if not outcome.rounds:
-        place.tell(Told(message="There is no control: nothing was searched that it could be held against."))
+    if not found.search.rounds:
+        at.tell(Told(message="There is no control: nothing was searched that it could be held against."))
         return None
     strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
-    blind, limited = (
-        task.limited(config.limit).without_test(),
-        replace(config, budget_macs=outcome.ledger.macs),
+    small, limited = task.limited(config.limit), replace(config, budget_macs=found.search.ledger.macs)
+    # the draws are those of a search, the state is its own; a limit of time ended the search, not what is beside it
+    own = replace(at.drawing("search").keeping("control"), deadline=no_limit)
+    problem = Problem(
+        space=inherited.space,
+        task=small,
+        at=own.heard_by(estimating(strategy, inherited.space, small, limited, at)),
+        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+        budget_macs=limited.budget_macs,
     )
     try:
-        found = strategy.search(
-            inherited.space,
-            blind,
-            seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
-            seed=seed.child("search"),
-            device=place.device,
-            workers=place.workers,
-            deadline=lambda: math.inf,
-            listener=estimating(strategy, inherited.space, blind, limited, seed, place),
-            checkpoint=place.checkpoint.child("control"),
-            budget_macs=limited.budget_macs,
-        )
+        outcome = search(strategy, problem)
     except BudgetError as error:  # a finished search is not lost for want of a control
-        place.tell(Warned(message=f"There is no control. {error}"))
+        at.tell(Warned(message=f"There is no control. {error}"))
         return None
-    start = begin(found, starts, blind)
-    network = start.network(task, config, seed)
-    alike = replace(config, recipes=(recipe.name,))
-    best = start.outcome.best
-    ending = finish(best, task.without_test(), alike, seed, place, network=network, part="control")
-    return Controlled(start.outcome, ending, tested(ending.found.network, task, place))
+    winner = begin(outcome, found.offered, small)
+    alike = replace(config, recipes=(found.trained.ending.recipe.name,))
+    ending = finish(
+        winner.outcome.best,
+        task,
+        alike,
+        at.drawing("final").keeping("control"),
+        network=winner.network(task, config, at),
+    )
+    test = examine(ending.found.network, task, found.trained.test, at)
+    return Controlled(winner.outcome, ending, test)
 
 
-def rivals_beside(
-    ending: Ending, task: Task, config: SearchConfig, seed: Seed, place: Workplace
-) -> tuple[Rival, ...]:
+def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Context) -> tuple[Rival, ...]:
     """What the network that is handed over must beat, tested on the same images; the best first.
 
     Args:
-        ending: of the final training.
-        task: with its test split, which was opened already.
+        trained: what is handed over; its test split was opened.
+        task: all of its images.
         config: says whether classic methods are asked for.
-        seed: of the run.
-        place: where, and who is told.
+        at: with what.
     """
     rivals: list[Rival] = []
+    ending, split = trained.ending, trained.test
     if (other := ending.other) is not None:
-        test = tested(other.network, task, place).evaluation
+        test = examine(other.network, task, split, at).evaluation
         parameters = sum(weights.numel() for weights in other.network.parameters())
-        name = FOUND if ending.reference_taken else NO_SEARCH
-        what = f"{other.architecture.key}, {parameters:,} parameters, "
-        what += (
-            "the same training" if other.refitted or not config.refit else "the same training, not refitted"
-        )
+        alike = "the same training"
+        if not other.refitted and config.refit:
+            alike += ", not refitted"
         rivals.append(
             Rival(
-                name=name,
-                settings=what,
+                name=FOUND if ending.reference_taken else NO_SEARCH,
+                settings=f"{other.architecture.key}, {parameters:,} parameters, {alike}",
                 images=(other.refitted or other.fitted).images,
                 test_error=test.error,
                 test_balanced_error=test.balanced_error,
@@ -129,26 +130,28 @@ def rivals_beside(
         )
     if config.rivals:
         step = f"classic methods on {task.name}"
-        place.tell(StepStarted(step=step, total=1, unit="comparisons"))
-        for one in classic_rivals(
+        at.tell(StepStarted(step=step, total=1, unit="comparisons"))
+        for classic in classic_rivals(
             task.train,
             task.validation,
-            task.test,
+            split,
             classes=len(task.classes),
             performance=task.performance,
-            seed=seed.child("rivals"),
+            seed=at.seed.child("rivals"),
         ):
-            counted = Evaluation.of(task.test.labels.numpy(), one.answers, len(task.classes))
+            counted = Evaluation.of(split.labels.numpy(), classic.answers, len(task.classes))
             rivals.append(
                 Rival(
-                    name=one.name,
-                    settings=one.settings,
-                    images=one.images,
+                    name=classic.name,
+                    settings=classic.settings,
+                    images=classic.images,
                     test_error=counted.error,
                     test_balanced_error=counted.balanced_error,
-                    took_s=one.took_s,
+                    took_s=classic.took_s,
                 )
             )
-        place.tell(StepFinished(step=step))
+        at.tell(StepFinished(step=step))
     balanced = task.performance == "balanced"
-    return tuple(sorted(rivals, key=lambda one: one.test_balanced_error if balanced else one.test_error))
+    return tuple(
+        sorted(rivals, key=lambda rival: rival.test_balanced_error if balanced else rival.test_error)
+    )

@@ -6,29 +6,27 @@ there is none among tasks of one source; sources that hold the same pictures are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tanas.algorithm.phases import Workplace
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Beginning, WarmStart
-from tanas.dictionary.distances import Related
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.stored_network import KeptNetwork, KeptRecord, carried, known_here
-from tanas.ground.checkpoints import Checkpoint
+from tanas.dictionary.task_record import Reuse
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Told
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, cost_of
 from tanas.networks.scoring import score, unscored
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Ledger, Outcome
-from tanas.tasks.task import Task
+from tanas.tasks.task import Sealed, Task, image_keys
 
 
 @dataclass(frozen=True)
-class Starts:
-    """What related tasks offer, each tried by the fixed short training."""
+class Offered:
+    """The networks that related tasks offer, each tried by the fixed short training."""
 
     tried: tuple[tuple[WarmStart, KeptNetwork | None], ...]
     """With the network where it was trained; nearest first."""
@@ -36,52 +34,54 @@ class Starts:
     """What the trainings cost."""
 
 
-@dataclass(frozen=True)
-class Start:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Winner:
     """What is trained, and with which weights it begins."""
 
     outcome: Outcome
     """Of the search; its best is what is trained."""
-    kept: KeptNetwork | None
-    """None: from scratch."""
-    beginning: Beginning | None
-    """For the record; None: nobody asked for the weights of others."""
+    weights: KeptNetwork | None = None
+    """Of a related task's network, with which the training begins; None: from scratch."""
+    beginning: Beginning | None = None
+    """Which networks were tried, for the record; None: nobody asked for the weights of related tasks."""
+    gain: Reuse | None = None
+    """What the search added to what could have been reused; None: that is not known."""
 
-    def network(self, task: Task, config: SearchConfig, seed: Seed) -> Network | None:
+    def network(self, task: Task, config: SearchConfig, at: Context) -> Network | None:
         """A network with the weights to begin with; None: from scratch."""
-        if self.kept is None:
+        if self.weights is None:
             return None
-        weights = seed.child("final", "weights")
-        return carried(self.kept, task.shape, task.classes, weights, share=config.warm_share)
+        seed = at.seed.child("final", "weights")
+        return carried(self.weights, task.shape, task.classes, seed, share=config.warm_share)
 
 
-def try_starts(
-    neighbours: Sequence[Related],
+def try_networks(
+    related: RelatedTasks,
     dictionary: Dictionary,
     space: SearchSpace,
     task: Task,
+    sealed: Sealed,
     config: SearchConfig,
-    seed: Seed,
-    place: Workplace,
-) -> Starts:
-    """Trains the networks of the related tasks' atoms shortly on the task, as its own candidates were.
+    at: Context,
+) -> Offered:
+    """Trains the networks of the related tasks shortly on the task, as its own candidates were.
 
     Args:
-        neighbours: related atoms, nearest first.
+        related: its neighbours are asked, nearest first.
         dictionary: keeps their networks.
         space: the base space, whose limits hold for them too.
-        task: all of its images. Those of validation and test are only compared with those that a network has seen.
+        task: all of its images. Those of validation are only compared with those that a network has seen.
+        sealed: its test split, for the same comparison, by hashes.
         config: how.
-        seed: of the order of images, and of the weights that are new.
-        place: where.
+        at: its seed is that of the order of images, and of the weights that are new.
 
     Raises:
-        StoreError: the weights of an atom are damaged.
+        StoreError: the weights of a network are damaged.
     """
     tried: list[tuple[WarmStart, KeptNetwork | None]] = []
-    ledger, blind = Ledger(), task.limited(config.limit).without_test()
-    images = len(blind.limited(config.scoring.images).train) * config.scoring.training.epochs
-    for one in neighbours:
+    ledger, small = Ledger(), task.limited(config.limit)
+    images = len(small.limited(config.scoring.images).train) * config.scoring.training.epochs
+    for one in related.neighbours:
         start = WarmStart(
             atom=one.name, distance=one.measurement.value, architecture="", score=None, left_out=""
         )
@@ -90,50 +90,44 @@ def try_starts(
             tried.append((replace(start, left_out="its atom keeps no network"), None))
             continue
         start, network = replace(start, architecture=record.architecture.key), None
-        own, part = seed.child("warm", one.atom.key), place.checkpoint.child("warm").child(one.atom.key)
-        if not (why := _unfit(record, space, task, place, part)):
+        part = at.child("warm", one.atom.key)
+        if not (why := _unfit(record, space, task, part)):
             network = dictionary.kept(one.atom)
             assert network is not None  # its record is there
-            why = _has_seen(network, task)
+            why = _has_seen(network, task, sealed)
         if why or network is None:
             tried.append((replace(start, left_out=why), None))
             continue
-        value = short_score(record.architecture, network, blind, config, own, part, place)
+        value = short_score(record.architecture, network, small, config, part)
         macs = cost_of(record.architecture, task.shape, len(task.classes)).macs
         ledger = ledger.plus(f"{start.architecture}, weights of {one.name}", macs, images)
         why = "" if value is not None else "its training diverged"
         tried.append((replace(start, score=value, left_out=why), None if value is None else network))
-    return Starts(tuple(tried), ledger)
+    return Offered(tuple(tried), ledger)
 
 
-def _unfit(record: KeptRecord, space: SearchSpace, task: Task, place: Workplace, part: Checkpoint) -> str:
+def _unfit(record: KeptRecord, space: SearchSpace, task: Task, at: Context) -> str:
     """Why a network is no beginning for a task, from what is known without its weights; empty if nothing is."""
     if not known_here(record):
         return "it has operations that are not known here"
     if not space.allows(record.architecture, task.shape, len(task.classes)):
         return "it breaks the limits"
-    if place.deadline() <= 0 and part.load("scored") is None:
+    if at.deadline() <= 0 and at.checkpoint.load("scored") is None:
         return "no time was left"
     return ""
 
 
-def _has_seen(network: KeptNetwork, task: Task) -> str:
+def _has_seen(network: KeptNetwork, task: Task, sealed: Sealed) -> str:
     """Which images a network has seen that it may not have seen; empty if there are none."""
-    if seen := network.overlap(task.test):
+    if seen := network.overlap(sealed.image_keys):
         return f"it was trained on {seen} of this task's test images"
-    if seen := network.overlap(task.validation):
+    if seen := network.overlap(image_keys(task.validation)):
         return f"it was trained on {seen} of this task's validation images, by which it would be judged"
     return ""
 
 
 def short_score(
-    architecture: Architecture,
-    weights: KeptNetwork | None,
-    task: Task,
-    config: SearchConfig,
-    seed: Seed,
-    part: Checkpoint,
-    place: Workplace,
+    architecture: Architecture, weights: KeptNetwork | None, task: Task, config: SearchConfig, at: Context
 ) -> float | None:
     """L after the fixed short training; None: it diverged, which is told.
 
@@ -142,49 +136,40 @@ def short_score(
         weights: of a related task's network of that architecture, with which it begins; None: from scratch.
         task: without its test split.
         config: how, and the share of those weights.
-        seed: of the weights that are new and of the order of images.
-        part: keeps the score; what it holds already is not trained again.
-        place: where.
+        at: its seed is that of the weights that are new and of the order of images. What its checkpoint holds already
+            is not trained again.
     """
-    if (state := part.load("scored")) is not None:
+    if (state := at.checkpoint.load("scored")) is not None:
         return None if state["score"] is None else float(state["score"])
     network = None
     if weights is not None:
-        network = carried(weights, task.shape, task.classes, seed.child("weights"), share=config.warm_share)
+        seed = at.seed.child("weights")
+        network = carried(weights, task.shape, task.classes, seed, share=config.warm_share)
     value = None
     try:
-        value = score(
-            architecture,
-            task,
-            config.scoring,
-            seed=seed,
-            device=place.device,
-            listener=place.tell,
-            checkpoint=part,
-            network=network,
-        ).score
+        value = score(architecture, task, config.scoring, at, network=network).score
     except NonFiniteError as error:
-        place.tell(Told(message=f"{error} It is left out."))
-    part.save("scored", {"score": value})
+        at.tell(Told(message=f"{error} It is left out."))
+    at.checkpoint.save("scored", {"score": value})
     return value
 
 
-def begin(outcome: Outcome, starts: Starts | None, task: Task) -> Start:
+def begin(outcome: Outcome, offered: Offered | None, task: Task) -> Winner:
     """Chooses what is trained: what the search found, or a related task's network if that is ahead of it.
 
     Args:
         outcome: of the search, its winners scored.
-        starts: what related tasks offer; None: nobody asked.
+        offered: what related tasks offer; None: nobody asked.
         task: without its test split.
     """
-    if starts is None:
-        return Start(outcome, None, None)
+    if offered is None:
+        return Winner(outcome=outcome)
     scores = {one.architecture: one.score for one in outcome.seen}
     scratch = scores.get(outcome.best)
-    outcome = replace(outcome, ledger=outcome.ledger.with_all(starts.ledger))
-    tried = tuple(start for start, _ in starts.tried)
+    outcome = replace(outcome, ledger=outcome.ledger.with_all(offered.ledger))
+    tried = tuple(start for start, _ in offered.tried)
     best: tuple[float, WarmStart, KeptNetwork] | None = None
-    for start, network in starts.tried:
+    for start, network in offered.tried:
         # of equal ones the nearer
         if network is not None and start.score is not None and (best is None or start.score > best[0]):
             best = start.score, start, network
@@ -200,9 +185,8 @@ def begin(outcome: Outcome, starts: Starts | None, task: Task) -> Start:
         elif tried:
             why = "; ".join(f"of {one.atom}: {one.left_out}" for one in tried)
         note = f"The final training began from scratch: {why}."
-        return Start(
-            outcome, None, Beginning(atom="", found=outcome.best.key, scratch=scratch, tried=tried, note=note)
-        )
+        beginning = Beginning(atom="", found=outcome.best.key, scratch=scratch, tried=tried, note=note)
+        return Winner(outcome=outcome, beginning=beginning)
     value, start, network = best
     note = (
         f"The final training began with the weights of {start.atom} (d {start.distance:.2f}): the fixed short training "
@@ -213,8 +197,8 @@ def begin(outcome: Outcome, starts: Starts | None, task: Task) -> Start:
     seen = outcome.seen
     if architecture not in scores:
         seen = (*seen, unscored(architecture, task))
-    return Start(
-        replace(outcome, best=architecture, seen=seen),
-        network,
-        Beginning(atom=start.atom, found=outcome.best.key, scratch=scratch, tried=tried, note=note),
+    return Winner(
+        outcome=replace(outcome, best=architecture, seen=seen),
+        weights=network,
+        beginning=Beginning(atom=start.atom, found=outcome.best.key, scratch=scratch, tried=tried, note=note),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tanas.algorithm.phases import check_space
+from tanas.algorithm.space import check_space
 from tanas.dictionary.learn import (
     LearnConfig,
     Pace,
@@ -19,6 +19,7 @@ from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, atom_key
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources
+from tanas.ground.context import Context
 from tanas.ground.devices import choose_device, processors
 from tanas.ground.errors import DataError, SettingError, TaskError, check_range
 from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Told, tell_repeats
@@ -247,10 +248,12 @@ def learn_into(
             learnt = learn_atom(
                 task,
                 config,
-                seed=Seed(seed).child("atom", prepared.fingerprint),
-                device=device,
-                listener=listener,
-                checkpoint=checkpoint,
+                at=Context(
+                    seed=Seed(seed).child("atom", prepared.fingerprint),
+                    device=device,
+                    listener=listener,
+                    checkpoint=checkpoint,
+                ),
             )
             dictionary.add(learnt.atom, learnt.representative, learnt.network)
             checkpoint.clear()

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tanas.algorithm.phases import relatives
 from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.algorithm.related import known_tasks
 from tanas.dictionary.advice import Advice, advise
 from tanas.dictionary.distances import (
     COSTLY,
@@ -33,6 +33,7 @@ from tanas.distances.methods import METHODS
 from tanas.distances.representative import Representative, represent
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources
+from tanas.ground.context import Context
 from tanas.ground.devices import choose_device, processors
 from tanas.ground.errors import SettingError, StoreError, check_range
 from tanas.ground.events import Listener, Told, tell_repeats
@@ -224,7 +225,7 @@ def nearest_atoms(
     """
     check_range(seed, "seed", "nearest", low=0)
     task, representative = _open(dictionary, name, library, config, listener)
-    others, _ = relatives(dictionary, task, config, known=None, reuse=False)
+    others = known_tasks(dictionary, task, config).others
     if not others:
         raise SettingError(
             f"{dictionary.folder} knows no task other than {name}. "
@@ -238,11 +239,13 @@ def nearest_atoms(
         task.without_test(),
         config.distance,
         config.pair,
-        seed=Seed(seed).child("distance"),
-        executor=engine,
-        listener=listener,
+        at=Context(
+            seed=Seed(seed).child("distance"),
+            executor=engine,
+            listener=listener,
+            workers=resources.workers or processors(),
+        ),
         loaded=loaded,
-        workers=resources.workers or processors(),
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
     # one more than asked for, to hold the last of them against
@@ -357,12 +360,14 @@ def _matrix(
             target.task.without_test(),
             config.distance,
             config.pair,
-            seed=Seed(seed).child("distance"),
-            executor=engine,
-            listener=listener,
+            at=Context(
+                seed=Seed(seed).child("distance"),
+                executor=engine,
+                listener=listener,
+                workers=resources.workers or processors(),
+            ),
             loaded=kept.representatives,
             cache=kept.features,
-            workers=resources.workers or processors(),
             pace_s=_pace_s(columns),
         )
         columns.append(measured(bench, atoms.items()))
@@ -420,10 +425,12 @@ def _represented(
     representative = represent(
         task.without_test(),
         config.representative,
-        seed=Seed(seed).child("represent"),
-        device=device,
-        listener=listener,
-        checkpoint=dictionary.unfinished(f"represent-{key}"),
+        at=Context(
+            seed=Seed(seed).child("represent"),
+            device=device,
+            listener=listener,
+            checkpoint=dictionary.unfinished(f"represent-{key}"),
+        ),
     )
     warn_if_weak(representative, listener, strict=False)
     return representative

@@ -16,10 +16,16 @@ from typing import Any
 import platformdirs
 
 from tanas.algorithm.grow import Origin, TrainedOrigin, transform, transformations_of
-from tanas.algorithm.phases import Workplace, base_space, best_within, check_space, relatives
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.record import Circumstances, result_of
+from tanas.algorithm.related import known_tasks
+from tanas.algorithm.remember import remember as remembered
+from tanas.algorithm.reuse import best_within
+from tanas.algorithm.reuse import reuse as reuse_task
+from tanas.algorithm.rival import Beside, beside
 from tanas.algorithm.search import Found
 from tanas.algorithm.search import search as search_task
+from tanas.algorithm.space import base_space, check_space
 from tanas.api.progress import JsonLinesListener, broadcast, listener_for
 from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
@@ -27,10 +33,11 @@ from tanas.dictionary.stored_network import known_here
 from tanas.dictionary.task_record import Atom, atom_key, best_first
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources, workshop
-from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
+from tanas.ground.context import Context
 from tanas.ground.devices import choose_device, processors
 from tanas.ground.errors import StoreError, TaskError, check_range
-from tanas.ground.events import Event, Listener, Told
+from tanas.ground.events import Event, Listener, Told, Warned
 from tanas.ground.records import digest, from_plain, read_json, to_plain, write_bytes, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
@@ -188,22 +195,17 @@ def run_search(
     _check_search(prepared, folder, dictionary, config, request)
     run = Run.begin(folder, request, known=tuple(a.key for a in dictionary.atoms()), command=command)
 
-    def work(place: Workplace) -> Found:
+    def work(at: Context, watch: Stopwatch) -> tuple[Found, Beside]:
         dictionary.settle()
-        found = search_task(
-            task,
-            dictionary,
-            config,
-            seed=Seed(seed),
-            place=place,
-            known=_atoms_then(dictionary, run),
-            learns=remember,
-            reuse=reuse,
-        )
-        if remember and found.memory is not None and found.result.stopped != "reused":
-            learnt = found.memory
+        known = _atoms_then(dictionary, run)
+        if reuse:
+            found = reuse_task(task, dictionary, config, at, known=known, learns=remember)
+        else:
+            found = search_task(task, dictionary, config, at, known=known, learns=remember)
+        stands = beside(found, at)
+        if remember and not reuse and (learnt := remembered(found, watch, seed=seed)) is not None:
             dictionary.add(learnt.atom, learnt.representative, learnt.network, merged=_keeping)
-        return found
+        return found, stands
 
     return _worked(
         run, work, prepared, resources=resources, engine=engine, listener=listener, command=command
@@ -284,15 +286,15 @@ def _check_search(
 ) -> None:
     """Refuses a search that can't go well before anything is written."""
     if not (folder / RUN_FILE).exists():
-        others, own = relatives(dictionary, task, config, known=None, reuse=request.reuse, coming=coming)
-        for _, atom in others:
+        known = known_tasks(dictionary, task, config, reuse=request.reuse, coming=coming)
+        for _, atom in known.others:
             dictionary.representative(atom)
             if config.warm_weights and atom.kept is not None and known_here(atom.kept):
                 dictionary.kept(atom)
         check_space(task, config, device=request.device)
-        if request.reuse and own is not None:
+        if request.reuse and known.own is not None:
             latency = MeasuredLatency(device=request.device, checkpoint=NoCheckpoint())
-            best_within(own[1], base_space(config, task, latency), task)
+            best_within(known.own[1], base_space(task, config, latency), task)
         check_writable(folder)
     if not dictionary.settled:
         check_writable(dictionary.folder)
@@ -359,8 +361,9 @@ def run_growth(
     )
     run = Run.begin(folder, request, known=(), command=command)
 
-    def work(place: Workplace) -> Found:
-        return transform(task, origin, aim, config, seed=Seed(seed), place=place, keep_weights=keep_weights)
+    def work(at: Context, watch: Stopwatch) -> tuple[Found, Beside]:
+        found = transform(task, origin, aim, config, at, keep_weights=keep_weights)
+        return found, beside(found, at)
 
     return _worked(
         run, work, prepared, resources=resources, engine=engine, listener=listener, command=command
@@ -410,6 +413,19 @@ def _check_numbers(seed: int, time_limit: float | None) -> None:
     check_range(seed, "seed", "search", low=0)
 
 
+class _Warnings:
+    """Keeps every warning once, over all sessions of a run, for its record."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self.heard: list[str] = list(checkpoint.load("warnings") or [])
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Warned) and event.message not in self.heard:
+            self.heard.append(event.message)
+            self._checkpoint.save("warnings", self.heard)
+
+
 class _BestSoFar:
     """Remembers the last round, then what the search chose, so that one that is interrupted gives what it had."""
 
@@ -455,7 +471,7 @@ class _BestSoFar:
 
 def _worked(
     run: Run,
-    work: Callable[[Workplace], Found],
+    work: Callable[[Context, Stopwatch], tuple[Found, Beside]],
     task: Task,
     *,
     resources: Resources,
@@ -481,27 +497,35 @@ def _worked(
                 used.stop()
 
         with JsonLinesListener(folder / "events.jsonl") as journal:
-            place = Workplace(
+            watch, warnings = Stopwatch(run.checkpoint), _Warnings(run.checkpoint)
+            told = broadcast(warnings, listener, journal, best, *(() if limit is None else (used, over)))
+            at = Context(
+                seed=Seed(request.seed),
                 device=request.device,
                 workers=resources.workers or processors(),
                 executor=engine,
                 deadline=lambda: math.inf if limit is None else limit - used.seconds,
-                listener=broadcast(listener, journal, best, *(() if limit is None else (used, over))),
+                listener=watch.heard(told),
                 checkpoint=run.checkpoint,
-                environment={
-                    "versions": versions(),
-                    "processor": processor(),
-                    "device": request.device,
-                    "threads": request.threads,
-                },
-                command=_anywhere(command, folder),
             )
             try:
-                found = work(place)
+                found, stands = work(at, watch)
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(*best.kept(folder / UNFINISHED / BEST_FILE, task)) from None
-        write_bytes(folder / "report.html", render(found.result).encode())
-        run.finish(found.result, found.classifier, found.before)
+        around = Circumstances(
+            watch=watch,
+            warnings=tuple(warnings.heard),
+            environment={
+                "versions": versions(),
+                "processor": processor(),
+                "device": request.device,
+                "threads": request.threads,
+            },
+            command=_anywhere(command, folder),
+        )
+        result = result_of(found, stands, around, seed=request.seed)
+        write_bytes(folder / "report.html", render(result).encode())
+        run.finish(result, found.classifier, found.before_refit)
     return run
 
 
@@ -539,16 +563,18 @@ def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, 
             f"{_size(classifier.shape)}; {task.name} has {', '.join(task.classes)} in {_size(task.shape)}. "
             "Name a task with the same classes and size."
         )
-    found = evaluate(classifier.network, task.test, classes=len(task.classes))
+    task, sealed = task.sealed()
+    test = sealed.open()
+    found = evaluate(classifier.network, test, classes=len(task.classes))
     return {
         "run": str(folder),
         "task": task.name,
-        "images": len(task.test),
+        "images": len(test),
         "error": found.error,
         "balanced_error": found.balanced_error,
         "constant_error": found.constant_error,
         "performance": found.performance(classifier.performance),
-        "same_test_split": task.test_fingerprint == result.task.test_fingerprint,
+        "same_test_split": sealed.fingerprint == result.task.test_fingerprint,
         "confusion": found.confusion,
     }
 

@@ -22,6 +22,7 @@ from tanas.distances.probes import KnnDistance
 from tanas.distances.representative import UNTRAINED, Representative, untrained
 from tanas.distances.sampling import drawn
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, TanasError
 from tanas.ground.events import Event, Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.ground.executor import Executor
@@ -253,13 +254,10 @@ class Bench:
         distance: DistanceConfig,
         config: PairConfig,
         *,
-        seed: Seed,
-        executor: Executor,
-        listener: Listener,
+        at: Context,
         null: bool = True,
         loaded: Loaded | None = None,
         cache: FeatureCache | None = None,
-        workers: int = 1,
         pace_s: float | None = None,
         reused: Reused | None = None,
     ) -> Bench:
@@ -271,13 +269,10 @@ class Bench:
             task: without its test split.
             distance: the method and its settings.
             config: the images.
-            seed: of the maps.
-            executor: runs the measurements.
-            listener: is told of each.
+            at: its seed is that of the maps, its executor runs the measurements.
             null: whether an untrained network is measured too.
             loaded: representatives of the dictionary; None: none yet.
             cache: of features; None: a new one.
-            workers: pairs at a time.
             pace_s: seconds of a pair, if known.
             reused: counts what was read; None: a new one.
         """
@@ -288,15 +283,15 @@ class Bench:
             task=task,
             distance=make_distance(distance),
             config=config,
-            seed=seed,
-            executor=executor,
-            listener=listener,
+            seed=at.seed,
+            executor=at.executor,
+            listener=at.listener,
             surer=None if distance.method in COSTLY else make_distance(sure),
             probe=KnnDistance(distance.knn, distance.gate),
             null=null,
             loaded=loaded or Loaded(dictionary),
             cache=FeatureCache() if cache is None else cache,
-            workers=workers,
+            workers=at.workers,
             pace_s=pace_s,
             reused=reused or Reused(NoCheckpoint()),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,7 +18,8 @@ from tanas.distances.representative import (
     state_of,
 )
 from tanas.distances.threads import one_thread
-from tanas.ground.checkpoints import Checkpoint, Stopwatch
+from tanas.ground.checkpoints import Stopwatch
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, TaskError, check_choice, check_range
 from tanas.ground.events import Listener, Warned
 from tanas.ground.records import from_plain, to_plain
@@ -31,7 +31,8 @@ from tanas.networks.threads import in_threads
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, training_macs
+from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.driver import Problem, search
 from tanas.strategies.estimate import examples_of, mean_pace, seconds_an_image
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.trials import images_of_scores
@@ -119,76 +120,40 @@ class Learnt:
     """The trained network that the atom keeps; None: every training diverged."""
 
 
-def learn_atom(
-    task: Task,
-    config: LearnConfig,
-    *,
-    seed: Seed,
-    device: str,
-    listener: Listener,
-    checkpoint: Checkpoint,
-) -> Learnt:
+def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
     """Trains the representative of a task and searches its architecture.
 
     Args:
         task: as its source gives it.
         config: how.
-        seed: of every draw.
-        device: where networks are trained.
-        listener: is told what happens.
-        checkpoint: keeps what is done; the same call goes on from there.
+        at: with what; one candidate is trained at a time, as atoms are learnt side by side.
 
     Raises:
         TaskError: `strict` is set and the representative misses 1 - epsilon.
     """
-    task = prepare(task, performance=config.performance, limit=config.limit)
+    prepared = prepare(task, performance=config.performance, limit=config.limit)
+    task, sealed = prepared.sealed()
     config = config.suited_to(len(task.train))
-    watch = Stopwatch(checkpoint)
-    listener = watch.heard(listener)
-    latency = MeasuredLatency(device=device, checkpoint=checkpoint.child("latency"))
-    with watch.phase("represent"):
-        representative = represent(
-            task.without_test(),
-            config.representative,
-            seed=seed.child("represent"),
-            device=device,
-            listener=listener,
-            checkpoint=checkpoint.child("represent"),
-        )
-    warn_if_weak(representative, listener, strict=config.strict)
-    with watch.phase("search"):
-        outcome = Fuse(config.fuse).search(
-            space_of(
-                config.space,
-                task,
-                max_parameters=config.max_parameters,
-                max_macs=config.max_macs,
-                max_latency_ms=config.max_latency_ms,
-                latency=latency,
-            ),
-            task.without_test(),
-            seed_architecture=None,
-            seed=seed.child("search"),
-            device=device,
-            workers=1,  # atoms are learnt side by side, not their candidates
-            deadline=lambda: float("inf"),
-            listener=listener,
-            checkpoint=checkpoint.child("search"),
-        )
-        networks: dict[str, Network] = {}
-        outcome = score_winners(
-            outcome,
+    watch = Stopwatch(at.checkpoint)
+    at = at.heard_by(watch.heard(at.listener))
+    with at.phase("represent"):
+        representative = represent(task, config.representative, at.child("represent"))
+    warn_if_weak(representative, at.listener, strict=config.strict)
+    with at.phase("search"):
+        space = space_of(
+            config.space,
             task,
-            config.scoring,
-            seed=seed,
-            device=device,
-            listener=listener,
-            checkpoint=checkpoint,
-            networks=networks,
+            max_parameters=config.max_parameters,
+            max_macs=config.max_macs,
+            max_latency_ms=config.max_latency_ms,
+            latency=MeasuredLatency.of(at),
         )
+        outcome = search(Fuse(config.fuse), Problem(space=space, task=task, at=at.child("search")))
+        networks: dict[str, Network] = {}
+        outcome = score_winners(outcome, task, config.scoring, at=at, networks=networks)
     provenance = Provenance(
         made_by="build",
-        seed=seed.root,
+        seed=at.seed.root,
         versions=versions(),
         settings=to_plain(config),
         represent_s=watch.seconds("represent"),
@@ -197,11 +162,16 @@ def learn_atom(
         search_macs=outcome.ledger.macs,
     )
     network = _best_of(networks, outcome, task, config.scoring)
-    return Learnt(
-        atom=atom_of(task, config.limit, representative, outcome, provenance, network=network),
-        representative=representative,
+    atom = atom_of(
+        task,
+        representative,
+        outcome,
+        provenance,
+        test_fingerprint=sealed.fingerprint,
+        limit=config.limit,
         network=network,
     )
+    return Learnt(atom=atom, representative=representative, network=network)
 
 
 def _best_of(
@@ -283,17 +253,18 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
 
 def atom_of(
     task: Task,
-    limit: int | None,
     representative: Representative,
     outcome: Outcome,
     provenance: Provenance,
-    reuse: Reuse | None = None,
     *,
+    test_fingerprint: str,
+    limit: int | None,
+    reuse: Reuse | None = None,
     network: KeptNetwork | None = None,
 ) -> Atom:
     """Puts an atom together from what was learnt of a task."""
     return Atom(
-        task=AtomTask.of(task, limit=limit),
+        task=AtomTask.of(task, test_fingerprint=test_fingerprint, limit=limit),
         representative=state_of(representative)[0],
         architectures=best_first(outcome.seen),
         rounds=outcome.rounds,
@@ -308,14 +279,9 @@ def score_winners(
     task: Task,
     config: ScoringConfig,
     *,
-    seed: Seed,
-    device: str,
-    listener: Listener,
-    checkpoint: Checkpoint,
+    at: Context,
     also: Sequence[Architecture] = (),
     networks: MutableMapping[str, Network] | None = None,
-    deadline: Deadline = lambda: math.inf,
-    workers: int = 1,
 ) -> Outcome:
     """Scores the best architecture and the winner of every round; the other candidates stay unscored.
 
@@ -326,14 +292,9 @@ def score_winners(
         outcome: of the search.
         task: what was searched for.
         config: the fixed short training.
-        seed: of the scores; each architecture has a child of it.
-        device: where they are trained.
-        listener: is told of each.
-        checkpoint: keeps each.
+        at: its seed is that of the scores; each architecture has a child of it. Scores do not depend on the workers.
         also: candidates that are scored whether they won or not.
         networks: is given the trained networks, by the keys of their architectures.
-        deadline: seconds left.
-        workers: how many are scored side by side; scores do not depend on it.
 
     Returns:
         the outcome with these scores, and with what they cost in its ledger.
@@ -349,25 +310,17 @@ def score_winners(
         architecture: Architecture, network: Network, listener: Listener
     ) -> tuple[ScoredArchitecture, Network] | None:
         """An architecture with its score, if it did not diverge, and its network; None: no time is left for it."""
-        part = checkpoint.child("score").child(architecture.key)
+        own = at.child("score", architecture.key).heard_by(listener)
+        part = own.checkpoint
         state = part.load("scored")
-        if architecture != outcome.best and deadline() <= 0 and state is None:
+        if architecture != outcome.best and at.deadline() <= 0 and state is None:
             return None
         if state is not None:
             if (weights := part.load("weights")) is not None:
                 network.load_state_dict(weights)
             return from_plain(ScoredArchitecture, state, where="the checkpoint of a score"), network
         try:
-            made = score(
-                architecture,
-                task,
-                config,
-                seed=seed.child("score", architecture.key),
-                device=device,
-                listener=listener,
-                checkpoint=part,
-                network=network,
-            )
+            made = score(architecture, task, config, own, network=network)
             network.cpu()
             if networks is not None:
                 part.save("weights", network.state_dict())
@@ -380,10 +333,10 @@ def score_winners(
     todo = [one for one in winners if one.key not in done]
     # built here, one after the other: torch draws initial weights from one generator for all threads
     built = [
-        build(one, task.shape, len(task.classes), seed.child("score", one.key, "weights")) for one in todo
+        build(one, task.shape, len(task.classes), at.seed.child("score", one.key, "weights")) for one in todo
     ]
     jobs = [partial(scored, one, network) for one, network in zip(todo, built, strict=True)]
-    for architecture, answer in zip(todo, in_threads(jobs, workers, listener), strict=True):
+    for architecture, answer in zip(todo, in_threads(jobs, at.workers, at.listener), strict=True):
         if answer is None:
             continue
         made, network = answer
@@ -409,7 +362,7 @@ def warn_if_weak(representative: RepresentativeState, listener: Listener, *, str
         f"less than 1 - epsilon = {1 - representative.epsilon:.3f}"
     )
     if strict:
-        raise TaskError(f"{message}. Raise --epsilon, give it more epochs, or leave --strict out.")
+        raise TaskError(f"{message}. Raise epsilon, give it more epochs, or accept weak ones.")
     listener(
         Warned(message=f"{message}; it is kept and marked weak. Distances to it ask for what it reaches.")
     )

@@ -12,14 +12,10 @@ from tanas.ground.errors import StoreError
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, Shape, build
 from tanas.networks.operations import operation_names
-from tanas.tasks.splits import content_keys
-from tanas.tasks.task import Split
+from tanas.tasks.task import Split, image_keys
 
 SEEN = "seen images"
 """The tensor of a file of weights that says which images the network was trained on."""
-
-KEYED = 0
-"""Keys the hashes of images. They are compared between atoms, so it is the same for all, whatever their split."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +40,20 @@ class KeptNetwork:
     seen: Tensor
     """Sorted hashes of its training images, (images,) int64; those of a network that it began with among them."""
 
-    def overlap(self, split: Split) -> int:
-        """How many images of a split it was trained on: of a test split there may be none.
+    def overlap(self, keys: Tensor) -> int:
+        """How many images it was trained on: of a test split there may be none.
 
         Exactly equal pixels count; the same picture at another size or in other colours is not found.
+
+        Args:
+            keys: of the images, as `image_keys` gives them, (samples,).
         """
-        return int(torch.isin(image_keys(split), self.seen).sum())
+        return int(torch.isin(keys, self.seen).sum())
 
 
 def known_here(record: KeptRecord) -> bool:
     """Whether all operations of a network are registered: those of another user may not be."""
     return {name for _, _, name in record.architecture.cell.edges} <= set(operation_names())
-
-
-def image_keys(split: Split) -> Tensor:
-    """A hash of each image of a split, (samples,) int64; equal pixels, equal hash."""
-    images = split.images[split.rows].contiguous().numpy()
-    return torch.from_numpy(content_keys(images, KEYED).view("int64").copy())
 
 
 def kept(

@@ -38,7 +38,7 @@ class AtomTask:
     """Hash of the test split, for the record."""
 
     @classmethod
-    def of(cls, task: Task, *, limit: int | None) -> AtomTask:
+    def of(cls, task: Task, *, test_fingerprint: str, limit: int | None) -> AtomTask:
         """Describes a task (already limited)."""
         return cls(
             name=task.name,
@@ -50,7 +50,7 @@ class AtomTask:
             limit=limit,
             split_seed=task.split_seed,
             fingerprint=task.fingerprint,
-            test_fingerprint=task.test_fingerprint,
+            test_fingerprint=test_fingerprint,
         )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from tanas.distances.conversion import converted
 from tanas.distances.task2vec import embedding
-from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, StoreError, check_choice, check_range
-from tanas.ground.events import Listener, Told, ignore
+from tanas.ground.events import Told
 from tanas.ground.records import digest
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm, Shape, count_cost
@@ -232,15 +232,7 @@ class _Progress:
     """Trainings done."""
 
 
-def represent(
-    task: Task,
-    config: RepresentativeConfig,
-    *,
-    seed: Seed,
-    device: str = "cpu",
-    listener: Listener = ignore,
-    checkpoint: Checkpoint | None = None,
-) -> Representative:
+def represent(task: Task, config: RepresentativeConfig, at: Context) -> Representative:
     """Trains the epsilon-representative of a task.
 
     After the first training it trains on while its validation performance l is below 1 - epsilon and its
@@ -250,21 +242,17 @@ def represent(
     Args:
         task: its training and validation splits are used, its test split is not.
         config: the network and its trainings.
-        seed: of weights and order of images.
-        device: where it is trained; it is given back on the CPU.
-        listener: is told of each epoch.
-        checkpoint: keeps the state after each epoch; a call that finds it goes on from there, to the same
-            weights as an undisturbed one.
+        at: its seed is that of the weights and of the order of images. What was trained before a kill is taken from the
+            checkpoint, and the weights come out the same. The network is given back on the CPU.
 
     Raises:
         NonFiniteError: the training diverged.
     """
     task = task.without_test()
-    checkpoint = checkpoint or NoCheckpoint()
     classes = len(task.classes)
-    with seed.child("weights").initialising():
+    with at.seed.child("weights").initialising():
         network = RepresentativeNetwork(config, task.shape, classes)
-    so_far = _Progress(**(checkpoint.load("representative") or {}))
+    so_far = _Progress(**(at.checkpoint.load("representative") or {}))
     if so_far.parts:
         network.load_state_dict(so_far.latest)
     first, more, most = config.epochs_for(len(task.train))
@@ -272,7 +260,7 @@ def represent(
         recipe = replace(config.training, epochs=first)
         if so_far.parts:
             recipe = replace(recipe, epochs=min(more, most - so_far.epochs))
-            listener(
+            at.tell(
                 Told(
                     message=f"The representative of {task.name} reached l = {so_far.best_l:.3f}, below "
                     f"{1 - config.epsilon:g}: it trains {recipe.epochs} more epoch{'s' if recipe.epochs > 1 else ''}."
@@ -284,13 +272,10 @@ def represent(
             task.train,
             recipe,
             classes=classes,
-            seed=seed.child(part),
+            at=at.child(part),
             step=f"represent {task.name}" + (f", part {so_far.parts + 1}" if so_far.parts else ""),
-            device=device,
-            listener=listener,
-            checkpoint=checkpoint.child(part),
         )
-        performance = evaluate(network, task.validation, classes=classes, device=device).performance(
+        performance = evaluate(network, task.validation, classes=classes, device=at.device).performance(
             task.performance
         )
         so_far.latest = {name: value.cpu().clone() for name, value in network.state_dict().items()}
@@ -299,7 +284,7 @@ def represent(
         so_far.epochs += recipe.epochs
         so_far.took_s += fitted.seconds
         so_far.parts += 1
-        checkpoint.save("representative", vars(so_far))
+        at.checkpoint.save("representative", vars(so_far))
     network.to("cpu").load_state_dict(so_far.best)
     network.eval().requires_grad_(False)
     return Representative(

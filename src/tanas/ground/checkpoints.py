@@ -9,15 +9,13 @@ import hashlib
 import io
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from tanas.ground.errors import StoreError
-from tanas.ground.events import Event, Listener
+from tanas.ground.events import Event, Listener, PhaseFinished, PhaseStarted
 from tanas.ground.records import write_bytes
 
 SAVED_EVERY_S = 1.0
@@ -88,6 +86,7 @@ class FolderCheckpoint:
 class Stopwatch:
     """Wall-clock seconds of named phases, those of interrupted sessions included.
 
+    Phases are those that a listener is told of (`Context.phase`), so that no algorithm looks at a clock.
     A phase that ends by an error or an interrupt (Ctrl-C) is counted up to that moment. A process that is
     killed at once (SIGKILL) can't save anything: it forgets what came after the last event that a listener of
     `heard` was told of, and up to `SAVED_EVERY_S` before it.
@@ -99,22 +98,17 @@ class Stopwatch:
         self._running: dict[str, float] = {}
         self._saved = time.monotonic()
 
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Adds what the block takes to the phase, also when the block fails or is interrupted."""
-        self._running[name] = time.monotonic()
-        try:
-            yield
-        finally:
-            self._seconds[name] = self.seconds(name)
-            del self._running[name]
-            self._save()
-
     def heard(self, listener: Listener) -> Listener:
-        """The listener; with what it is told, seconds of the running phase are saved now and then."""
+        """The listener, after the phases that it is told of have been timed; now and then seconds are saved."""
 
         def told(event: Event) -> None:
-            if self._running and time.monotonic() - self._saved >= SAVED_EVERY_S:
+            if isinstance(event, PhaseStarted):
+                self._running[event.phase] = time.monotonic()
+            elif isinstance(event, PhaseFinished):
+                self._seconds[event.phase] = self.seconds(event.phase)
+                del self._running[event.phase]
+                self._save()
+            elif self._running and time.monotonic() - self._saved >= SAVED_EVERY_S:
                 self._save()
             listener(event)
 

@@ -63,6 +63,20 @@ class Warned(Event):
     message: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhaseStarted(Event):
+    """A phase of an algorithm begins: 'represent', 'distance', 'search', 'train'."""
+
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseFinished(Event):
+    """A phase has ended, well or by an error."""
+
+    phase: str
+
+
 Listener = Callable[[Event], None]
 
 

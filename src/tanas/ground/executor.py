@@ -25,6 +25,22 @@ class Executor(Protocol):
         """
 
 
+class InThisProcess:
+    """Runs each job at once, where it is called: for small jobs, and where a debugger should follow."""
+
+    def submit(
+        self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Future[Answer]:
+        """Runs the job; the future is done. Its error is raised by `result()`, an interrupt at once."""
+        future: Future[Answer] = Future()
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 def map_in_order(
     executor: Executor,
     function: Callable[..., Answer],

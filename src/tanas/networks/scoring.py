@@ -7,10 +7,8 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import check_range
-from tanas.ground.events import Listener, ignore
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network, build, cost_of
 from tanas.networks.training import TrainingConfig, class_weights, evaluation_of, fit, logits_of
 from tanas.tasks.task import Task
@@ -113,11 +111,8 @@ def score(
     architecture: Architecture,
     task: Task,
     config: ScoringConfig,
+    at: Context,
     *,
-    seed: Seed,
-    device: str = "cpu",
-    listener: Listener = ignore,
-    checkpoint: Checkpoint | None = None,
     network: Network | None = None,
 ) -> ScoredArchitecture:
     """Trains an architecture shortly on its own and measures l on the validation split.
@@ -126,10 +121,7 @@ def score(
         architecture: what is scored.
         task: what for; its test split is not used.
         config: the short training.
-        seed: of the weights and of the order of images.
-        device: where it is trained.
-        listener: is told of each epoch.
-        checkpoint: keeps the state after each epoch.
+        at: its seed is that of the weights and of the order of images.
         network: of the architecture, which is trained in place; its score is one of those weights, not comparable with
             that of the architecture. None: one from the seed.
 
@@ -137,23 +129,15 @@ def score(
         NonFiniteError: the training diverged.
     """
     small = task.without_test().limited(config.images)
+    classes = len(task.classes)
     if network is None:
-        network = build(architecture, task.shape, len(task.classes), seed.child("weights"))
-    fit(
-        network,
-        small.train,
-        config.training,
-        classes=len(task.classes),
-        seed=seed.child("order"),
-        step=f"score {architecture.key} on {task.name}",
-        device=device,
-        listener=listener,
-        checkpoint=checkpoint,
-    )
-    cost = cost_of(architecture, task.shape, len(task.classes))
+        network = build(architecture, task.shape, classes, at.seed.child("weights"))
+    step = f"score {architecture.key} on {task.name}"
+    fit(network, small.train, config.training, classes=classes, at=at.drawing("order"), step=step)
+    cost = cost_of(architecture, task.shape, classes)
     return ScoredArchitecture(
         architecture=architecture,
-        score=judged(network, small, device=device).score,
+        score=judged(network, small, device=at.device).score,
         parameters=cost.parameters,
         macs=cost.macs,
     )

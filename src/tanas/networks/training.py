@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel
 
-from tanas.ground.checkpoints import SAVED_EVERY_S, Checkpoint, NoCheckpoint
+from tanas.ground.checkpoints import SAVED_EVERY_S
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, check_choice, check_range
-from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, ignore
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm
 from tanas.networks.augmentation import PLAIN, AugmentationConfig, augmented
@@ -106,11 +107,8 @@ class Training:
         config: TrainingConfig,
         *,
         classes: int,
-        seed: Seed,
+        at: Context,
         step: str = "train",
-        device: str = "cpu",
-        listener: Listener = ignore,
-        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Gets ready, or takes up what the checkpoint holds.
 
@@ -119,30 +117,27 @@ class Training:
             split: the training images.
             config: the recipe.
             classes: number of classes.
-            seed: of the order of the images and of augmentation.
+            at: its seed is that of the order of the images and of augmentation. The listener is told of each epoch; the
+                checkpoint keeps the state of the training and gives it back when it begins again.
             step: name of the work, for the listener.
-            device: where to train.
-            listener: is told of each epoch.
-            checkpoint: keeps the state of the training, and gives it back when it begins again.
         """
         for module in network.modules():
             if isinstance(module, PixelNorm):
                 module.fit(split.parts(EVALUATION_BATCH))
-        self.network = network.to(device)
+        self.network = network.to(at.device)
         self.split, self.config, self.step = split, config, step
-        self.listener = listener
-        self._seed, self._device = seed, device
-        self._checkpoint = checkpoint or NoCheckpoint()
-        self._steps = len(batches(len(split), config.batch, seed))  # an epoch
+        self.listener = at.listener
+        self._seed, self._device, self._checkpoint = at.seed, at.device, at.checkpoint
+        self._steps = len(batches(len(split), config.batch, at.seed))  # an epoch
         self._optimizer = make_optimizer(network, config)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, learning_rate_at(config, self._steps * config.epochs)
         )
         self._average = averaged(network, config.averaging) if config.averaging else None
         self._class_weights = (
-            class_weights(split.labels, classes).to(device) if config.class_weights else None
+            class_weights(split.labels, classes).to(at.device) if config.class_weights else None
         )
-        self._log_shares = log_shares(split.labels, classes).to(device) if config.balanced else None
+        self._log_shares = log_shares(split.labels, classes).to(at.device) if config.balanced else None
         self.losses: list[float] = []
         self.seconds = 0.0
         self._saved = -math.inf
@@ -245,28 +240,15 @@ def fit(
     config: TrainingConfig,
     *,
     classes: int,
-    seed: Seed,
+    at: Context,
     step: str = "train",
-    device: str = "cpu",
-    listener: Listener = ignore,
-    checkpoint: Checkpoint | None = None,
 ) -> Fitted:
     """Trains a network in place, without a pause; arguments as in `Training`.
 
     Raises:
         NonFiniteError: the loss is not finite.
     """
-    return Training(
-        network,
-        split,
-        config,
-        classes=classes,
-        seed=seed,
-        step=step,
-        device=device,
-        listener=listener,
-        checkpoint=checkpoint,
-    ).run()
+    return Training(network, split, config, classes=classes, at=at, step=step).run()
 
 
 def batches(samples: int, batch: int, seed: Seed) -> tuple[Tensor, ...]:

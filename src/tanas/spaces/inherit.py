@@ -83,6 +83,8 @@ class Inherited:
     over_limits: tuple[int, int] | None = None
     """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
     from the space without limits); None: it has none, or nothing is drawn from it."""
+    size: int | None = None
+    """How many architectures there are, where the space alone does not tell."""
     transferred: Architecture | None = None
     """What is taken without a search; None: the space is searched."""
 

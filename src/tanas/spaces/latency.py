@@ -10,6 +10,7 @@ from typing import Protocol, final
 import torch
 
 from tanas.ground.checkpoints import Checkpoint
+from tanas.ground.context import Context
 from tanas.ground.records import digest
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build
@@ -52,6 +53,11 @@ class MeasuredLatency:
         self._device = device
         self._checkpoint = checkpoint
         self._known: dict[str, float] = dict(checkpoint.load(KEPT) or {})
+
+    @classmethod
+    def of(cls, at: Context) -> MeasuredLatency:
+        """Where networks are trained, remembered with the state of the computation."""
+        return cls(device=at.device, checkpoint=at.checkpoint.child("latency"))
 
     def __call__(self, architecture: Architecture, shape: Shape, classes: int) -> float:
         """Milliseconds; see `Latency`."""

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
-from tanas.ground.checkpoints import Checkpoint
 from tanas.ground.errors import BudgetError
-from tanas.ground.events import Event, Listener
-from tanas.ground.seeds import Seed
+from tanas.ground.events import Event
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
-from tanas.spaces.space import SearchSpace
-from tanas.tasks.task import Task
-
-Deadline = Callable[[], float]
-"""Seconds that are left; infinity if there is no limit."""
 
 BACKWARD_AND_FORWARD = 3
 """Multiply-adds of a training step over those of an answer: the backward pass needs the gradients of the inputs
@@ -198,54 +190,3 @@ class Outcome:
             (one.score for one in self.seen if one.architecture == self.best and not one.final), None
         )
         return Chosen(task=task, architecture=self.best, score=score)
-
-
-class Strategy(Protocol):
-    """A way to find the best architecture of a space for a task."""
-
-    @property
-    def name(self) -> str:
-        """As `--strategy` takes it."""
-
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        """How many images a candidate could be trained on in the time that a whole search takes; for estimates.
-
-        Args:
-            space: where it searches.
-            task: what for.
-            workers: candidates that are trained side by side.
-        """
-
-    def search(
-        self,
-        space: SearchSpace,
-        task: Task,
-        *,
-        seed_architecture: Architecture | None,
-        seed: Seed,
-        device: str,
-        workers: int,
-        deadline: Deadline,
-        listener: Listener,
-        checkpoint: Checkpoint,
-        budget_macs: int | None = None,
-    ) -> Outcome:
-        """Searches.
-
-        Args:
-            space: where to look.
-            task: what for, without its test split.
-            seed_architecture: the first kept seed; None: the first candidates are all drawn.
-            seed: of every draw.
-            device: where networks are trained.
-            workers: how many candidates are computed side by side; the outcome does not depend on it.
-            deadline: seconds left; the best so far is returned when they are gone.
-            listener: is told what happens.
-            checkpoint: keeps finished rounds; a search that begins with them goes on from there.
-            budget_macs: most multiply-adds of all trainings (`Ledger.macs`); the search stops before the training
-                that would exceed it. None: no limit.
-
-        Raises:
-            SearchError: every candidate failed.
-            SettingError: the budget does not allow a beginning.
-        """

@@ -21,9 +21,10 @@ from tanas.networks.training import TrainingConfig, batches
 from tanas.spaces.cells import degrees
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.base import training_macs
 from tanas.strategies.mixture import side_by_side
 from tanas.strategies.supernet import (
+    BySupernets,
     Descent,
     Ranked,
     Run,
@@ -31,9 +32,8 @@ from tanas.strategies.supernet import (
     each_batch,
     mixed_macs,
     mixing,
-    search_by_supernets,
 )
-from tanas.strategies.trials import Asked, ByAsking, images_of_scores
+from tanas.strategies.trials import images_of_scores
 from tanas.tasks.task import Task
 
 ALPHA_BETAS = (0.5, 0.999)
@@ -82,7 +82,7 @@ class DartsConfig:
 
 
 @dataclass(frozen=True)
-class Darts(ByAsking):
+class Darts(BySupernets):
     """Differentiable architecture search, first order.
 
     Every edge of a relaxed network is the sum of all operations, weighted by softmax(alpha); alpha is the same in all
@@ -107,10 +107,11 @@ class Darts(ByAsking):
         scored = images_of_scores(config.finalists, self.scoring, task, workers)
         return config.runs * (config.training.epochs * min(len(task.train), config.images) * mixed + scored)
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
+    @property
+    def sharing(self) -> Sharing:
+        """How; see `BySupernets`."""
         config = self.config
-        sharing = Sharing(
+        return Sharing(
             runs=config.runs,
             finalists=config.finalists,
             pool=POOL,
@@ -119,7 +120,6 @@ class Darts(ByAsking):
             costs=self.costs,
             rank=self.rank,
         )
-        return search_by_supernets(sharing, asked, self.scoring)
 
     def costs(self, run: Run, steps: int) -> Sequence[int]:
         """Multiply-adds after each step, of w and of alpha; see `Sharing`."""
@@ -145,15 +145,15 @@ class Darts(ByAsking):
         Returns:
             alpha, (edges, operations of the space) float32; images that w and that alpha was trained on.
         """
-        training, validation, names = self.config.training, run.task.validation, run.asked.space.operations
-        device = run.asked.device
+        training, validation, names = self.config.training, run.task.validation, run.problem.space.operations
+        device = run.problem.at.device
         network = run.supernet(affine=False)
         descent = Descent(network, run, training, steps)
         live = [at for at, name in enumerate(names) if name != ZERO]
         start = torch.randn(
-            len(pairs_of(run.asked.space.nodes)), len(names), generator=run.seed.child("alpha").torch()
+            len(pairs_of(run.problem.space.nodes)), len(names), generator=run.seed.child("alpha").torch()
         )
-        alpha = (_prior_alpha(run.asked.space) + ALPHA_START * start).to(device).requires_grad_(True)
+        alpha = (_prior_alpha(run.problem.space) + ALPHA_START * start).to(device).requires_grad_(True)
         adam = torch.optim.Adam(
             [alpha], lr=self.config.alpha_rate, betas=ALPHA_BETAS, weight_decay=ALPHA_DECAY
         )
@@ -202,7 +202,7 @@ def learning_macs(run: Run, w_images: int, alpha_images: int) -> int:
         alpha_images: that alpha was trained on.
     """
     task = run.task
-    each = mixed_macs(run.skeleton, run.asked.space, task.shape, len(task.classes))
+    each = mixed_macs(run.skeleton, run.problem.space, task.shape, len(task.classes))
     return training_macs(each, w_images) + ALPHA_PASSES * each * alpha_images
 
 
@@ -287,18 +287,18 @@ def strongest_cells(strengths: Strengths) -> Iterator[Cell]:
 
 def _within(run: Run, alpha: Tensor) -> Iterator[Architecture]:
     """The strongest cells that are new and within the limits; then those drawn for the run, strongest first."""
-    asked, strengths = run.asked, Strengths.of(alpha, run.asked.space)
+    problem, strengths = run.problem, Strengths.of(alpha, run.problem.space)
     for cell in islice(strongest_cells(strengths), LOOKED_AT):
         one = Architecture(skeleton=run.skeleton, cell=cell)
         if (
             one not in run.known
-            and asked.space.contains(one)
-            and asked.space.allows(one, run.task.shape, len(run.task.classes))
+            and problem.space.contains(one)
+            and problem.space.allows(one, run.task.shape, len(run.task.classes))
         ):
             yield one
 
     def rank(one: Architecture) -> tuple[int, float]:
-        held = placed(one.cell, asked.space.nodes)
+        held = placed(one.cell, problem.space.nodes)
         return strengths.rank([(start, end, name) for (start, end), name in held.items()])
 
     yield from sorted(run.pool, key=rank)

@@ -8,11 +8,13 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from tanas.ground.context import Context
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
 from tanas.networks.training import seconds_a_step
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Strategy, training_macs
+from tanas.strategies.base import training_macs
+from tanas.strategies.driver import Strategy
 from tanas.strategies.mixture import side_by_side
 from tanas.tasks.task import Task
 
@@ -71,12 +73,10 @@ def expected_seconds(
     space: SearchSpace,
     task: Task,
     examples: Sequence[Architecture],
+    at: Context,
     *,
     batch: int,
-    workers: int,
     budget_macs: int | None,
-    seed: Seed,
-    device: str,
 ) -> float:
     """About how long a search takes from its beginning, if nothing ends it before its rounds or its budget do.
 
@@ -85,15 +85,13 @@ def expected_seconds(
         space: where.
         task: what for.
         examples: candidates that are timed, in one thread each, as candidates are trained.
+        at: its seed is that of the weights of what is timed.
         batch: images of a training step.
-        workers: candidates that are trained side by side.
         budget_macs: of the search; None: no limit.
-        seed: of the weights of what is timed.
-        device: where they are trained.
     """
-    images = strategy.expected_images(space, task, workers)
+    images = strategy.expected_images(space, task, at.workers)
     if budget_macs is not None:
         costs = [cost_of(one, task.shape, len(task.classes)).macs for one in examples]
-        images = min(images, budget_macs * len(costs) / training_macs(sum(costs), workers))
+        images = min(images, budget_macs * len(costs) / training_macs(sum(costs), at.workers))
     with side_by_side(1):
-        return images * mean_pace(examples, task, batch, seed=seed, device=device)
+        return images * mean_pace(examples, task, batch, seed=at.seed, device=at.device)

@@ -9,11 +9,10 @@ from tanas.ground.errors import check_range
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
-from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, ByAsking, Trial, best_of, images_of_scores, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import Trial, best_of
+from tanas.strategies.random_search import by_chance
+from tanas.strategies.trials import ByScore
 
 MUTATIONS = 20
 """Mutations of a parent before an architecture is drawn instead: most have hundreds of neighbours, so that so many
@@ -39,7 +38,7 @@ class EvolutionConfig:
 
 
 @dataclass(frozen=True)
-class Evolution(ByAsking):
+class Evolution(ByScore):
     """Regularized (aging) evolution.
 
     The paper trains a child that was tried before once more; here every child is new, so that nothing is spent twice.
@@ -53,37 +52,33 @@ class Evolution(ByAsking):
     """The short training by which every candidate is judged."""
     name: str = "evolution"
 
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        """See `Strategy.expected_images`."""
-        return images_of_scores(self.config.candidates, self.scoring, task, workers)
+    @property
+    def most(self) -> int:
+        return self.config.candidates
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
-        config = self.config
-        return search_by_score(
-            self.children,
-            asked,
-            self.scoring,
-            most=config.candidates,
-            first=min(config.population, config.candidates),
-            batch=config.children,
-        )
+    @property
+    def first(self) -> int:
+        return min(self.config.population, self.config.candidates)
 
-    def children(
+    @property
+    def batch(self) -> int:
+        return self.config.children
+
+    def draw(
         self,
-        asked: Asked,
+        problem: Problem,
         trials: tuple[Trial, ...],
         count: int,
         seen: frozenset[Architecture],
         seed: Seed,
     ) -> tuple[Architecture, ...]:
-        """Proposes the first population by chance, then mutations of the fit; see `Ask`."""
+        """Proposes the first population by chance, then mutations of the fit; see `ByScore.draw`."""
         if not trials:
-            return drawn(asked, trials, count, seen, seed)
+            return by_chance(problem, count, seen, seed)
         alive = [trial for trial in trials if trial.judgement is not None][-self.config.population :]
         made: list[Architecture] = []
         for number in range(count):
-            child = self._child(asked, alive, seen | set(made), seed.child("child", number))
+            child = self._child(problem, alive, seen | set(made), seed.child("child", number))
             if child is None:
                 break
             made.append(child)
@@ -91,7 +86,7 @@ class Evolution(ByAsking):
 
     def _child(
         self,
-        asked: Asked,
+        problem: Problem,
         alive: Sequence[Trial],
         seen: frozenset[Architecture],
         seed: Seed,
@@ -99,12 +94,12 @@ class Evolution(ByAsking):
         """A new architecture from the best of a sample; None if the space holds no new one.
 
         Args:
-            asked: what the search was given.
+            problem: what the search was given.
             alive: the population, the oldest first.
             seen: what was tried.
             seed: of the draws.
         """
-        fresh = asked.sample(1, seed.child("afresh"), seen)
+        fresh = problem.sample(1, seed.child("afresh"), seen)
         if not fresh:
             return None
         drawn_at = seed.child("tournament").numpy().integers(len(alive), size=self.config.sample)
@@ -112,9 +107,9 @@ class Evolution(ByAsking):
         best = best_of([member.judgement for member in members])
         assert best is not None  # all that live were judged
         parent = members[best].architecture
-        task = asked.task
+        task = problem.task
         for number in range(MUTATIONS):
-            child = asked.space.mutate(
+            child = problem.space.mutate(
                 parent, seed=seed.child("mutation", number), shape=task.shape, classes=len(task.classes)
             )
             if child not in seen:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any
 
 from tanas.ground.errors import check_range
-from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Deadline, Outcome, budget_refusal, training_macs
-from tanas.strategies.trials import Asked, ByAsking, Log, outcome_of, trained_alone, trials_of
+from tanas.strategies.base import budget_refusal, training_macs
+from tanas.strategies.driver import Compared, Problem, Proposal
+from tanas.strategies.history import History, round_of, trials_of
+from tanas.strategies.trials import cost_of_trials, trained_alone
 from tanas.tasks.task import Task
 
 
@@ -52,7 +51,7 @@ class HalvingConfig:
 
 
 @dataclass(frozen=True)
-class Halving(ByAsking):
+class Halving:
     """The best of a rung are trained `eta` times as long in the next.
 
     They go on from their own weights, with a learning rate that rises and falls anew. Epochs grow as the candidates
@@ -68,6 +67,7 @@ class Halving(ByAsking):
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     """Gives the images and the recipe; the epochs are the rungs' own."""
     name: str = "halving"
+    scores: bool = False
 
     def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
         """See `Strategy.expected_images`."""
@@ -75,119 +75,132 @@ class Halving(ByAsking):
         rungs = self.config.rungs(self.config.candidates)
         return sum(count * epochs * images / min(workers, count) for count, epochs in rungs)
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
-        listener, checkpoint = asked.listener, asked.checkpoint
-        small = asked.task.limited(self.scoring.images)
-        log, stopped = Log.restored(checkpoint), ""
-        weights: dict[str, Any] = (checkpoint.load("log") or {}).get("weights", {})
-        step = f"search {asked.task.name}"
-        bill = _Bill(asked, images=len(small.train))
-        drawn = self._drawn(asked)  # the same again in a search that goes on
-        first = drawn[: bill.most_that_begin(drawn, self.config)]
-        rungs = self.config.rungs(len(first)) if first else ()
-        listener(StepStarted(step=step, total=len(rungs), unit="rounds"))
-        while not (stopped := stopped or log.stopped or _ended(log, len(rungs), asked.deadline)):
-            began, number = time.monotonic(), len(log.rounds)
-            count, planned = rungs[number]
-            epochs = planned
-            entered = first if number == 0 else _survivors(log, count)
-            if number > 0 and len(entered) == 1:  # the others failed: nothing is left to compare it with
-                stopped = "rounds"
-                break
-            if number + 1 == len(rungs) and asked.budget_macs is not None:
-                epochs = bill.epochs_left(entered, log, most=planned * self.config.eta)
-            paid = bill.paid(entered, log, epochs)
-            if not paid:
-                if not log.ledger.images:
-                    raise budget_refusal(asked.budget_macs or 0, bill.needed(entered[:1], epochs))
-                stopped = "budget"
-                break
+    def rounds(self, problem: Problem) -> int:
+        """See `Strategy.rounds`."""
+        return len(self._rungs(problem))
 
-            networks = [asked.build(one) for one in paid]
-            if number > 0:
-                for one, network in zip(paid, networks, strict=True):
-                    network.load_state_dict(weights[one.key])
-            training = replace(self.scoring.training, epochs=epochs)
-            order = asked.seed.child("order", number)
-            tried = trained_alone(paid, networks, small, training, asked, seed=order)
+    def ended(self, history: History, problem: Problem) -> str:
+        """See `Strategy.ended`."""
+        return self._whole(problem) if len(history.rounds) >= len(self._rungs(problem)) else ""
 
-            weights = {
-                one.key: network.state_dict() for one, network in zip(paid, networks, strict=True)
-            }  # of the next rung, which only holds some of these
-            failed = number > 0 and all(trial.judgement is None for trial in tried)
-            if failed:  # the rung before has the best so far
-                log = replace(log.paying(tried, asked), stopped="rounds")
-            else:
-                log = log.plus(tried, asked, kept=None, took_s=time.monotonic() - began)
-                cut = len(paid) < len(entered) or epochs < planned
-                log = replace(log, stopped="budget" if cut else "")
-            checkpoint.save("log", {**log.plain(), "weights": weights})
-            listener(StepAdvanced(step=step, done=number + 1, note=log.note))
-        if stopped == "rounds":
-            if len(first) < len(drawn):
-                stopped = "budget"
-            elif len(first) < self.config.candidates:
-                stopped = "exhausted"
-        listener(StepFinished(step=step, note=stopped))
-        return outcome_of(log, asked, stopped, scored=False)
+    def propose(self, history: History, problem: Problem) -> Proposal:
+        """The survivors of the rung before, as many as the budget pays for; see `Strategy.propose`."""
+        bill, rungs, number = self._bill(problem), self._rungs(problem), len(history.rounds)
+        count, planned = rungs[number]
+        entered = self._first(problem) if number == 0 else _survivors(history, count)
+        if number > 0 and len(entered) == 1:  # the others failed: nothing is left to compare it with
+            return Proposal(stopped=self._whole(problem))
+        epochs = planned
+        if number + 1 == len(rungs) and problem.budget_macs is not None:
+            epochs = bill.epochs_left(entered, history, most=planned * self.config.eta)
+        paid = bill.paid(entered, history, epochs)
+        if not paid:
+            if not history.ledger.images:
+                raise budget_refusal(problem.budget_macs or 0, bill.needed(entered[:1], epochs))
+            return Proposal(stopped="budget")
+        cut = len(paid) < len(entered) or epochs < planned
+        return Proposal(candidates=paid, stopped="budget" if cut else "", epochs=epochs)
 
-    def _drawn(self, asked: Asked) -> tuple[Architecture, ...]:
+    def compare(self, proposal: Proposal, history: History, problem: Problem) -> Compared:
+        """Trains the candidates on from where the rung before left them; see `Strategy.compare`."""
+        number, candidates = len(history.rounds), proposal.candidates
+        assert proposal.epochs is not None
+        networks = [problem.build(candidate) for candidate in candidates]
+        if number > 0:
+            for candidate, network in zip(candidates, networks, strict=True):
+                network.load_state_dict(history.state["weights"][candidate.key])
+        tried = trained_alone(
+            candidates,
+            networks,
+            problem.task.limited(self.scoring.images),
+            replace(self.scoring.training, epochs=proposal.epochs),
+            problem,
+            seed=problem.at.seed.child("order", number),
+        )
+        # of the next rung, which only holds some of these
+        weights = {one.key: network.state_dict() for one, network in zip(candidates, networks, strict=True)}
+        failed = number > 0 and all(trial.judgement is None for trial in tried)
+        return Compared(
+            round=None if failed else round_of(tried),
+            spent=cost_of_trials(tried, problem),
+            state={"weights": weights},
+        )
+
+    def _bill(self, problem: Problem) -> _Bill:
+        return _Bill(problem, images=len(problem.task.limited(self.scoring.images).train))
+
+    def _first(self, problem: Problem) -> tuple[Architecture, ...]:
+        """The candidates of the first rung: the same again in a search that goes on."""
+        drawn = self._drawn(problem)
+        return drawn[: self._bill(problem).most_that_begin(drawn, self.config)]
+
+    def _rungs(self, problem: Problem) -> tuple[tuple[int, int], ...]:
+        """See `HalvingConfig.rungs`; none if nothing can begin."""
+        first = self._first(problem)
+        return self.config.rungs(len(first)) if first else ()
+
+    def _whole(self, problem: Problem) -> str:
+        """Why a search ends that went through all of its rungs."""
+        drawn = self._drawn(problem)
+        if len(self._first(problem)) < len(drawn):
+            return "budget"
+        return "exhausted" if len(drawn) < self.config.candidates else "rounds"
+
+    def _drawn(self, problem: Problem) -> tuple[Architecture, ...]:
         """What the first rung can hold, the given seed architecture before the drawn ones."""
-        given = () if asked.seed_architecture is None else (asked.seed_architecture.canonical(),)
-        return given + asked.sample(self.config.candidates - len(given), asked.seed.child("sample"), given)
+        given = problem.given
+        return given + problem.sample(
+            self.config.candidates - len(given), problem.at.seed.child("sample"), given
+        )
 
 
 @dataclass(frozen=True)
 class _Bill:
     """What rungs cost, held against the budget."""
 
-    asked: Asked
+    problem: Problem
     images: int
     """Training images of an epoch."""
 
     def most_that_begin(self, drawn: Sequence[Architecture], config: HalvingConfig) -> int:
         """How many of some candidates can begin so that all rungs can be paid for, were all of mean cost."""
-        if self.asked.budget_macs is None:
+        if self.problem.budget_macs is None:
             return len(drawn)
         for count in range(len(drawn), 1, -1):
             epochs = sum(some * epochs for some, epochs in config.rungs(count))
-            mean = fmean(self.asked.macs(one) for one in drawn[:count])
-            if training_macs(1, self.images) * mean * epochs <= self.asked.budget_macs:
+            mean = fmean(self.problem.macs(one) for one in drawn[:count])
+            if training_macs(1, self.images) * mean * epochs <= self.problem.budget_macs:
                 return count
         return min(len(drawn), 1)
 
     def needed(self, candidates: Sequence[Architecture], epochs: int) -> int:
         """Multiply-adds of a rung."""
-        return training_macs(sum(map(self.asked.macs, candidates)), epochs * self.images)
+        return training_macs(sum(map(self.problem.macs, candidates)), epochs * self.images)
 
-    def paid(self, candidates: Sequence[Architecture], log: Log, epochs: int) -> tuple[Architecture, ...]:
+    def paid(
+        self, candidates: Sequence[Architecture], history: History, epochs: int
+    ) -> tuple[Architecture, ...]:
         """The first of some candidates, as many as the rest of the budget pays for."""
-        if self.asked.budget_macs is None:
+        if self.problem.budget_macs is None:
             return tuple(candidates)
-        left = self.asked.budget_macs - log.ledger.macs
+        left = self.problem.budget_macs - history.ledger.macs
         counts = range(len(candidates), 0, -1)
         return tuple(
             candidates[: next((n for n in counts if self.needed(candidates[:n], epochs) <= left), 0)]
         )
 
-    def epochs_left(self, candidates: Sequence[Architecture], log: Log, *, most: int) -> int:
+    def epochs_left(self, candidates: Sequence[Architecture], history: History, *, most: int) -> int:
         """Epochs of a last rung: what is left for all of it; at least one."""
-        assert self.asked.budget_macs is not None
-        left = self.asked.budget_macs - log.ledger.macs
+        assert self.problem.budget_macs is not None
+        left = self.problem.budget_macs - history.ledger.macs
         return max(min(left // self.needed(candidates, 1), most), 1)
 
 
-def _survivors(log: Log, count: int) -> tuple[Architecture, ...]:
+def _survivors(history: History, count: int) -> tuple[Architecture, ...]:
     """The best of the last rung, best first; the earlier of equal ones."""
     known = [
-        (trial.judgement.rank, trial.architecture) for trial in trials_of(log.rounds[-1]) if trial.judgement
+        (trial.judgement.rank, trial.architecture)
+        for trial in trials_of(history.rounds[-1])
+        if trial.judgement
     ]
     return tuple(one for _, one in sorted(known, key=lambda pair: pair[0], reverse=True)[:count])
-
-
-def _ended(log: Log, rungs: int, deadline: Deadline) -> str:
-    """Why the search ends here; empty if it goes on."""
-    if len(log.rounds) >= rungs:  # before the time: one that had ended has, when it resumes after its limit
-        return "rounds"
-    return "time" if log.rounds and deadline() <= 0 else ""

@@ -9,11 +9,10 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import Trial
 from tanas.strategies.random_search import BATCH
-from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.trials import ByScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ class LargestConfig:
 
 
 @dataclass(frozen=True)
-class Largest(ByAsking):
+class Largest(ByScore):
     """Parameters as a measure that costs nothing: the architectures of a space that have most, within its limits.
 
     Source: White et al. 2022, "A deeper look at zero-cost proxies for lightweight NAS", in which parameters and
@@ -44,27 +43,28 @@ class Largest(ByAsking):
     """The short training by which those that are tried are judged."""
     name: str = "largest"
 
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        """See `Strategy.expected_images`."""
-        return images_of_scores(self.config.candidates, self.scoring, task, workers)
+    @property
+    def most(self) -> int:
+        return self.config.candidates
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
-        most = self.config.candidates
-        return search_by_score(
-            self.most_parameters, asked, self.scoring, most=most, first=min(BATCH, most), batch=BATCH
-        )
+    @property
+    def first(self) -> int:
+        return min(BATCH, self.most)
 
-    def most_parameters(
+    @property
+    def batch(self) -> int:
+        return BATCH
+
+    def draw(
         self,
-        asked: Asked,
+        problem: Problem,
         trials: tuple[Trial, ...],
         count: int,
         seen: frozenset[Architecture],
         seed: Seed,
     ) -> tuple[Architecture, ...]:
-        """Proposes those of a pool that have most parameters; see `Ask`."""
-        shape, classes = asked.task.shape, len(asked.task.classes)
-        pool = asked.sample(max(self.config.pool, count), seed.child("pool"), seen)
+        """Proposes those of a pool that have most parameters; see `ByScore.draw`."""
+        shape, classes = problem.task.shape, len(problem.task.classes)
+        pool = problem.sample(max(self.config.pool, count), seed.child("pool"), seen)
         ranked = sorted(pool, key=lambda one: -cost_by_parts(one, shape, classes).parameters)
         return tuple(ranked[:count])

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError
-from tanas.ground.events import Listener, Warned
-from tanas.ground.seeds import Seed
+from tanas.ground.events import Warned
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, judgement_of
 from tanas.networks.training import logits_of
@@ -45,25 +45,18 @@ class Mixture:
         self,
         candidates: Sequence[Architecture],
         task: Task,
-        *,
-        seed: Seed,
-        device: str,
-        workers: int,
-        listener: Listener,
+        at: Context,
     ) -> None:
         """Builds the candidates' networks, all freshly initialised.
 
         Args:
             candidates: architectures, at least one.
             task: gives the shape, the classes and the pixels' mean and deviation.
-            seed: of the initial weights.
-            device: where the networks are.
-            workers: how many candidates are computed side by side.
-            listener: is warned of a dropped candidate.
+            at: its seed is that of the initial weights; as many candidates as it has workers are computed side by side.
         """
         self.candidates = tuple(candidates)
         self.networks = [
-            build(c, task.shape, len(task.classes), seed.child("weights", i)).to(device)
+            build(c, task.shape, len(task.classes), at.seed.child("weights", i)).to(at.device)
             for i, c in enumerate(candidates)
         ]
         pixels = task.train.pixels()
@@ -73,9 +66,8 @@ class Mixture:
         self.dropped: set[int] = set()
         self.images_seen = [0] * len(candidates)
         """Training images of each candidate so far; an image counts once an epoch."""
-        self.device = device
-        self.workers = workers
-        self._listener = listener
+        self.device, self.workers = at.device, at.workers
+        self._tell = at.tell
         self._answers: dict[int, Tensor] = {}  # validation logits by position, as long as w stands still
 
     @property
@@ -192,9 +184,7 @@ class Mixture:
                 f"All {len(self.networks)} candidates of a round gave logits that are not finite, {name} last. "
                 "Lower the learning rate of the search."
             )
-        self._listener(
-            Warned(message=f"The candidate {name} gave logits that are not finite and was left out.")
-        )
+        self._tell(Warned(message=f"The candidate {name} gave logits that are not finite and was left out."))
 
 
 def mixture_loss(alpha: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -18,10 +18,10 @@ from tanas.networks.architecture import Architecture, Cost
 from tanas.networks.scoring import ScoringConfig
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
-from tanas.strategies.random_search import drawn
-from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import Trial
+from tanas.strategies.random_search import by_chance
+from tanas.strategies.trials import ByScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class PredictorConfig:
 
 
 @dataclass(frozen=True)
-class Predictor(ByAsking):
+class Predictor(ByScore):
     """Linear regression on what an architecture is made of; it chooses its own strength of regularisation.
 
     What it predicts is l, and beside it the loss, which decides where l is predicted to be the same: where all that
@@ -59,38 +59,34 @@ class Predictor(ByAsking):
     """The short training by which every candidate is judged."""
     name: str = "predictor"
 
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        """See `Strategy.expected_images`."""
-        return images_of_scores(self.config.candidates, self.scoring, task, workers)
+    @property
+    def most(self) -> int:
+        return self.config.candidates
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
-        config = self.config
-        return search_by_score(
-            self.promising,
-            asked,
-            self.scoring,
-            most=config.candidates,
-            first=min(config.initial, config.candidates),
-            batch=config.batch,
-        )
+    @property
+    def first(self) -> int:
+        return min(self.config.initial, self.config.candidates)
 
-    def promising(
+    @property
+    def batch(self) -> int:
+        return self.config.batch
+
+    def draw(
         self,
-        asked: Asked,
+        problem: Problem,
         trials: tuple[Trial, ...],
         count: int,
         seen: frozenset[Architecture],
         seed: Seed,
     ) -> tuple[Architecture, ...]:
-        """Proposes by chance at first, then those of a pool for which most is predicted; see `Ask`."""
+        """Proposes by chance at first, then those of a pool for which most is predicted; see `ByScore.draw`."""
         if not trials:
-            return drawn(asked, trials, count, seen, seed)
-        pool = asked.sample(self.config.pool, seed.child("pool"), seen)
+            return by_chance(problem, count, seen, seed)
+        pool = problem.sample(self.config.pool, seed.child("pool"), seen)
         known = [(trial.architecture, trial.judgement) for trial in trials if trial.judgement is not None]
         if not pool or len(known) < 2:  # a line needs two points
             return pool[:count]
-        table, asked_about = _table(asked, [one for one, _ in known]), _table(asked, pool)
+        table, asked_about = _table(problem, [one for one, _ in known]), _table(problem, pool)
         scores = _predicted(table, [judgement.score for _, judgement in known], asked_about)
         losses = _predicted(table, [judgement.loss for _, judgement in known], asked_about)
         order = np.lexsort((losses, -scores))  # by score; the lower loss before the higher
@@ -107,10 +103,10 @@ def _predicted(
     return np.asarray(model.predict(asked_about), dtype=np.float64)
 
 
-def _table(asked: Asked, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
+def _table(problem: Problem, architectures: Sequence[Architecture]) -> npt.NDArray[np.float64]:
     """What each is made of, (architectures, features)."""
-    shape, classes = asked.task.shape, len(asked.task.classes)
-    return np.array([encode(one, cost_by_parts(one, shape, classes), asked.space) for one in architectures])
+    shape, classes = problem.task.shape, len(problem.task.classes)
+    return np.array([encode(one, cost_by_parts(one, shape, classes), problem.space) for one in architectures])
 
 
 def encode(architecture: Architecture, cost: Cost, space: SearchSpace) -> npt.NDArray[np.float64]:

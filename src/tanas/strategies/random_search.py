@@ -8,10 +8,9 @@ from tanas.ground.errors import check_range
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
-from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
-from tanas.strategies.trials import Asked, ByAsking, Trial, images_of_scores, search_by_score
-from tanas.tasks.task import Task
+from tanas.strategies.driver import Problem
+from tanas.strategies.history import Trial
+from tanas.strategies.trials import ByScore
 
 BATCH = 4
 """Candidates of a round: enough to keep the cores of a laptop busy, few enough that little is lost when the search
@@ -31,7 +30,7 @@ class RandomConfig:
 
 
 @dataclass(frozen=True)
-class RandomSearch(ByAsking):
+class RandomSearch(ByScore):
     """Random search. Source: Li and Talwalkar 2019, "Random search and reproducibility for NAS"."""
 
     config: RandomConfig = RandomConfig()
@@ -39,18 +38,32 @@ class RandomSearch(ByAsking):
     """The short training by which every candidate is judged."""
     name: str = "random"
 
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        """See `Strategy.expected_images`."""
-        return images_of_scores(self.config.candidates, self.scoring, task, workers)
+    @property
+    def most(self) -> int:
+        return self.config.candidates
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
-        most = self.config.candidates
-        return search_by_score(drawn, asked, self.scoring, most=most, first=min(BATCH, most), batch=BATCH)
+    @property
+    def first(self) -> int:
+        return min(BATCH, self.most)
+
+    @property
+    def batch(self) -> int:
+        return BATCH
+
+    def draw(
+        self,
+        problem: Problem,
+        trials: tuple[Trial, ...],
+        count: int,
+        seen: frozenset[Architecture],
+        seed: Seed,
+    ) -> tuple[Architecture, ...]:
+        """Draws by chance alone; see `ByScore.draw`."""
+        return by_chance(problem, count, seen, seed)
 
 
-def drawn(
-    asked: Asked, trials: tuple[Trial, ...], count: int, seen: frozenset[Architecture], seed: Seed
+def by_chance(
+    problem: Problem, count: int, seen: frozenset[Architecture], seed: Seed
 ) -> tuple[Architecture, ...]:
-    """Proposes by chance alone; see `Ask`."""
-    return asked.sample(count, seed.child("sample"), seen)
+    """Candidates drawn from the space; how every search begins."""
+    return problem.sample(count, seed.child("sample"), seen)

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from tanas.ground.errors import UnknownNameError, nearest_names
 from tanas.networks.scoring import ScoringConfig
-from tanas.strategies.base import Strategy
 from tanas.strategies.darts import Darts, DartsConfig
+from tanas.strategies.driver import Strategy
 from tanas.strategies.evolution import Evolution, EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import Halving, HalvingConfig

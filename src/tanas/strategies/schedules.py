@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from tanas.ground.errors import check_choice, check_range
-from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted
-from tanas.ground.seeds import Seed
+from tanas.ground.context import Context
+from tanas.ground.errors import check_range
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
-from tanas.strategies.base import Deadline, Stage
+from tanas.strategies.base import Stage
 from tanas.strategies.mixture import Mixture, check_finite, mixture_loss
 from tanas.tasks.task import Task
 
@@ -57,17 +57,13 @@ class EqualWeights:
         """Epochs of a round, about."""
         return self.training.epochs
 
-    def run(
-        self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener
-    ) -> tuple[Stage, ...]:
+    def run(self, mixture: Mixture, task: Task, at: Context) -> tuple[Stage, ...]:
         """Trains w, then alpha; see `Schedule.run`."""
         losses = descend_weights(
             mixture,
             task,
             self.training,
-            seed=seed,
-            deadline=deadline,
-            listener=listener,
+            at,
             floor=1.0,
             own_loss=self.own_loss,
         )
@@ -88,10 +84,8 @@ class Alternating:
         )
     )
     """Of w in one stage; Adam at 1e-3, as in the authors' code. A cosine would span all stages."""
-    alpha: str = "steps"
-    """How alpha descends in one stage: 'steps' (tempered, the paper's letter) or 'solved' (to convergence)."""
     alpha_steps: int = 20
-    """Steps of alpha in one stage, if it takes steps."""
+    """Steps of alpha in one stage."""
     alpha_learning_rate: float = 0.02
     """Adam's, kept over the stages: a fresh Adam a stage puts alphas on a lattice, where ties go to the first."""
     stages: int = 20
@@ -105,7 +99,6 @@ class Alternating:
     """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends."""
 
     def __post_init__(self) -> None:
-        check_choice(self.alpha, "alpha", "Alternating", ("steps", "solved"))
         check_range(self.alpha_steps, "alpha_steps", "Alternating", low=1)
         check_range(self.floor, "floor", "Alternating", low=0, high=1)
         check_range(self.own_loss, "own_loss", "Alternating", low=0)
@@ -123,9 +116,7 @@ class Alternating:
         """Epochs of a round, about: half of the stages until alpha converges."""
         return self.most_epochs / 2
 
-    def run(
-        self, mixture: Mixture, task: Task, *, seed: Seed, deadline: Deadline, listener: Listener
-    ) -> tuple[Stage, ...]:
+    def run(self, mixture: Mixture, task: Task, at: Context) -> tuple[Stage, ...]:
         """Alternates to convergence; see `Schedule.run`."""
         alpha = mixture.alpha.clone().requires_grad_(True)  # (candidates,)
         alpha_optimizer = torch.optim.Adam([alpha], lr=self.alpha_learning_rate)
@@ -142,9 +133,7 @@ class Alternating:
                 mixture,
                 task,
                 self.training,
-                seed=seed.child("stage", number),
-                deadline=deadline,
-                listener=listener,
+                at.drawing("stage", number),
                 optimizer=weight_optimizer,
                 scheduler=scheduler,
                 floor=self.floor,
@@ -153,22 +142,19 @@ class Alternating:
             # (ii) freeze the candidates, update alpha; frozen candidates have constant logits
             logits = mixture.validation_logits(task)
             active = mixture.active
-            if self.alpha == "solved":
-                mixture.alpha[active] = fit_alpha(logits, labels)
-            else:
-                for _ in range(self.alpha_steps):
-                    alpha_optimizer.zero_grad()
-                    mixture_loss(alpha[active], logits.double(), labels).backward()  # type: ignore[no-untyped-call]
-                    alpha_optimizer.step()
-                mixture.alpha = alpha.detach().clone()
+            for _ in range(self.alpha_steps):
+                alpha_optimizer.zero_grad()
+                mixture_loss(alpha[active], logits.double(), labels).backward()  # type: ignore[no-untyped-call]
+                alpha_optimizer.step()
+            mixture.alpha = alpha.detach().clone()
             stages.append(_stage(mixture, losses[-1], logits, labels))
-            if (mixture.weights - before).abs().max() <= self.tolerance or deadline() <= 0:
+            if (mixture.weights - before).abs().max() <= self.tolerance or at.deadline() <= 0:
                 break
         return tuple(stages)
 
 
 Schedule = EqualWeights | Alternating
-"""What `FuseConfig.schedule` can be. Each has `run(mixture, task, *, seed, deadline, listener)`, which trains
+"""What `FuseConfig.schedule` can be. Each has `run(mixture, task, at)`, which trains
 the mixture in place, sets its alpha, and returns a record a stage."""
 
 
@@ -176,10 +162,8 @@ def descend_weights(
     mixture: Mixture,
     task: Task,
     training: TrainingConfig,
+    at: Context,
     *,
-    seed: Seed,
-    deadline: Deadline,
-    listener: Listener,
     optimizer: torch.optim.Optimizer | None = None,
     scheduler: LambdaLR | None = None,
     floor: float = 0.0,
@@ -191,9 +175,7 @@ def descend_weights(
         mixture: is trained in place.
         task: its training images are used.
         training: epochs, batch and learning rate.
-        seed: of the order of the images.
-        deadline: no further epoch begins when no time is left.
-        listener: is told of each epoch.
+        at: its seed is that of the order of the images. No further epoch begins when no time is left.
         optimizer: to go on with, at its own learning rate; a fresh AdamW by the recipe if left out.
         scheduler: of that optimizer's learning rate; None: it stays.
         floor: least weight of a candidate in the mixture, as a share of 1/|C|.
@@ -214,13 +196,13 @@ def descend_weights(
         seconds = sum(
             seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
         ) / min(mixture.workers, len(mixture.active))
-        listener(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
+        at.tell(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
         for epoch in range(training.epochs):
             began = time.monotonic()
             for i in mixture.active:
                 mixture.networks[i].train()
             total = 0.0
-            for which in batches(len(split), training.batch, seed.child("epoch", epoch)):
+            for which in batches(len(split), training.batch, at.seed.child("epoch", epoch)):
                 pixels = split.pixels(which).to(mixture.device, memory_format=torch.channels_last)
                 optimizer.zero_grad(set_to_none=True)
                 labels = split.labels[which].to(mixture.device)
@@ -230,10 +212,10 @@ def descend_weights(
                     scheduler.step()
                 total += loss * len(which)
             losses.append(total / len(split))
-            listener(StepAdvanced(step="w", done=epoch + 1, note=f"loss {losses[-1]:.3f}"))
-            if deadline() < time.monotonic() - began:
+            at.tell(StepAdvanced(step="w", done=epoch + 1, note=f"loss {losses[-1]:.3f}"))
+            if at.deadline() < time.monotonic() - began:
                 break
-    listener(StepFinished(step="w"))
+    at.tell(StepFinished(step="w"))
     return tuple(losses)
 
 

@@ -15,10 +15,10 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement, ScoringConfig, cross_entropy_of
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome, training_macs
+from tanas.strategies.base import training_macs
 from tanas.strategies.mixture import side_by_side
-from tanas.strategies.supernet import Descent, Ranked, Run, Sharing, Supernet, each_batch, search_by_supernets
-from tanas.strategies.trials import Asked, ByAsking, images_of_scores
+from tanas.strategies.supernet import BySupernets, Descent, Ranked, Run, Sharing, Supernet, each_batch
+from tanas.strategies.trials import images_of_scores
 from tanas.tasks.task import Split, Task
 
 
@@ -51,7 +51,7 @@ class SharedConfig:
 
 
 @dataclass(frozen=True)
-class WeightSharing(ByAsking):
+class WeightSharing(BySupernets):
     """Random search with weight sharing.
 
     A supernet has one skeleton, so that all its cells have the same number of channels; in a space of many skeletons
@@ -73,10 +73,11 @@ class WeightSharing(ByAsking):
         scored = images_of_scores(config.finalists, self.scoring, task, workers)
         return config.runs * (config.training.epochs * min(len(task.train), config.images) + scored)
 
-    def find(self, asked: Asked) -> Outcome:
-        """Searches; see `Strategy.search`."""
+    @property
+    def sharing(self) -> Sharing:
+        """How; see `BySupernets`."""
         config = self.config
-        sharing = Sharing(
+        return Sharing(
             runs=config.runs,
             finalists=config.finalists,
             pool=config.pool,
@@ -85,13 +86,12 @@ class WeightSharing(ByAsking):
             costs=self.costs,
             rank=self.rank,
         )
-        return search_by_supernets(sharing, asked, self.scoring)
 
     def costs(self, run: Run, steps: int) -> Sequence[int]:
         """Multiply-adds after each step; see `Sharing`."""
         sizes = cycle(run.batch_sizes(run.task.train, self.config.training.batch))
         drawn = self.drawn(run, steps)
-        macs = {one: run.asked.macs(one) for one in set(drawn)}
+        macs = {one: run.problem.macs(one) for one in set(drawn)}
         shown = zip(drawn, sizes, strict=False)  # the sizes go round and round
         return list(accumulate(training_macs(macs[one], images) for one, images in shown))
 
@@ -105,7 +105,7 @@ class WeightSharing(ByAsking):
         def step(number: int, pixels: torch.Tensor, labels: torch.Tensor) -> bool:
             nonlocal macs, images
             one = drawn[number]
-            macs += training_macs(run.asked.macs(one), len(labels))
+            macs += training_macs(run.problem.macs(one), len(labels))
             images += len(labels)
             return descent.step(number, network.path(one.cell), pixels, labels)
 
@@ -118,35 +118,37 @@ class WeightSharing(ByAsking):
 
         Those of the first of many steps are those that fewer steps would have had.
         """
-        found = run.asked.sample(steps, run.seed.child("paths"), ())
+        found = run.problem.sample(steps, run.seed.child("paths"), ())
         return tuple(found[at % len(found)] for at in range(steps))
 
     def _ranking(self, run: Run, network: Supernet) -> tuple[Architecture, ...]:
         """The pool, the best by the shared weights first; without those whose answers are not finite."""
-        asked, split = run.asked, self._asked_about(run.task)
+        problem, split = run.problem, self._asked_about(run.task)
         network.eval()
         step = f"rank by {run.key} for {run.task.name}"
-        asked.listener(StepStarted(step=step, total=len(run.pool), unit="architectures"))
+        problem.at.listener(StepStarted(step=step, total=len(run.pool), unit="architectures"))
 
         def judge(at: int) -> Judgement | None:
-            if at > 0 and asked.deadline() <= 0:
+            if at > 0 and problem.at.deadline() <= 0:
                 return None
             try:
-                return judged_by(network, run.pool[at], run.task, split, run.seed.child("rank"), asked.device)
+                return judged_by(
+                    network, run.pool[at], run.task, split, run.seed.child("rank"), problem.at.device
+                )
             except NonFiniteError:
                 return None
 
-        with side_by_side(asked.workers) as pool:
+        with side_by_side(problem.at.workers) as pool:
             judgements = list(pool.map(judge, range(len(run.pool))))
         known = [
             (judgement.rank, one)
             for one, judgement in zip(run.pool, judgements, strict=True)
             if judgement is not None
         ]
-        asked.listener(StepAdvanced(step=step, done=len(known)))
-        asked.listener(StepFinished(step=step))
+        problem.at.listener(StepAdvanced(step=step, done=len(known)))
+        problem.at.listener(StepFinished(step=step))
         if not known:
-            asked.listener(
+            problem.at.listener(
                 Warned(message=f"No architecture's answers by {run.key} are finite: it ranks by chance.")
             )
         return tuple(one for _, one in sorted(known, key=lambda pair: pair[0], reverse=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,8 +32,10 @@ from tanas.networks.training import (
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Ledger, Outcome, budget_refusal, training_macs
-from tanas.strategies.trials import Asked, Log, affordable, outcome_of, trained_alone
+from tanas.strategies.base import Ledger, budget_refusal, training_macs
+from tanas.strategies.driver import Compared, Problem, Proposal
+from tanas.strategies.history import History
+from tanas.strategies.trials import affordable, compare_by_score, images_of_a_score
 from tanas.tasks.task import Split, Task
 
 SKELETON_DRAWS = 20
@@ -179,7 +181,7 @@ class Run:
 
     number: int
     """From 0."""
-    asked: Asked
+    problem: Problem
     """What the search was given, its space narrowed to the run's skeleton."""
     skeleton: Skeleton
     task: Task
@@ -200,13 +202,13 @@ class Run:
         with self.seed.child("weights").initialising():
             made = Supernet(
                 self.skeleton,
-                self.asked.space,
+                self.problem.space,
                 self.task.shape,
                 len(self.task.classes),
                 affine=affine,
             )
         made.norm.fit(self.task.train.pixels())
-        return made.to(self.asked.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return made.to(self.problem.at.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def batch_sizes(self, split: Split, batch: int) -> tuple[int, ...]:
         """Images of every step of an epoch."""
@@ -249,8 +251,8 @@ class Sharing:
         return self.training.epochs * len(run.batch_sizes(run.task.train, self.training.batch))
 
 
-def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) -> Outcome:
-    """Trains a supernet a round; what it ranks highest is trained on its own and held against the best so far.
+class BySupernets(ABC):
+    """A strategy that trains a supernet a round; what that ranks highest is trained on its own.
 
     The skeletons are those of architectures drawn from the space, that of a given seed architecture before them if
     the space has it. Where fewer fit than there are runs they come again, with other weights and another order. The
@@ -259,51 +261,56 @@ def search_by_supernets(sharing: Sharing, asked: Asked, scoring: ScoringConfig) 
 
     A budget is shared out among the runs, each of which takes as many steps as its share pays for beside its scores;
     there are fewer runs where all would be too short. What the last one leaves scores more of what it ranks.
-
-    Args:
-        sharing: how.
-        asked: what the search was given.
-        scoring: the short training. It is the one behind the scores of a dictionary, so they are not made twice.
-
-    Raises:
-        SearchError: no candidate of the first round has a finite loss.
-        SettingError: the budget does not allow the first supernet for a step and its cheapest candidate.
     """
-    task, listener = asked.task.limited(scoring.images), asked.listener
-    images = len(task.train) * scoring.training.epochs
-    given = () if asked.seed_architecture is None else (asked.seed_architecture.canonical(),)
-    log, stopped = Log.restored(asked.checkpoint), ""
-    step = f"search {task.name}"
-    listener(StepStarted(step=step, total=sharing.runs, unit="rounds"))
-    skeletons = _skeletons(asked, sharing.runs)
-    planned = _planned(sharing, asked, skeletons, given, images)
-    while not (stopped := stopped or log.stopped or _ended(log, sharing, planned, asked)):
-        began, number = time.monotonic(), len(log.rounds)
-        seeded = () if log.rounds else given
-        known = frozenset([*given, *(trial.architecture for trial in log.trials)])
-        run = _run(sharing, asked, skeletons[number], number, known)
+
+    scoring: ScoringConfig
+    scores: bool = True
+
+    @property
+    @abstractmethod
+    def sharing(self) -> Sharing:
+        """How."""
+
+    def rounds(self, problem: Problem) -> int:
+        """See `Strategy.rounds`."""
+        return self.sharing.runs
+
+    def ended(self, history: History, problem: Problem) -> str:
+        """See `Strategy.ended`."""
+        if len(history.rounds) < self._planned(problem):
+            return ""
+        return "rounds" if problem.budget_macs is None else "budget"
+
+    def propose(self, history: History, problem: Problem) -> Proposal:
+        """Trains a supernet and takes its best; see `Strategy.propose`."""
+        sharing, number = self.sharing, len(history.rounds)
+        images = images_of_a_score(self.scoring, problem.task)
+        seeded = () if history.rounds else problem.given
+        known = frozenset([*problem.given, *(trial.architecture for trial in history.trials)])
+        run = _run(sharing, problem, _skeletons(problem, sharing.runs)[number], number, known)
         if run is None and not seeded:
-            stopped = "exhausted"
-            break
-        affordable(seeded, asked, log.ledger, images)  # refuses a budget that does not allow the seed
+            return Proposal(stopped="exhausted")
+        affordable(seeded, problem, history.ledger, images)  # refuses a budget that does not allow the seed
         found = _Finalists()
         if run is not None:
-            found = _finalists(sharing, run, log, seeded, planned - number, images)
-        proposed = (*seeded, *found.architectures)
-        if not proposed:
-            stopped = "budget"
-            break
-        log = replace(log, ledger=found.paid_by(log, run))
-        networks = [asked.build(one) for one in proposed]
-        tried = trained_alone(
-            proposed, networks, task, scoring.training, asked, seed=asked.seed.child("order")
+            runs_left = self._planned(problem) - number
+            found = _finalists(sharing, run, history.ledger, seeded, runs_left, images)
+        if not (candidates := (*seeded, *found.architectures)):
+            return Proposal(stopped="budget")
+        return Proposal(
+            candidates=candidates, stopped="budget" if found.cut else "", spent=found.spent_by(run)
         )
-        log = log.plus(tried, asked, kept=log.best, took_s=time.monotonic() - began)
-        log = replace(log, stopped="budget" if found.cut else "")
-        asked.checkpoint.save("log", log.plain())
-        listener(StepAdvanced(step=step, done=len(log.rounds), note=log.note))
-    listener(StepFinished(step=step, note=stopped))
-    return outcome_of(log, asked, stopped, scored=True)
+
+    def compare(self, proposal: Proposal, history: History, problem: Problem) -> Compared:
+        """See `Strategy.compare`."""
+        return compare_by_score(proposal.candidates, history, problem, self.scoring)
+
+    def _planned(self, problem: Problem) -> int:
+        """How many runs the budget allows."""
+        images = images_of_a_score(self.scoring, problem.task)
+        if problem.budget_macs is None:
+            return self.sharing.runs
+        return _planned(self.sharing, problem, _skeletons(problem, self.sharing.runs), images)
 
 
 def each_batch(
@@ -318,7 +325,7 @@ def each_batch(
         step: is given its number from 0, pixels (batch, channels, h, w) and labels (batch,); says whether its loss
             and its gradients were finite.
     """
-    split, listener = run.task.train, run.asked.listener
+    split, listener = run.task.train, run.problem.at.listener
     name, note = f"{run.key} for {run.task.name}", ""
     number = failed = 0
     epochs = math.ceil(steps / len(run.batch_sizes(split, training.batch)))
@@ -328,14 +335,14 @@ def each_batch(
             for which in batches(len(split), training.batch, run.seed.child("epoch", epoch)):
                 if number == steps:
                     break
-                if run.asked.deadline() <= 0:
+                if run.problem.at.deadline() <= 0:
                     note = "no time is left"
                     break
-                pixels = split.pixels(which).to(run.asked.device)
+                pixels = split.pixels(which).to(run.problem.at.device)
                 if training.augmentation.changes:
                     pixels = augmented(pixels, training.augmentation, run.seed.child("augmentation", number))
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-                failed += not step(number, pixels, split.labels[which].to(run.asked.device))
+                failed += not step(number, pixels, split.labels[which].to(run.problem.at.device))
                 number += 1
         if note:
             break
@@ -358,7 +365,7 @@ class Descent:
         self._optimizer = make_optimizer(network, training)
         self._rate, self._factor = training.learning_rate, learning_rate_at(training, steps)
         self._class_weights = (
-            class_weights(run.task.train.labels, len(run.task.classes)).to(run.asked.device)
+            class_weights(run.task.train.labels, len(run.task.classes)).to(run.problem.at.device)
             if training.class_weights
             else None
         )
@@ -397,15 +404,15 @@ class _Finalists:
     cut: bool = False
     """Whether the budget kept any out."""
 
-    def paid_by(self, log: Log, run: Run | None) -> Ledger:
-        """The ledger with what the supernet cost."""
+    def spent_by(self, run: Run | None) -> Ledger:
+        """What the supernet cost."""
         if run is None or not self.ranked.images:
-            return log.ledger
-        return log.ledger.spending(run.key, self.ranked.macs, self.ranked.images)
+            return Ledger()
+        return Ledger().spending(run.key, self.ranked.macs, self.ranked.images)
 
 
 def _finalists(
-    sharing: Sharing, run: Run, log: Log, seeded: Sequence[Architecture], runs_left: int, images: int
+    sharing: Sharing, run: Run, spent: Ledger, seeded: Sequence[Architecture], runs_left: int, images: int
 ) -> _Finalists:
     """Trains a supernet and takes its best, as far as the budget allows.
 
@@ -415,7 +422,7 @@ def _finalists(
     Args:
         sharing: how.
         run: the supernet.
-        log: what was done before.
+        spent: before.
         seeded: what will be scored beside them.
         runs_left: this one among them; they share what is left of the budget.
         images: of one score; an image counts once an epoch.
@@ -423,18 +430,18 @@ def _finalists(
     Raises:
         SettingError: nothing was trained yet, and nothing can be.
     """
-    asked = run.asked
+    problem = run.problem
     shared = len(run.pool) > sharing.finalists
     steps, most, left = sharing.steps(run), sharing.finalists, math.inf
-    if asked.budget_macs is not None:
-        beside = sum(training_macs(asked.macs(one), images) for one in seeded)
-        left = asked.budget_macs - log.ledger.macs - beside
-        prices = [training_macs(asked.macs(one), images) for one in run.pool]
+    if problem.budget_macs is not None:
+        beside = sum(training_macs(problem.macs(one), images) for one in seeded)
+        left = problem.budget_macs - spent.macs - beside
+        prices = [training_macs(problem.macs(one), images) for one in run.pool]
         costs = sharing.costs(run, MOST_LONGER * steps) if shared else [0]
         least = min(prices) + costs[0]
         if least > left:
-            if not seeded and not log.ledger.images:
-                raise budget_refusal(asked.budget_macs, least)
+            if not seeded and not spent.images:
+                raise budget_refusal(problem.budget_macs, least)
             return _Finalists(cut=True)
         steps = bisect_right(costs, left / runs_left - sharing.finalists * fmean(prices)) or 1
         if runs_left == 1:
@@ -446,7 +453,7 @@ def _finalists(
     for one in chain(ranked.architectures, run.pool):
         if len(taken) == most:
             break
-        needed = training_macs(asked.macs(one), images)
+        needed = training_macs(problem.macs(one), images)
         if one in taken:
             continue
         if needed > left:
@@ -457,38 +464,38 @@ def _finalists(
     return _Finalists(architectures=tuple(taken), ranked=ranked, cut=cut)
 
 
-def _skeletons(asked: Asked, count: int) -> tuple[Skeleton, ...]:
+def _skeletons(problem: Problem, count: int) -> tuple[Skeleton, ...]:
     """The skeleton of each run.
 
     Raises:
         SettingError: the limits of the space admit nothing.
     """
-    drawn = asked.sample(SKELETON_DRAWS * count, asked.seed.child("skeletons"), ())
+    drawn = problem.sample(SKELETON_DRAWS * count, problem.at.seed.child("skeletons"), ())
     found = dict.fromkeys(one.skeleton for one in drawn)
-    if asked.seed_architecture is not None:
-        first = asked.seed_architecture.skeleton
-        if first in asked.space.skeletons and _narrowed(asked, first) is not None:
+    if problem.seed_architecture is not None:
+        first = problem.seed_architecture.skeleton
+        if first in problem.space.skeletons and _narrowed(problem, first) is not None:
             found = dict.fromkeys([first, *found])
     chosen = tuple(found)[:count]
     return tuple(chosen[at % len(chosen)] for at in range(count))
 
 
-def _narrowed(asked: Asked, skeleton: Skeleton) -> Asked | None:
+def _narrowed(problem: Problem, skeleton: Skeleton) -> Problem | None:
     """The search with no other skeleton; None if the limits admit no cell in it."""
-    space = replace(asked.space, skeletons=(skeleton,))
-    fits = space.fitting_skeletons(asked.task.shape, len(asked.task.classes))
-    return replace(asked, space=space) if fits else None
+    space = replace(problem.space, skeletons=(skeleton,))
+    fits = space.fitting_skeletons(problem.task.shape, len(problem.task.classes))
+    return replace(problem, space=space) if fits else None
 
 
 def _run(
-    sharing: Sharing, asked: Asked, skeleton: Skeleton, number: int, known: frozenset[Architecture]
+    sharing: Sharing, problem: Problem, skeleton: Skeleton, number: int, known: frozenset[Architecture]
 ) -> Run | None:
     """A run in a skeleton, or in another where nothing new is left in that; None: nothing is left anywhere."""
-    seed = asked.seed.child("run", number)
+    seed = problem.at.seed.child("run", number)
 
-    fresh = asked.sample(1, seed.child("elsewhere"), known)
+    fresh = problem.sample(1, seed.child("elsewhere"), known)
     for tried in (skeleton, *(one.skeleton for one in fresh)):
-        if (narrow := _narrowed(asked, tried)) is None:
+        if (narrow := _narrowed(problem, tried)) is None:
             continue
         pool = narrow.sample(sharing.pool, seed.child("pool"), known)
         if (
@@ -498,9 +505,9 @@ def _run(
         if pool:
             return Run(
                 number=number,
-                asked=narrow,
+                problem=narrow,
                 skeleton=tried,
-                task=asked.task.limited(sharing.images),
+                task=problem.task.limited(sharing.images),
                 pool=pool,
                 known=known,
                 seed=seed,
@@ -510,42 +517,33 @@ def _run(
 
 def _planned(
     sharing: Sharing,
-    asked: Asked,
+    problem: Problem,
     skeletons: Sequence[Skeleton],
-    given: Sequence[Architecture],
     images: int,
 ) -> int:
     """How many runs the budget allows: all of them if it can, else as even a part of them and of their steps as it can.
 
     Args:
         sharing: what is wanted.
-        asked: what the search was given.
+        problem: what the search was given.
         skeletons: of the runs.
-        given: what is scored beside them.
         images: of one score; an image counts once an epoch.
     """
-    if asked.budget_macs is None:
-        return sharing.runs
-    money = asked.budget_macs - sum(training_macs(asked.macs(one), images) for one in given)
+    assert problem.budget_macs is not None
+    given = problem.given
+    money = problem.budget_macs - sum(training_macs(problem.macs(one), images) for one in given)
     shares: dict[int, tuple[float, int]] = {}
     trained = scored = 0.0
     for number, skeleton in enumerate(skeletons):
-        if (run := _run(sharing, asked, skeleton, number, frozenset(given))) is None:
+        if (run := _run(sharing, problem, skeleton, number, frozenset(given))) is None:
             break
-        usual = fmean(training_macs(asked.macs(one), images) for one in run.pool)
+        usual = fmean(training_macs(problem.macs(one), images) for one in run.pool)
         scored += min(len(run.pool), sharing.finalists) * usual
         trained += sharing.costs(run, sharing.steps(run))[-1] if len(run.pool) > sharing.finalists else 0
         part = min(1.0, (money - scored) / trained) if trained else float(scored <= money)
         shares[number + 1] = (min((number + 1) / sharing.runs, part), number + 1)
     fitting = {some: share for some, share in shares.items() if share[0] > 0}
     return max(fitting, key=fitting.__getitem__, default=1)
-
-
-def _ended(log: Log, sharing: Sharing, planned: int, asked: Asked) -> str:
-    """Why the search ends here; empty if it goes on."""
-    if len(log.rounds) >= planned:  # before the time: one that had ended has, when it resumes after its limit
-        return "rounds" if asked.budget_macs is None else "budget"
-    return "time" if log.rounds and asked.deadline() <= 0 else ""
 
 
 def _forget_affine(module: nn.Module) -> None:

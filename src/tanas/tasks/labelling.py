@@ -163,7 +163,8 @@ def check_learnable(task: Task) -> None:
         raise TaskError(
             f"A task needs at least two classes. {task.name} has only {' '.join(map(repr, task.classes))}."
         )
-    splits = [task.train, task.validation, task.test]
+    assert task._test is not None  # it comes from a source
+    splits = [task.train, task.validation, task._test]
     counts = torch.stack([torch.bincount(split.labels, minlength=len(task.classes)) for split in splits])
     for index, name in enumerate(task.classes):
         total = int(counts[:, index].sum())
@@ -174,7 +175,7 @@ def check_learnable(task: Task) -> None:
             )
         if not counts[0, index]:
             raise TaskError(f"Class {name!r} of {task.name} has no training image, only {total} held out.")
-    for split, name in ((task.validation, "validation"), (task.test, "test")):
+    for split, name in ((task.validation, "validation"), (task._test, "test")):
         if not len(split):
             raise TaskError(
                 f"No image of {task.name} is left for its {name} split. A class needs at least three "
@@ -185,7 +186,8 @@ def check_learnable(task: Task) -> None:
 def _unjudged(task: Task) -> list[str]:
     """Notes on classes that a split says nothing about."""
     notes = []
-    for split, name in ((task.validation, "validation"), (task.test, "test")):
+    assert task._test is not None
+    for split, name in ((task.validation, "validation"), (task._test, "test")):
         counts = torch.bincount(split.labels, minlength=len(task.classes))
         absent = [repr(task.classes[index]) for index in torch.nonzero(counts == 0).flatten().tolist()]
         if absent:
@@ -221,7 +223,7 @@ def _relabelled(task: Task, target: dict[int, int], classes: tuple[str, ...], te
         classes=classes,
         train=_split_relabelled(task.train, table),
         validation=_split_relabelled(task.validation, table),
-        _test=_split_relabelled(task.test, table),
+        _test=None if task._test is None else _split_relabelled(task._test, table),
     )
 
 

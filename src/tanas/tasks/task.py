@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import final
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ from torch import Tensor
 from tanas.ground.errors import TaskError, check_choice
 from tanas.ground.seeds import Seed
 from tanas.tasks.performance import PERFORMANCES
+from tanas.tasks.splits import content_keys
+
+KEYED = 0
+"""Keys the hashes of images. They are compared between atoms, so it is the same for all, whatever their split."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,7 @@ class Task:
     train: Split
     validation: Split
     _test: Split | None = field(repr=False)
-    """None after `without_test`; reached through `test`."""
+    """None after `without_test`; reached through `sealed`."""
     performance: str = "balanced"
     """'balanced' (balanced accuracy corrected for chance) or 'accuracy' (the paper's experiment): what l is."""
     split_seed: int = 0
@@ -124,24 +129,18 @@ class Task:
         channels, height, width = self.train.images.shape[1:]
         return channels, height, width
 
-    @property
-    def test(self) -> Split:
-        """The test split, to be touched once, at the end.
+    def sealed(self) -> tuple[Task, Sealed]:
+        """Splits the test split off: the same task without it, and the sealed test split.
 
         Raises:
-            TaskError: this is the task as a search sees it, without its test split.
+            TaskError: this is the task without its test split, as a search sees it.
         """
         if self._test is None:
             raise TaskError(f"The test split of {self.name} can't be reached from a search or a distance.")
-        return self._test
-
-    @property
-    def has_test(self) -> bool:
-        """Whether the test split can be reached."""
-        return self._test is not None
+        return self.without_test(), Sealed(self.name, self.classes, self._test)
 
     def without_test(self) -> Task:
-        """The same task, its test split out of reach: what distances and strategies are given."""
+        """The same task without its test split: what distances and strategies are given."""
         return replace(self, _test=None)
 
     def measured_by(self, performance: str) -> Task:
@@ -169,10 +168,47 @@ class Task:
         """Hash over training and validation data: pixels, labels, class order; no path, no test data."""
         return _fingerprint(self.classes, self.train, self.validation)
 
+
+@final
+class Sealed:
+    """A test split that is opened once, after everything was chosen.
+
+    Its size, its hash and the hashes of its images can be asked while it is sealed; images and labels can't.
+    """
+
+    def __init__(self, task: str, classes: tuple[str, ...], split: Split) -> None:
+        self._task, self._classes, self._split = task, classes, split
+        self._opened = False
+
+    def __len__(self) -> int:
+        return len(self._split)
+
     @cached_property
-    def test_fingerprint(self) -> str:
+    def fingerprint(self) -> str:
         """Hash over the test split, kept for the record."""
-        return _fingerprint(self.classes, self.test)
+        return _fingerprint(self._classes, self._split)
+
+    @cached_property
+    def image_keys(self) -> Tensor:
+        """See `image_keys`: tells whether a network was trained on one of these images."""
+        return image_keys(self._split)
+
+    def open(self) -> Split:
+        """The test split.
+
+        Raises:
+            TaskError: it was opened before.
+        """
+        if self._opened:
+            raise TaskError(f"The test split of {self._task} was opened before: it is tested on once.")
+        self._opened = True
+        return self._split
+
+
+def image_keys(split: Split) -> Tensor:
+    """A hash of each image of a split, (samples,) int64; equal pixels, equal hash."""
+    images = split.images[split.rows].contiguous().numpy()
+    return torch.from_numpy(content_keys(images, KEYED).view("int64").copy())
 
 
 def _fingerprint(classes: tuple[str, ...], *splits: Split) -> str:

@@ -52,6 +52,7 @@ from tanas.distances.representative import (
     state_of,
 )
 from tanas.distances.transform import TransformConfig, fine_tune, fit_transform, masks_at
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.records import digest, from_plain, to_plain, write_bytes
 from tanas.ground.seeds import Seed
@@ -170,7 +171,7 @@ class Work:
             task, config = self.task(name), self.config.representative
             path = self.folder / "representatives" / f"{_slug(name)}-{digest(task.fingerprint, config)}.pt"
             if not path.exists():
-                made = represent(task, config, seed=Seed(0).child("represent"), listener=print)
+                made = represent(task, config, Context(seed=Seed(0).child("represent"), listener=print))
                 state, tensors = state_of(made)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 torch.save({"state": to_plain(state), "tensors": tensors}, path.with_suffix(".part"))

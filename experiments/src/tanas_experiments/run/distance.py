@@ -47,6 +47,7 @@ from tanas.distances.methods import METHODS, make_distance
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative, represent
 from tanas.distances.transform import fit_transform
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.records import write_bytes
 from tanas.ground.seeds import Seed
@@ -215,9 +216,9 @@ def _blots(images: int, side: int) -> Task:
 def _represent(setting: Setting, tasks: Mapping[str, Task], work: Path) -> float:
     """Trains the representatives of tasks into a folder; CPU seconds."""
     began = time.process_time()
-    found = {}
+    found, at = {}, Context(seed=Seed(0).child("represent"))
     for name, task in tasks.items():
-        found[name] = represent(task, setting.config.representative, seed=Seed(0).child("represent"))
+        found[name] = represent(task, setting.config.representative, at)
         print(f"{name}: l = {found[name].performance:.3f}", flush=True)
     (work / "representatives").write_bytes(pickle.dumps(found))
     return time.process_time() - began

@@ -30,8 +30,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
+from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
-from tanas.ground.events import ignore
 from tanas.ground.records import read_record, to_plain, write_bytes, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
@@ -119,8 +119,6 @@ class Variant:
     candidates: int = 3
     half: bool = False
     """Whether half of the training images are used."""
-    warm: bool = False
-    """Whether the first candidate has won a round before: it begins with weights of an own stage."""
     triples: int | None = None
     """Only so many of each target, where one takes long."""
     batch: int = 128
@@ -139,33 +137,20 @@ def equal(epochs: int = 2, own_loss: float = 0.0) -> EqualWeights:
     return EqualWeights(training=replace(EqualWeights().training, epochs=epochs), own_loss=own_loss)
 
 
-def alternating(floor: float = 0.0, alpha: str = "solved") -> Alternating:
-    """Two stages of an epoch each; alpha is solved, or takes a few steps, after both."""
-    return Alternating(
-        training=TrainingConfig(epochs=1),
-        stages=2,
-        tolerance=0.0,
-        alpha=alpha,
-        floor=floor,
-    )
-
-
 VARIANTS = {
     "equal": Variant(schedule=equal()),
     "own": Variant(schedule=equal(own_loss=1.0)),
     "separate": Variant(schedule=None),
-    "solved": Variant(schedule=alternating()),
-    "floor": Variant(schedule=alternating(floor=0.5)),
-    "tempered": Variant(schedule=alternating(alpha="steps")),
+    "tempered": Variant(schedule=Alternating(training=TrainingConfig(epochs=1), stages=2, tolerance=0.0)),
     "own-1-epoch": Variant(schedule=equal(epochs=1, own_loss=1.0)),
     "own-half-images": Variant(schedule=equal(own_loss=1.0), half=True),
-    "own-warm": Variant(schedule=equal(own_loss=1.0), warm=True),
     "own-4-epochs": Variant(schedule=equal(epochs=4, own_loss=1.0)),
     "own-2-candidates": Variant(schedule=equal(own_loss=1.0), candidates=2),
     "own-5-candidates": Variant(schedule=equal(own_loss=1.0), candidates=5),
     "letter": Variant(schedule=Alternating(), triples=3),
 }
-"""Name to variant, in the order in which they are measured."""
+"""Name to variant, in the order in which they are measured. The committed record has three more, by settings that
+FUSE no longer has: 'solved', 'floor' and 'own-warm'."""
 
 
 def main() -> None:
@@ -346,11 +331,11 @@ class Study:
 
 
 def default_way() -> tuple[str, str]:
-    """The way and the rule that `FuseConfig` has."""
+    """The way that `FuseConfig` has, and the rule that FUSE goes by."""
     config = FuseConfig()
     for name, variant in VARIANTS.items():
-        if variant == Variant(schedule=config.schedule, candidates=config.candidates, warm=config.warm_seed):
-            return name, config.choice
+        if variant == Variant(schedule=config.schedule, candidates=config.candidates):
+            return name, "alpha"
     raise SystemExit("No variant is the default of FuseConfig. Add it to VARIANTS and measure it.")
 
 
@@ -400,23 +385,19 @@ def compare(
         task = replace(task, train=task.train.stratified(len(task.train) // 2, seed.child("half")))
     macs = [cost_by_parts(one, task.shape, len(task.classes)).macs for one in members]
     weights: tuple[float, ...] | None = None
-    warm = _warmed(members[0], variant, task, seed) if variant.warm else None
     with _timed() as took:
         if variant.schedule is None:
             training = TrainingConfig(epochs=2, batch=variant.batch)
             found = tuple(
-                trained(one, task, training, seed.child("weights", at), seed.child("order", one.key))
-                for at, one in enumerate(members)
+                trained(one, task, training, seed.child("weights", place), seed.child("order", one.key))
+                for place, one in enumerate(members)
             )
             images = [training.epochs * len(task.train)] * len(members)
             scores, losses = [one.score for one in found], [one.loss for one in found]
         else:
-            mixture = Mixture(members, task, seed=seed, device="cpu", workers=1, listener=ignore)
-            if warm is not None:
-                mixture.networks[0].load_state_dict(warm)
-            stages = variant.schedule.run(
-                mixture, task, seed=seed.child("order"), deadline=lambda: math.inf, listener=ignore
-            )
+            at = Context(seed=seed)
+            mixture = Mixture(members, task, at)
+            stages = variant.schedule.run(mixture, task, at.drawing("order"))
             judgements = mixture.judgements(task)
             scores = [None if one is None else one.score for one in judgements]
             losses = [None if one is None else one.loss for one in judgements]
@@ -425,8 +406,8 @@ def compare(
         target=target,
         number=number,
         members=tuple(
-            Member(key=one.key, score=score, loss=loss, weight=None if weights is None else weights[at])
-            for at, (one, score, loss) in enumerate(zip(members, scores, losses, strict=True))
+            Member(key=one.key, score=score, loss=loss, weight=None if weights is None else weights[place])
+            for place, (one, score, loss) in enumerate(zip(members, scores, losses, strict=True))
         ),
         cpu_s=round(took[0], 2),
         macs=sum(training_macs(each, seen) for each, seen in zip(macs, images, strict=True)),
@@ -439,23 +420,11 @@ def trained(
     """Trains an architecture on its own and judges it on the validation images of a task."""
     network = build(architecture, task.shape, len(task.classes), weights)
     try:
-        fit(network, task.train, training, classes=len(task.classes), seed=order)
+        fit(network, task.train, training, classes=len(task.classes), at=Context(seed=order))
         judgement = judged(network, task)
     except NonFiniteError:
         return Member(key=architecture.key, score=None, loss=None, weight=None)
     return Member(key=architecture.key, score=judgement.score, loss=judgement.loss, weight=None)
-
-
-def _warmed(architecture: Architecture, variant: Variant, task: Task, seed: Seed) -> dict[str, torch.Tensor]:
-    """The weights of a candidate that was trained in a round before."""
-    assert variant.schedule is not None
-    mixture = Mixture(
-        (architecture,), task, seed=seed.child("before"), device="cpu", workers=1, listener=ignore
-    )
-    variant.schedule.run(
-        mixture, task, seed=seed.child("before", "order"), deadline=lambda: math.inf, listener=ignore
-    )
-    return mixture.networks[0].state_dict()
 
 
 @cache

@@ -48,6 +48,7 @@ from tanas.distances.representative import (
     representative_from,
     state_of,
 )
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.records import digest, read_json, read_record, write_bytes, write_json
 from tanas.ground.seeds import Seed
@@ -203,7 +204,8 @@ class Experiment:
             stem = self.out / "representatives" / digest(task.fingerprint, self.config.representative, seed)
             state, weights = stem.with_suffix(".json"), stem.with_suffix(".safetensors")
             if not state.exists():
-                made = represent(task, self.config.representative, seed=Seed(seed).child("represent"))
+                at = Context(seed=Seed(seed).child("represent"))
+                made = represent(task, self.config.representative, at)
                 _say(f"seed {seed}: {name}, l = {made.performance:.3f}, {made.took_s:.0f} s")
                 plain, tensors = state_of(made)
                 write_bytes(weights, safetensors.torch.save(tensors))
@@ -217,10 +219,11 @@ class Experiment:
         """Measures the worth of every source to a target, and how each method orders them."""
         task = self.task(self.targets[target])
         own = self.representative(seed, self.targets[target])
+        _, test = task.sealed()
         values: dict[str, str] = {}
         for source in self.sources:
             network = self.representative(seed, source)
-            key = digest(network.key, task.fingerprint, task.test_fingerprint, self.transfer, seed)
+            key = digest(network.key, task.fingerprint, test.fingerprint, self.transfer, seed)
             values[source] = f"{key}.json"
             path = self.out / "values" / values[source]
             if not path.exists():

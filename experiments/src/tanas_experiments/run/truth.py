@@ -41,6 +41,7 @@ from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
 from tanas.engines.local import InlineEngine, LocalEngine
 from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, TanasError
 from tanas.ground.records import read_record, to_plain, write_json
 from tanas.ground.seeds import Seed
@@ -63,7 +64,7 @@ from tanas_experiments.truth import (
     draw_architectures,
     fill,
     jobs,
-    opened,
+    open_target,
     place_of,
     read_table,
     shard_of,
@@ -143,7 +144,7 @@ def begun(out: Path, config: TruthConfig, place: Place) -> TruthRecord:
         SettingError: it was begun otherwise.
     """
     targets = tuple(
-        described(target, opened(place, target.id, config.images, config.test_images), config)
+        described(target, open_target(place, target.id, config.images, config.test_images), config)
         for target in TARGETS
     )
     path = out / "truth.json"
@@ -210,12 +211,9 @@ def measure_distances(out: Path, record: TruthRecord, place: Place) -> None:
     tasks = {one.id: task_of(record, place, one.id).without_test() for one in record.targets}
     representatives = {}
     for name, task in tasks.items():
-        representatives[name] = represent(
-            task,
-            search.representative,
-            seed=Seed(0).child("represent"),
-            checkpoint=FolderCheckpoint(Path(place.work) / "represent" / name),
-        )
+        checkpoint = FolderCheckpoint(Path(place.work) / "represent" / name)
+        at = Context(seed=Seed(0).child("represent"), checkpoint=checkpoint)
+        representatives[name] = represent(task, search.representative, at)
         print(f"the representative of {name} has l {representatives[name].performance:.3f}", flush=True)
     distance, cache, values = make_distance(search.distance), FeatureCache(2**28), []
     for target, task in tasks.items():
@@ -327,7 +325,7 @@ def analyse(out: Path) -> None:
 
 def task_of(record: TruthRecord, place: Place, id: str) -> Task:
     """A target as the table has it."""
-    return opened(place, target_named(id).id, record.config.images, record.config.test_images)
+    return open_target(place, target_named(id).id, record.config.images, record.config.test_images)
 
 
 def merge(out: Path, other: Path) -> None:

@@ -30,6 +30,7 @@ from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
 from tanas.ground.checkpoints import FolderCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, TanasError
 from tanas.ground.records import read_record, to_plain, write_json
 from tanas.ground.seeds import Seed
@@ -146,12 +147,9 @@ def _distances(
     """(known task, target, order) for every two, by the default method; order breaks ties of d."""
     representatives = {}
     for label, task in (*known.items(), *targets.items()):
-        representatives[label] = represent(
-            task.without_test(),
-            config.search.representative,
-            seed=Seed(0).child("represent"),
-            checkpoint=FolderCheckpoint(work / "represent" / label),
-        )
+        checkpoint = FolderCheckpoint(work / "represent" / label)
+        at = Context(seed=Seed(0).child("represent"), checkpoint=checkpoint)
+        representatives[label] = represent(task.without_test(), config.search.representative, at)
         print(f"the representative of {label} has l {representatives[label].performance:.3f}", flush=True)
     distance, cache, found = make_distance(config.search.distance), FeatureCache(2**28), []
     for target, task in targets.items():

@@ -1,8 +1,7 @@
-"""The phases of Algorithm 1, one at a time."""
+"""The search within Algorithm 1, and what is taken without one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,14 +10,15 @@ import pytest
 from tests.dictionary.small_atoms import atom_of
 from tests.strategies.small_search import CONFIG, SCORING, SEED, SPACE, tiny
 
-from tanas.algorithm.phases import Workplace, best_within, find, led
+from tanas.algorithm import winner
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.search import phases
+from tanas.algorithm.related import KnownTasks, RelatedTasks
+from tanas.algorithm.reuse import best_within
+from tanas.algorithm.winner import find, led
 from tanas.dictionary.task_record import Atom
-from tanas.engines.local import InlineEngine
-from tanas.ground.checkpoints import NoCheckpoint
+from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
-from tanas.ground.events import Event, Listener, ignore
+from tanas.ground.events import Event
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import unscored
@@ -29,18 +29,14 @@ from tanas.strategies.base import Outcome
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.random_search import RandomConfig
 
-
-def workplace(listener: Listener) -> Workplace:
-    return Workplace(
-        device="cpu",
-        workers=1,
-        executor=InlineEngine(),
-        deadline=lambda: math.inf,
-        listener=listener,
-        checkpoint=NoCheckpoint(),
-        environment={},
-        command="",
-    )
+NOTHING = RelatedTasks(
+    known=KnownTasks(others=(), own=None),
+    representative=None,
+    measured=(),
+    order=(),
+    neighbours=(),
+    reused_s=0.0,
+)
 
 
 class TestLed:
@@ -65,7 +61,7 @@ class TestLed:
         promise = None if compared is None else Promise(slopes=slopes, compared=compared, spread=LEAST_SPREAD)
         told: list[Event] = []
         config = SearchConfig(**changes)
-        found = led(config, replace(SPACE, promise=promise), workplace(told.append))
+        found = led(config, replace(SPACE, promise=promise), Context(listener=told.append))
         assert found == replace(config, fuse=replace(config.fuse, rounds=rounds))
         fewer = rounds < config.fuse.rounds
         many = "1 round is" if rounds == 1 else f"{rounds} rounds are"
@@ -74,7 +70,7 @@ class TestLed:
 
     def test_a_promise_that_says_next_to_nothing_leads_nowhere(self) -> None:
         flat = Promise(slopes=(1e-3, 0.0, 0.0), compared=1000, spread=LEAST_SPREAD / 2)
-        assert led(SearchConfig(), replace(SPACE, promise=flat), workplace(ignore)) == SearchConfig()
+        assert led(SearchConfig(), replace(SPACE, promise=flat), Context(seed=SEED)) == SearchConfig()
 
 
 class TestReused:
@@ -127,13 +123,12 @@ class TestFind:
                 ),
             )
 
-        monkeypatch.setattr(phases, "score_winners", scored)
+        monkeypatch.setattr(winner, "score_winners", scored)
         return left
 
     def found(self, config: SearchConfig, space: SearchSpace = SPACE) -> Outcome:
-        place = workplace(ignore)
         inherited = Inherited(space=space, seed_architecture=None, mode="none", note="")
-        return find(inherited, tiny().without_test(), config, SEED, place, known=None)
+        return find(inherited, NOTHING, tiny().without_test(), config, Context(seed=SEED))
 
     @pytest.mark.parametrize("final", ["last", "score"])
     def test_ends_with_the_last_winner_or_the_best_scored_one(
@@ -173,31 +168,26 @@ class TestFind:
         assert any(one.score is not None for one in outcome.seen) == scored
 
     @pytest.mark.parametrize(
-        ("known", "scored"),
-        [
-            ({"learns": True, "wanted": True}, True),
-            ({"learns": True, "wanted": False}, False),
-            ({"learns": False, "wanted": True}, False),
-        ],
+        ("learns", "inherit_seed", "scored"),
+        [(True, True, True), (True, False, False), (False, True, False)],
     )
     def test_a_dictionary_that_learns_of_a_first_seed_wants_scores_and_changes_nothing_else(
-        self, monkeypatch: pytest.MonkeyPatch, known: dict[str, bool], scored: bool
+        self, monkeypatch: pytest.MonkeyPatch, learns: bool, inherit_seed: bool, scored: bool
     ) -> None:
         def first_scores_best(outcome: Outcome, *_: Any, also: Sequence[Architecture], **__: Any) -> Outcome:
             seen = (replace(one, score=float(one.architecture in also)) for one in outcome.seen)
             return replace(outcome, seen=tuple(seen))
 
-        monkeypatch.setattr(phases, "score_winners", first_scores_best)
+        monkeypatch.setattr(winner, "score_winners", first_scores_best)
         first = SPACE.sample(1, seed=Seed(11), shape=(1, 8, 8), classes=2)[0]
         fuse = replace(CONFIG, rounds=1, images=60, validation_images=40)
         outcome = find(
             Inherited(space=SPACE, seed_architecture=first, mode="prior", note=""),
+            NOTHING,
             tiny().without_test(),
-            SearchConfig(fuse=fuse, scoring=SCORING),
-            SEED,
-            workplace(ignore),
-            known=None,
-            **known,
+            SearchConfig(fuse=fuse, scoring=SCORING, inherit_seed=inherit_seed),
+            Context(seed=SEED),
+            learns=learns,
         )
         (only,) = outcome.rounds
         assert outcome.best == only.candidates[only.winner] != first, (

@@ -1,0 +1,77 @@
+"""With what an algorithm computes: a seed, a machine, a listener, and a place for its state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
+from tanas.ground.events import Event, Listener, PhaseFinished, PhaseStarted, ignore
+from tanas.ground.executor import Executor, InThisProcess
+from tanas.ground.seeds import Seed
+
+Deadline = Callable[[], float]
+"""Seconds that are left; infinity if there is no limit."""
+
+
+def no_limit() -> float:
+    """The deadline that never comes."""
+    return math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every step of a computation is handed, so that no step has to be handed seven things.
+
+    A step passes `at.child("its name")` on to a part of its work: the part then has random draws and saved state of
+    its own, whatever runs before it or beside it.
+    """
+
+    seed: Seed = field(default_factory=Seed)
+    """Of every random draw."""
+    device: str = "cpu"
+    """Where networks are trained: 'cpu', 'cuda' or 'mps'."""
+    workers: int = 1
+    """Networks that are trained side by side; results do not depend on it."""
+    executor: Executor = field(default_factory=InThisProcess)
+    """Runs jobs side by side, in other processes if it has some."""
+    deadline: Deadline = no_limit
+    """Seconds left for the search."""
+    listener: Listener = ignore
+    """Is told what happens."""
+    checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
+    """Keeps the state, so that a computation that was killed goes on from there."""
+
+    def child(self, *names: str) -> Context:
+        """The context of a named part: its own seed and its own place in the checkpoint."""
+        return self.drawing(*names).keeping(*names)
+
+    def drawing(self, *names: str | int) -> Context:
+        """The same with the seed of a named part."""
+        return replace(self, seed=self.seed.child(*names))
+
+    def keeping(self, *names: str) -> Context:
+        """The same with a named part's place in the checkpoint."""
+        checkpoint = self.checkpoint
+        for name in names:
+            checkpoint = checkpoint.child(name)
+        return replace(self, checkpoint=checkpoint)
+
+    def heard_by(self, listener: Listener) -> Context:
+        """The same with another listener."""
+        return replace(self, listener=listener)
+
+    def tell(self, event: Event) -> None:
+        """Tells the listener."""
+        self.listener(event)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Tells the listener when a phase of the algorithm begins and ends, so that the edge can time it."""
+        self.listener(PhaseStarted(phase=name))
+        try:
+            yield
+        finally:
+            self.listener(PhaseFinished(phase=name))
