@@ -28,21 +28,30 @@ def row(seed: int, error: float, *, taken: bool = True) -> TargetRow:
     )
 
 
-def test_a_target_is_a_line_with_means_and_spreads() -> None:
-    record = TargetsRecord(
+def record_of(*rows: TargetRow) -> TargetsRecord:
+    return TargetsRecord(
         kind=TARGETS_KIND,
         schema=1,
         command="python -m tanas_experiments.run.targets",
-        n=2,
+        n=len(rows),
         hardware={"processor": "a processor", "cores": 2},
         versions={"torch": "2"},
-        rows=(row(0, 0.10), row(1, 0.14, taken=False)),
+        rows=rows,
     )
-    page = targets_page(record)
-    assert (
-        "| bars | 1,200 | 2 | **12.0 ± 2.8** | 20.0 ± 14.1 | 20.0 ± 0.0 | – | – | 90,000 to 90,001 | 1.0 to 2.0 |"
-    ) in page
-    assert "In 1 of 2 searches what was found was not clearly better" in page
+
+
+def test_a_target_is_a_row_with_means_and_the_spread_of_tanas() -> None:
+    page = targets_page(record_of(row(0, 0.10), row(1, 0.14, taken=False)))
+    assert "| target | training images | tanas | SVM on HOG | k-NN | parameters | minutes |" in page
+    assert "| bars | 1,200 | **12.0 ± 2.8** | 20.0 | – | 90,000 to 90,001 | 1.0 to 2.0 |" in page
+    assert "over n = 2 seeds" in page
+
+
+def test_the_page_says_how_often_the_reference_network_was_handed_over() -> None:
+    some = targets_page(record_of(row(0, 0.10), row(1, 0.14, taken=False)))
+    every = targets_page(record_of(row(0, 0.10), row(1, 0.14)))
+    assert "In 1 of 2 searches tanas handed over its fixed reference network" in some
+    assert "In all 2 searches tanas handed over its fixed reference network" in every
 
 
 def test_the_committed_record_can_be_read() -> None:
