@@ -10,7 +10,7 @@ from tests.dictionary.test_learn import learnt, whole
 from tests.opened import opened
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.dictionary.stored_network import KeptNetwork
+from tanas.dictionary.stored_network import StoredNetwork
 from tanas.networks.training import TrainingConfig
 from tanas.tasks.task import image_keys
 from tanas_experiments.weights import (
@@ -33,7 +33,7 @@ BROUGHT = {"near": 0.04, "middle": 0.01, "far": -0.02}
 """What each known task's weights take off the error of every seed."""
 
 
-def network() -> KeptNetwork:
+def network() -> StoredNetwork:
     made = learnt().network
     assert made is not None
     return made

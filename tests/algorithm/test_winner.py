@@ -23,7 +23,7 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import unscored
 from tanas.spaces.inherit import Inherited
-from tanas.spaces.size_trend import ENOUGH_COMPARED, LEAST_SPREAD, Promise
+from tanas.spaces.size_trend import ENOUGH_COMPARED, LEAST_SPREAD, SizeTrend
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.strategies.fuse import FuseConfig
@@ -58,10 +58,12 @@ class TestLed:
         self, compared: int | None, changes: dict[str, Any], rounds: int
     ) -> None:
         slopes = (1.0, 0.0, 0.0)
-        promise = None if compared is None else Promise(slopes=slopes, compared=compared, spread=LEAST_SPREAD)
+        promise = (
+            None if compared is None else SizeTrend(slopes=slopes, compared=compared, spread=LEAST_SPREAD)
+        )
         told: list[Event] = []
         config = SearchConfig(**changes)
-        found = led(config, replace(SPACE, promise=promise), Context(listener=told.append))
+        found = led(config, replace(SPACE, size_trend=promise), Context(listener=told.append))
         assert found == replace(config, fuse=replace(config.fuse, rounds=rounds))
         fewer = rounds < config.fuse.rounds
         many = "1 round is" if rounds == 1 else f"{rounds} rounds are"
@@ -69,8 +71,8 @@ class TestLed:
         assert said == [True] * fewer
 
     def test_a_promise_that_says_next_to_nothing_leads_nowhere(self) -> None:
-        flat = Promise(slopes=(1e-3, 0.0, 0.0), compared=1000, spread=LEAST_SPREAD / 2)
-        assert led(SearchConfig(), replace(SPACE, promise=flat), Context(seed=SEED)) == SearchConfig()
+        flat = SizeTrend(slopes=(1e-3, 0.0, 0.0), compared=1000, spread=LEAST_SPREAD / 2)
+        assert led(SearchConfig(), replace(SPACE, size_trend=flat), Context(seed=SEED)) == SearchConfig()
 
 
 class TestReused:
@@ -143,10 +145,10 @@ class TestFind:
 
     def test_takes_fewer_rounds_where_a_memory_leads(self, first_is_best: list[Outcome]) -> None:
         fuse = replace(CONFIG, rounds=3, patience=9, images=60, validation_images=40)
-        promise = Promise(slopes=(0.1, 0.0, 0.0), compared=ENOUGH_COMPARED, spread=1.0)
+        promise = SizeTrend(slopes=(0.1, 0.0, 0.0), compared=ENOUGH_COMPARED, spread=1.0)
         for rounds_led, rounds in ((None, 3), (1, 1)):
             config = SearchConfig(fuse=fuse, scoring=SCORING, rounds_led=rounds_led)
-            outcome = self.found(config, replace(SPACE, promise=promise))
+            outcome = self.found(config, replace(SPACE, size_trend=promise))
             assert len(outcome.rounds) == rounds
 
     @pytest.mark.parametrize(

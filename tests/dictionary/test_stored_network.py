@@ -13,13 +13,19 @@ from tests.dictionary.test_learn import learnt, whole
 from tests.opened import opened
 
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import KeptNetwork, carried, image_keys, kept, kept_from, tensors_of
+from tanas.dictionary.stored_network import (
+    StoredNetwork,
+    carried,
+    image_keys,
+    stored_from,
+    tensors_of,
+)
 from tanas.ground.errors import StoreError
 from tanas.ground.seeds import Seed
 from tanas.tasks.library import Library
 
 
-def network() -> KeptNetwork:
+def network() -> StoredNetwork:
     made = learnt().network
     assert made is not None
     return replace(made, network=deepcopy(made.network))  # the same for all tests, whatever one does to it
@@ -42,8 +48,8 @@ class TestSeen:
         first, second = task.train.subset(torch.arange(10)), task.train.subset(torch.arange(10, 30))
         architecture = network().record.architecture
         args = network().network, architecture, task.shape, task.classes
-        before = kept(*args, first, made_by="score")
-        after = kept(*args, second, made_by="search", before=before)
+        before = stored(*args, first, made_by="score")
+        after = stored(*args, second, made_by="search", before=before)
         assert (
             before.overlap(image_keys(second)),
             after.overlap(image_keys(first)),
@@ -53,7 +59,7 @@ class TestSeen:
 
 class TestStored:
     def test_answers_as_before(self) -> None:
-        again = kept_from(network().record, tensors_of(network()))
+        again = stored_from(network().record, tensors_of(network()))
         assert torch.equal(again.network(pixels()), network().network(pixels()))
         assert torch.equal(again.seen, network().seen)
 
@@ -61,22 +67,22 @@ class TestStored:
         tensors = tensors_of(network())
         del tensors["head.weight"]
         with pytest.raises(StoreError, match="not those of the architecture beside them"):
-            kept_from(network().record, tensors)
+            stored_from(network().record, tensors)
 
     def test_a_dictionary_gives_it_back_and_sees_damage(self, tmp_path: Path) -> None:
         dictionary, made = Dictionary.create(tmp_path), learnt()
         dictionary.add(made.atom, made.representative, made.network)
-        again = dictionary.kept(made.atom)
+        again = dictionary.network(made.atom)
         assert again is not None
         assert torch.equal(again.network(pixels()), network().network(pixels()))
         (file,) = tmp_path.glob("atoms/*/network.safetensors")
         file.write_bytes(file.read_bytes()[:-1] + b"x")
         with pytest.raises(StoreError, match="network.safetensors is damaged"):
-            dictionary.kept(made.atom)
+            dictionary.network(made.atom)
         assert len(dictionary.verify()) == 1
         file.unlink()
         with pytest.raises(StoreError, match=r"network.safetensors can't be read"):
-            dictionary.kept(made.atom)
+            dictionary.network(made.atom)
 
     def test_a_dictionary_on_top_finds_it_below(self, tmp_path: Path) -> None:
         below, made = Dictionary.create(tmp_path / "below"), learnt()
@@ -87,7 +93,7 @@ class TestStored:
     def test_an_atom_without_one_has_none(self, tmp_path: Path) -> None:
         dictionary = Dictionary.create(tmp_path)
         dictionary.add(atom_of(), representative_of())
-        assert dictionary.kept(atom_of()) is None
+        assert dictionary.network(atom_of()) is None
 
     def test_an_atom_that_speaks_of_one_is_not_added_without_it(self, tmp_path: Path) -> None:
         dictionary, made = Dictionary.create(tmp_path), learnt()

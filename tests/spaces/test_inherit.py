@@ -243,15 +243,15 @@ def test_a_prior_learns_sizes_from_good_and_bad_of_all_that_is_known() -> None:
     prior: dict[str, Any] = {**ASKED, "mode": "prior"}
     telling = replace(ZERO_DIGIT, compared=(foreign, GROWS))
     told = inherit((telling, TROUSERS), BASE, **prior)
-    assert told.space.promise is not None
-    assert told.space.promise.compared == 8, "what is not known here is passed over"
-    assert told.space.promise.slopes[2] > 0
+    assert told.space.size_trend is not None
+    assert told.space.size_trend.compared == 8, "what is not known here is passed over"
+    assert told.space.size_trend.slopes[2] > 0
     assert told.note.endswith("as learnt from 8 trainings of 1 known task that can be compared.")
     behind = inherit((TROUSERS,), BASE, behind=(telling,), **prior)
-    assert behind.space.promise is not None
+    assert behind.space.size_trend is not None
     assert behind.givers == (TROUSERS.name,), "what lies behind gives nothing else"
     assert behind.space.prior == inherit((TROUSERS,), BASE, **prior).space.prior
-    assert inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space.promise is None
+    assert inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space.size_trend is None
 
 
 def test_sizes_are_learnt_by_how_near_a_task_is_and_in_a_prior_only() -> None:
@@ -260,11 +260,11 @@ def test_sizes_are_learnt_by_how_near_a_task_is_and_in_a_prior_only() -> None:
     slopes = []
     for close, distant in ((GROWS, SHRINKS), (SHRINKS, GROWS)):
         known = (replace(near, compared=(close,)), replace(far, compared=(distant,)))
-        promise = inherit(known[:1], BASE, behind=known[1:], **prior).space.promise
+        promise = inherit(known[:1], BASE, behind=known[1:], **prior).space.size_trend
         assert promise is not None
         slopes.append(promise.slopes[2])
     assert slopes[0] > 0 > slopes[1]
-    assert inherit((replace(near, compared=(GROWS,)),), BASE, **ASKED).space.promise is None  # a union
+    assert inherit((replace(near, compared=(GROWS,)),), BASE, **ASKED).space.size_trend is None  # a union
 
 
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
@@ -316,7 +316,7 @@ def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() 
     every = inherit((digit, trousers), BASE, **{**ASKED, "mode": "all"})
     alike = [replace(one, distance=0.0) for one in (digit, trousers)]
     assert every.space == inherit(alike, BASE, **{**ASKED, "mode": "prior"}).space
-    assert every.space.promise is not None
+    assert every.space.size_trend is not None
     assert (every.mode, every.seed_architecture) == ("all", None)
     assert every.givers == (digit.name, trousers.name)
     assert "as learnt from all 2 known tasks alike: no distance was measured." in every.note

@@ -21,7 +21,7 @@ from tanas.spaces.prior import Evidence, learn_prior, pairs_of
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.darts import Darts, DartsConfig, Strengths, learning_macs, strongest_cells
 from tanas.strategies.driver import Problem
-from tanas.strategies.supernet import Run, mixed_macs
+from tanas.strategies.supernet import SupernetRun, mixed_macs
 
 TASK = tiny().without_test()
 CONFIG = DartsConfig(images=60, training=replace(TRAINING, epochs=2))
@@ -36,7 +36,7 @@ def run_of(
     known: frozenset[Architecture] = frozenset(),
     deadline: Deadline = lambda: math.inf,
     told: list[Event] | None = None,
-) -> Run:
+) -> SupernetRun:
     asked = Problem(
         space=replace(space, skeletons=(skeleton,)),
         task=TASK,
@@ -52,7 +52,9 @@ def run_of(
         budget_macs=None,
     )
     pool = asked.sample(20, SEED.child("pool"), known)
-    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=known, seed=SEED)
+    return SupernetRun(
+        number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=known, seed=SEED
+    )
 
 
 def alpha_of(space: SearchSpace, strong: dict[tuple[int, int], dict[str, float]]) -> Tensor:

@@ -20,7 +20,7 @@ from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import training_macs
 from tanas.strategies.driver import Problem
 from tanas.strategies.shared import SharedConfig, WeightSharing, judged_by
-from tanas.strategies.supernet import Run
+from tanas.strategies.supernet import SupernetRun
 
 TASK = tiny().without_test()
 CONFIG = SharedConfig(pool=8, images=60, ranking_images=40, training=replace(TRAINING, epochs=2))
@@ -34,7 +34,7 @@ def run_of(
     workers: int = 1,
     deadline: Deadline = lambda: math.inf,
     told: list[Event] | None = None,
-) -> Run:
+) -> SupernetRun:
     asked = Problem(
         space=replace(space, skeletons=(skeleton,)),
         task=TASK,
@@ -50,7 +50,9 @@ def run_of(
         budget_macs=None,
     )
     pool = asked.sample(8, SEED.child("pool"), ())
-    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
+    return SupernetRun(
+        number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED
+    )
 
 
 @pytest.mark.parametrize("skeleton", [SMALL, LARGE])

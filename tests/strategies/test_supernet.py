@@ -28,10 +28,10 @@ from tanas.strategies.supernet import (
     BySupernets,
     Descent,
     Ranked,
-    Run,
     SharedCell,
     Sharing,
     Supernet,
+    SupernetRun,
     each_batch,
     mixed_macs,
     mixing,
@@ -83,9 +83,11 @@ def asked_of(
     )
 
 
-def run_of(asked: Problem, skeleton: Skeleton = SMALL) -> Run:
+def run_of(asked: Problem, skeleton: Skeleton = SMALL) -> SupernetRun:
     pool = asked.sample(3, SEED, ())
-    return Run(number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED)
+    return SupernetRun(
+        number=0, problem=asked, skeleton=skeleton, task=TASK, pool=pool, known=frozenset(), seed=SEED
+    )
 
 
 class TestSupernet:
@@ -237,12 +239,12 @@ class Teller:
 
     def __init__(self, cost: int = 1000) -> None:
         self.cost = cost
-        self.asked: list[tuple[Run, int]] = []
+        self.asked: list[tuple[SupernetRun, int]] = []
 
-    def costs(self, run: Run, steps: int) -> Sequence[int]:
+    def costs(self, run: SupernetRun, steps: int) -> Sequence[int]:
         return [self.cost * (step + 1) for step in range(steps)]
 
-    def rank(self, run: Run, steps: int) -> Ranked:
+    def rank(self, run: SupernetRun, steps: int) -> Ranked:
         self.asked.append((run, steps))
         order = sorted(run.pool, key=lambda one: (run.problem.macs(one), one))
         return Ranked(architectures=order, macs=self.cost * steps, images=10 * steps)
@@ -364,7 +366,7 @@ class TestSearch:
 
     def test_where_a_supernet_ranks_nothing_the_first_drawn_are_scored(self) -> None:
         class Silent(Teller):
-            def rank(self, run: Run, steps: int) -> Ranked:
+            def rank(self, run: SupernetRun, steps: int) -> Ranked:
                 return replace(super().rank(run, steps), architectures=())
 
         teller = Silent()

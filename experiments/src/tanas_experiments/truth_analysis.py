@@ -24,7 +24,7 @@ from tanas.networks.architecture import Architecture
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import counted, weighed
 from tanas.spaces.prior import learn_prior
-from tanas.spaces.size_trend import TILT, Comparison, learn_promise
+from tanas.spaces.size_trend import TILT, Comparison, learn_size_trend
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import encode
 from tanas_experiments.paired import PairedDifference, paired
@@ -309,7 +309,7 @@ class Trend:
 
     target: str
     size: float
-    """Of what sizes promise by the other targets' trainings of the other architectures (`learn_promise`)."""
+    """Of what sizes promise by the other targets' trainings of the other architectures (`learn_size_trend`)."""
     training: float
     """Of l after a training of each itself, from another seed."""
 
@@ -342,7 +342,7 @@ def trends(table: Table, architectures: Sequence[Architecture]) -> tuple[Trend, 
             for other in range(len(table.targets))
             if other != target
         ]
-        promise = learn_promise(known, shape=SIZE_SHAPE, classes=SIZE_CLASSES)
+        promise = learn_size_trend(known, shape=SIZE_SHAPE, classes=SIZE_CLASSES)
         if promise is not None:  # it is known but for a constant, so it is held against that of the others
             every = [promise.of(one, SIZE_SHAPE, SIZE_CLASSES) for one in chosen]
             promised[target, at] = every[at] - np.mean([every[place] for place in others])
@@ -675,7 +675,7 @@ def _prior_order(
     )
     logs = np.array([prior.log_weight(one) for one in chosen])
     known = [chosen[at] for at in memory.known]
-    promise = learn_promise(
+    promise = learn_size_trend(
         [
             (count, _rounds(known, memory.losses[task]))
             for task, count in zip(tasks, counted(nearest), strict=True)

@@ -235,8 +235,8 @@ def _trends(analysis: TruthAnalysis) -> list[str]:
         "Parameters, multiply-adds and the first width order architectures by their test error with a Spearman "
         f"correlation of {_mean(sizes):.2f}, by a trend that was learnt from the other targets' trainings of the other "
         f"architectures; a training of each itself, from another seed, with {_mean(trained):.2f}. This trend is the "
-        "promise that a prior is tilted by ([inheritance](../../docs/inheritance.md)). Its three numbers and its strength were "
-        "chosen on "
+        "size trend that a prior is tilted by ([inheritance](../../docs/inheritance.md)). "
+        "Its three numbers and its strength were chosen on "
         f"{' and '.join(f'`{target}`' for target in CHOSEN_ON)}.",
         "",
         *_table(

@@ -15,7 +15,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.dictionary.stored_network import KeptNetwork, carried, kept
+from tanas.dictionary.stored_network import StoredNetwork, carried, stored
 from tanas.ground.context import Context
 from tanas.ground.records import SCHEMA
 from tanas.ground.seeds import Seed
@@ -95,7 +95,7 @@ class WeightsRecord:
     versions: dict[str, str]
 
 
-def donor(task: Task, config: WeightsConfig) -> KeptNetwork:
+def donor(task: Task, config: WeightsConfig) -> StoredNetwork:
     """The network of a known task, after the short training by which a dictionary scores."""
     scoring = config.search.scoring.suited_to(len(task.train))
     small, seed = task.without_test().limited(scoring.images), Seed(0).child("donor", task.fingerprint)
@@ -107,7 +107,7 @@ def donor(task: Task, config: WeightsConfig) -> KeptNetwork:
         classes=len(task.classes),
         at=Context(seed=seed.child("order")),
     )
-    return kept(network, config.architecture, task.shape, task.classes, small.train, made_by="score")
+    return stored(network, config.architecture, task.shape, task.classes, small.train, made_by="score")
 
 
 def jobs(config: WeightsConfig, known: Iterable[str], *, nearest: str) -> list[tuple[str, float, int]]:
@@ -127,7 +127,7 @@ def trained(
     task: Task,
     label: str,
     source: str,
-    network: KeptNetwork | None,
+    network: StoredNetwork | None,
     share: float,
     seed: int,
     config: WeightsConfig,

@@ -89,7 +89,7 @@ class SearchConfig:
     """Whether random search at the same cost is run and trained beside, so that the report says where it stands."""
     fuse: FuseConfig = field(default_factory=FuseConfig)
     rounds_led: int | None = None
-    """FUSE's most rounds where enough is known of what sizes promise (`Promise.leads`); None: `LED_ROUNDS`, unless
+    """FUSE's most rounds where enough is known of what sizes promise (`SizeTrend.leads`); None: `LED_ROUNDS`, unless
     `fuse.rounds` was changed."""
     random: RandomConfig = field(default_factory=RandomConfig)
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)

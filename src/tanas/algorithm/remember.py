@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tanas.algorithm.search import Found
 from tanas.dictionary.learn import Learnt, atom_of, represent_macs
-from tanas.dictionary.stored_network import kept
+from tanas.dictionary.stored_network import stored
 from tanas.dictionary.task_record import Provenance
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.records import to_plain
@@ -43,7 +43,7 @@ def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
         search_macs=outcome.ledger.macs,
     )
     outcome = _judged(outcome, ending.taken.validation.performance(task.performance))
-    network = kept(
+    network = stored(
         ending.taken.before,
         outcome.best,
         task.shape,

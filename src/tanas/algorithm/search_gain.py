@@ -15,7 +15,7 @@ from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import WarmStart
 from tanas.algorithm.warm_start import Offered, Winner, short_score
 from tanas.dictionary.distances import Related
-from tanas.dictionary.stored_network import KeptNetwork
+from tanas.dictionary.stored_network import StoredNetwork
 from tanas.dictionary.task_record import Reuse
 from tanas.ground.context import Context
 from tanas.ground.events import Told
@@ -106,9 +106,9 @@ def with_gain(
     return replace(winner, outcome=outcome, gain=gain)
 
 
-def _warmest(offered: Offered | None, *, above: float) -> tuple[WarmStart | None, KeptNetwork | None]:
+def _warmest(offered: Offered | None, *, above: float) -> tuple[WarmStart | None, StoredNetwork | None]:
     """The related task's network that came out best, if it is above a score."""
-    best: tuple[WarmStart | None, KeptNetwork | None] = (None, None)
+    best: tuple[WarmStart | None, StoredNetwork | None] = (None, None)
     for start, network in () if offered is None else offered.tried:
         if start.score is not None and start.score > above:
             best, above = (start, network), start.score

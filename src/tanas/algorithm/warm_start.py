@@ -12,7 +12,7 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import KeptNetwork, KeptRecord, carried, known_here
+from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here
 from tanas.dictionary.task_record import Reuse
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
@@ -28,7 +28,7 @@ from tanas.tasks.task import Sealed, Task, image_keys
 class Offered:
     """The networks that related tasks offer, each tried by the fixed short training."""
 
-    tried: tuple[tuple[WarmStart, KeptNetwork | None], ...]
+    tried: tuple[tuple[WarmStart, StoredNetwork | None], ...]
     """With the network where it was trained; nearest first."""
     ledger: Ledger
     """What the trainings cost."""
@@ -40,7 +40,7 @@ class Winner:
 
     outcome: Outcome
     """Of the search; its best is what is trained."""
-    weights: KeptNetwork | None = None
+    weights: StoredNetwork | None = None
     """Of a related task's network, with which the training begins; None: from scratch."""
     beginning: Beginning | None = None
     """Which networks were tried, for the record; None: nobody asked for the weights of related tasks."""
@@ -78,7 +78,7 @@ def try_networks(
     Raises:
         StoreError: the weights of a network are damaged.
     """
-    tried: list[tuple[WarmStart, KeptNetwork | None]] = []
+    tried: list[tuple[WarmStart, StoredNetwork | None]] = []
     ledger, small = Ledger(), task.limited(config.limit)
     images = len(small.limited(config.scoring.images).train) * config.scoring.training.epochs
     for one in related.neighbours:
@@ -92,7 +92,7 @@ def try_networks(
         start, network = replace(start, architecture=record.architecture.key), None
         part = at.child("warm", one.atom.key)
         if not (why := _unfit(record, space, task, part)):
-            network = dictionary.kept(one.atom)
+            network = dictionary.network(one.atom)
             assert network is not None  # its record is there
             why = _has_seen(network, task, sealed)
         if why or network is None:
@@ -106,7 +106,7 @@ def try_networks(
     return Offered(tuple(tried), ledger)
 
 
-def _unfit(record: KeptRecord, space: SearchSpace, task: Task, at: Context) -> str:
+def _unfit(record: StoredRecord, space: SearchSpace, task: Task, at: Context) -> str:
     """Why a network is no beginning for a task, from what is known without its weights; empty if nothing is."""
     if not known_here(record):
         return "it has operations that are not known here"
@@ -117,7 +117,7 @@ def _unfit(record: KeptRecord, space: SearchSpace, task: Task, at: Context) -> s
     return ""
 
 
-def _has_seen(network: KeptNetwork, task: Task, sealed: Sealed) -> str:
+def _has_seen(network: StoredNetwork, task: Task, sealed: Sealed) -> str:
     """Which images a network has seen that it may not have seen; empty if there are none."""
     if seen := network.overlap(sealed.image_keys):
         return f"it was trained on {seen} of this task's test images"
@@ -127,7 +127,7 @@ def _has_seen(network: KeptNetwork, task: Task, sealed: Sealed) -> str:
 
 
 def short_score(
-    architecture: Architecture, weights: KeptNetwork | None, task: Task, config: SearchConfig, at: Context
+    architecture: Architecture, weights: StoredNetwork | None, task: Task, config: SearchConfig, at: Context
 ) -> float | None:
     """L after the fixed short training; None: it diverged, which is told.
 
@@ -168,7 +168,7 @@ def begin(outcome: Outcome, offered: Offered | None, task: Task) -> Winner:
     scratch = scores.get(outcome.best)
     outcome = replace(outcome, ledger=outcome.ledger.with_all(offered.ledger))
     tried = tuple(start for start, _ in offered.tried)
-    best: tuple[float, WarmStart, KeptNetwork] | None = None
+    best: tuple[float, WarmStart, StoredNetwork] | None = None
     for start, network in offered.tried:
         # of equal ones the nearer
         if network is not None and start.score is not None and (best is None or start.score > best[0]):

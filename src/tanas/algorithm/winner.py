@@ -110,7 +110,7 @@ def find(
 def led(config: SearchConfig, space: SearchSpace, at: Context) -> SearchConfig:
     """The same with fewer rounds of FUSE where a memory leads the draws; a budget is to be spent whole."""
     rounds, fewer = config.fuse.rounds, config.led_rounds()
-    known = space.promise is not None and space.promise.leads
+    known = space.size_trend is not None and space.size_trend.leads
     if config.strategy != "fuse" or config.budget_macs is not None or not known or fewer >= rounds:
         return config
     many = "1 round is" if fewer == 1 else f"{fewer} rounds are"

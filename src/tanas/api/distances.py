@@ -79,7 +79,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class MethodComparison:
     """Several methods on the same tasks."""
 
     reference: str
@@ -150,7 +150,7 @@ def compare_methods(
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
-) -> Comparison:
+) -> MethodComparison:
     """The matrix of `distance_matrix` by every method, held against the configured one.
 
     Methods that take minutes a pair are measured only where they are the configured one. A method that can't
@@ -184,7 +184,7 @@ def compare_methods(
 
 def compared(
     reference: str, matrices: Mapping[str, DistanceMatrix], refused: Mapping[str, str]
-) -> Comparison:
+) -> MethodComparison:
     """The agreement of several matrices with one of them.
 
     Args:
@@ -193,7 +193,7 @@ def compared(
         refused: methods that gave none, and why.
     """
     agreements = [_agreement(name, matrix, matrices[reference]) for name, matrix in matrices.items()]
-    return Comparison(
+    return MethodComparison(
         reference=reference,
         agreements=(
             *sorted(agreements, key=lambda a: a.method != reference),

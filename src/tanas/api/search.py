@@ -290,7 +290,7 @@ def _check_search(
         for _, atom in known.others:
             dictionary.representative(atom)
             if config.warm_weights and atom.kept is not None and known_here(atom.kept):
-                dictionary.kept(atom)
+                dictionary.network(atom)
         check_space(task, config, device=request.device)
         if request.reuse and known.own is not None:
             latency = MeasuredLatency(device=request.device, checkpoint=NoCheckpoint())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tanas.algorithm.result import Result
-from tanas.api.distances import Comparison, Near
+from tanas.api.distances import MethodComparison, Near
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
@@ -213,7 +213,7 @@ def matrix_view(matrix: DistanceMatrix) -> str:
     return "\n".join(lines)
 
 
-def comparison_view(comparison: Comparison) -> str:
+def comparison_view(comparison: MethodComparison) -> str:
     """The methods as a table, then those that refused."""
     measured = [
         [

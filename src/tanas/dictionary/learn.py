@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from tanas.dictionary.stored_network import KeptNetwork, kept
+from tanas.dictionary.stored_network import StoredNetwork, stored
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance, Reuse, best_first
 from tanas.distances.representative import (
     Representative,
@@ -116,7 +116,7 @@ class Learnt:
 
     atom: Atom
     representative: Representative
-    network: KeptNetwork | None
+    network: StoredNetwork | None
     """The trained network that the atom keeps; None: every training diverged."""
 
 
@@ -176,12 +176,12 @@ def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
 
 def _best_of(
     networks: Mapping[str, Network], outcome: Outcome, task: Task, config: ScoringConfig
-) -> KeptNetwork | None:
+) -> StoredNetwork | None:
     """The network with the best score, as an atom keeps it; None: every training diverged."""
     best = best_first(outcome.seen)[0]
     if best.score is None:
         return None
-    return kept(
+    return stored(
         networks[best.architecture.key],
         best.architecture,
         task.shape,
@@ -260,7 +260,7 @@ def atom_of(
     test_fingerprint: str,
     limit: int | None,
     reuse: Reuse | None = None,
-    network: KeptNetwork | None = None,
+    network: StoredNetwork | None = None,
 ) -> Atom:
     """Puts an atom together from what was learnt of a task."""
     return Atom(

@@ -16,7 +16,7 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from tanas.dictionary.stored_network import KeptNetwork, KeptRecord, kept_from, known_here, tensors_of
+from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, known_here, stored_from, tensors_of
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
@@ -157,7 +157,7 @@ class Dictionary:
             return self.base.representative(atom)
         return representative_from(atom.representative, self._weights(folder))
 
-    def kept(self, atom: Atom) -> KeptNetwork | None:
+    def network(self, atom: Atom) -> StoredNetwork | None:
         """The trained network of an atom; None if it keeps none.
 
         Raises:
@@ -167,14 +167,14 @@ class Dictionary:
             return None
         folder = self._folder_of(atom)
         if not folder.exists() and self.base is not None:
-            return self.base.kept(atom)
+            return self.base.network(atom)
         return self._kept(folder, atom.kept)
 
     def add(
         self,
         atom: Atom,
         representative: Representative,
-        network: KeptNetwork | None = None,
+        network: StoredNetwork | None = None,
         *,
         merged: Callable[[Atom, Atom | None], Atom] | None = None,
     ) -> None:
@@ -375,11 +375,11 @@ class Dictionary:
         expected = read_record(AtomFile, folder / "atom.json").weights_sha256
         return self._tensors(folder / WEIGHTS_FILE, expected)
 
-    def _kept(self, folder: Path, record: KeptRecord) -> KeptNetwork:
+    def _kept(self, folder: Path, record: StoredRecord) -> StoredNetwork:
         path = folder / NETWORK_FILE
         tensors = self._tensors(path, read_record(AtomFile, folder / "atom.json").kept_sha256)
         try:
-            return kept_from(record, tensors)
+            return stored_from(record, tensors)
         except StoreError as error:
             raise StoreError(f"{path} is damaged. {error} Remove the atom and build it again.") from error
 

@@ -19,7 +19,7 @@ SEEN = "seen images"
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptRecord:
+class StoredRecord:
     """All of a kept network but its weights."""
 
     architecture: Architecture
@@ -32,10 +32,10 @@ class KeptRecord:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KeptNetwork:
+class StoredNetwork:
     """A trained network, and which images it has seen."""
 
-    record: KeptRecord
+    record: StoredRecord
     network: Network
     seen: Tensor
     """Sorted hashes of its training images, (images,) int64; those of a network that it began with among them."""
@@ -51,12 +51,12 @@ class KeptNetwork:
         return int(torch.isin(keys, self.seen).sum())
 
 
-def known_here(record: KeptRecord) -> bool:
+def known_here(record: StoredRecord) -> bool:
     """Whether all operations of a network are registered: those of another user may not be."""
     return {name for _, _, name in record.architecture.cell.edges} <= set(operation_names())
 
 
-def kept(
+def stored(
     network: Network,
     architecture: Architecture,
     shape: Shape,
@@ -64,8 +64,8 @@ def kept(
     split: Split,
     *,
     made_by: str,
-    before: KeptNetwork | None = None,
-) -> KeptNetwork:
+    before: StoredNetwork | None = None,
+) -> StoredNetwork:
     """A network as an atom keeps it.
 
     Args:
@@ -78,20 +78,20 @@ def kept(
         before: the network whose weights it began with.
     """
     seen = [image_keys(split), *([] if before is None else [before.seen])]
-    return KeptNetwork(
-        record=KeptRecord(architecture=architecture, shape=shape, classes=classes, made_by=made_by),
+    return StoredNetwork(
+        record=StoredRecord(architecture=architecture, shape=shape, classes=classes, made_by=made_by),
         network=network,
         seen=torch.unique(torch.cat(seen)),
     )
 
 
-def tensors_of(one: KeptNetwork) -> dict[str, Tensor]:
+def tensors_of(one: StoredNetwork) -> dict[str, Tensor]:
     """Its weights and the hashes of the images that it has seen, as they are stored."""
     state = {name: value.contiguous() for name, value in one.network.state_dict().items()}
     return {**state, SEEN: one.seen}
 
 
-def kept_from(record: KeptRecord, tensors: Mapping[str, Tensor]) -> KeptNetwork:
+def stored_from(record: StoredRecord, tensors: Mapping[str, Tensor]) -> StoredNetwork:
     """The network of a record and its stored tensors.
 
     Raises:
@@ -104,11 +104,11 @@ def kept_from(record: KeptRecord, tensors: Mapping[str, Tensor]) -> KeptNetwork:
         network.load_state_dict(state)
     except (KeyError, RuntimeError) as error:
         raise StoreError(f"The weights are not those of the architecture beside them: {error}") from error
-    return KeptNetwork(record=record, network=network.eval().requires_grad_(False), seen=seen)
+    return StoredNetwork(record=record, network=network.eval().requires_grad_(False), seen=seen)
 
 
 def carried(
-    one: KeptNetwork, shape: Shape, classes: tuple[str, ...], seed: Seed, *, share: float = 1.0
+    one: StoredNetwork, shape: Shape, classes: tuple[str, ...], seed: Seed, *, share: float = 1.0
 ) -> Network:
     """A network for another task that begins with the weights of a kept one.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tanas.dictionary.stored_network import KeptRecord
+from tanas.dictionary.stored_network import StoredRecord
 from tanas.distances.representative import RepresentativeState
 from tanas.ground.errors import StoreError
 from tanas.ground.records import SCHEMA, digest
@@ -104,7 +104,7 @@ class Atom:
     rounds: tuple[Round, ...]
     """History of the search; alphas compare candidates of a round and are no scores."""
     provenance: Provenance
-    kept: KeptRecord | None = None
+    kept: StoredRecord | None = None
     """The trained network beside the representative; None: there is none, the atom is older than such networks."""
     reuse: Reuse | None = None
     """None: nothing was taken over, or it was not searched on."""

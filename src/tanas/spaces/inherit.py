@@ -16,7 +16,7 @@ from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.spaces.prior import LEAST_SIMILARITY, Evidence, learn_prior
-from tanas.spaces.size_trend import Comparison, learn_promise
+from tanas.spaces.size_trend import Comparison, learn_size_trend
 from tanas.spaces.space import SearchSpace
 
 DEFAULT_INHERIT = "prior"
@@ -44,7 +44,7 @@ class Inheritance:
     architectures: tuple[ScoredArchitecture, ...]
     """All that were seen for it, in any order."""
     compared: tuple[Comparison, ...] = ()
-    """Those that were trained alike, and what came of them: a promise is learnt from good and bad."""
+    """Those that were trained alike, and what came of them: a size_trend is learnt from good and bad."""
     counts_as: float | None = None
     """The distance by which it counts in a prior; None: its own. The atoms of a control count as the nearest ones do
     in whose place they stand, so that it differs in who is inherited from and in nothing else."""
@@ -114,7 +114,7 @@ def inherit(
         per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
-        behind: the other known atoms, in the order in which they would follow: what sizes promise is learnt from
+        behind: the other known atoms, in the order in which they would follow: what sizes size_trend is learnt from
             these too, as three tasks alone tried too little to tell. Each counts by its distance, or by how far it is
             at least, where it was measured only until it was known to lie behind.
 
@@ -279,21 +279,23 @@ def _prior(
 
 
 def _promising(known: Sequence[Inheritance], inherited: Inherited, shape: Shape, classes: int) -> Inherited:
-    """The same with what sizes promise, as far as anything was compared."""
+    """The same with what sizes size_trend, as far as anything was compared."""
     told = [(one, comparisons) for one in known if (comparisons := _usable_of(one.compared))]
     counts = counted([one.weighed_at for one, _ in told])
-    promise = learn_promise(
+    size_trend = learn_size_trend(
         [(count, comparisons) for count, (_, comparisons) in zip(counts, told, strict=True)],
         shape=shape,
         classes=classes,
     )
-    if promise is None:
+    if size_trend is None:
         return inherited
     note = (
-        f" Of these, sizes that promise most are drawn more often still, as learnt from {promise.compared} trainings "
-        f"of {_tasks(len(told))} that can be compared."
+        f" Of these, sizes that promise most are drawn more often still, as learnt from {size_trend.compared} "
+        f"trainings of {_tasks(len(told))} that can be compared."
     )
-    return replace(inherited, space=replace(inherited.space, promise=promise), note=inherited.note + note)
+    return replace(
+        inherited, space=replace(inherited.space, size_trend=size_trend), note=inherited.note + note
+    )
 
 
 def counted(distances: Sequence[float]) -> tuple[float, ...]:

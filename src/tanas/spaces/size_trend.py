@@ -14,7 +14,7 @@ from tanas.networks.architecture import Architecture, Shape
 from tanas.spaces.costs import cost_by_parts
 
 TILT = 10.0
-"""An inverse temperature: an architecture is drawn exp(TILT * promise) times as often as without one, which is in
+"""An inverse temperature: an architecture is drawn exp(TILT * size_trend) times as often as without one, which is in
 standard deviations of what was tried. A tenth of a deviation more comes three times as often, so of a few dozen draws
 one of the very best is taken, and none is impossible."""
 
@@ -26,10 +26,10 @@ LEAST_COMPARED = 6
 """Trainings that have to be compared before three slopes are learnt from them."""
 
 ENOUGH_COMPARED = 45
-"""Trainings from which on a promise is one to rely on: of three tasks as a dictionary learns them (five rounds of three
-candidates, a kept seed counted in each)."""
+"""Trainings from which on a trend can be relied on: those of three tasks as a dictionary learns them (five rounds of
+three candidates, a kept seed counted in each)."""
 LEAST_SPREAD = 0.1
-"""A promise that varies less over what was tried, in its standard deviations, changes draws by less than a factor e
+"""A trend that varies less over what was tried, in its standard deviations, changes draws by less than a factor e
 (`TILT`): size decided little."""
 
 LEAST_LOSS = 1e-6
@@ -49,7 +49,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
+class SizeTrend:
     """A linear trend of minus the logarithm of the loss over size, within a task.
 
     Size is three numbers (`sizes`). How well the trend of other tasks orders architectures that it was not learnt from
@@ -95,9 +95,9 @@ def sizes(architecture: Architecture, shape: Shape, classes: int) -> NDArray[np.
     )
 
 
-def learn_promise(
+def learn_size_trend(
     known: Sequence[tuple[float, Sequence[Comparison]]], *, shape: Shape, classes: int
-) -> Promise | None:
+) -> SizeTrend | None:
     """Learns from related tasks which sizes promise most.
 
     Only what was trained alike is held against each other: sizes and losses are taken off their means over a
@@ -142,7 +142,7 @@ def learn_promise(
     model = BayesianRidge(fit_intercept=False)
     model.fit(table / scale, np.concatenate(outcomes), sample_weight=np.concatenate(counts))
     slopes = model.coef_ / scale
-    return Promise(
+    return SizeTrend(
         slopes=tuple(float(slope) for slope in slopes),
         compared=compared,
         spread=float(np.sqrt(((table @ slopes) ** 2).mean())),

@@ -30,7 +30,7 @@ from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_s
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
 from tanas.spaces.prior import ArchitecturePrior
-from tanas.spaces.size_trend import POOL, TILT, Promise
+from tanas.spaces.size_trend import POOL, TILT, SizeTrend
 
 Limit = TypeVar("Limit", int, float)
 
@@ -80,7 +80,7 @@ class SearchSpace:
     """Says how long an architecture takes; needed for `max_latency_ms`. The space is as pure as it is."""
     prior: ArchitecturePrior | None = None
     """What is drawn more often, and what a mutation turns to; None: all alike. It leaves nothing out."""
-    promise: Promise | None = None
+    size_trend: SizeTrend | None = None
     """Which sizes are drawn more often still, and what a mutation turns to; None: all alike. It leaves nothing out."""
 
     def __post_init__(self) -> None:
@@ -149,7 +149,7 @@ class SearchSpace:
         classes: int,
         without: Collection[Architecture] = (),
     ) -> tuple[Architecture, ...]:
-        """Draws architectures that all differ: each as likely as any other that is allowed, or by prior and promise.
+        """Draws architectures that all differ: each as likely as any other that is allowed, or by prior and size_trend.
 
         The first of many are those that fewer would have been.
 
@@ -177,9 +177,9 @@ class SearchSpace:
         found: dict[Architecture, None] = {}
         draws = DRAWS_AT_LEAST + DRAWS_EACH * count
         spaces = [self]
-        if self.promise is not None and self.max_latency_ms is not None:
+        if self.size_trend is not None and self.max_latency_ms is not None:
             # what promises most may all be too slow: half of the timings are left to what doesn't
-            spaces.append(replace(self, promise=None))
+            spaces.append(replace(self, size_trend=None))
         for number, space in enumerate(spaces, start=1):
             least = slow * (len(spaces) - number) // len(spaces)
             for drawn in space._affordable(excluded, generator, shape, classes, draws):
@@ -214,7 +214,7 @@ class SearchSpace:
         Returns:
             (those that break a limit, all that were drawn); fewer were drawn if the space holds no more.
         """
-        free = replace(self, max_parameters=None, max_macs=None, max_latency_ms=None, promise=None)
+        free = replace(self, max_parameters=None, max_macs=None, max_latency_ms=None, size_trend=None)
         sample = free.sample(drawn, seed=seed, shape=shape, classes=classes)
         return sum(not self._affords(one, shape, classes) for one in sample), len(sample)
 
@@ -257,7 +257,7 @@ class SearchSpace:
         One of three, each as likely where it is possible: an edge gets another operation, appears, goes or, with
         `inputs`, comes from another node; an unused node joins (by two edges, as one alone would be dead; without
         absent edges by all that it needs, and takes the place of another before a later node); or one field of the
-        skeleton changes to the nearest other that the space has. Under a prior or a promise, what the kind of change
+        skeleton changes to the nearest other that the space has. Under a prior or a size_trend, what the kind of change
         can lead to is as likely as these say. Where no single change stays inside, it is drawn afresh.
 
         Args:
@@ -294,7 +294,7 @@ class SearchSpace:
         """The least space that contains both: all operations, all skeletons, the looser limits.
 
         Zero joins if one has only complete DAGs of fewer nodes, or fewer edges into a node, than the other. It has
-        neither prior nor promise.
+        neither prior nor size_trend.
         """
         operations = {*self.operations, *other.operations}
         if (self.nodes, self._most_inputs) != (other.nodes, other._most_inputs):
@@ -379,10 +379,10 @@ class SearchSpace:
                 for one in each
                 if one is not None and one not in excluded and self._affords(one, shape, classes)
             )
-        yield from drawn if self.promise is None else self._promising(drawn, generator, shape, classes)
-        if self.size > EXHAUSTIVE and (self.prior is not None or self.promise is not None):
+        yield from drawn if self.size_trend is None else self._promising(drawn, generator, shape, classes)
+        if self.size > EXHAUSTIVE and (self.prior is not None or self.size_trend is not None):
             # what they prefer is used up, or beyond the limits: the rest, all alike
-            even = replace(self, prior=None, promise=None)
+            even = replace(self, prior=None, size_trend=None)
             yield from even._affordable(excluded, generator, shape, classes, draws)
 
     def _promising(
@@ -447,13 +447,13 @@ class SearchSpace:
     def _change_logs(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64] | None:
-        """The same of what a mutation can become, by prior and promise.
+        """The same of what a mutation can become, by prior and size_trend.
 
         A limit of latency is met by timing, one after the other: what promises most would be timed first, and is the
-        slowest, so there the promise is left out.
+        slowest, so there the size_trend is left out.
         """
         logs = self._prior_logs(architectures)
-        if self.promise is None or self.max_latency_ms is not None:
+        if self.size_trend is None or self.max_latency_ms is not None:
             return logs
         promises = self._promises(architectures, shape, classes)
         return promises if logs is None else logs + promises
@@ -467,9 +467,9 @@ class SearchSpace:
     def _promises(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64]:
-        """The same by the promise."""
-        assert self.promise is not None
-        return TILT * np.array([self.promise.of(one, shape, classes) for one in architectures])
+        """The same by the size_trend."""
+        assert self.size_trend is not None
+        return TILT * np.array([self.size_trend.of(one, shape, classes) for one in architectures])
 
     @staticmethod
     def _order(

@@ -27,8 +27,8 @@ from tanas.strategies.supernet import (
     BySupernets,
     Descent,
     Ranked,
-    Run,
     Sharing,
+    SupernetRun,
     each_batch,
     mixed_macs,
     mixing,
@@ -121,7 +121,7 @@ class Darts(BySupernets):
             rank=self.rank,
         )
 
-    def costs(self, run: Run, steps: int) -> Sequence[int]:
+    def costs(self, run: SupernetRun, steps: int) -> Sequence[int]:
         """Multiply-adds after each step, of w and of alpha; see `Sharing`."""
         batch = self.config.training.batch
         of_w, of_alpha = learning_macs(run, 1, 0), learning_macs(run, 0, 1)
@@ -130,7 +130,7 @@ class Darts(BySupernets):
         both = islice(zip(w, alpha, strict=False), steps)
         return list(accumulate(of_w * shown + of_alpha * asked for shown, asked in both))
 
-    def rank(self, run: Run, steps: int) -> Ranked:
+    def rank(self, run: SupernetRun, steps: int) -> Ranked:
         """Learns alpha and w and gives the cells, strongest first; see `Sharing`."""
         alpha, w_images, alpha_images = self.learn(run, steps)
         return Ranked(
@@ -139,7 +139,7 @@ class Darts(BySupernets):
             images=w_images + alpha_images,
         )
 
-    def learn(self, run: Run, steps: int) -> tuple[Tensor, int, int]:
+    def learn(self, run: SupernetRun, steps: int) -> tuple[Tensor, int, int]:
         """Learns alpha and w in turns.
 
         Returns:
@@ -193,7 +193,7 @@ def _prior_alpha(space: SearchSpace) -> Tensor:
     return torch.tensor(shares).log()
 
 
-def learning_macs(run: Run, w_images: int, alpha_images: int) -> int:
+def learning_macs(run: SupernetRun, w_images: int, alpha_images: int) -> int:
     """Multiply-adds of learning w and alpha in a relaxed network, all of whose operations are computed each time.
 
     Args:
@@ -285,7 +285,7 @@ def strongest_cells(strengths: Strengths) -> Iterator[Cell]:
                 heapq.heappush(heap, (rank(further), further))
 
 
-def _within(run: Run, alpha: Tensor) -> Iterator[Architecture]:
+def _within(run: SupernetRun, alpha: Tensor) -> Iterator[Architecture]:
     """The strongest cells that are new and within the limits; then those drawn for the run, strongest first."""
     problem, strengths = run.problem, Strengths.of(alpha, run.problem.space)
     for cell in islice(strongest_cells(strengths), LOOKED_AT):

@@ -17,7 +17,7 @@ from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, e
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import training_macs
 from tanas.strategies.mixture import side_by_side
-from tanas.strategies.supernet import BySupernets, Descent, Ranked, Run, Sharing, Supernet, each_batch
+from tanas.strategies.supernet import BySupernets, Descent, Ranked, Sharing, Supernet, SupernetRun, each_batch
 from tanas.strategies.trials import images_of_scores
 from tanas.tasks.task import Split, Task
 
@@ -87,7 +87,7 @@ class WeightSharing(BySupernets):
             rank=self.rank,
         )
 
-    def costs(self, run: Run, steps: int) -> Sequence[int]:
+    def costs(self, run: SupernetRun, steps: int) -> Sequence[int]:
         """Multiply-adds after each step; see `Sharing`."""
         sizes = cycle(run.batch_sizes(run.task.train, self.config.training.batch))
         drawn = self.drawn(run, steps)
@@ -95,7 +95,7 @@ class WeightSharing(BySupernets):
         shown = zip(drawn, sizes, strict=False)  # the sizes go round and round
         return list(accumulate(training_macs(macs[one], images) for one, images in shown))
 
-    def rank(self, run: Run, steps: int) -> Ranked:
+    def rank(self, run: SupernetRun, steps: int) -> Ranked:
         """Trains the shared weights and ranks the pool by them; see `Sharing`."""
         training = self.config.training
         network = run.supernet()
@@ -113,7 +113,7 @@ class WeightSharing(BySupernets):
             each_batch(run, training, steps, step)
         return Ranked(architectures=self._ranking(run, network), macs=macs, images=images)
 
-    def drawn(self, run: Run, steps: int) -> tuple[Architecture, ...]:
+    def drawn(self, run: SupernetRun, steps: int) -> tuple[Architecture, ...]:
         """The architecture of each step: no two alike until all that the draws find had their turn.
 
         Those of the first of many steps are those that fewer steps would have had.
@@ -121,7 +121,7 @@ class WeightSharing(BySupernets):
         found = run.problem.sample(steps, run.seed.child("paths"), ())
         return tuple(found[at % len(found)] for at in range(steps))
 
-    def _ranking(self, run: Run, network: Supernet) -> tuple[Architecture, ...]:
+    def _ranking(self, run: SupernetRun, network: Supernet) -> tuple[Architecture, ...]:
         """The pool, the best by the shared weights first; without those whose answers are not finite."""
         problem, split = run.problem, self._asked_about(run.task)
         network.eval()

@@ -176,7 +176,7 @@ def mixed_macs(skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: in
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class SupernetRun:
     """One supernet of a search."""
 
     number: int
@@ -241,12 +241,12 @@ class Sharing:
     """How each is trained where there is no budget: its epochs, and the batch of a step."""
     images: int
     """At most so many training images, stratified; validation images in proportion."""
-    costs: Callable[[Run, int], Sequence[int]]
+    costs: Callable[[SupernetRun, int], Sequence[int]]
     """(run, steps) -> multiply-adds of its training after each of so many steps, exactly: they are known before."""
-    rank: Callable[[Run, int], Ranked]
+    rank: Callable[[SupernetRun, int], Ranked]
     """(run, steps) -> what it says after so many steps, or when time has run out."""
 
-    def steps(self, run: Run) -> int:
+    def steps(self, run: SupernetRun) -> int:
         """Of a supernet's training where there is no budget."""
         return self.training.epochs * len(run.batch_sizes(run.task.train, self.training.batch))
 
@@ -314,7 +314,7 @@ class BySupernets(ABC):
 
 
 def each_batch(
-    run: Run, training: TrainingConfig, steps: int, step: Callable[[int, Tensor, Tensor], bool]
+    run: SupernetRun, training: TrainingConfig, steps: int, step: Callable[[int, Tensor, Tensor], bool]
 ) -> None:
     """Goes through a run's training images epoch by epoch, until all steps are done or time has run out.
 
@@ -360,7 +360,7 @@ def each_batch(
 class Descent:
     """How the weights of a supernet are trained: the house's recipe, its gradients clipped."""
 
-    def __init__(self, network: Supernet, run: Run, training: TrainingConfig, steps: int) -> None:
+    def __init__(self, network: Supernet, run: SupernetRun, training: TrainingConfig, steps: int) -> None:
         self._network = network
         self._optimizer = make_optimizer(network, training)
         self._rate, self._factor = training.learning_rate, learning_rate_at(training, steps)
@@ -404,7 +404,7 @@ class _Finalists:
     cut: bool = False
     """Whether the budget kept any out."""
 
-    def spent_by(self, run: Run | None) -> Ledger:
+    def spent_by(self, run: SupernetRun | None) -> Ledger:
         """What the supernet cost."""
         if run is None or not self.ranked.images:
             return Ledger()
@@ -412,7 +412,12 @@ class _Finalists:
 
 
 def _finalists(
-    sharing: Sharing, run: Run, spent: Ledger, seeded: Sequence[Architecture], runs_left: int, images: int
+    sharing: Sharing,
+    run: SupernetRun,
+    spent: Ledger,
+    seeded: Sequence[Architecture],
+    runs_left: int,
+    images: int,
 ) -> _Finalists:
     """Trains a supernet and takes its best, as far as the budget allows.
 
@@ -489,7 +494,7 @@ def _narrowed(problem: Problem, skeleton: Skeleton) -> Problem | None:
 
 def _run(
     sharing: Sharing, problem: Problem, skeleton: Skeleton, number: int, known: frozenset[Architecture]
-) -> Run | None:
+) -> SupernetRun | None:
     """A run in a skeleton, or in another where nothing new is left in that; None: nothing is left anywhere."""
     seed = problem.at.seed.child("run", number)
 
@@ -503,7 +508,7 @@ def _run(
         ):  # so rare among its cells that the draws missed it
             pool = fresh
         if pool:
-            return Run(
+            return SupernetRun(
                 number=number,
                 problem=narrow,
                 skeleton=tried,
