@@ -17,6 +17,7 @@ from tanas.dictionary.stored_network import (
     StoredNetwork,
     carried,
     image_keys,
+    stored,
     stored_from,
     tensors_of,
 )
