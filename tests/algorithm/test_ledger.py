@@ -16,7 +16,7 @@ from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import LedgerRecord, RecipeTried
 from tanas.algorithm.search import Found
 from tanas.algorithm.warm_start import Winner
-from tanas.dictionary.distances import Related
+from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance
 from tanas.distances.base import Measurement
 from tanas.distances.pairs import PairConfig

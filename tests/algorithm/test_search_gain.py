@@ -20,7 +20,7 @@ from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import WarmStart
 from tanas.algorithm.search_gain import MOST_GAINS, with_gain
 from tanas.algorithm.warm_start import Offered, Winner, begin
-from tanas.dictionary.distances import Related
+from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, Reuse
 from tanas.distances.base import Measurement
 from tanas.ground.context import Context

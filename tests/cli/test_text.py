@@ -19,7 +19,8 @@ from tanas.cli.text import (
     shown_distance,
     table,
 )
-from tanas.dictionary.distances import Boundary, Related
+from tanas.dictionary.bench import Related
+from tanas.dictionary.doubt import Boundary
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix

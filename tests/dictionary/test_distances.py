@@ -10,21 +10,9 @@ from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_o
 from tests.opened import opened
 
 from tanas.dictionary import distances as module
-from tanas.dictionary.distances import (
-    AtThreshold,
-    Bench,
-    Boundary,
-    DistanceMeasured,
-    Distances,
-    Loaded,
-    Related,
-    Reused,
-    at_threshold,
-    boundary,
-    measured,
-    nearest,
-    seconds_of,
-)
+from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused, seconds_of
+from tanas.dictionary.distances import measured, nearest
+from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.gate import GateConfig
@@ -455,7 +443,7 @@ class TestBoundary:
 
     def test_of_a_real_method_has_the_value_that_was_measured_before(self, dictionary: Dictionary) -> None:
         where = Bench.of(
-            dictionary,
+            Loaded(dictionary),
             representative_of(),
             task_of().without_test(),
             DistanceConfig(transform=TRANSFORM.config, method="transform"),

@@ -89,7 +89,7 @@ class TestStored:
         below, made = Dictionary.create(tmp_path / "below"), learnt()
         below.add(made.atom, made.representative, made.network)
         above = Dictionary.create(tmp_path / "above", base=below)
-        assert above.kept(made.atom) is not None
+        assert above.network(made.atom) is not None
 
     def test_an_atom_without_one_has_none(self, tmp_path: Path) -> None:
         dictionary = Dictionary.create(tmp_path)

@@ -14,7 +14,7 @@ import torch
 
 from tanas.algorithm.presets import SearchConfig, default, paper, quick
 from tanas.api.build import PAPER_STARTER
-from tanas.dictionary.distances import IN_FLIGHT, DistanceMeasured
+from tanas.dictionary.bench import IN_FLIGHT, DistanceMeasured
 from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.distances.base import Distance, Measurement
 from tanas.distances.features import FeatureCache

@@ -23,7 +23,7 @@ from tanas.algorithm.result import (
 from tanas.algorithm.rival import Beside, Controlled
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import timed
-from tanas.dictionary.distances import Related
+from tanas.dictionary.bench import Related
 from tanas.distances.representative import Representative
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.records import to_plain

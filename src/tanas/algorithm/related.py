@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tanas.algorithm.presets import AUTO, DEFAULT_NEIGHBOURS, SearchConfig
-from tanas.dictionary.distances import Bench, Related, Reused, at_threshold, boundary, measured, nearest
+from tanas.dictionary.bench import Bench, Loaded, Related, Reused
+from tanas.dictionary.distances import measured, nearest
+from tanas.dictionary.doubt import at_threshold, boundary
 from tanas.dictionary.learn import warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
@@ -242,7 +244,7 @@ def _measured(
     if not others or representative is None or config.inherit == ALL:
         return ()
     bench = Bench.of(
-        dictionary,
+        Loaded(dictionary),
         representative,
         task,
         config.distance,

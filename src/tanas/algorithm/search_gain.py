@@ -14,7 +14,7 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import WarmStart
 from tanas.algorithm.warm_start import Offered, Winner, short_score
-from tanas.dictionary.distances import Related
+from tanas.dictionary.bench import Related
 from tanas.dictionary.stored_network import StoredNetwork
 from tanas.dictionary.task_record import Reuse
 from tanas.ground.context import Context

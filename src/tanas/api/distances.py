@@ -9,25 +9,14 @@ from dataclasses import dataclass, replace
 from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.algorithm.related import known_tasks
 from tanas.dictionary.advice import Advice, advise
-from tanas.dictionary.distances import (
-    COSTLY,
-    AtThreshold,
-    Bench,
-    Boundary,
-    Distances,
-    Loaded,
-    Related,
-    at_threshold,
-    boundary,
-    measured,
-    nearest,
-)
+from tanas.dictionary.bench import COSTLY, Bench, Distances, Loaded, Related
+from tanas.dictionary.distances import measured, nearest
+from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, atom_key
 from tanas.distances.agreement import rank_agreement, same_nearest
 from tanas.distances.base import Measurement
-from tanas.distances.features import FeatureCache
 from tanas.distances.matrix import DistanceMatrix
 from tanas.distances.methods import METHODS
 from tanas.distances.representative import Representative, represent
@@ -99,14 +88,6 @@ class _Target:
     representative: Representative
 
 
-@dataclass(frozen=True, eq=False)
-class _Kept:
-    """What is kept in memory from one target, and from one method, to the next."""
-
-    representatives: Loaded
-    features: FeatureCache
-
-
 def distance_matrix(
     dictionary: Dictionary,
     tasks: Sequence[str],
@@ -135,9 +116,9 @@ def distance_matrix(
         SettingError: the dictionary is empty, or the method can't measure these tasks.
         StoreError: the data of an atom is no longer what it was made from, or its weights are damaged.
     """
-    kept = _Kept(Loaded(dictionary), FeatureCache())
-    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, kept.representatives)
-    return _matrix(dictionary, targets, config, seed, resources, engine, listener, kept)
+    loaded = Loaded(dictionary)
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, loaded)
+    return _matrix(dictionary, targets, config, seed, resources, engine, listener, loaded)
 
 
 def compare_methods(
@@ -166,15 +147,15 @@ def compare_methods(
         engine: measures side by side.
         listener: is told what happens.
     """
-    reference, kept = config.distance.method, _Kept(Loaded(dictionary), FeatureCache())
-    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, kept.representatives)
+    reference, loaded = config.distance.method, Loaded(dictionary)
+    targets = _targets(dictionary, tasks, library, config, seed, resources, listener, loaded)
     matrices: dict[str, DistanceMatrix] = {}
     refused: dict[str, str] = {}
     methods = (reference, *(name for name in METHODS if name != reference and name not in COSTLY))
     for method in methods:
         own = replace(config, distance=replace(config.distance, method=method))
         try:
-            matrices[method] = _matrix(dictionary, targets, own, seed, resources, engine, listener, kept)
+            matrices[method] = _matrix(dictionary, targets, own, seed, resources, engine, listener, loaded)
         except SettingError as error:
             if method == reference:
                 raise
@@ -234,7 +215,7 @@ def nearest_atoms(
     device, loaded = choose_device(resources.device), Loaded(dictionary)
     _check_weights(loaded, (atom for _, atom in others))
     bench = Bench.of(
-        dictionary,
+        loaded,
         representative or _represented(dictionary, task, config, seed, device, listener),
         task.without_test(),
         config.distance,
@@ -245,7 +226,6 @@ def nearest_atoms(
             listener=listener,
             workers=resources.workers or processors(),
         ),
-        loaded=loaded,
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
     # one more than asked for, to hold the last of them against
@@ -348,14 +328,14 @@ def _matrix(
     resources: Resources,
     engine: LocalEngine,
     listener: Listener,
-    kept: _Kept,
+    loaded: Loaded,
 ) -> DistanceMatrix:
     """The matrix by the configured method."""
     atoms = dictionary.names()
     columns: list[Distances] = []
     for target in targets:
         bench = Bench.of(
-            dictionary,
+            loaded,
             target.representative,
             target.task.without_test(),
             config.distance,
@@ -366,8 +346,6 @@ def _matrix(
                 listener=listener,
                 workers=resources.workers or processors(),
             ),
-            loaded=kept.representatives,
-            cache=kept.features,
             pace_s=_pace_s(columns),
         )
         columns.append(measured(bench, atoms.items()))
