@@ -9,6 +9,7 @@ import pytest
 from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
 from tests.opened import opened
 
+from tanas.dictionary import bench as bench_module
 from tanas.dictionary import distances as module
 from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused, seconds_of
 from tanas.dictionary.distances import measured, nearest
@@ -512,7 +513,7 @@ class TestEstimate:
             now[0] += 2 + 0.01 * len(pair.labels_fit) + (100 if not now[0] else 0)
             return Measurement(source="a", target="b", same=False, value=0.5)
 
-        monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(bench_module.time, "monotonic", lambda: now[0])
         pair = make_pair(representative_of(NAMES[1]), representative_of(), task_of(), PAIR)
         assert seconds_of(slow, pair, SEED) == pytest.approx(2 + 0.01 * 60)  # type: ignore[arg-type]
 

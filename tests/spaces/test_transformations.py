@@ -11,7 +11,8 @@ from tanas.networks.architecture import Architecture, Cost
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.transformations import COMPRESSING, GROWING, Transformations, differences
+from tanas.spaces.differences import differences
+from tanas.spaces.transformations import COMPRESSING, GROWING, Transformations
 
 SHAPE, CLASSES = (1, 8, 8), 3
 OPERATIONS = ("identity", "zero", "sep_conv_3x3", "conv_3x3", "max_pool_3x3")

@@ -19,9 +19,10 @@ from tanas.networks.operations import _REGISTRY, ZERO
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.prior import Evidence, learn_prior, pairs_of
 from tanas.spaces.space import SearchSpace
+from tanas.strategies.by_supernets import SupernetRun
 from tanas.strategies.darts import Darts, DartsConfig, Strengths, learning_macs, strongest_cells
 from tanas.strategies.driver import Problem
-from tanas.strategies.supernet import SupernetRun, mixed_macs
+from tanas.strategies.supernet import mixed_macs
 
 TASK = tiny().without_test()
 CONFIG = DartsConfig(images=60, training=replace(TRAINING, epochs=2))

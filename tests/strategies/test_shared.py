@@ -18,9 +18,9 @@ from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import class_weights, logits_of
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import training_macs
+from tanas.strategies.by_supernets import SupernetRun
 from tanas.strategies.driver import Problem
 from tanas.strategies.shared import SharedConfig, WeightSharing, judged_by
-from tanas.strategies.supernet import SupernetRun
 
 TASK = tiny().without_test()
 CONFIG = SharedConfig(pool=8, images=60, ranking_images=40, training=replace(TRAINING, epochs=2))

@@ -22,20 +22,17 @@ from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
-from tanas.strategies.driver import Problem, search
-from tanas.strategies.supernet import (
+from tanas.strategies.by_supernets import (
     MOST_LONGER,
     BySupernets,
     Descent,
     Ranked,
-    SharedCell,
     Sharing,
-    Supernet,
     SupernetRun,
     each_batch,
-    mixed_macs,
-    mixing,
 )
+from tanas.strategies.driver import Problem, search
+from tanas.strategies.supernet import SharedCell, Supernet, mixed_macs, mixing
 from tanas.tasks.task import Task
 
 TASK = tiny().without_test()

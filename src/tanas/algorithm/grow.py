@@ -24,11 +24,12 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.morph import morph_along
 from tanas.networks.scoring import ScoredArchitecture, unscored
+from tanas.spaces.differences import differences
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.latency import Latency, MeasuredLatency
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
-from tanas.spaces.transformations import GROW, Transformations, differences
+from tanas.spaces.transformations import GROW, Transformations
 from tanas.strategies.base import Outcome
 from tanas.strategies.driver import Problem, search
 from tanas.strategies.fuse import Fuse

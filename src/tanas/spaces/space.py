@@ -24,11 +24,11 @@ from tanas.spaces.cells import (
     enumerate_cells,
     holds_cell,
     listed_cells,
-    topologies,
 )
 from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_skeletons
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
+from tanas.spaces.limits import smallest_architectures, smallest_cells, too_large, too_slow
 from tanas.spaces.prior import ArchitecturePrior
 from tanas.spaces.size_trend import POOL, TILT, SizeTrend
 
@@ -237,7 +237,9 @@ class SearchSpace:
         if not affordable and not (
             self.size <= EXHAUSTIVE and any(self._affords(one, shape, classes) for one in self._every())
         ):
-            raise self._refusal(shape, classes)
+            costs = [cost_by_parts(one, shape, classes) for one in small]
+            limits = {"max_parameters": self.max_parameters, "max_macs": self.max_macs}
+            raise too_large(self.name, limits, min(costs, key=self._excess), shape, classes)
         if self.latency is None or self.max_latency_ms is None:
             return
         taken_ms = []
@@ -245,11 +247,7 @@ class SearchSpace:
             taken_ms.append(self.latency(one, shape, classes))
             if taken_ms[-1] <= self.max_latency_ms:
                 return
-        raise SettingError(
-            f"The 'max_latency_ms' of {self.max_latency_ms:g} of the search space '{self.name}' admits nothing: for "
-            f"images of {'x'.join(map(str, shape))} and {classes} classes the fastest of its smallest architectures "
-            f"takes {min(taken_ms):.3g} ms to answer one image here. Raise the limit to more than that."
-        )
+        raise too_slow(self.name, self.max_latency_ms, min(taken_ms), shape, classes)
 
     def mutate(self, architecture: Architecture, *, seed: Seed, shape: Shape, classes: int) -> Architecture:
         """Another architecture of the space, within its limits, by one change.
@@ -499,49 +497,15 @@ class SearchSpace:
             )
 
     def _smallest(self, shape: Shape, classes: int) -> list[Architecture]:
-        """The architecture of each skeleton that comes nearest to the limits, or stays below them most.
-
-        Those with the fewest multiply-adds come first.
-        """
-        ends = [(0, self.nodes - 1)]  # without absent edges the first cell that there is, the others alike
-        if ZERO not in self.operations:
-            form = topologies(self.nodes, absent=False, inputs=self.inputs)[0]
-            ends = list(form.pairs)
-        nodes = 1 + max(b for _, b in ends)
-        cells = [
-            Cell(nodes, tuple((a, b, name) for a, b in ends)).canonical()
-            for name in self.operations
-            if name != ZERO
-        ]
-        smallest = []
-        for skeleton in self.skeletons:
-            costs = {
-                one: cost_by_parts(one, shape, classes)
-                for one in (Architecture(skeleton=skeleton, cell=cell) for cell in cells)
-            }
-            least = min(costs, key=lambda one: (self._excess(costs[one]), costs[one].macs))
-            smallest.append((costs[least].macs, least))
-        return [one for _, one in sorted(smallest)]
+        """See `smallest_architectures`."""
+        cells = smallest_cells(self.nodes, self.operations, inputs=self.inputs)
+        return smallest_architectures(self.skeletons, cells, self._excess, shape, classes)
 
     def _excess(self, cost: Cost) -> float:
         """The share of its limits that a cost takes; above 1 it breaks one."""
         return max(
             0.0 if self.max_parameters is None else cost.parameters / self.max_parameters,
             0.0 if self.max_macs is None else cost.macs / self.max_macs,
-        )
-
-    def _refusal(self, shape: Shape, classes: int) -> SettingError:
-        costs = [cost_by_parts(one, shape, classes) for one in self._smallest(shape, classes)]
-        least = min(costs, key=self._excess)
-        limits = [
-            f"'{name}' of {limit:,}"
-            for name, limit in (("max_parameters", self.max_parameters), ("max_macs", self.max_macs))
-            if limit is not None
-        ]
-        return SettingError(
-            f"The {' and '.join(limits)} of the search space '{self.name}' admit nothing: for images of "
-            f"{'x'.join(map(str, shape))} and {classes} classes its smallest architecture has "
-            f"{least.parameters:,} parameters and {least.macs:,} multiply-adds. Raise the limits to that."
         )
 
 

@@ -19,23 +19,27 @@ from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
 
 GROW, COMPRESS = "grow", "compress"
+
 AIMS = (GROW, COMPRESS)
 
 GROWING = ("wider", "deeper", "replaced", "added")
 """A stage or all get more channels; a stage gets a cell more, or a stage joins; an edge gets another operation; an
 edge appears, or a node with two."""
+
 COMPRESSING = ("narrower", "shallower", "cheaper", "dropped")
 """A stage or all get fewer channels; a stage gets a cell fewer, or a stage goes; an edge gets a cheaper operation; an
 edge goes."""
 
 WIDER = (1.5, 2.0)
 """Factors of a width: one such step of one stage is felt, and two reach four times the width."""
+
 NARROWER = (2 / 3, 1 / 2)
 """The way back."""
 
 GROWS_BY = 4
 """A network grows to at most so many times its parameters and multiply-adds unless other limits are given: twice as
 wide throughout."""
+
 COMPRESSES_TO = 0.5
 """The share of its parameters that a network is compressed to unless a limit is given."""
 
@@ -43,11 +47,14 @@ CHAINS = 4
 """Chains of compressing steps for one candidate, of which the one that ends nearest below the limits is taken. Steps
 are coarse, and a single chain often ends at a quarter of what is allowed; but larger networks are mostly better: size
 alone gave the order of 20 architectures with a Spearman correlation of 0.88."""
+
 ATTEMPTS = 25
 """How often that is tried for one new candidate: chains that end above the limits, where no step leads further down,
 or at candidates that are there already, count for nothing. What a hundred chains miss is hardly there."""
+
 TIMED_ATTEMPTS = 3
 """The same where candidates are timed: each step then costs milliseconds, not microseconds."""
+
 TIMED = 4
 """Ends of a step of one kind that are timed until one is faster. Most of what compresses is."""
 
@@ -406,36 +413,6 @@ class Transformations:
         return f"{self.max_parameters:,} parameters and {self.max_macs:,} multiply-adds{fast}"
 
 
-def differences(before: Architecture, after: Architecture) -> tuple[str, ...]:
-    """What changed from one architecture to another, a phrase each; none if they are the same.
-
-    Args:
-        before: in canonical form.
-        after: in canonical form.
-    """
-    old, new = before.skeleton, after.skeleton
-    phrases = []
-    if len(old.widths) != len(new.widths):
-        phrases.append(f"{_counted(len(old.widths), 'stage')} became {len(new.widths)}")
-    if old.widths != new.widths:
-        phrases.append(f"channels of the stages {_row(old.widths)} became {_row(new.widths)}")
-    if old.cells != new.cells:
-        phrases.append(f"cells of the stages {_row(old.cells)} became {_row(new.cells)}")
-    if before.cell != after.cell:
-        was, now = _operations(before.cell), _operations(after.cell)
-        if len(was) == len(now):
-            phrases.append(
-                f"in the cell {', '.join(_without(was, now))} became {', '.join(_without(now, was))}"
-                if was != now
-                else f"the {_counted(len(was), 'edge')} of the cell were placed otherwise"
-            )
-        else:
-            phrases.append(
-                f"the cell's {_counted(len(was), 'edge')} ({', '.join(was)}) became {len(now)} ({', '.join(now)})"
-            )
-    return tuple(phrases)
-
-
 def _scaled(skeleton: Skeleton, factors: tuple[float, ...]) -> list[Skeleton]:
     """One stage wider or narrower, or all of them, by each of the factors."""
     made = []
@@ -494,23 +471,3 @@ def _shallower(skeleton: Skeleton) -> list[Skeleton]:
 def _is_less(one: Cost, other: Cost) -> bool:
     no_more = one.parameters <= other.parameters and one.macs <= other.macs
     return no_more and one != other
-
-
-def _operations(cell: Cell) -> list[str]:
-    return sorted(name for _, _, name in cell.edges)
-
-
-def _without(names: list[str], others: list[str]) -> list[str]:
-    left = list(names)
-    for name in others:
-        if name in left:
-            left.remove(name)
-    return left
-
-
-def _row(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers))
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -22,17 +22,9 @@ from tanas.spaces.cells import degrees
 from tanas.spaces.prior import pairs_of, placed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import training_macs
+from tanas.strategies.by_supernets import BySupernets, Descent, Ranked, Sharing, SupernetRun, each_batch
 from tanas.strategies.mixture import side_by_side
-from tanas.strategies.supernet import (
-    BySupernets,
-    Descent,
-    Ranked,
-    Sharing,
-    SupernetRun,
-    each_batch,
-    mixed_macs,
-    mixing,
-)
+from tanas.strategies.supernet import mixed_macs, mixing
 from tanas.strategies.trials import images_of_scores
 from tanas.tasks.task import Task
 

@@ -16,8 +16,9 @@ from tanas.networks.scoring import Judgement, ScoringConfig, cross_entropy_of
 from tanas.networks.training import EVALUATION_BATCH, TrainingConfig, batches, evaluation_of
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import training_macs
+from tanas.strategies.by_supernets import BySupernets, Descent, Ranked, Sharing, SupernetRun, each_batch
 from tanas.strategies.mixture import side_by_side
-from tanas.strategies.supernet import BySupernets, Descent, Ranked, Sharing, Supernet, SupernetRun, each_batch
+from tanas.strategies.supernet import Supernet
 from tanas.strategies.trials import images_of_scores
 from tanas.tasks.task import Split, Task
 
