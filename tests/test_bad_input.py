@@ -101,8 +101,11 @@ def files(folder: Path) -> set[Path]:
 
 TASKS = {
     "digitz": r"'digitz' is no source of tasks. Did you mean 'digits'\?",
-    "bars.npz": "'bars.npz' is no source of tasks. For an .npz file write npz:bars.npz.",
-    "truncated": "'truncated' is no source of tasks. For a folder of pictures write folder:truncated.",
+    "bars.npz:is=acros": r"'acros' is no class of npz:bars.npz.* Did you mean 'across'\?",
+    "truncated": r"The picture 'truncated/cat/2.png' is corrupt or truncated .* \(skip_bad\)",
+    "./absent": "There is no folder './absent'",
+    "absent.npz": "There is no file 'absent.npz'",
+    "own.toml": r"own.toml is a file, and its name does not end in .npz. For an .npz file write npz:own.toml",
     "digits:is=88": r"'88' is no class of digits. Its classes are 0, 1, .* Did you mean '8'\?",
     "npz:bars.npz:is=acros": r"'acros' is no class of npz:bars.npz.* Did you mean 'across'\?",
     "digits:iz=8": r"'iz=8' is no labelling. Did you mean 'is='\?",
@@ -127,7 +130,7 @@ TASKS = {
     "folder:hollow": "Class 'dog' of folder:hollow has no examples. A class needs at least two",
     "folder:single": "Class 'cat' of folder:single has 1 example. A class needs at least two",
     "folder:alone": "A task needs at least two classes. folder:alone has only 'cat'",
-    "folder:truncated": "The picture 'truncated/cat/2.png' is corrupt or truncated .* --skip-bad",
+    "folder:truncated": "The picture 'truncated/cat/2.png' is corrupt or truncated .* leave out bad pictures",
     "folder:renamed": "The picture 'renamed/dog/3.jpg' is corrupt or truncated",
 }
 
@@ -152,10 +155,10 @@ SETTINGS = {
     "--neighbours 0": "'neighbours' of SearchConfig must be at least 1. Got 0 instead",
     "--neighbours 1 --threshold 0.5": "'neighbours' and 'threshold' of SearchConfig can't both be set",
     "--threshold 1.5": r"'threshold' of SearchConfig must be in \[0, 1\]. Got 1.5 instead",
-    "--limit few": "'--limit' must be a number of images, or all. Got 'few' instead",
+    "--limit few": "'limit' must be a number of images, or all. Got 'few' instead",
     "--limit 1": "'limit' of SearchConfig must be at least 2. Got 1 instead",
-    "--time-limit soon": "'--time-limit' must be a duration such as 90s, 10m or 2h. Got 'soon' instead",
-    "--time-limit inf": "'--time-limit' must be more than 0 seconds. Got 'inf' instead|--time-limit.* Got 'inf'",
+    "--time-limit soon": "'time_limit' must be a duration such as 90s, 10m or 2h. Got 'soon' instead",
+    "--time-limit inf": "'time_limit' must be more than 0 seconds. Got 'inf' instead",
     "--preset quik": r"'quik' is no preset. Did you mean 'quick'\?",
     "--space standrad": r"'standrad' is no search space. Did you mean 'standard'\?",
     "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, all, farthest, "
@@ -209,7 +212,7 @@ OUTPUTS = {
     "bars.npz/below/it": "bars.npz/below/it can't be made: bars.npz is a file",
     "/proc/run": "/proc/run can't be written: .* Name another place",
     "/dev/null/run": "/dev/null/run can't be made: /dev/null is a file",
-    "truncated": "truncated is not empty and holds no run. Name an empty or a new folder with --out",
+    "truncated": "truncated is not empty and holds no run. Name an empty or a new folder .out.",
     "known": "known is not empty and holds no run",
 }
 
@@ -257,20 +260,57 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
             "'fischer' is no method of measuring a distance. Did you mean 'fisher'",
         ),
         (["nearest", "known", "npz:bars.npz", "--neighbours", "7"], "must be at most the 2 atoms of known"),
-        (["report", "void"], "void is no run: it holds no run.json. Make one: tanas search TASK --out void"),
+        (
+            ["report", "void"],
+            "void is no run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one",
+        ),
         (["evaluate", "absent"], "absent is no run"),
         (["predict", "void", "truncated/cat/1.png"], "void holds no network: it has no architecture.json"),
-        (["export", "void", "--to", "pt2", "--out", "a.pt2"], "void holds no network"),
-        (["export", "void", "--to", "tflite", "--out", "a"], 'Invalid value "tflite" for --to'),
+        (["export", "void", "a.pt2"], "void holds no network"),
+        (
+            ["export", "void", "a.tflite"],
+            "The file of an export must end in one of .onnx, .pt2, .safetensors. Got 'a.tflite' instead",
+        ),
+        (
+            ["export", "void", "--to", "onnx", "--out", "a.onnx"],
+            "The kind of an export is now the suffix of its file: tanas export RUN FILE.onnx",
+        ),
+        (
+            ["export", "void", "--out=a.onnx"],
+            "The file of an export now stands behind the run: tanas export RUN FILE.onnx",
+        ),
+        (
+            ["search", "npz:bars.npz", "--dictionary", "known", "--inherit", "all"],
+            "--inherit all is now called --from all",
+        ),
+        (
+            ["search", "npz:bars.npz", "--dictionary", "known", "--inherit", "union", "--from", "all"],
+            "--from all needs --inherit prior, and here it is union. Leave --from out, or give --inherit prior",
+        ),
+        (
+            ["search", "npz:bars.npz", "--dictionary", "known", "--preset", "paper", "--from", "all"],
+            "--from all needs --inherit prior, and here it is union",
+        ),
+        (["search", "npz:bars.npz", "--from", "farthest"], 'Invalid value "farthest" for --from'),
+        (
+            ["evaluate", "known", "--size", "12"],
+            "Name a task after the run, or leave --split-seed and --size out",
+        ),
+        (["evaluate", "known", "--split-seed", "1"], "The run's own task keeps the split and the size"),
+        (["report", "void", "--seed", "3"], "Unknown option: --seed. See: tanas report --help"),
+        (
+            ["dictionary", "show", "known", "digits", "--device", "cpu"],
+            "Unknown option: --device. See: tanas dictionary show",
+        ),
         (["search", "--out", "run"], "Name a task to search for, such as digits:is=8"),
-        (["search", "npz:bars.npz"], "search.*--out requires an argument. See: tanas search --help"),
+        (["search", "digitz"], "'digitz' is no source of tasks"),
         (["evaluate"], "RUN requires an argument. See: tanas evaluate --help"),
         (["serch"], 'Unknown command "serch". Did you mean "search"'),
         (["dictionary", "biuld"], 'Unknown command "biuld". Did you mean "build"'),
         (["predict", "void"], "Name at least one picture to predict"),
         (
             ["search", "npz:bars.npz", "--out", "new", "--strategy", "random", "--rounds", "2"],
-            "--rounds is an option of FUSE, and the strategy is 'random': leave it out, or set what that strategy has",
+            "--rounds is an option of the strategy fuse, and the strategy is 'random'. Leave it out, or set what that",
         ),
         (["distance", "known", "--rounds", "2"], "Unknown option: --rounds. See: tanas distance --help"),
         (
@@ -299,7 +339,7 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
             "truncated is no dictionary: it holds no dictionary.json. Name another folder, or make one elsewhere: "
             "tanas dictionary build my-dictionary",
         ),
-        (["report", "known"], "Name another folder, or make one elsewhere: tanas search TASK --out my-run"),
+        (["report", "known"], "known is no run: it holds no run.json"),
         (
             ["nearest", "rotten-weights", "npz:bars.npz"],
             "representative.safetensors is damaged: its hash differs",
@@ -313,14 +353,14 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
             "representative.safetensors can't be read: No such file",
         ),
         (
-            ["export", "void", "--to", "onnx", "--out", "/proc/a.onnx"],
+            ["export", "void", "/proc/a.onnx"],
             "/proc can't be written: .* Name another place",
         ),
         (
-            ["export", "void", "--to", "pt2", "--out", "bars.npz/a.pt2"],
+            ["export", "void", "bars.npz/a.pt2"],
             "bars.npz can't be made: bars.npz is a file",
         ),
-        (["export", "void", "--to", "safetensors", "--out", "/proc/a"], "/proc can't be written"),
+        (["export", "void", "/proc/a.safetensors"], "/proc can't be written"),
         (
             ["search", "npz:bars.npz", "--neighbours", "1", "--out", "run"],
             "must be at most the 0 atoms of .*own",

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import Answer, bars
+from tests.golden.searches import WRITTEN
 from tests.sessions import without_times
 
 import tanas as package
@@ -57,10 +58,38 @@ class TestHelp:
         assert f"Usage: tanas {' '.join(command)}" in answer.out
         if command != ["dictionary"]:
             assert "--json" in answer.out
-            assert "--quiet" in answer.out
+            assert "--help-all shows every option." in answer.out
+            every = shown(capsys, *command, "--help-all")
+            assert (every.status, every.err) == (0, "")
+            assert "--debug" in every.out
+
+    @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+    def test_everyday_help_fits_on_one_screen(
+        self, command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "80")
+        lines = shown(capsys, *command, "--help").out.splitlines()
+        assert len(lines) <= 45
+        assert max(map(len, lines)) <= 80
+
+    def test_a_search_shows_everyday_options_alone(self, capsys: pytest.CaptureFixture[str]) -> None:
+        everyday = ("--out", "--dictionary", "--time-limit", "--preset", "--max-parameters", "--max-macs")
+        everyday += ("--max-latency", "--size", "--seed", "--json", "--quiet", "--help-all")
+        text = shown(capsys, "search", "--help").out
+        assert re.findall(r"--[a-z-]+", text) == list(everyday)
+
+    def test_all_options_stand_under_headings_in_order(self, capsys: pytest.CaptureFixture[str]) -> None:
+        text = shown(capsys, "search", "--help-all").out
+        heads = re.findall(r"^╭─ ([A-Za-z ]+) ─", text, re.MULTILINE)
+        assert heads == ["Arguments", "Everyday options", "For researchers", "Data", "Machine", "Output"]
+        assert text.index("─ For researchers") < text.index("--strategy") < text.index("─ Data ")
+        assert text.index("─ Data ") < text.index("--skip-bad") < text.index("─ Machine")
+        assert text.index("─ Machine") < text.index("--threads") < text.index("─ Output")
+        assert text.index("─ Output") < text.index("--debug")
+        assert "farthest" not in text and "random-neighbours" not in text
 
     def test_what_main_gives_itself_is_no_option(self, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "command" not in shown(capsys, "search", "--help").out.lower()
+        assert "command-line" not in shown(capsys, "search", "--help-all").out.lower()
 
     def test_positions_have_one_name(self, capsys: pytest.CaptureFixture[str]) -> None:
         out = shown(capsys, "nearest", "--help").out
@@ -108,7 +137,7 @@ class TestJson:
             ("evaluate", "run"): lambda d: d["images"] == 30 and d["same_test_split"],
             ("predict", "run", "bar.png"): lambda d: d[0]["answer"] in ("not square", "square"),
             ("report", "run"): lambda d: d == {"report": "run/report.html"},
-            ("export", "run", "--to", "safetensors", "--out", "taken"): lambda d: isinstance(d, dict),
+            ("export", "run", "taken.safetensors"): lambda d: isinstance(d, dict),
         }
         for command, holds in answers.items():
             answer = tanas(*command, "--json")
@@ -249,6 +278,84 @@ class TestStatus:
         assert done.stderr == ""
 
 
+class TestPlaceOfARun:
+    """Where a run goes whose folder is not named."""
+
+    def test_it_is_named_after_its_task_and_the_same_command_goes_on(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+            stopped = tanas(*SEARCH)
+        assert stopped.status == 130
+        assert stopped.err.splitlines()[-1] == (
+            "Interrupted. Go on with: tanas search npz:bars.npz:is=square --dictionary known --config tiny.toml"
+        )
+        run = desk / "runs" / "npz-bars-npz-is-square"
+        assert (run / "run.json").exists() and not (run / "result.json").exists()
+        done = tanas(*SEARCH, "--quiet")
+        assert done.status == 0, done.err
+        assert "report: runs/npz-bars-npz-is-square/report.html" in done.out
+        assert done.out.rstrip().endswith(
+            "next: tanas predict runs/npz-bars-npz-is-square PICTURE | "
+            "tanas export runs/npz-bars-npz-is-square model.onnx"
+        )
+        again = tanas(*SEARCH)
+        assert again.err == "The run runs/npz-bars-npz-is-square is finished already; nothing was changed.\n"
+        other = tanas(*SEARCH, "--seed", "1")
+        assert (other.status, other.err) == (
+            2,
+            "tanas: The run runs/npz-bars-npz-is-square was begun with seed = 0; now it is 1. "
+            "Repeat the first command to go on, or name another folder (out).\n",
+        )
+        for aim, ending in (("grow", "grown"), ("compress", "compressed")):
+            changed = tanas(aim, str(run), SEARCH[1], "--config", "tiny.toml", "--rounds", "1", "--quiet")
+            assert changed.status == 0, changed.err
+            assert (run.parent / f"{run.name}-{ending}" / "result.json").exists()
+
+    def test_several_runs_share_a_folder_that_another_list_of_tasks_does_not_get(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+        for second in ("npz:bars.npz", "npz:bars.npz:is=across"):
+            assert tanas("search", SEARCH[1], second, *SEARCH[2:]).status == 130
+        names = sorted(path.name for path in (desk / "runs").iterdir())
+        assert len(names) == 2
+        assert all(re.fullmatch(r"npz-bars-npz-is-square-and-1-more-[0-9a-f]{6}", name) for name in names)
+
+
+class TestPlainPaths:
+    """A folder or an .npz file is a task by its path alone."""
+
+    def test_they_are_the_same_tasks_as_with_a_prefix(self, tanas: Command) -> None:
+        plain = tanas("nearest", "known", "bars.npz:is=across", "--config", "tiny.toml", "--json")
+        assert plain.status == 0, plain.err
+        prefixed = tanas("nearest", "known", "npz:bars.npz:is=across", "--config", "tiny.toml", "--json")
+        assert without_times(json.loads(plain.out)) == without_times(json.loads(prefixed.out))
+        column = tanas("distance", "known", "bars.npz", "--config", "tiny.toml").out.splitlines()[0]
+        assert column.split()[-1] == "npz:bars.npz"
+
+
+class TestExport:
+    def test_a_file_of_safetensors_takes_the_place_of_a_run(self, tanas: Command, desk: Path) -> None:
+        shutil.copytree(WRITTEN / "union", desk / "before")
+        Image.fromarray(bars(1, seed=5)[0][0]).save(desk / "bar.png")
+        answer = tanas("export", "before", "net.safetensors")
+        assert answer.status == 0, answer.err
+        assert answer.out == "Wrote net.safetensors. It answers as the network of the run does.\n"
+        of_run, of_file = (tanas("predict", name, "bar.png").out for name in ("before", "net.safetensors"))
+        assert of_run == of_file
+        grown = tanas(
+            *("grow", "net.safetensors", "bars.npz:is=square", "--config", "tiny.toml", "--rounds", "1"),
+            *("--out", "grown", "--json"),
+        )
+        assert grown.status == 0, grown.err
+        origin = json.loads(grown.out)["grown"]["origin"]
+        assert origin == "the architecture of the network of npz:bars.npz:is=square"
+        assert tanas("export", "before", "net.safetensors").status == 2
+        assert tanas("export", "net.safetensors", "net.safetensors", "--overwrite").status == 0
+
+
 class TestControls:
     def test_a_search_that_no_control_can_be_held_against_is_not_lost(
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
@@ -329,8 +436,7 @@ class TestDemo:
         for part in ("always the commonest class", "logistic regression", "shown/run/report.html"):
             assert part in answer.out, part
         assert answer.out.rstrip().endswith(
-            "with your own pictures, a folder a class: tanas search folder:PICTURES --dictionary shown/dictionary "
-            "--out my-run"
+            "With your own pictures, in a folder per class: tanas search PICTURES --dictionary shown/dictionary"
         )
         assert "d(digits:is=0) = " in answer.err and "softmax(alpha)" in answer.err
         found = json.loads((desk / "shown" / "run" / "result.json").read_text())
@@ -347,8 +453,8 @@ class TestDistances:
         from tanas.distances.methods import METHODS, DistanceConfig
 
         for command in ("distance", "nearest", "search"):
-            out = re.sub(r"[│\s]+", " ", shown(capsys, command, "--help").out)
-            found = re.search(r"Of measuring a distance: (.*?)\.", out)
+            out = re.sub(r"[│\s]+", " ", shown(capsys, command, "--help-all").out)
+            found = re.search(r"How distance is measured: (.*?)\.", out)
             assert found is not None
             names = [name.split(" ")[0] for name in found[1].split(", ")]
             assert sorted(names) == sorted(METHODS), command
@@ -598,7 +704,7 @@ class TestPredict:
         refused = tanas("predict", "run", "pets")
         assert (refused.status, refused.out) == (2, "")
         assert refused.err.startswith("tanas: The picture 'pets/a.PNG' is corrupt or truncated (")
-        assert refused.err.endswith("Replace or remove it. Or leave out bad pictures with --skip-bad.\n")
+        assert refused.err.endswith("Replace or remove it. Or leave out bad pictures (skip_bad).\n")
         skipped = tanas("predict", "run", "pets", "--skip-bad")
         assert (skipped.status, [line.split(": ")[0] for line in skipped.out.splitlines()]) == (
             0,

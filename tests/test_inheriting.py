@@ -94,7 +94,7 @@ def test_a_transfer_that_is_remembered_has_a_score(tanas: Tanas, desk: Path) -> 
 def test_all_known_tasks_shape_the_search_without_a_distance(
     tanas: Tanas, desk: Path, given: list[Inheritance]
 ) -> None:
-    assert tanas(*SEARCH, "--inherit", "all", "--quiet").status == 0
+    assert tanas(*SEARCH, "--from", "all", "--quiet").status == 0
     found = result(desk)
     assert (found["neighbours"], found["distances"], found["advice"]) == ([], [], "")
     assert found["representative"] is None, "a named dictionary does not learn of it, so none is needed"
@@ -109,7 +109,7 @@ def test_all_known_tasks_shape_the_search_without_a_distance(
 def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
     tanas: Tanas, desk: Path
 ) -> None:
-    assert tanas(*SEARCH, "--inherit", "all", "--remember", "--quiet").status == 0
+    assert tanas(*SEARCH, "--from", "all", "--remember", "--quiet").status == 0
     assert result(desk)["representative"] is not None
     answer = tanas("nearest", "known", "npz:bars.npz", "--config", "tiny.toml", "--neighbours", "3")
     assert answer.status == 0, answer.err

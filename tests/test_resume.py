@@ -127,7 +127,7 @@ def test_an_unfinished_run_says_how_to_go_on(desk: Path) -> None:
         ["report", "a run"],
         ["evaluate", "a run"],
         ["predict", "a run", "bars.npz"],
-        ["export", "a run", "--to", "pt2", "--out", "a.pt2"],
+        ["export", "a run", "a.pt2"],
     ):
         ended = session(command, desk)
         assert ended.status == 2, ended

@@ -62,7 +62,7 @@ def made(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ["compress", "run", TASK, "--out", "small"],
         ):
             assert main([*command, *TINY, "--quiet"]) == 0, command
-        assert main(["export", "run", "--to", "safetensors", "--out", "taken"]) == 0
+        assert main(["export", "run", "taken.safetensors"]) == 0
     return desk
 
 
@@ -142,7 +142,7 @@ class TestWhatItBeginsWith:
     def test_an_architecture_gives_the_same_search_as_the_run_and_a_training_from_scratch(
         self, tanas: Command, desk: Path
     ) -> None:
-        for path in ("taken", "run/architecture.json"):
+        for path in ("taken.safetensors", "run/architecture.json"):
             out = f"from-{path.replace('/', '-')}"
             assert tanas("grow", path, TASK, "--out", out, "--seed", "1", *TINY).status == 0
             alone, from_run = result_of(desk / out), result_of(desk / "grown")
@@ -180,8 +180,8 @@ class TestWhatItBeginsWith:
         shutil.copytree(desk / "run", desk / "torn")
         (desk / "torn" / "weights.safetensors").write_bytes(b"torn")
         expected = {
-            "nowhere": "nowhere is nothing to begin with: it is no finished run and no architecture.json",
-            "empty": "empty is nothing to begin with",
+            "nowhere": "nowhere is no network to start from. Name the folder of a finished run, a .safetensors file",
+            "empty": "empty is no network to start from",
             "broken.json": "broken.json can't be read: it is damaged or no JSON",
             "odd.json": "odd.json is not a Architecture",
             "old.json": "schema version 99",
@@ -207,7 +207,7 @@ class TestWhatItBeginsWith:
             ("compress", "run", TASK, "--max-parameters", "2"): "the smallest that transformations lead to",
             ("compress", "run", TASK, "--max-parameters", "4000"): "there is nothing to compress",
             ("compress", "run", TASK, "--space", "standrd"): "'standrd' is no search space",
-            ("compress", "run", TASK, "--time-limit", "soon"): "--time-limit",
+            ("compress", "run", TASK, "--time-limit", "soon"): "The 'time_limit' must be a duration",
             (
                 "compress",
                 "run",
@@ -355,5 +355,5 @@ class TestKeptWeights:
 
 
 def test_an_origin_that_is_no_file_of_ours_is_an_error_of_the_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Name the folder of a run, of an export to safetensors"):
+    with pytest.raises(StoreError, match="Name the folder of a finished run, a .safetensors file"):
         open_origin(tmp_path / "nothing.json")

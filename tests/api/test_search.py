@@ -225,7 +225,7 @@ class TestMemory:
         assert reused.status == 0
         again = json.loads((desk / "again" / "result.json").read_text())
         assert again["stopped"] == "reused"
-        assert "its best architecture was taken without a search (--reuse)" in reused.out
+        assert "its best architecture was taken without a search, as asked" in reused.out
         assert "space:" not in reused.out
         assert "The best architecture of npz:bars.npz:is=across is taken without a search." in reused.err
         assert again["space"]["note"] not in reused.err

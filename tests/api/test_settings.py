@@ -186,6 +186,6 @@ class TestCount:
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "²"])
     def test_refuses_what_is_neither(self, text: str) -> None:
         with pytest.raises(
-            SettingError, match=f"The '--limit' must be a number of images, or all. Got '{text}'"
+            SettingError, match=f"The 'limit' must be a number of images, or all. Got '{text}'"
         ):
             count(text, "limit")

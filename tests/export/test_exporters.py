@@ -4,9 +4,11 @@ import zipfile
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from safetensors import safe_open
 
+import tanas
 from tanas.export.exporters import CHECKED_BATCHES, FORMATS, TOLERANCE, export
 from tanas.ground.errors import ExportError, MissingExtraError, SettingError, StoreError
 from tanas.ground.seeds import Seed
@@ -53,7 +55,7 @@ def groups_of_operations():
 
 
 def out_for(to, folder):
-    return folder / ("network" if to == "safetensors" else f"network.{to}")
+    return folder / f"network.{to}"
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +66,14 @@ def classifier():
 @pytest.fixture(scope="module")
 def exported(classifier, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
-    return {to: export(classifier, to, out_for(to, folder)) for to in FORMATS}
+    return {to: export(classifier, out_for(to, folder)) for to in FORMATS}
 
 
 class TestEveryOperation:
     @pytest.mark.parametrize("to", FORMATS)
     @pytest.mark.parametrize("names", groups_of_operations(), ids=lambda names: "+".join(names))
     def test_answers_the_same_after_its_export(self, names, to, tmp_path):
-        report = export(classifier_of(Cell.complete(4, names)), to, out_for(to, tmp_path))
+        report = export(classifier_of(Cell.complete(4, names)), out_for(to, tmp_path))
         assert report.difference < TOLERANCE / 10
         assert report.checked_batches == CHECKED_BATCHES == (1, 2, 7)
 
@@ -79,7 +81,7 @@ class TestEveryOperation:
     def test_may_work_on_a_single_pixel(self, to, tmp_path):
         cell = Cell.complete(3, ("max_pool_2x2", "avg_pool_3x3", "dil_conv_5x5"))
         skeleton = Skeleton(stem="half", widths=(3,), cells=(2,), reductions=(True,))
-        report = export(classifier_of(cell, shape=(1, 1, 3), skeleton=skeleton), to, out_for(to, tmp_path))
+        report = export(classifier_of(cell, shape=(1, 1, 3), skeleton=skeleton), out_for(to, tmp_path))
         assert report.difference < TOLERANCE / 10
 
     @pytest.mark.parametrize("names", groups_of_operations(), ids=lambda names: "+".join(names))
@@ -102,17 +104,16 @@ class TestExports:
     @pytest.mark.parametrize("to", FORMATS)
     def test_report_what_is_there(self, to, exported):
         report = exported[to]
-        files = [report.path] if report.path.is_file() else list(report.path.iterdir())
         assert report.to == to
         assert report.classes == CLASSES
-        assert report.bytes == sum(file.stat().st_size for file in files)
+        assert report.bytes == report.path.stat().st_size
         assert report.tolerance == TOLERANCE
 
     @pytest.mark.parametrize("to", FORMATS)
     def test_say_nothing_leave_nothing_beside_them_and_the_original_as_it_was(self, to, tmp_path, capfd):
         classifier = classifier_of(Cell(2, ((0, 1, ZERO),)))
         before = {name: value.clone() for name, value in classifier.network.state_dict().items()}
-        export(classifier, to, out_for(to, tmp_path))
+        export(classifier, out_for(to, tmp_path))
         said = capfd.readouterr()
         assert (said.out, said.err) == ("", "")
         assert [path.name for path in tmp_path.iterdir()] == [out_for(to, tmp_path).name]
@@ -122,13 +123,19 @@ class TestExports:
         assert not classifier.network.training
 
     def test_to_safetensors_are_read_by_safetensors_and_by_tanas(self, exported, classifier):
-        folder = exported["safetensors"].path
-        assert sorted(file.name for file in folder.iterdir()) == ["architecture.json", "model.safetensors"]
-        with safe_open(folder / "model.safetensors", framework="numpy") as file:
-            assert json.loads(file.metadata()["classes"]) == list(CLASSES)
+        path = exported["safetensors"].path
+        with safe_open(path, framework="numpy") as file:
+            record = json.loads(file.metadata()["tanas"])
             assert set(file.keys()) == set(classifier.network.state_dict())
-        pixels = np.zeros((2, *ODD), dtype=np.uint8)
-        assert torch.equal(Classifier.load(folder)(pixels), classifier(pixels))
+        assert record["classes"] == list(CLASSES)
+        assert (record["task"], record["weights"]) == ("toy", None)
+        loaded, pixels = tanas.load(path), np.zeros((2, *ODD), dtype=np.uint8)
+        assert torch.equal(loaded(pixels), classifier(pixels))
+        assert loaded.record() == classifier.record()
+
+    def test_to_safetensors_repeat_to_the_byte(self, exported, classifier, tmp_path):
+        again = export(classifier, tmp_path / "again.SAFETENSORS").path
+        assert again.read_bytes() == exported["safetensors"].path.read_bytes()
 
     def test_to_pt2_are_read_by_torch_alone(self, exported, classifier):
         extra = {"classes.json": "", "architecture.json": ""}
@@ -158,63 +165,83 @@ class TestExports:
 
 
 class TestPlace:
-    @pytest.mark.parametrize("to", ["pt2", "onnx"])
-    def test_of_a_file_must_end_as_its_format(self, to, classifier, tmp_path):
-        with pytest.raises(SettingError, match=rf"The 'out' of an export to {to} must end in \.{to}\. Got"):
-            export(classifier, to, tmp_path / "network.bin")
+    @pytest.mark.parametrize("name", ["network.bin", "network", "onnx"])
+    def test_must_end_as_a_format_does(self, name, classifier, tmp_path):
+        with pytest.raises(SettingError, match=r"must end in one of \.onnx, \.pt2, \.safetensors\. Got '"):
+            export(classifier, tmp_path / name)
 
-    def test_that_is_taken_is_refused_unless_overwriting_is_allowed(self, classifier, tmp_path):
-        out = tmp_path / "network.pt2"
+    @pytest.mark.parametrize("to", FORMATS)
+    def test_that_is_taken_is_refused_unless_overwriting_is_allowed(self, to, classifier, tmp_path):
+        out = out_for(to, tmp_path)
         out.write_text("something else")
-        with pytest.raises(StoreError, match="network.pt2 exists already. Choose another place, or allow it"):
-            export(classifier, "pt2", out)
+        with pytest.raises(
+            StoreError, match=f"network.{to} exists already. Choose another place, or allow it"
+        ):
+            export(classifier, out)
         assert out.read_text() == "something else"
-        assert export(classifier, "pt2", out, overwrite=True).bytes == out.stat().st_size
+        assert export(classifier, out, overwrite=True).bytes == out.stat().st_size
 
-    def test_that_holds_an_export_is_refused_unless_overwriting_is_allowed(self, classifier, tmp_path):
-        export(classifier, "safetensors", tmp_path / "network")
-        with pytest.raises(StoreError, match="network holds an export already"):
-            export(classifier, "safetensors", tmp_path / "network")
-        export(classifier, "safetensors", tmp_path / "network", overwrite=True)
-
-    def test_may_be_an_empty_folder(self, classifier, tmp_path):
-        export(classifier, "safetensors", tmp_path)
-        assert len(list(tmp_path.iterdir())) == 2
-
-    def test_with_other_files_is_refused_even_for_overwriting(self, classifier, tmp_path):
-        (tmp_path / "thesis.tex").write_text("years of work")
-        with pytest.raises(StoreError, match=r"holds what is no export, such as 'thesis.tex'"):
-            export(classifier, "safetensors", tmp_path, overwrite=True)
-        assert (tmp_path / "thesis.tex").exists()
-
-    def test_of_another_kind_is_refused(self, classifier, tmp_path):
+    def test_that_is_a_folder_is_refused_even_for_overwriting(self, classifier, tmp_path):
         (tmp_path / "folder.onnx").mkdir()
-        (tmp_path / "file").touch()
-        with pytest.raises(StoreError, match=r"folder\.onnx is a folder; an export to onnx is a file"):
-            export(classifier, "onnx", tmp_path / "folder.onnx", overwrite=True)
-        with pytest.raises(StoreError, match="file is a file; an export to safetensors is a folder"):
-            export(classifier, "safetensors", tmp_path / "file", overwrite=True)
+        with pytest.raises(StoreError, match=r"folder\.onnx is a folder; an export is a file"):
+            export(classifier, tmp_path / "folder.onnx", overwrite=True)
 
     def test_that_cannot_be_written_to_is_refused(self, classifier, tmp_path):
         (tmp_path / "file").touch()
         with pytest.raises(StoreError, match="can't be written"):
-            export(classifier, "safetensors", tmp_path / "file" / "network")
+            export(classifier, tmp_path / "file" / "network.safetensors")
+
+
+class TestDamage:
+    """A file of an export to safetensors that is not whole, or not of tanas."""
+
+    @pytest.fixture
+    def path(self, classifier, tmp_path):
+        return export(classifier, tmp_path / "network.safetensors").path
+
+    @pytest.mark.parametrize("left", [0, 5, 40, -10])
+    def test_a_file_that_was_cut_is_refused(self, left, path):
+        path.write_bytes(path.read_bytes()[:left])
+        with pytest.raises(StoreError, match="network.safetensors is no safetensors file"):
+            tanas.load(path)
+
+    def test_a_file_of_another_program_is_refused(self, path):
+        safetensors.torch.save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
+        with pytest.raises(StoreError, match="was not written by tanas: its metadata has no 'tanas'"):
+            tanas.load(path)
+
+    def test_weights_of_another_network_are_refused(self, path, classifier):
+        state = classifier.network.state_dict()
+        other = {name: torch.zeros(1, *value.shape) for name, value in state.items()}
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata()
+        safetensors.torch.save_file(other, path, metadata)
+        with pytest.raises(
+            StoreError, match="The weights of .*network.safetensors don't fit its architecture"
+        ):
+            tanas.load(path)
+
+    def test_a_record_of_another_version_is_refused(self, path, classifier):
+        state = {name: value.contiguous() for name, value in classifier.network.state_dict().items()}
+        safetensors.torch.save_file(state, path, {"tanas": json.dumps({"schema": 9})})
+        with pytest.raises(StoreError, match="network.safetensors is of schema version 9; this tanas reads"):
+            tanas.load(path)
 
 
 class TestFailures:
     def test_name_the_formats_when_one_is_unknown(self, classifier, tmp_path):
-        with pytest.raises(SettingError, match="must be one of safetensors, pt2, onnx. Got 'torchscript'"):
-            export(classifier, "torchscript", tmp_path / "network")
+        with pytest.raises(SettingError, match=r"\.onnx, \.pt2, \.safetensors\. Got '.*torchscript'"):
+            export(classifier, tmp_path / "network.torchscript")
 
     def test_name_the_extra_when_a_library_is_missing(self, classifier, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         with pytest.raises(MissingExtraError, match=r"'onnxruntime'.* pip install 'tanas\[onnx\]'"):
-            export(classifier, "onnx", tmp_path / "network.onnx")
+            export(classifier, tmp_path / "network.onnx")
 
     @pytest.mark.parametrize(
         ("to", "where"),
         [
-            ("safetensors", "tanas.export.exporters.Classifier.load"),
+            ("safetensors", "tanas.export.exporters._read_safetensors"),
             ("pt2", "tanas.export.exporters._read_pt2"),
             ("onnx", "tanas.export.exporters._read_onnx"),
         ],
@@ -223,12 +250,11 @@ class TestFailures:
         self, to, where, classifier, tmp_path, monkeypatch
     ):
         other = classifier_of(Cell(2, ((0, 1, "conv_1x1"),)))
-        loaded = other if to == "safetensors" else (other.network, CLASSES)
-        monkeypatch.setattr(where, lambda source: loaded)
+        monkeypatch.setattr(where, lambda content: (other.network, CLASSES))
         with pytest.raises(
             ExportError, match=f"The export to {to} does not answer as the original: on 1 random"
         ):
-            export(classifier, to, out_for(to, tmp_path))
+            export(classifier, out_for(to, tmp_path))
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -237,14 +263,14 @@ class TestFailures:
         with torch.no_grad():
             classifier.network.head.bias[0] = value
         with pytest.raises(ExportError, match="does not answer as the original"):
-            export(classifier, "safetensors", tmp_path / "network")
+            export(classifier, tmp_path / "network.safetensors")
 
     def test_are_seen_when_the_classes_are_others(self, classifier, tmp_path, monkeypatch):
         monkeypatch.setattr(
             "tanas.export.exporters._read_pt2", lambda content: (classifier.network, ("a", "b", "c"))
         )
         with pytest.raises(ExportError, match=r"holds the classes \('a', 'b', 'c'\) instead of"):
-            export(classifier, "pt2", tmp_path / "network.pt2")
+            export(classifier, tmp_path / "network.pt2")
 
     def test_of_an_exporter_name_the_task_and_the_format(self, classifier, tmp_path, monkeypatch):
         def refuse(*args, **kwargs):
@@ -254,4 +280,4 @@ class TestFailures:
         with pytest.raises(
             ExportError, match="of toy can't be exported to pt2: NotImplementedError: no such op"
         ):
-            export(classifier, "pt2", tmp_path / "network.pt2")
+            export(classifier, tmp_path / "network.pt2")

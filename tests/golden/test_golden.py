@@ -56,7 +56,7 @@ def test_a_run_that_was_written_before_is_read(tanas: Callable[..., Answer], des
     assert answer.status == 0, answer.err
     assert json.loads(answer.out)["error"] == result["metrics"]["test_error"]
     assert tanas("report", "before").status == 0
-    assert tanas("export", "before", "--to", "safetensors", "--out", "taken").status == 0
+    assert tanas("export", "before", "taken.safetensors").status == 0
     grown = tanas(
         *("grow", "before", "npz:bars.npz:is=square", "--config", "tiny.toml", "--out", "grown"),
     )

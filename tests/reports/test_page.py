@@ -97,7 +97,7 @@ class TestEveryPage:
         assert " ".join(result.command.split()) in read
         assert 'import tanas network = tanas.load("RUN") network.predict(images)' in read
         assert "tanas predict RUN FILE" in read
-        assert "tanas export RUN --to onnx --out model.onnx" in read
+        assert "tanas export RUN model.onnx" in read
 
     def test_leaves_no_hole(self, pages, name):
         read = Reader(pages[name][1]).text
@@ -251,7 +251,7 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
 def test_of_a_known_architecture_nothing_is_said_of_a_space(name, request):
     result = replace(request.getfixturevalue(name), stopped="reused", rounds=())
     text = Reader(page.render(result)).text
-    assert "its best architecture was taken without a search (--reuse), and trained anew." in text
+    assert "its best architecture was taken without a search, as asked, and trained anew." in text
     assert "What was reused" in text
     assert result.space.note not in text
     for said in (

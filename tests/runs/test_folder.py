@@ -14,7 +14,16 @@ from tests.conftest import Answer
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.errors import SettingError, StoreError
 from tanas.ground.events import Told
-from tanas.runs.folder import Request, Run, UsedTime, check_file, check_writable, run_folders, slug
+from tanas.runs.folder import (
+    Request,
+    Run,
+    UsedTime,
+    check_file,
+    check_writable,
+    default_folder,
+    run_folders,
+    slug,
+)
 
 REQUEST = Request(
     task="digits:is=8",
@@ -80,7 +89,9 @@ class TestOpen:
         return folder
 
     def test_a_folder_that_is_no_run_is_refused(self, tmp_path: Path) -> None:
-        message = "a b is no run: it holds no run.json. Make one: tanas search TASK --out '.*a b'"
+        message = (
+            "a b is no run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one"
+        )
         with pytest.raises(StoreError, match=message):
             Run.open(tmp_path / "a b")
 
@@ -123,7 +134,7 @@ class TestDamage:
         needs_weights = (
             ["evaluate", "run"],
             ["predict", "run", "tiny.toml"],
-            ["export", "run", "--to", "pt2", "--out", "a.pt2"],
+            ["export", "run", "a.pt2"],
         )
         for command in needs_weights:
             self.refused(tanas(*command), "run/weights.safetensors is damaged")
@@ -171,8 +182,26 @@ class TestLock:
             answer = tanas("search", "npz:bars.npz", "--config", "tiny.toml", "--out", "run", "--quiet")
         assert answer.status == 2
         assert answer.err == (
-            "tanas: Another process works on the run run. Wait for it, or name another --out.\n"
+            "tanas: Another process works on the run run. Wait for it, or name another folder (out).\n"
         )
+
+
+class TestDefaultFolder:
+    def test_it_is_named_after_the_task_and_what_is_done(self) -> None:
+        assert default_folder(["digits:is=8"]) == Path("runs/digits-is-8")
+        assert default_folder(["folder:./photos"], aim="grow") == Path("runs/folder-photos-grown")
+        assert default_folder(["digits"], aim="compress") == Path("runs/digits-compressed")
+
+    def test_that_of_several_tasks_is_of_this_list_alone(self) -> None:
+        lists = (
+            ["digits", "mnist"],
+            ["mnist", "digits"],
+            ["digits", "fashion-mnist"],
+            ["digits", "mnist", "svhn"],
+        )
+        folders = [default_folder(names) for names in lists]
+        assert len(set(folders)) == len(lists)
+        assert folders[0].name.startswith("digits-and-1-more-")
 
 
 class TestFolders:

@@ -188,7 +188,7 @@ def test_a_bad_picture_is_named_or_skipped_and_counted(tmp_path: Path) -> None:
     cut.write_bytes(cut.read_bytes()[:500])
     (tmp_path / "dog" / "no.jpg").write_text("no picture")
     with pytest.raises(
-        DataError, match=r"cat/3.png' is corrupt or truncated .*leave out bad pictures with --skip-bad"
+        DataError, match=r"cat/3.png' is corrupt or truncated .*leave out bad pictures \(skip_bad\)"
     ):
         _open(tmp_path)
     task = _open(tmp_path, skip_bad=True)

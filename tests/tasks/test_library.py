@@ -9,7 +9,7 @@ import platformdirs
 import pytest
 from tests.opened import opened
 
-from tanas.ground.errors import SettingError, TaskError, UnknownNameError
+from tanas.ground.errors import DataError, SettingError, TaskError, UnknownNameError
 from tanas.tasks.library import Library, data_root
 
 
@@ -107,5 +107,38 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 def test_images_of_one_fixed_size_keep_it_and_say_so(tmp_path: Path) -> None:
     task = Library(tmp_path, size=16).open("digits:is=3")
     assert task.shape == (1, 8, 8)
-    assert "The images of digits stay 8 x 8: --size is for pictures in files." in task.notes
+    assert "The images of digits stay 8 x 8: only pictures in files can be resized." in task.notes
     assert Library(tmp_path, size=8).open("digits").notes == Library(tmp_path).open("digits").notes
+
+
+def test_a_path_is_a_task_by_the_name_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).integers(0, 256, (20, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "scans.npz", x=x, y=np.arange(20) % 2)
+    monkeypatch.chdir(tmp_path)
+    library = Library(tmp_path)
+    assert library.open("scans.npz:is=1").name == "npz:scans.npz:is=1"
+    assert library.open("scans.npz:is=1").fingerprint == library.open("npz:./scans.npz:is=1").fingerprint
+
+
+def test_a_path_where_nothing_is_is_refused_by_what_is_missing(tmp_path: Path) -> None:
+    library = Library(tmp_path)
+    with pytest.raises(DataError, match=r"There is no folder '\./nowhere'"):
+        library.open("./nowhere:is=cat")
+    with pytest.raises(DataError, match=r"There is no file 'nowhere\.npz'"):
+        library.open("nowhere.npz")
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"'iz=cat' is no labelling\. Did you mean 'is='"):
+        library.open(f"{tmp_path}/photos/:iz=cat")
+
+
+def test_a_known_source_wins_over_a_folder_and_says_how_to_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "digits").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    task = Library(tmp_path).open("digits:is=3")
+    note = "'digits' is a known source of tasks. For the folder of that name write ./digits."
+    assert (task.name, note in task.notes) == ("digits:is=3", True)
+    at_home = Library(tmp_path / "here").open("digits:is=3")  # a folder of the data root is no surprise
+    assert note not in at_home.notes
+    assert at_home.fingerprint == task.fingerprint

@@ -8,7 +8,7 @@ import pytest
 
 from tanas.ground.errors import TaskError, UnknownNameError
 from tanas.tasks.labelling import Groups, Is, Only, Take
-from tanas.tasks.names import SOURCES, misspelt_labelling, parse_name
+from tanas.tasks.names import SOURCES, folder_behind, misspelt_labelling, parse_name
 
 
 @pytest.mark.parametrize(
@@ -102,12 +102,62 @@ def test_what_can_not_be_read_is_refused(name: str, message: str) -> None:
         parse_name(name)
 
 
-def test_a_bare_path_is_shown_its_source(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match="For a folder of pictures write folder:"):
-        parse_name(str(tmp_path))
-    (tmp_path / "x.npz").touch()
-    with pytest.raises(UnknownNameError, match="For an .npz file write npz:"):
-        parse_name(str(tmp_path / "x.npz"))
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a folder and files that can be tasks; commands run in it."""
+    for name in ("photos", "my photos, old", "digits", "a:is=b"):
+        (tmp_path / name).mkdir()
+    for name in ("scans.npz", "UPPER.NPZ", "labels.csv"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "labellings"),
+    [
+        ("photos", "folder:photos", ()),
+        ("photos/", "folder:photos", ()),
+        ("./photos", "folder:./photos", ()),
+        ("photos/:is=cat", "folder:photos", (Is("cat"),)),
+        ("photos:take=100:is=cat", "folder:photos", (Take(100), Is("cat"))),
+        ("my photos, old:is=cat", "folder:my photos, old", (Is("cat"),)),
+        ("'my photos, old':is=cat", "folder:my photos, old", (Is("cat"),)),
+        ("'a:is=b':is=cat", "folder:'a:is=b'", (Is("cat"),)),
+        ("scans.npz", "npz:scans.npz", ()),
+        ("scans.npz:take=100", "npz:scans.npz", (Take(100),)),
+        ("UPPER.NPZ", "npz:UPPER.NPZ", ()),
+        ("digits", "digits", ()),
+        ("./digits:is=cat", "folder:./digits", (Is("cat"),)),
+        ("../nowhere", "folder:../nowhere", ()),
+        ("photos/nowhere:is=cat", "folder:photos/nowhere", (Is("cat"),)),
+        ("nowhere.npz", "npz:nowhere.npz", ()),
+    ],
+)
+def test_a_path_needs_no_prefix(name: str, source: str, labellings: tuple[object, ...], place: Path) -> None:
+    assert parse_name(name) == (source, labellings)
+    assert parse_name(source) == (source, ())
+
+
+def test_an_absolute_path_and_one_of_the_home_folder_need_none_either(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parse_name(f"{place}/photos/:is=cat") == (f"folder:{place}/photos", (Is("cat"),))
+    monkeypatch.setenv("HOME", str(place))
+    assert parse_name("~/scans.npz") == ("npz:~/scans.npz", ())
+
+
+def test_a_file_that_is_no_npz_is_refused(place: Path) -> None:
+    for name in ("labels.csv", "labels.csv:is=cat", "./labels.csv"):
+        with pytest.raises(
+            UnknownNameError, match=r"labels.csv is a file, and its name does not end in \.npz"
+        ):
+            parse_name(name)
+
+
+def test_a_folder_behind_a_source_is_found(place: Path) -> None:
+    assert folder_behind("digits:is=0") == "digits"
+    assert [folder_behind(name) for name in ("mnist", "./digits", "folder:digits", "npz")] == [""] * 4
 
 
 def test_a_misspelt_labelling_is_told_from_a_path() -> None:

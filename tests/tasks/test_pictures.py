@@ -126,8 +126,8 @@ def test_a_stack_resizes_other_pictures_and_says_so(sizes: list[tuple[int, int]]
     images, notes = stack.tensor()
     assert images.shape == (2, 1, 64, 64)
     assert notes == [
-        f"Pictures ({was} pixels) were resized to 64 x 64, their aspect kept and the rest black; "
-        "--size sets another size."
+        f"Pictures ({was} pixels) were resized to 64 x 64, their aspect kept and the rest black. "
+        "Another size can be set (size)."
     ]
 
 

@@ -120,7 +120,8 @@ def test_a_picture_that_cant_be_read_is_named_and_left_out_when_asked(tmp_path: 
     broken = tmp_path / "eurosat/2750/River/River_3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
     with pytest.raises(
-        DataError, match=r"picture in item 13 of eurosat can't be read \(.*--skip-bad\."
+        DataError,
+        match=r"picture in item 13 of eurosat can't be read \(.*leave out bad pictures \(skip_bad\)\.",
     ) as refused:
         Library(tmp_path).open("eurosat")
     assert "Replace or remove it." in str(refused.value)

@@ -7,9 +7,29 @@ from typing import Literal
 
 from cyclopts import App
 
-from tanas.cli.options import COMMON, Common, Whole, library_of, listening, resources_of, show, starting
+from tanas.cli.help import EPILOGUE, EVERYDAY, HELP, HELP_ALL
+from tanas.cli.options import (
+    MACHINE,
+    OUTPUT,
+    SOURCES,
+    Machine,
+    Output,
+    Sources,
+    Whole,
+    library_of,
+    listening,
+    resources_of,
+    show,
+    starting,
+)
 
-app = App(name="reproduce", help="The paper's experiments, each into a folder of its own.")
+app = App(
+    name="reproduce",
+    help="The paper's experiments, each into a folder of its own.",
+    help_flags=(*HELP, HELP_ALL),
+    help_epilogue=EPILOGUE,
+    group_parameters=EVERYDAY,
+)
 
 
 @app.command(name="figure2")
@@ -20,7 +40,9 @@ def reproduce_figure(
     method: str | None = None,
     out: Path | None = None,
     record: Path | None = None,
-    common: Common = COMMON,
+    data: Sources = SOURCES,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
     """Measure the paper's distance matrix and hold its sentences against it; the same command goes on.
 
@@ -31,9 +53,11 @@ def reproduce_figure(
         method: of measuring a distance, instead of the scale's own.
         out: folder of the experiment; figure2-SCALE if left out.
         record: file to write the record to as well, such as one that a page is made from.
-        common: options of every command.
+        data: options of commands that open tasks.
+        machine: options of commands that compute.
+        output: options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.engines.resources import workshop
     from tanas.ground.devices import choose_device
     from tanas.ground.records import to_plain, write_json
@@ -42,18 +66,18 @@ def reproduce_figure(
     from tanas_experiments.figure2_page import reproduce_figure2, terminal_text
 
     folder = out or Path(f"figure2-{scale}")
-    config = at_scale(scale, first_seed=common.seed, seeds=seeds, method=method)
+    config = at_scale(scale, first_seed=machine.seed, seeds=seeds, method=method)
     if record is not None:
         check_file(record)
-    resources = resources_of(common)
+    resources = resources_of(machine)
     device = choose_device(resources.device)
-    with listening(common) as listener, workshop(resources) as engine:
+    with listening(output) as listener, workshop(resources) as engine:
         made = reproduce_figure2(
-            folder, config, library_of(common), executor=engine, device=device, listener=listener
+            folder, config, library_of(data), executor=engine, device=device, listener=listener
         )
     if record is not None:
         write_json(record, made)
-    show(common, to_plain(made), terminal_text(made, folder))
+    show(output, to_plain(made), terminal_text(made, folder))
 
 
 @app.command(name="search")
@@ -65,7 +89,9 @@ def reproduce_searches(
     out: Path | None = None,
     record: Path | None = None,
     dictionary: Path | None = None,
-    common: Common = COMMON,
+    data: Sources = SOURCES,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
     """Search with near, far and no known tasks, by FUSE and by rivals, at equal cost; the same command goes on.
 
@@ -77,9 +103,11 @@ def reproduce_searches(
         record: file to add the record to as well; searches that stand in it are not made again. Commands with
             different targets or seeds, each with its own --out, can write to one record at a time.
         dictionary: folder of the known tasks, which such commands can share; one in --out if left out.
-        common: options of every command.
+        data: options of commands that open tasks.
+        machine: options of commands that compute.
+        output: options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.engines.resources import workshop
     from tanas.ground.records import to_plain
     from tanas.runs.folder import check_file
@@ -87,22 +115,22 @@ def reproduce_searches(
     from tanas_experiments.searches_page import reproduce_search, terminal_text
 
     folder = out or Path(f"search-{scale}")
-    config = at_scale(scale, first_seed=common.seed, seeds=seeds, targets=target)
+    config = at_scale(scale, first_seed=machine.seed, seeds=seeds, targets=target)
     if record is not None:
         check_file(record)
-    resources = resources_of(common)
-    with listening(common) as listener, workshop(resources) as engine:
+    resources = resources_of(machine)
+    with listening(output) as listener, workshop(resources) as engine:
         made = reproduce_search(
             folder,
             config,
-            library_of(common),
+            library_of(data),
             record=record,
             dictionary=dictionary,
             resources=resources,
             engine=engine,
             listener=listener,
         )
-    show(common, to_plain(made), terminal_text(made, folder))
+    show(output, to_plain(made), terminal_text(made, folder))
 
 
 @app.command(name="stream")
@@ -112,7 +140,9 @@ def reproduce_tasks(
     orders: Whole | None = None,
     out: Path | None = None,
     record: Path | None = None,
-    common: Common = COMMON,
+    data: Sources = SOURCES,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
     """Let tasks arrive one after the other, with a memory and without; the same command goes on.
 
@@ -122,30 +152,32 @@ def reproduce_tasks(
         out: folder of the experiment; stream-SCALE if left out.
         record: file to add the record to as well; orders that stand in it whole are not made again. Commands with
             different orders, each with its own --out, can write to one record at a time.
-        common: options of every command.
+        data: options of commands that open tasks.
+        machine: options of commands that compute.
+        output: options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.engines.resources import workshop
     from tanas.ground.records import to_plain
     from tanas.runs.folder import check_file
     from tanas_experiments.stream import at_scale, reproduce_stream, terminal_text
 
     folder = out or Path(f"stream-{scale}")
-    config = at_scale(scale, first_order=common.seed, orders=orders)
+    config = at_scale(scale, first_order=machine.seed, orders=orders)
     if record is not None:
         check_file(record)
-    resources = resources_of(common)
-    with listening(common) as listener, workshop(resources) as engine:
+    resources = resources_of(machine)
+    with listening(output) as listener, workshop(resources) as engine:
         made = reproduce_stream(
             folder,
             config,
-            library_of(common),
+            library_of(data),
             record=record,
             resources=resources,
             engine=engine,
             listener=listener,
         )
-    show(common, to_plain(made), terminal_text(made, folder))
+    show(output, to_plain(made), terminal_text(made, folder))
 
 
 @app.command(name="table1")
@@ -155,7 +187,9 @@ def reproduce_table(
     seeds: Whole | None = None,
     out: Path | None = None,
     record: Path | None = None,
-    common: Common = COMMON,
+    data: Sources = SOURCES,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
     """Compare what a search finds with networks made by hand, in error, size and cost; the same command goes on.
 
@@ -166,9 +200,11 @@ def reproduce_table(
         seeds: how many, from --seed on; more are added to those that a folder has.
         out: folder of the experiment; table1-SCALE if left out.
         record: file to write the record to as well, such as one that a page is made from.
-        common: options of every command.
+        data: options of commands that open tasks.
+        machine: options of commands that compute.
+        output: options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.engines.resources import workshop
     from tanas.ground.records import to_plain, write_json
     from tanas.runs.folder import check_file
@@ -176,14 +212,14 @@ def reproduce_table(
     from tanas_experiments.table1_page import reproduce_table1, terminal_text
 
     folder = out or Path(f"table1-{scale}")
-    config = at_scale(scale, first_seed=common.seed, seeds=seeds)
+    config = at_scale(scale, first_seed=machine.seed, seeds=seeds)
     if record is not None:
         check_file(record)
-    resources = resources_of(common)
-    with listening(common) as listener, workshop(resources) as engine:
+    resources = resources_of(machine)
+    with listening(output) as listener, workshop(resources) as engine:
         made = reproduce_table1(
-            folder, config, library_of(common), resources=resources, engine=engine, listener=listener
+            folder, config, library_of(data), resources=resources, engine=engine, listener=listener
         )
     if record is not None:
         write_json(record, made)
-    show(common, to_plain(made), terminal_text(made, folder))
+    show(output, to_plain(made), terminal_text(made, folder))

@@ -118,7 +118,7 @@ def build_dictionary(
             listener(
                 Told(
                     message=f"{task.name} has {len(task.train)} training images; {len(prepared.train)} are used. "
-                    "`--limit N` takes more, `--limit all` all."
+                    "Raise the limit to use more of them."
                 )
             )
     there = {atom.key: name for name, atom in dictionary.names().items()}
@@ -161,7 +161,7 @@ def build_dictionary(
     if config.strict and (weak := [atom.task.name for atom in made if atom.representative.weak]):
         raise TaskError(
             f"{dictionary.folder} holds a weak representative of {', '.join(weak)}, from before. "
-            "Remove the atom and build it with other settings, or leave --strict out."
+            "Remove the atom and build it with other settings, or allow weak ones (strict)."
         )
     return made
 

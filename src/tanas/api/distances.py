@@ -205,6 +205,7 @@ def nearest_atoms(
         StoreError: the weights of an atom are damaged.
     """
     check_range(seed, "seed", "nearest", low=0)
+    name = _named(dictionary, name, library)
     task, representative = _open(dictionary, name, library, config, listener)
     others = known_tasks(dictionary, task, config).others
     if not others:
@@ -295,7 +296,7 @@ def _targets(
         )
     device = choose_device(resources.device)
     tell_repeats(tasks, "measured", listener)
-    names = list(dict.fromkeys(tasks or atoms))
+    names = list(dict.fromkeys(_named(dictionary, name, library) for name in tasks or atoms))
     opened = [
         _open(dictionary, name, library, config, listener) for name in names
     ]  # wrong names are refused first
@@ -366,6 +367,11 @@ def _pace_s(columns: Sequence[Distances]) -> float | None:
     return sum(seconds) / len(seconds) if seconds else None
 
 
+def _named(dictionary: Dictionary, name: str, library: Library) -> str:
+    """The name of an atom as it is, else the canonical form of a task's name."""
+    return name if name in dictionary.names() else library.open(name).name
+
+
 def _open(
     dictionary: Dictionary, name: str, library: Library, config: SearchConfig, listener: Listener
 ) -> tuple[Task, Representative | None]:
@@ -390,7 +396,7 @@ def _data_of(atom: Atom, library: Library) -> Task:
     if task.fingerprint != atom.task.fingerprint:
         raise StoreError(
             f"The data of {atom.task.name} is not what its atom was made from (its hash differs). "
-            "Give the same --data, --split-seed and --size, or remove the atom and add it again."
+            "Give the same settings (data, split_seed, size), or remove the atom and add it again."
         )
     return task
 

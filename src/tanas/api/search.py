@@ -42,7 +42,13 @@ from tanas.ground.records import digest, from_plain, read_json, to_plain, write_
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import Architecture
-from tanas.networks.classifier import ARCHITECTURE_FILE, WEIGHTS_FILE, Classifier, read_classifier_record
+from tanas.networks.classifier import (
+    ARCHITECTURE_FILE,
+    SAFETENSORS,
+    WEIGHTS_FILE,
+    Classifier,
+    read_classifier_record,
+)
 from tanas.networks.training import evaluate
 from tanas.reports.page import render
 from tanas.runs.folder import BEST_FILE, RUN_FILE, UNFINISHED, Request, Run, UsedTime, check_writable, slug
@@ -52,6 +58,9 @@ from tanas.strategies.base import Chosen, Round, RoundFinished
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+
+OUT = "--out"
+"""The option of a command after which the folder of its run stands."""
 
 
 def open_memory(folder: Path | None = None) -> Dictionary:
@@ -146,10 +155,10 @@ def load(run: Path | str) -> Classifier:
     """The trained network of a finished run, ready to be called on images.
 
     Args:
-        run: folder of the run, or of an export to safetensors.
+        run: folder of the run, or the file of an export to safetensors.
 
     Raises:
-        StoreError: it is no finished run.
+        StoreError: it is no finished run, and no such file.
     """
     folder = Path(run)
     return Run.open(folder).classifier() if (folder / RUN_FILE).exists() else Classifier.load(folder)
@@ -374,8 +383,8 @@ def open_origin(path: Path) -> Origin:
     """What can be grown or compressed.
 
     Args:
-        path: folder of a finished run; or an architecture.json, or the folder of an export that holds one. A file
-            may also hold an architecture alone: its `skeleton` and `cell`.
+        path: folder of a finished run; the file of an export to safetensors; or an architecture.json, or a folder
+            that holds one. Such a file may also hold an architecture alone: its `skeleton` and `cell`.
 
     Raises:
         StoreError: it is none of these, is not finished, or is damaged.
@@ -395,10 +404,10 @@ def open_origin(path: Path) -> Origin:
     file = path / ARCHITECTURE_FILE if path.is_dir() else path
     if not file.is_file():
         raise StoreError(
-            f"{path} is nothing to begin with: it is no finished run and no {ARCHITECTURE_FILE}. "
-            "Name the folder of a run, of an export to safetensors, or the file itself."
+            f"{path} is no network to start from. Name the folder of a finished run, a {SAFETENSORS} file that tanas "
+            f"exported, or an {ARCHITECTURE_FILE}."
         )
-    plain = read_json(file)
+    plain = None if file.suffix.lower() == SAFETENSORS else read_json(file)
     if isinstance(plain, dict) and set(plain) == {"skeleton", "cell"}:
         architecture = from_plain(Architecture, plain, where=str(file))
         return Origin(architecture=architecture, name=f"the architecture {architecture.key}", trained=None)
@@ -625,10 +634,10 @@ def _anywhere(command: str, folder: Path) -> str:
         return command.replace(repr(str(folder)), "RUN")
     tokens = shlex.split(command)
     for i, token in enumerate(tokens):
-        if i and tokens[i - 1] == "--out":
+        if i and tokens[i - 1] == OUT:
             tokens[i] = "RUN"
-        elif token.startswith("--out="):
-            tokens[i] = "--out=RUN"
+        elif token.startswith(f"{OUT}="):
+            tokens[i] = f"{OUT}=RUN"
     return shlex.join(tokens)
 
 
@@ -642,7 +651,7 @@ def _atoms_then(dictionary: Dictionary, run: Run) -> tuple[Atom, ...]:
     if missing := [key for key in run.record.known if key not in now]:
         raise StoreError(
             f"The run {run.folder} began with {len(missing)} atoms that {dictionary.folder} no longer holds. "
-            "It can't go on as it began: put them back, or name another --out."
+            "It can't go on as it began: put them back, or name another folder (out)."
         )
     return tuple(now[key] for key in run.record.known)
 

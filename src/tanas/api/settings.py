@@ -165,10 +165,10 @@ def seconds(text: str) -> float:
         value = float(number) * units[unit.lower()]
     except ValueError as error:
         raise SettingError(
-            f"The '--time-limit' must be a duration such as 90s, 10m or 2h. Got {text!r} instead."
+            f"The 'time_limit' must be a duration such as 90s, 10m or 2h. Got {text!r} instead."
         ) from error
     if not 0 < value < math.inf:
-        raise SettingError(f"The '--time-limit' must be more than 0 seconds. Got {text!r} instead.")
+        raise SettingError(f"The 'time_limit' must be more than 0 seconds. Got {text!r} instead.")
     return value
 
 
@@ -181,5 +181,5 @@ def count(text: str | None, name: str) -> int | str | None:
     if text is None or text == "all":
         return text
     if not text.isdecimal() or int(text) < 1:
-        raise SettingError(f"The '--{name}' must be a number of images, or all. Got {text!r} instead.")
+        raise SettingError(f"The '{name}' must be a number of images, or all. Got {text!r} instead.")
     return int(text)

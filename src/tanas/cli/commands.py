@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from tanas import __version__
 from tanas.cli import dictionary as dictionary_commands
+from tanas.cli import growing
+from tanas.cli.help import EPILOGUE, EVERYDAY, HELP, HELP_ALL, RESEARCH
 from tanas.cli.options import (
-    COMMON,
+    ANSWERING,
+    DATA,
+    MACHINE,
     MEASURING,
-    SEARCHING,
+    OUTPUT,
     SETTINGS,
+    Answering,
     CommandLine,
-    Common,
+    Data,
+    Flag,
+    Machine,
     Measuring,
-    Searching,
+    Output,
     Settings,
     Whole,
     config_of,
@@ -33,61 +40,70 @@ from tanas.ground.errors import SettingError
 
 app = App(
     name="tanas",
-    help="Task-aware neural architecture search: a memory of tasks that makes the next search cheaper.",
+    help="Task-aware neural architecture search: a memory of tasks makes the next search cheaper.",
     version=__version__,
     suppress_keyboard_interrupt=False,
+    help_flags=(*HELP, HELP_ALL),
+    help_epilogue=EPILOGUE,
+    group_parameters=EVERYDAY,
 )
 app.command(dictionary_commands.app)
+app.command(growing.grow, usage="tanas grow RUN TASK [OPTIONS]")
+app.command(growing.compress, usage="tanas compress RUN TASK [OPTIONS]")
 LABORATORY = "tanas.laboratory"
 """Where an installed laboratory leaves its command."""
 
 
 @app.command
-def demo(*, out: Path = Path("tanas-demo"), common: Common = COMMON) -> None:
-    """The main job on real handwritten digits, offline: learn some tasks, search for a new one, report.
+def demo(*, out: Path = Path("tanas-demo"), machine: Machine = MACHINE, output: Output = OUTPUT) -> None:
+    """Try tanas on handwritten digits, offline: learn some tasks, search for a new one, report.
 
     Args:
-        out: folder for the dictionary and the run.
-        common: options of every command.
+        out: Folder for the memory and the run.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.cli.demo import run_demo
 
-    with listening(common) as listener:
+    with listening(output) as listener:
         run_demo(
             out,
-            library_of(common),
-            resources=resources_of(common),
-            seed=common.seed,
+            library_of(DATA),
+            resources=resources_of(machine),
+            seed=machine.seed,
             listener=listener,
-            say=saying(common),
+            say=saying(output),
         )
 
 
-@app.command
+@app.command(usage="tanas distance FOLDER [TASK...] [OPTIONS]")
 def distance(
     folder: Path,
     /,
     *tasks: str,
-    compare: Annotated[bool, Parameter(negative=())] = False,
+    compare: Flag = False,
     csv: Path | None = None,
     plot: Path | None = None,
     settings: Measuring = MEASURING,
-    common: Common = COMMON,
+    data: Data = DATA,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
-    """Print the distance matrix of a dictionary, or the distances from it to tasks.
+    """Print the distances between the tasks of a memory, or from its tasks to others.
 
     Args:
-        folder: of the dictionary.
-        tasks: targets; without any, every atom is one.
-        compare: measure by every method but those that take minutes a pair, and print how far each agrees
-            with the one of --method and what it costs.
-        csv: file to write the matrix to.
-        plot: file to draw a heat map to: .png, .svg or .html.
-        settings: options that decide a distance.
-        common: options of every command.
+        folder: Folder of the memory.
+        tasks: Tasks to measure distances to, such as mnist:is=3 or ./photos. Default: every task of the memory.
+        compare: Measure with every fast method, and show how far each agrees with --method and what it costs.
+        csv: Write the distances to this file.
+        plot: Draw a heat map to this file: .png, .svg or .html.
+        settings: Options that decide a distance.
+        data: Options of commands that open tasks.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.api.distances import compare_methods, distance_matrix
     from tanas.cli.text import comparison_view, matrix_view
     from tanas.dictionary.store import Dictionary
@@ -97,21 +113,21 @@ def distance(
     from tanas.reports import charts, theme
     from tanas.runs.folder import check_file
 
-    dictionary, library, config = Dictionary(folder), library_of(common), config_of(settings)
+    dictionary, library, config = Dictionary(folder), library_of(data), config_of(settings)
     if plot is not None:
         theme.check_suffix(plot)
     for file in (csv, plot):
         if file is not None:
             check_file(file)
-    with listening(common) as listener, workshop(resources_of(common)) as engine:
+    with listening(output) as listener, workshop(resources_of(machine)) as engine:
         run = compare_methods if compare else distance_matrix
         found = run(
             dictionary,
             tasks,
             library,
             config,
-            seed=common.seed,
-            resources=resources_of(common),
+            seed=machine.seed,
+            resources=resources_of(machine),
             engine=engine,
             listener=listener,
         )
@@ -132,10 +148,10 @@ def distance(
         )
         theme.save(chart, plot)
     view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
-    show(common, to_plain(found), view)
+    show(output, to_plain(found), view)
 
 
-@app.command
+@app.command(usage="tanas nearest FOLDER TASK [OPTIONS]")
 def nearest(
     folder: Path,
     task: str,
@@ -144,113 +160,93 @@ def nearest(
     neighbours: Whole | None = None,
     threshold: float | None = None,
     settings: Measuring = MEASURING,
-    common: Common = COMMON,
+    data: Data = DATA,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
-    """The atoms of a dictionary that are nearest to a task.
+    """Show the tasks of a memory that are nearest to a task.
 
     Args:
-        folder: of the dictionary.
-        task: such as mnist:is=3 or folder:./photos.
-        neighbours: how many; three, or all that are known if fewer.
-        threshold: instead, all that are at most so far away.
-        settings: options that decide a distance.
-        common: options of every command.
+        folder: Folder of the memory.
+        task: A task, such as mnist:is=3 or ./photos (a folder of pictures per class).
+        neighbours: Number of tasks to show. Default: three, or all if the memory has fewer.
+        threshold: Show all tasks within this distance, instead of a number of them.
+        settings: Options that decide a distance.
+        data: Options of commands that open tasks.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.api.distances import nearest_atoms
     from tanas.cli.text import near_rows, near_view
     from tanas.dictionary.store import Dictionary
     from tanas.engines.resources import workshop
 
-    dictionary, library = Dictionary(folder), library_of(common)
+    dictionary, library = Dictionary(folder), library_of(data)
     config = config_of(settings, neighbours=neighbours, threshold=threshold)
-    with listening(common) as listener, workshop(resources_of(common)) as engine:
+    with listening(output) as listener, workshop(resources_of(machine)) as engine:
         near = nearest_atoms(
             dictionary,
             task,
             library,
             config,
-            seed=common.seed,
-            resources=resources_of(common),
+            seed=machine.seed,
+            resources=resources_of(machine),
             engine=engine,
             listener=listener,
         )
-    show(common, near_rows(near), near_view(near))
+    show(output, near_rows(near), near_view(near))
 
 
-@app.command
+@app.command(usage="tanas search TASK... [OPTIONS]")
 def search(
     *tasks: str,
-    out: Path,
+    out: Path | None = None,
     dictionary: Path | None = None,
-    remember: Annotated[bool | None, Parameter(negative="--forget")] = None,
-    reuse: Annotated[bool, Parameter(negative=())] = False,
-    strategy: str | None = None,
-    inherit: str | None = None,
-    inherit_seed: bool | None = None,
-    warm_weights: Annotated[bool, Parameter(negative=())] = False,
-    controls: Annotated[bool, Parameter(negative=())] = False,
-    neighbours: Whole | None = None,
-    threshold: float | None = None,
     time_limit: str | None = None,
+    remember: Annotated[bool | None, Parameter(negative="--forget", group=RESEARCH)] = None,
+    reuse: Annotated[Flag, Parameter(group=RESEARCH)] = False,
     settings: Settings = SETTINGS,
-    common: Common = COMMON,
+    data: Data = DATA,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
     command_line: CommandLine = "tanas search",
 ) -> None:
-    """Find, train and test an architecture for a task: Algorithm 1.
+    """Find and train a network for a task.
 
     Args:
-        tasks: such as mnist:is=3 or folder:./photos; several arrive one after the other, and each finds the
-            ones before it.
-        out: folder of the run; of several tasks, folder of the runs. An unfinished run goes on.
-        dictionary: folder of a dictionary; $TANAS_DICTIONARY or your own if left out.
-        remember: whether the dictionary learns the task; only your own does if left out.
-        reuse: take the best architecture of a task that is known, without a search.
-        strategy: how the space is searched: fuse (the paper's, the default), or a rival: random, evolution,
-            halving, predictor, largest, ws-random, darts.
-        inherit: what of the nearest atoms shapes the space: prior (the whole space, what did well with them is drawn
-            more often: the default), union (the paper's: their operations and skeletons, no others), transfer (the
-            nearest's best architecture, no search) or none; all is the default without distances, from every known
-            task alike; auto is transfer where past searches added next to nothing to that; farthest and
-            random-neighbours are controls that take other atoms.
-        inherit_seed: whether the nearest atom's best architecture is the first seed.
-        warm_weights: try the trained networks of the nearest atoms too, and begin the final training with the weights
-            of the best of them if they are ahead of what the search found. May help where images are few.
-        controls: search at random beside, in the same space at the same cost, and train what that finds: the
-            report then says where the result stands. Takes about as long again.
-        neighbours: how many atoms are inherited from; three, or all that are known if fewer.
-        threshold: instead, all atoms that are at most so far away.
-        time_limit: of the search, such as 10m; then its best so far is trained.
-        settings: options that decide a search.
-        common: options of every command.
-        command_line: what was typed.
+        tasks: A task, such as mnist:is=3 or ./photos (a folder of pictures per class). Of several tasks, each can
+            reuse those before it.
+        out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
+        dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
+        time_limit: Longest search, such as 90s, 10m or 2h. Then the best network so far is trained.
+        remember: Whether the memory learns the task. Default: only your own memory does.
+        reuse: Take the best architecture of a task that is known already, without a search.
+        settings: Options that decide a search.
+        data: Options of commands that open tasks.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
+        command_line: What was typed.
     """
-    starting(common)
+    starting(output)
     from tanas.api.search import check_searches, open_memory, run_search, stream_memory
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
     from tanas.engines.resources import workshop
     from tanas.ground.events import tell_repeats
     from tanas.ground.records import read_json
-    from tanas.runs.folder import run_folders
+    from tanas.runs.folder import default_folder, run_folders
 
     if not tasks:
-        raise SettingError("Name a task to search for, such as digits:is=8 or folder:./photos.")
+        raise SettingError("Name a task to search for, such as digits:is=8 or ./photos.")
     limit_s = None if time_limit is None else seconds(time_limit)
-    config = config_of(
-        settings,
-        neighbours=neighbours,
-        threshold=threshold,
-        inherit=inherit,
-        inherit_seed=inherit_seed,
-        warm_weights=warm_weights or None,
-        strategy=strategy,
-        controls=controls or None,
-    )
-    library, resources = library_of(common), resources_of(common)
+    config = config_of(settings)
+    library, resources = library_of(data), resources_of(machine)
     named = [library.open(task) for task in tasks]
     opened = list({task.name: task for task in named}.values())
-    folders = run_folders(out, [task.name for task in opened])
+    names = [task.name for task in opened]
+    out = out or default_folder(names)
+    folders = run_folders(out, names)
     memory = open_memory(dictionary)
     remembers = dictionary is None if remember is None else remember
     if len(opened) > 1 and not remembers:
@@ -262,13 +258,13 @@ def search(
             folders,
             memory,
             config=config,
-            seed=common.seed,
+            seed=machine.seed,
             resources=resources,
             reuse=reuse,
             time_limit=limit_s,
         )
     runs = []
-    with listening(common) as listener, workshop(resources) as engine:
+    with listening(output) as listener, workshop(resources) as engine:
         tell_repeats((task.name for task in named), "searched", listener)
         for task, folder in zip(opened, folders, strict=True):
             runs.append(
@@ -278,7 +274,7 @@ def search(
                     memory,
                     remember=remembers or len(opened) > 1,
                     config=config,
-                    seed=common.seed,
+                    seed=machine.seed,
                     resources=resources,
                     engine=engine,
                     listener=listener,
@@ -289,34 +285,42 @@ def search(
             )
     text = "\n\n".join(run_view(run.result(), run.folder) for run in runs)
     documents = [read_json(run.folder / "result.json") for run in runs]
-    show(common, documents[0] if len(documents) == 1 else documents, text)
+    show(output, documents[0] if len(documents) == 1 else documents, text)
 
 
-@app.command
-def evaluate(run: Path, task: str | None = None, /, *, common: Common = COMMON) -> None:
-    """Test the network of a run on a task's test split.
+@app.command(usage="tanas evaluate RUN [TASK] [OPTIONS]")
+def evaluate(
+    run: Path, task: str | None = None, /, *, data: Data = DATA, output: Answering = ANSWERING
+) -> None:
+    """Test the network of a run on the test images of a task.
 
     Args:
-        run: folder of a finished run.
-        task: with the same classes and image size; the run's own, with its --split-seed and --size, if left out.
-        common: options of every command.
+        run: Folder of a finished run.
+        task: A task with the same classes and image size. Default: the run's own task, with its own split and size.
+        data: Options of commands that open tasks.
+        output: Options of commands that answer.
     """
+    if task is None and (data.split_seed != DATA.split_seed or data.size is not None):
+        raise SettingError(
+            "The run's own task keeps the split and the size that the run had. Name a task after the run, or leave "
+            "--split-seed and --size out."
+        )
     from tanas.api.search import evaluate_run
     from tanas.cli.text import evaluation_view
 
-    document = evaluate_run(run, task, library_of(common))
-    show(common, document, evaluation_view(document))
+    document = evaluate_run(run, task, library_of(data))
+    show(output, document, evaluation_view(document))
 
 
-@app.command
-def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
-    """Say what a run's network sees in pictures.
+@app.command(usage="tanas predict RUN FILE... [OPTIONS]")
+def predict(run: Path, /, *files: Path, skip_bad: Flag = False, output: Output = OUTPUT) -> None:
+    """Say what the network of a run sees in pictures.
 
     Args:
-        run: folder of a finished run, or of an export to safetensors.
-        files: pictures, or folders of pictures; other sizes are brought to the task's own. --skip-bad leaves out what
-            can't be read.
-        common: options of every command.
+        run: Folder of a finished run, or a .safetensors file of tanas export.
+        files: Pictures, or folders of pictures. Pictures of other sizes are resized.
+        skip_bad: Leave out pictures that can't be read, and count them.
+        output: Options of commands that show progress.
     """
     from tanas.api.search import load
     from tanas.ground.events import Told
@@ -326,10 +330,10 @@ def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
         raise SettingError("Name at least one picture to predict.")
     classifier = load(run)
     named, notes = pictures_of(files)
-    images, pictures, bad = read_or_skipped(named, classifier.shape, skip_bad=common.skip_bad)
+    images, pictures, bad = read_or_skipped(named, classifier.shape, skip_bad=skip_bad)
     notes += [f"Left out, since it can't be read: {path}." for path in bad]
     probabilities = classifier.probabilities(images)  # (pictures, classes)
-    with listening(common) as listener:
+    with listening(output) as listener:
         for note in notes:
             listener(Told(message=note))
     best = probabilities.argmax(dim=1).tolist()
@@ -344,17 +348,17 @@ def predict(run: Path, /, *files: Path, common: Common = COMMON) -> None:
             }
         )
         lines.append(f"{file}: {name} ({max(row):.1%})")
-    show(common, rows, "\n".join(lines))
+    show(output, rows, "\n".join(lines))
 
 
 @app.command
-def report(run: Path, /, *, out: Path | None = None, common: Common = COMMON) -> None:
-    """Write the report of a run: one HTML file that needs nothing else.
+def report(run: Path, /, *, out: Path | None = None, output: Answering = ANSWERING) -> None:
+    """Write the report of a run: one HTML file that needs no other.
 
     Args:
-        run: folder of a finished run.
-        out: file to write; RUN/report.html if left out.
-        common: options of every command.
+        run: Folder of a finished run.
+        out: File to write. Default: RUN/report.html.
+        output: Options of commands that answer.
     """
     from tanas.ground.records import write_bytes
     from tanas.reports.page import render
@@ -362,104 +366,39 @@ def report(run: Path, /, *, out: Path | None = None, common: Common = COMMON) ->
 
     path = out or run / "report.html"
     write_bytes(path, render(Run.open(run).result()).encode())
-    show(common, {"report": str(path)}, f"Report: {path}")
+    show(output, {"report": str(path)}, f"Report: {path}")
 
 
-@app.command
-def export(
-    run: Path,
-    /,
-    *,
-    to: Literal["onnx", "pt2", "safetensors"],
-    out: Path,
-    overwrite: Annotated[bool, Parameter(negative=())] = False,
-    common: Common = COMMON,
-) -> None:
-    """Take the network of a run away; what was written is loaded again and compared before it is kept.
+@app.command(usage="tanas export RUN FILE [OPTIONS]")
+def export(run: Path, file: Path, /, *, overwrite: Flag = False, output: Answering = ANSWERING) -> None:
+    """Write the network of a run to a file that other programs read.
+
+    The file is read back and compared with the network before it is kept.
 
     Args:
-        run: folder of a finished run.
-        to: onnx, pt2 (torch.export) or safetensors (with architecture.json).
-        out: file, or for safetensors a folder.
-        overwrite: replace what is there.
-        common: options of every command.
+        run: Folder of a finished run, or a .safetensors file of tanas export.
+        file: File to write. Its suffix says the kind: .onnx, .pt2 (torch.export) or .safetensors.
+        overwrite: Replace the file if it exists.
+        output: Options of commands that answer.
     """
     from tanas.api.search import load
     from tanas.export.exporters import export as export_classifier
+    from tanas.export.exporters import format_of
     from tanas.ground.records import to_plain
-    from tanas.runs.folder import check_writable
+    from tanas.runs.folder import check_file
 
-    check_writable(out.parent)  # a folder is written beside its place, too
-    done = export_classifier(load(run), to=to, out=out, overwrite=overwrite)
-    show(common, to_plain(done), f"Wrote {out}. Its answers are the network's own.")
-
-
-@app.command
-def grow(
-    run_or_architecture: Path,
-    task: str,
-    /,
-    *,
-    out: Path,
-    fresh: Annotated[bool, Parameter(negative=())] = False,
-    time_limit: str | None = None,
-    settings: Searching = SEARCHING,
-    common: Common = COMMON,
-    command_line: CommandLine = "tanas grow",
-) -> None:
-    """Grow a network that is there: FUSE among what it becomes when it gets wider, deeper or denser.
-
-    It grows to at most four times its parameters and its multiply-adds, or to --max-parameters and --max-macs.
-
-    Args:
-        run_or_architecture: folder of a finished run, or an architecture.json (or the folder of an export with one).
-        task: such as mnist:is=3 or folder:./photos.
-        out: folder of the new run. An unfinished run goes on.
-        fresh: train the result from scratch, also where it could go on from the weights of the run.
-        time_limit: of the search, such as 10m; then its best so far is trained.
-        settings: options that decide a search.
-        common: options of every command.
-        command_line: what was typed.
-    """
-    _transform("grow", run_or_architecture, task, out, fresh, time_limit, settings, common, command_line)
-
-
-@app.command
-def compress(
-    run_or_architecture: Path,
-    task: str,
-    /,
-    *,
-    out: Path,
-    fresh: Annotated[bool, Parameter(negative=())] = False,
-    time_limit: str | None = None,
-    settings: Searching = SEARCHING,
-    common: Common = COMMON,
-    command_line: CommandLine = "tanas compress",
-) -> None:
-    """Compress a network that is there: FUSE among what it becomes when it gets narrower, shallower or sparser.
-
-    It comes down to --max-parameters and --max-macs, or to half of its parameters if neither is given.
-
-    Args:
-        run_or_architecture: folder of a finished run, or an architecture.json (or the folder of an export with one).
-        task: such as mnist:is=3 or folder:./photos.
-        out: folder of the new run. An unfinished run goes on.
-        fresh: train the result from scratch, also where it could go on from the weights of the run.
-        time_limit: of the search, such as 10m; then its best so far is trained.
-        settings: options that decide a search.
-        common: options of every command.
-        command_line: what was typed.
-    """
-    _transform("compress", run_or_architecture, task, out, fresh, time_limit, settings, common, command_line)
+    format_of(file)
+    check_file(file)
+    done = export_classifier(load(run), file, overwrite=overwrite)
+    show(output, to_plain(done), f"Wrote {file}. It answers as the network of the run does.")
 
 
 @app.command(help_flags=[], version_flags=[])
 def reproduce(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]) -> None:
-    """The paper's experiments, each into a folder of its own; `tanas reproduce --help` lists them.
+    """Repeat the paper's experiments. `tanas reproduce --help` lists them.
 
     Args:
-        arguments: of the experiment.
+        arguments: Arguments of the experiment.
     """
     found = entry_points(group=LABORATORY, name="reproduce")
     if not found:
@@ -473,44 +412,3 @@ def reproduce(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, sh
     whole.command(next(iter(found)).load())
     command, bound, _ = whole.parse_args(["reproduce", *arguments], exit_on_error=False, print_error=False)
     command(*bound.args, **bound.kwargs)
-
-
-def _transform(
-    aim: str,
-    path: Path,
-    name: str,
-    out: Path,
-    fresh: bool,
-    time_limit: str | None,
-    settings: Searching,
-    common: Common,
-    command_line: str,
-) -> None:
-    """What grow and compress do."""
-    starting(common)
-    from tanas.api.search import open_origin, run_growth
-    from tanas.api.settings import seconds
-    from tanas.cli.text import run_view
-    from tanas.engines.resources import workshop
-    from tanas.ground.records import read_json
-
-    limit_s = None if time_limit is None else seconds(time_limit)
-    config, resources = config_of(settings), resources_of(common)
-    origin = open_origin(path)
-    task = library_of(common).open(name)
-    with listening(common) as listener, workshop(resources) as engine:
-        run = run_growth(
-            task,
-            out,
-            origin,
-            aim,
-            keep_weights=not fresh,
-            config=config,
-            seed=common.seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-            time_limit=limit_s,
-            command=command_line,
-        )
-    show(common, read_json(run.folder / "result.json"), run_view(run.result(), run.folder))

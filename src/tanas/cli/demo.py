@@ -54,7 +54,7 @@ def run_demo(
     if out.exists() and (others := sorted({path.name for path in out.iterdir()} - {DICTIONARY, RUN})):
         raise StoreError(
             f"{out} is not empty and no folder of the demo: it holds {shorten(', '.join(others))}. "
-            "Name another place: --out DIR."
+            "Name another folder with --out."
         )
     config = quick()
     task, known = library.open(TARGET), [library.open(name) for name in DIGITS_STARTER]
@@ -93,7 +93,7 @@ def run_demo(
         )
     text = (
         f"{len(dictionary.atoms())} tasks were known; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"
-        "with your own pictures, a folder a class: "
-        f"tanas search folder:PICTURES --dictionary {shlex.quote(str(dictionary.folder))} --out my-run"
+        "With your own pictures, in a folder per class: "
+        f"tanas search PICTURES --dictionary {shlex.quote(str(dictionary.folder))}"
     )
     say(read_json(run.folder / "result.json"), text)

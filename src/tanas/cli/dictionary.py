@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from tanas.cli.help import HELP, HELP_ALL, RESEARCH
 from tanas.cli.options import (
-    COMMON,
+    ANSWERING,
+    DATA,
     LEARNING,
-    Common,
+    MACHINE,
+    OUTPUT,
+    Answering,
+    Data,
+    Flag,
     Learning,
+    Machine,
+    Output,
     config_of,
     library_of,
     listening,
@@ -24,133 +32,148 @@ from tanas.ground.errors import SettingError
 if TYPE_CHECKING:
     from tanas.dictionary.store import Dictionary
 
-app = App(name="dictionary", help="The memory of tasks: a folder of readable folders.")
+app = App(
+    name="dictionary",
+    help="The memory of tasks: make it, add to it, look into it.",
+    help_flags=(*HELP, HELP_ALL),
+)
+Strict = Annotated[Flag, Parameter(group=RESEARCH)]
 
 
-@app.command
+@app.command(usage="tanas dictionary build FOLDER [TASK...] [OPTIONS]")
 def build(
     folder: Path,
     /,
     *tasks: str,
-    strict: Annotated[bool, Parameter(negative=())] = False,
+    strict: Strict = False,
     settings: Learning = LEARNING,
-    common: Common = COMMON,
+    data: Data = DATA,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
-    """Make or complete a dictionary: a representative and best architectures for each task.
+    """Make or complete a memory of tasks.
+
+    For each task it keeps a trained network, from which distances are measured, and the best architectures found.
 
     Args:
-        folder: of the dictionary; made if it is not there.
-        tasks: such as mnist:is=3; without any, a starter is made: the digits tasks and, where the data
-            folder holds them, the paper's ten.
-        strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
-        settings: options that decide what is learnt.
-        common: options of every command.
+        folder: Folder of the memory. It is made if it does not exist.
+        tasks: Tasks to learn, such as mnist:is=3 or ./photos. Default: a starter of the digits tasks and, if the data
+            folder holds their data, the paper's ten.
+        strict: Stop if a representative misses 1 - epsilon, instead of marking it weak.
+        settings: Options that decide what is learnt.
+        data: Options of commands that open tasks.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
     """
-    starting(common)
+    starting(output)
     from tanas.api.build import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
     from tanas.engines.resources import workshop
     from tanas.runs.folder import check_writable
 
-    library = library_of(common)
+    library = library_of(data)
     config = config_of(settings).learning(strict=strict)
-    resources = resources_of(common)
+    resources = resources_of(machine)
     opened = [library.open(name) for name in tasks or starter(library)]  # refused before anything is made
-    check_learnable(opened, config, resources, seed=common.seed)
+    check_learnable(opened, config, resources, seed=machine.seed)
     check_writable(folder)
     dictionary = Dictionary.create(folder)
-    with listening(common, folder / "events.jsonl") as listener, workshop(resources) as engine:
+    with listening(output, folder / "events.jsonl") as listener, workshop(resources) as engine:
         build_dictionary(
             dictionary,
             opened,
             library,
             config,
-            seed=common.seed,
+            seed=machine.seed,
             resources=resources,
             engine=engine,
             listener=listener,
         )
-    _list(dictionary, common)
+    _list(dictionary, output)
 
 
-@app.command
+@app.command(usage="tanas dictionary add FOLDER TASK... [OPTIONS]")
 def add(
     folder: Path,
     /,
     *tasks: str,
-    strict: Annotated[bool, Parameter(negative=())] = False,
+    strict: Strict = False,
     settings: Learning = LEARNING,
-    common: Common = COMMON,
+    data: Data = DATA,
+    machine: Machine = MACHINE,
+    output: Output = OUTPUT,
 ) -> None:
-    """Add tasks to a dictionary that is there.
+    """Add tasks to a memory.
 
     Args:
-        folder: of the dictionary.
-        tasks: such as mnist:is=3.
-        strict: refuse a representative that misses 1 - epsilon instead of marking it weak.
-        settings: options that decide what is learnt.
-        common: options of every command.
+        folder: Folder of the memory.
+        tasks: Tasks to learn, such as mnist:is=3 or ./photos (a folder of pictures per class).
+        strict: Stop if a representative misses 1 - epsilon, instead of marking it weak.
+        settings: Options that decide what is learnt.
+        data: Options of commands that open tasks.
+        machine: Options of commands that compute.
+        output: Options of commands that show progress.
     """
     from tanas.dictionary.store import Dictionary
 
     Dictionary(folder)
     if not tasks:
-        raise SettingError("Name at least one task to add, such as digits:is=0.")
-    build(folder, *tasks, strict=strict, settings=settings, common=common)
+        raise SettingError("Name at least one task to add, such as digits:is=0 or ./photos.")
+    build(folder, *tasks, strict=strict, settings=settings, data=data, machine=machine, output=output)
 
 
 @app.command(name="list")
-def list_atoms(folder: Path | None = None, /, *, common: Common = COMMON) -> None:
-    """List the atoms of a dictionary.
+def list_tasks(folder: Path | None = None, /, *, output: Answering = ANSWERING) -> None:
+    """List the tasks of a memory.
 
     Args:
-        folder: of the dictionary; your own if left out.
-        common: options of every command.
+        folder: Folder of the memory. Default: $TANAS_DICTIONARY, else your own.
+        output: Options of commands that answer.
     """
     from tanas.api.search import open_memory
 
-    _list(open_memory(folder), common)
+    _list(open_memory(folder), output)
 
 
 @app.command(name="show")
-def show_atom(folder: Path, atom: str, /, *, common: Common = COMMON) -> None:
-    """Show an atom: its task, its representative, its best architectures, where it comes from.
+def show_task(folder: Path, task: str, /, *, output: Answering = ANSWERING) -> None:
+    """Show a task of a memory: its images, its best networks, and how it was learnt.
 
     Args:
-        folder: of the dictionary.
-        atom: its name, that of its task.
-        common: options of every command.
+        folder: Folder of the memory.
+        task: Name of the task, as `tanas dictionary list` shows it.
+        output: Options of commands that answer.
     """
     from tanas.cli.text import atom_view
     from tanas.dictionary.store import Dictionary
     from tanas.ground.records import to_plain
 
-    found = Dictionary(folder).find(atom)
-    show(common, to_plain(found), atom_view(found))
+    found = Dictionary(folder).find(task)
+    show(output, to_plain(found), atom_view(found))
 
 
 @app.command
-def remove(folder: Path, atom: str, /, *, common: Common = COMMON) -> None:
-    """Remove an atom from a dictionary.
+def remove(folder: Path, task: str, /, *, output: Answering = ANSWERING) -> None:
+    """Remove a task from a memory.
 
     Args:
-        folder: of the dictionary.
-        atom: its name, that of its task.
-        common: options of every command.
+        folder: Folder of the memory.
+        task: Name of the task, as `tanas dictionary list` shows it.
+        output: Options of commands that answer.
     """
     from tanas.dictionary.store import Dictionary
 
-    Dictionary(folder).remove(atom)
-    show(common, {"removed": atom}, f"Removed {atom} from {folder}.")
+    Dictionary(folder).remove(task)
+    show(output, {"removed": task}, f"Removed {task} from {folder}.")
 
 
 @app.command
-def verify(folder: Path, /, *, common: Common = COMMON) -> None:
-    """Read everything in a dictionary and say what is damaged.
+def verify(folder: Path, /, *, output: Answering = ANSWERING) -> None:
+    """Read everything in a memory and say what is damaged.
 
     Args:
-        folder: of the dictionary.
-        common: options of every command.
+        folder: Folder of the memory.
+        output: Options of commands that answer.
     """
     from tanas.cli.text import counted
     from tanas.dictionary.store import Dictionary
@@ -159,15 +182,15 @@ def verify(folder: Path, /, *, common: Common = COMMON) -> None:
     dictionary = Dictionary(folder)
     problems = dictionary.verify()
     if problems:
-        if common.json:
-            show(common, {"problems": problems}, "")
+        if output.json:
+            show(output, {"problems": problems}, "")
         raise StoreError("\n".join(problems))
     atoms = len(dictionary.atoms())
-    show(common, {"problems": [], "atoms": atoms}, f"{folder}: {counted(atoms, 'atom')}, all whole.")
+    show(output, {"problems": [], "atoms": atoms}, f"{folder}: {counted(atoms, 'atom')}, all whole.")
 
 
-def _list(dictionary: Dictionary, common: Common) -> None:
+def _list(dictionary: Dictionary, output: Answering) -> None:
     from tanas.cli.text import dictionary_rows, dictionary_view
 
     rows = dictionary_rows(dictionary)
-    show(common, rows, dictionary_view(dictionary, rows))
+    show(output, rows, dictionary_view(dictionary, rows))

@@ -12,10 +12,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnknownOptionError
 
 from tanas.cli.commands import app
+from tanas.cli.help import help_asked_by
 from tanas.ground.errors import TanasError
+
+FORMER = {
+    ("export", "--to"): "The kind of an export is now the suffix of its file: tanas export RUN FILE.onnx",
+    ("export", "--out"): "The file of an export now stands behind the run: tanas export RUN FILE.onnx",
+}
+"""What is said of options that were, by command and option."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, bound, given = app.parse_args(tokens, exit_on_error=False, print_error=False)
         if "command_line" in given:
             bound.arguments["command_line"] = shlex.join(["tanas", *tokens])
-        command(*bound.args, **bound.kwargs)
+        with help_asked_by(tokens):
+            command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         if interrupt.args:  # the best so far
@@ -36,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nInterrupted. Go on with: {_program()} {shlex.join(tokens)}", file=sys.stderr)
         return 130
     except CycloptsError as error:
-        help_page = " ".join(["tanas", *(error.command_chain or ()), "--help"])
-        return _failed(f"{error} See: {help_page}", error, 2, tokens)
+        return _failed(_refusal(error), error, 2, tokens)
     except TanasError as error:
         return _failed(str(error), error, error.exit_status, tokens)
     except BrokenPipeError:
@@ -51,6 +58,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = f"This should not have happened: {type(error).__name__}: {error} (--debug shows where)"
         return _failed(text, error, 1, tokens)
     return 0
+
+
+def _refusal(error: CycloptsError) -> str:
+    """What was wrong with the words of a command, and where its options are listed."""
+    chain = error.command_chain or ()
+    if isinstance(error, UnknownOptionError):
+        option = (error.token.keyword or error.token.value).partition("=")[0]
+        if (former := FORMER.get((" ".join(chain), option))) is not None:
+            return former
+    return f"{error} See: {' '.join(['tanas', *chain, '--help'])}"
 
 
 def _failed(text: str, error: Exception, status: int, tokens: Sequence[str]) -> int:

@@ -1,16 +1,17 @@
-"""Options that several commands share, and what they stand for."""
+"""Options that several commands share, and what they stand for. A command takes only those that it heeds."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 
+from tanas.cli.help import EVERYDAY, ON_DATA, ON_MACHINE, ON_OUTPUT, RESEARCH
 from tanas.ground.errors import SettingError
 
 if TYPE_CHECKING:
@@ -29,130 +30,211 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int:
 
 
 Whole = Annotated[int, Parameter(converter=_whole)]
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""An option that is there or not."""
 CommandLine = Annotated[str, Parameter(parse=False)]
 """What was typed, for the record of a run; `main` gives it."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=ON_OUTPUT)
 @dataclass(frozen=True, kw_only=True)
-class Common:
-    """Options of every command."""
+class Answering:
+    """Options of every command that answers."""
 
-    data: Path | None = None
-    """Folder of the data sets; else $TANAS_DATA, else a folder in the user's cache."""
-    split_seed: Whole = 0
-    """Of the split of sources that have no official one."""
-    skip_bad: Annotated[bool, Parameter(negative=())] = False
-    """Leave out pictures that can't be read, and count them."""
-    size: Whole | None = None
-    """Height and width to which pictures of different sizes are brought."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where networks are trained."""
-    threads: Whole = 1
-    """Within the training of one network."""
-    workers: Whole | None = None
-    """Candidates, distances and atoms that are computed side by side; one a processor if left out."""
-    seed: Whole = 0
-    """Of every random draw."""
-    json: Annotated[bool, Parameter(negative=())] = False
+    json: Flag = False
     """Print one JSON document instead of text."""
-    quiet: Annotated[bool, Parameter(negative=())] = False
-    """Show no progress."""
-    debug: Annotated[bool, Parameter(negative=())] = False
+    debug: Flag = False
     """Show the traceback of an error."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=ON_OUTPUT)
 @dataclass(frozen=True, kw_only=True)
-class Representing:
+class Output(Answering):
+    """Options of commands that also show progress."""
+
+    quiet: Flag = False
+    """Show no progress."""
+
+
+@Parameter(name="*", group=ON_DATA)
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Options of commands that open tasks."""
+
+    data: Path | None = None
+    """Folder of the data sets. Default: $TANAS_DATA, else a folder in your cache."""
+    split_seed: Whole = 0
+    """Seed of the split into training, validation and test images, for data without an official split."""
+
+
+@Parameter(name="*", group=ON_DATA)
+@dataclass(frozen=True, kw_only=True)
+class Data(Sources):
+    """Options of commands that open tasks whose pictures can be files."""
+
+    skip_bad: Flag = False
+    """Leave out pictures that can't be read, and count them."""
+    size: Whole | None = None
+    """Resize the pictures of files to this height and width, in pixels."""
+
+
+@Parameter(name="*", group=ON_MACHINE)
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Options of commands that compute."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where networks are trained."""
+    threads: Whole = 1
+    """Threads for the training of one network."""
+    workers: Whole | None = None
+    """Number of jobs at a time. Default: one per processor."""
+    seed: Whole = 0
+    """Seed of every random draw."""
+
+
+@Parameter(name="*", group=RESEARCH)
+@dataclass(frozen=True, kw_only=True)
+class Starting:
+    """Options of every search, also of one for a distance or for a dictionary."""
+
+    preset: Annotated[str, Parameter(group=EVERYDAY)] = "default"
+    """Settings to start from: quick, default or paper."""
+    config: Path | None = None
+    """TOML file of settings, applied on top of the preset."""
+    limit: str | None = None
+    """Most training images that are used before the final training, or all."""
+    performance: Literal["balanced", "accuracy"] | None = None
+    """How a network is judged: balanced accuracy corrected for chance, or accuracy."""
+
+
+@Parameter(name="*", group=RESEARCH)
+@dataclass(frozen=True, kw_only=True)
+class Representing(Starting):
     """Options of what stands for a task."""
 
-    preset: str = "default"
-    """Where the settings start: quick, default or paper."""
-    config: Path | None = None
-    """TOML file of settings, on top of the preset."""
-    limit: str | None = None
-    """Most training images of a task, stratified, or all."""
-    performance: Literal["balanced", "accuracy"] | None = None
-    """What l is: balanced accuracy corrected for chance, or accuracy."""
     epsilon: float | None = None
-    """A representative reaches l of at least 1 - epsilon."""
+    """A representative must perform at least 1 - epsilon."""
     representative: Literal["laptop", "paper", "small"] | None = None
     """Network of the representatives."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
 class Measuring(Representing):
     """Options that decide a distance."""
 
-    method: str | None = None
-    """Of measuring a distance: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
+    method: Annotated[str | None, Parameter(group=EVERYDAY)] = None
+    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
     h-score, leep, cka, fisher, task2vec."""
-    intervals: Annotated[bool, Parameter(negative=())] = False
-    """Give every distance an interval: maps fitted and images drawn anew, which takes several times as long."""
+    intervals: Annotated[Flag, Parameter(group=EVERYDAY)] = False
+    """Give every distance an interval. Takes several times as long."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
-class Learning(Representing):
-    """Options that decide what a dictionary learns of a task."""
+class Spaced(Starting):
+    """Options of what a search by FUSE may find."""
 
     space: str | None = None
-    """Base space: standard (the default), paper, authors, nas-bench-201 or darts."""
+    """Search space: standard (the default), paper, authors, nas-bench-201 or darts."""
     candidates: Whole | None = None
-    """Candidates of a round of FUSE."""
+    """Candidates in a round of FUSE."""
     rounds: Whole | None = None
     """Most rounds of FUSE."""
-    max_parameters: Whole | None = None
-    """Most parameters of an architecture."""
-    max_macs: Whole | None = None
-    """Most multiply-adds of an architecture for one image."""
-    max_latency: float | None = None
-    """Most milliseconds in which an architecture answers one image, measured on this machine in one thread."""
+    max_parameters: Annotated[Whole | None, Parameter(group=EVERYDAY)] = None
+    """Most parameters of the network."""
+    max_macs: Annotated[Whole | None, Parameter(group=EVERYDAY)] = None
+    """Most multiply-adds for one image."""
+    max_latency: Annotated[float | None, Parameter(group=EVERYDAY)] = None
+    """Most milliseconds for one image, measured here in one thread."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
-class Searching(Learning):
-    """Options that decide a search where no dictionary is asked."""
+class Learning(Spaced, Representing):
+    """Options that decide what a dictionary learns of a task."""
+
+
+@Parameter(name="*", group=RESEARCH)
+@dataclass(frozen=True, kw_only=True)
+class Searching(Spaced):
+    """Options of a search that trains what it finds."""
 
     epochs: Whole | None = None
-    """Of the final training."""
+    """Epochs of the final training."""
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
-class Settings(Searching, Measuring):
-    """Options that decide a search."""
+class Transforming(Searching):
+    """Options of growing and compressing a network."""
+
+    out: Annotated[Path | None, Parameter(group=EVERYDAY)] = None
+    """Folder of the new run. Default: runs/NAME, with -grown or -compressed. The same command resumes it."""
+    time_limit: Annotated[str | None, Parameter(group=EVERYDAY)] = None
+    """Longest search, such as 90s, 10m or 2h. Then the best network so far is trained."""
+    fresh: Annotated[Flag, Parameter(group=EVERYDAY)] = False
+    """Train the result from scratch, even where it could keep the weights of the run."""
 
 
-COMMON, SETTINGS = Common(), Settings()
-LEARNING, MEASURING, SEARCHING = Learning(), Measuring(), Searching()
+@Parameter(name="*", group=RESEARCH)
+@dataclass(frozen=True, kw_only=True)
+class Settings(Searching, Learning, Measuring):
+    """Options that decide a search with a memory."""
+
+    strategy: str | None = None
+    """How the space is searched: fuse (the paper's, the default), random, evolution, halving, predictor, largest,
+    ws-random, darts."""
+    inherit: str | None = None
+    """What to reuse from related tasks. prior: sample what worked for them more often (default). union: search only
+    their operations and skeletons (the paper). transfer: take the nearest task's best architecture, without a search.
+    none: ignore them. auto: transfer where past searches added almost nothing to it, else prior."""
+    related: Annotated[Literal["nearest", "all"] | None, Parameter(name="--from")] = None
+    """Which related tasks to reuse. nearest: the nearest by distance (default). all: every task of the memory alike,
+    without measuring distances; only with --inherit prior."""
+    inherit_seed: bool | None = None
+    """Whether the search starts from the nearest task's best architecture."""
+    neighbours: Whole | None = None
+    """Number of related tasks to reuse. Default: three, or all if the memory has fewer."""
+    threshold: float | None = None
+    """Reuse all tasks within this distance, instead of a number of them."""
+    warm_weights: Flag = False
+    """Also try the trained networks of related tasks. The final training starts from the weights of the best of them if
+    it is ahead of what the search found. May help where images are few."""
+    controls: Flag = False
+    """Also run random search at the same cost, and report how the result compares. Takes about twice as long."""
+    method: Annotated[str | None, Parameter(group=RESEARCH)] = None
+    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
+    h-score, leep, cka, fisher, task2vec."""
+    intervals: Annotated[Flag, Parameter(group=RESEARCH)] = False
+    """Give every distance an interval. Takes several times as long."""
 
 
-def library_of(common: Common) -> Library:
+ANSWERING, OUTPUT, SOURCES, DATA, MACHINE = Answering(), Output(), Sources(), Data(), Machine()
+LEARNING, MEASURING, TRANSFORMING, SETTINGS = Learning(), Measuring(), Transforming(), Settings()
+
+
+def library_of(data: Sources) -> Library:
     """What opens tasks, as the options say."""
     from tanas.tasks.library import Library
 
-    return Library(data=common.data, split_seed=common.split_seed, skip_bad=common.skip_bad, size=common.size)
+    return Library(**asdict(data))
 
 
-def resources_of(common: Common) -> Resources:
+def resources_of(machine: Machine) -> Resources:
     """What of the machine is used, as the options say."""
     from tanas.engines.resources import Resources
 
-    return Resources(device=common.device, threads=common.threads, workers=common.workers)
+    return Resources(device=machine.device, threads=machine.threads, workers=machine.workers)
 
 
-def config_of(settings: Representing, **options: Any) -> SearchConfig:
+def config_of(settings: Starting, **options: Any) -> SearchConfig:
     """The configuration that preset, file and options give; an option left out (None) changes nothing.
 
     Raises:
         SettingError: a setting is wrong, or an option does not suit the strategy.
     """
-    from dataclasses import asdict, replace
-
     from tanas.api.settings import configure, count
     from tanas.distances.intervals import IntervalConfig
 
@@ -160,24 +242,25 @@ def config_of(settings: Representing, **options: Any) -> SearchConfig:
     limit = count(given["limit"], "limit")
     searched = "fuse" if isinstance(settings, Searching) else "learn"  # where FUSE's own options go
     epochs = given.get("epochs")
+    if given.get("inherit") == "all":
+        raise SettingError("--inherit all is now called --from all.")
     config = configure(
         given["preset"],
         given["config"],
-        options
+        {name: given.get(name) for name in _PLAIN}
+        | options
         | {
             "limit": None if limit == "all" else limit,
-            "performance": given["performance"],
-            "representative.epsilon": given["epsilon"],
-            "representative.architecture": given["representative"],
+            "representative.epsilon": given.get("epsilon"),
+            "representative.architecture": given.get("representative"),
             "distance.method": given.get("method"),
             "distance.intervals": IntervalConfig() if given.get("intervals") else None,
-            "space": given.get("space"),
             f"{searched}.candidates": given.get("candidates"),
             f"{searched}.rounds": given.get("rounds"),
             "rounds_led": given.get("rounds"),  # who says how many has said it for what is known, too
-            "max_parameters": given.get("max_parameters"),
-            "max_macs": given.get("max_macs"),
             "max_latency_ms": given.get("max_latency"),
+            "warm_weights": given.get("warm_weights") or None,
+            "controls": given.get("controls") or None,
             "training.epochs": epochs,
             # who says how many has said it for small and large sets, too
             "training.least_steps": None if epochs is None else 0,
@@ -188,33 +271,60 @@ def config_of(settings: Representing, **options: Any) -> SearchConfig:
         for name in ("candidates", "rounds"):
             if given.get(name) is not None:
                 raise SettingError(
-                    f"--{name} is an option of FUSE, and the strategy is '{config.strategy}': leave it out, or set "
-                    "what that strategy has in a file for --config."
+                    f"--{name} is an option of the strategy fuse, and the strategy is '{config.strategy}'. Leave it "
+                    "out, or set what that strategy has in a file for --config."
                 )
+    if given.get("related") is not None:
+        config = _giving(config, given["related"])
     return replace(config, limit=None) if limit == "all" else config
 
 
-def starting(common: Common) -> None:
+_PLAIN = (
+    *("performance", "space", "max_parameters", "max_macs", "strategy", "inherit", "inherit_seed"),
+    *("neighbours", "threshold"),
+)
+"""Options that are fields of the configuration under the same name."""
+
+
+def _giving(config: SearchConfig, related: str) -> SearchConfig:
+    """The configuration with the related tasks that `--from` names.
+
+    Raises:
+        SettingError: all tasks are to be reused in a way that needs the nearest.
+    """
+    from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
+
+    if related == "nearest":
+        return replace(config, inherit=DEFAULT_INHERIT) if config.inherit == ALL else config
+    if config.inherit not in (ALL, DEFAULT_INHERIT):
+        raise SettingError(
+            f"--from all needs --inherit {DEFAULT_INHERIT}, and here it is {config.inherit}. "
+            f"Leave --from out, or give --inherit {DEFAULT_INHERIT}."
+        )
+    return replace(config, inherit=ALL)
+
+
+def starting(output: Output) -> None:
     """Says at once that something happens: importing torch and reading images take seconds."""
     # not in a pipe: there a call that is refused has its one message and no other line
-    if not common.quiet and sys.stderr.isatty():
+    if not output.quiet and sys.stderr.isatty():
         print("Loading torch and the images ...", file=sys.stderr, flush=True)
 
 
-def listening(common: Common, journal: Path | None = None) -> Display:
+def listening(output: Output, journal: Path | None = None) -> Display:
     """Shows progress on stderr, and writes every event into a file if one is named."""
     from tanas.api.progress import JsonLinesListener, broadcast, listener_for
 
-    shown = listener_for(sys.stderr, quiet=common.quiet)
+    shown = listener_for(sys.stderr, quiet=output.quiet)
     return shown if journal is None else broadcast(shown, JsonLinesListener(journal))
 
 
-def saying(common: Common) -> Callable[[Any, str], None]:
+def saying(output: Answering) -> Callable[[Any, str], None]:
     """`show` with these options."""
-    return lambda plain, text: show(common, plain, text)
+    return lambda plain, text: show(output, plain, text)
 
 
-def show(common: Common, plain: Any, text: str) -> None:
+def show(output: Answering, plain: Any, text: str) -> None:
     """Prints a document as text, or whole as JSON, which stays JSON in every encoding."""
     ascii_only = "utf" not in str(sys.stdout.encoding).lower()
-    print(json.dumps(plain, indent=1, ensure_ascii=ascii_only) if common.json else text)
+    print(json.dumps(plain, indent=1, ensure_ascii=ascii_only) if output.json else text)

@@ -267,7 +267,7 @@ def run_view(result: Result, folder: Path) -> str:
         f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}, "
         f"rivals {result.costs.rivals_s:.0f}",
         f"report: {folder / 'report.html'}",
-        f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} --to onnx --out model.onnx",
+        f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} model.onnx",
     ]
     return "\n".join(lines)
 

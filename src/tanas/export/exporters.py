@@ -21,13 +21,13 @@ from tanas.ground.errors import (
     SettingError,
     StoreError,
     TanasError,
-    check_choice,
 )
-from tanas.ground.records import new_folder, to_json, write_bytes
+from tanas.ground.records import to_json, write_bytes
 from tanas.ground.seeds import Seed
 from tanas.networks.classifier import ARCHITECTURE_FILE, Classifier
 
-FORMATS = ("safetensors", "pt2", "onnx")
+FORMATS = ("onnx", "pt2", "safetensors")
+"""Each is also the suffix of its files."""
 
 CHECKED_BATCHES = (1, 2, 7)
 """Batch sizes of the check: one image, the size that exporters trace with, and another."""
@@ -39,7 +39,6 @@ differ by 1e-6, a wrong padding or a missing normalisation by 1e-2 and more."""
 _LEAST_LOGIT = 1e-2
 """Logits below this are compared as if they were this large."""
 
-MODEL_FILE = "model.safetensors"
 CLASSES_FILE = "classes.json"
 """Within a .pt2: a JSON list of the names of the classes, beside the record of the network."""
 
@@ -54,9 +53,8 @@ class ExportReport:
     to: str
     """The format."""
     path: Path
-    """A folder for safetensors, else a file."""
     bytes: int
-    """Size of all its files."""
+    """Size of the file."""
     classes: tuple[str, ...]
     """Names that travel with it, in the order of the logits."""
     difference: float
@@ -66,49 +64,57 @@ class ExportReport:
     """Sizes of the batches of random pixels that were compared."""
 
 
-def export(classifier: Classifier, to: str, out: Path, *, overwrite: bool = False) -> ExportReport:
+def format_of(out: Path) -> str:
+    """The format of an export by the suffix of its file.
+
+    Raises:
+        SettingError: no format has that suffix.
+    """
+    to = out.suffix.lower().removeprefix(".")
+    if to not in FORMATS:
+        suffixes = ", ".join(f".{name}" for name in FORMATS)
+        raise SettingError(f"The file of an export must end in one of {suffixes}. Got '{out}' instead.")
+    return to
+
+
+def export(classifier: Classifier, out: Path, *, overwrite: bool = False) -> ExportReport:
     """Exports a network, reads the export back, and puts it in its place only if both answer the same.
 
     It takes float32 pixels in [0, 1], (batch, channels, height, width) at the task's own size, batch free,
     and returns logits, (batch, classes); normalisation is inside. The names of the classes travel with it:
 
-    - safetensors: a folder with model.safetensors and architecture.json (`Classifier.load` reads it); the
-      names stand in both, in the first under the metadata 'classes', as a JSON list.
+    - safetensors: the metadata 'tanas' holds a record with them and with the architecture, JSON; `Classifier.load`
+      reads the file.
     - pt2: extra files 'classes.json' and 'architecture.json', given back by `torch.export.load`.
     - onnx: metadata 'classes' and 'architecture', JSON; input 'pixels', output 'logits'.
 
     Args:
         classifier: what is exported.
-        to: one of `FORMATS`.
-        out: a folder for safetensors, else a file that ends in .pt2 or .onnx.
-        overwrite: whether an earlier export in that place is replaced.
+        out: a file; its suffix, one of `FORMATS`, says the format.
+        overwrite: whether a file in that place is replaced.
 
     Raises:
-        SettingError: the format is unknown, or the name does not end as the format's.
+        SettingError: no format has that suffix.
         StoreError: the place is taken, or can't be written to.
         MissingExtraError: ONNX's libraries are not installed.
         ExportError: the exporter failed, or what it made answers otherwise; nothing is left behind.
     """
-    check_choice(to, "to", "export", FORMATS)
-    _check_place(to, out, overwrite)
-    if to == "safetensors":
-        with new_folder(out.resolve()) as folder:
-            classifier.save(folder, weights_file=MODEL_FILE)
-            reloaded = Classifier.load(folder)
-            difference = _check(classifier, reloaded.network, reloaded.classes, to)
-            size = sum(file.stat().st_size for file in folder.iterdir())
-    else:
-        write, read = {"pt2": (_write_pt2, _read_pt2), "onnx": (_write_onnx, _read_onnx)}[to]
-        with _translating(classifier, to):
-            content = write(classifier)
-            answer, classes = read(content)
-        difference = _check(classifier, answer, classes, to)
-        write_bytes(out.resolve(), content)
-        size = len(content)
+    to = format_of(out)
+    _check_place(out, overwrite)
+    write, read = {
+        "onnx": (_write_onnx, _read_onnx),
+        "pt2": (_write_pt2, _read_pt2),
+        "safetensors": (_write_safetensors, _read_safetensors),
+    }[to]
+    with _translating(classifier, to):
+        content = write(classifier)
+        answer, classes = read(content)
+    difference = _check(classifier, answer, classes, to)
+    write_bytes(out.resolve(), content)
     return ExportReport(
         to=to,
         path=out,
-        bytes=size,
+        bytes=len(content),
         classes=classifier.classes,
         difference=difference,
         tolerance=TOLERANCE,
@@ -116,24 +122,14 @@ def export(classifier: Classifier, to: str, out: Path, *, overwrite: bool = Fals
     )
 
 
-def _check_place(to: str, out: Path, overwrite: bool) -> None:
-    """Refuses a place where an export would destroy something, or that its readers would not recognise."""
-    allow = "Choose another place, or allow it to be overwritten."
-    if to == "safetensors":
-        if out.exists() and not out.is_dir():
-            raise StoreError(f"{out} is a file; an export to safetensors is a folder. Choose another place.")
-        found = {file.name for file in out.iterdir()} if out.exists() else set()
-        if strange := sorted(found - {MODEL_FILE, ARCHITECTURE_FILE}):
-            raise StoreError(f"{out} holds what is no export, such as '{strange[0]}'. Choose another place.")
-        if found and not overwrite:
-            raise StoreError(f"{out} holds an export already. {allow}")
-        return
-    if out.suffix.lower() != f".{to}":
-        raise SettingError(f"The 'out' of an export to {to} must end in .{to}. Got '{out}' instead.")
+def _check_place(out: Path, overwrite: bool) -> None:
+    """Refuses a place where an export would destroy something."""
     if out.is_dir():
-        raise StoreError(f"{out} is a folder; an export to {to} is a file. Choose another place.")
+        raise StoreError(f"{out} is a folder; an export is a file. Choose another place.")
     if out.exists() and not overwrite:
-        raise StoreError(f"{out} exists already. {allow}")
+        raise StoreError(
+            f"{out} exists already. Choose another place, or allow it to be overwritten (overwrite)."
+        )
 
 
 def _check(classifier: Classifier, answer: Answer, classes: tuple[str, ...], to: str) -> float:
@@ -178,6 +174,15 @@ def _plain_twin(classifier: Classifier) -> tuple[nn.Module, tuple[Tensor], dict[
 
 def _names(classifier: Classifier) -> str:
     return json.dumps(classifier.classes, ensure_ascii=False)
+
+
+def _write_safetensors(classifier: Classifier) -> bytes:
+    return classifier.to_bytes()
+
+
+def _read_safetensors(content: bytes) -> tuple[Answer, tuple[str, ...]]:
+    reloaded = Classifier.from_bytes(content, where=Path("the export"))
+    return reloaded.network, reloaded.classes
 
 
 def _write_pt2(classifier: Classifier) -> bytes:

@@ -23,7 +23,7 @@ def choose_device(name: str) -> str:
         return next(device for device, there in present.items() if there)
     if not present[name]:
         raise SettingError(
-            f"This machine, or this build of torch, has no device '{name}'. Take --device auto."
+            f"This machine, or this build of torch, has no device '{name}'. Take the device 'auto'."
         )
     return name
 

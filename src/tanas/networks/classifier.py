@@ -1,4 +1,4 @@
-"""A trained network with all that is needed to use it, and the folder it is kept in."""
+"""A trained network with all that is needed to use it, and the folder or the file it is kept in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tanas.ground.errors import NonFiniteError, SettingError, StoreError, UnknownNameError, check_choice
-from tanas.ground.records import SCHEMA, from_plain, read_json, write_bytes, write_json
+from tanas.ground.records import SCHEMA, from_plain, read_json, to_json, write_bytes, write_json
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build, count_cost
 from tanas.networks.pixels import Images, as_pixels
@@ -23,6 +23,9 @@ from tanas.tasks.performance import PERFORMANCES
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "weights.safetensors"
+SAFETENSORS = ".safetensors"
+RECORD_KEY = "tanas"
+"""In the metadata of a safetensors file that stands alone: its value is the record as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,14 +150,13 @@ class Classifier:
             weights=weights,
         )
 
-    def save(self, folder: Path, *, weights_file: str = WEIGHTS_FILE) -> None:
+    def save(self, folder: Path) -> None:
         """Writes architecture.json and the weights into a folder, each whole or not at all.
 
         Equal classifiers give equal bytes. The weights come first: with architecture.json all is there.
 
         Args:
             folder: made if it is not there; other files in it stay.
-            weights_file: name of the file of the weights.
 
         Raises:
             StoreError: the folder can't be written to.
@@ -162,25 +164,57 @@ class Classifier:
         state = {name: value.detach().contiguous() for name, value in self.network.state_dict().items()}
         # one entry only: safetensors writes several in an order that changes from run to run
         content = safetensors.torch.save(state, {"classes": json.dumps(self.classes, ensure_ascii=False)})
-        write_bytes(folder / weights_file, content)
-        weights = Weights(file=weights_file, sha256=hashlib.sha256(content).hexdigest())
+        write_bytes(folder / WEIGHTS_FILE, content)
+        weights = Weights(file=WEIGHTS_FILE, sha256=hashlib.sha256(content).hexdigest())
         write_json(folder / ARCHITECTURE_FILE, self.record(weights))
 
+    def to_bytes(self) -> bytes:
+        """One safetensors file of all: the weights, and the record as JSON in its metadata under `RECORD_KEY`.
+
+        Equal classifiers give equal bytes.
+        """
+        state = {name: value.detach().contiguous() for name, value in self.network.state_dict().items()}
+        # one entry only: safetensors writes several in an order that changes from run to run
+        return safetensors.torch.save(state, {RECORD_KEY: to_json(self.record())})
+
     @classmethod
-    def load(cls, folder: Path) -> Classifier:
-        """Rebuilds what `save` wrote.
+    def from_bytes(cls, content: bytes, *, where: Path) -> Classifier:
+        """Rebuilds what `to_bytes` gave.
+
+        Args:
+            content: of the file.
+            where: the file that an error names.
+
+        Raises:
+            StoreError: it is damaged, of another schema version, or a safetensors file of another program.
+        """
+        try:
+            state = safetensors.torch.load(content)
+        except SafetensorError as error:
+            raise StoreError(f"{where} is no safetensors file ({error}).") from error
+        return cls._of(record_within(content, where), state, where)
+
+    @classmethod
+    def load(cls, path: Path) -> Classifier:
+        """Rebuilds a classifier from the folder that `save` wrote, or from the file of an export to safetensors.
 
         Raises:
             StoreError: a file is missing, of another schema version, damaged, or the two don't fit together.
         """
-        path = folder / ARCHITECTURE_FILE
-        if not path.is_file():
+        if path.is_file():
+            return cls.from_bytes(path.read_bytes(), where=path)
+        file = path / ARCHITECTURE_FILE
+        if not file.is_file():
             raise StoreError(
-                f"{folder} holds no network: it has no {ARCHITECTURE_FILE}. "
-                "Name the folder of a finished run or of an export to safetensors."
+                f"{path} holds no network: it has no {ARCHITECTURE_FILE}. "
+                "Name the folder of a finished run, or a .safetensors file that tanas exported."
             )
-        record = read_classifier_record(path)
-        state = _read_weights(folder, record)
+        record = read_classifier_record(file)
+        return cls._of(record, _read_weights(path, record), file)
+
+    @classmethod
+    def _of(cls, record: ClassifierRecord, state: dict[str, Tensor], path: Path) -> Classifier:
+        """The classifier of a record with these weights; `path` is what an error names."""
         try:
             network = build(record.architecture, record.shape, len(record.classes), Seed())
         except UnknownNameError as error:
@@ -201,12 +235,37 @@ class Classifier:
 
 
 def read_classifier_record(path: Path) -> ClassifierRecord:
-    """Reads an architecture.json.
+    """Reads an architecture.json, or the record within the file of an export to safetensors.
 
     Raises:
         StoreError: it is missing, of another schema version, or damaged.
     """
+    if path.suffix.lower() == SAFETENSORS:
+        return record_within(path.read_bytes(), path)
     return from_plain(ClassifierRecord, _this_schema(read_json(path), path), where=str(path))
+
+
+def record_within(content: bytes, path: Path) -> ClassifierRecord:
+    """The record in the metadata of a safetensors file.
+
+    Args:
+        content: of the file: 8 bytes with the length of its header, the header as JSON, the weights.
+        path: of the file, for an error.
+
+    Raises:
+        StoreError: it is no safetensors file, or one without a record of tanas.
+    """
+    try:
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        text = header.get("__metadata__", {}).get(RECORD_KEY)
+        plain = None if text is None else json.loads(text)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise StoreError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+    if plain is None:
+        raise StoreError(
+            f"{path} was not written by tanas: its metadata has no '{RECORD_KEY}'. Name a file that tanas exported."
+        )
+    return from_plain(ClassifierRecord, _this_schema(plain, path), where=str(path))
 
 
 def _this_schema(plain: Any, path: Path) -> Any:
@@ -249,6 +308,6 @@ def _check_fit(expected: dict[str, Tensor], state: dict[str, Tensor], path: Path
         found = tuple(state[name].shape) if name in state else "nothing"
         if wanted != found:
             raise StoreError(
-                f"The weights beside {path} don't fit its architecture: expected {wanted} for '{name}', "
+                f"The weights of {path} don't fit its architecture: expected {wanted} for '{name}', "
                 f"found {found}. Write both anew."
             )

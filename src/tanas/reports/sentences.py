@@ -136,7 +136,7 @@ def caveat(result: Result) -> str:
     low, high = wilson(wrong, images)
     return (
         f"One run with one seed ({result.seed}): how far these numbers move from seed to seed is unknown; "
-        f"repeat the command with other values of --seed to see it. {wrong:,} of {images:,} test images were "
+        f"repeat the run with other seeds to see it. {wrong:,} of {images:,} test images were "
         f"answered wrongly; from so many images, the 95{SPACE}% interval (Wilson) of the test error is "
         f"{percent(low, images)} to {percent(high, images)}."
     )
@@ -146,7 +146,7 @@ def known_architecture(result: Result) -> str:
     """That nothing was searched, in one sentence, where the task was known and reused; empty after a search."""
     if result.stopped != "reused":
         return ""
-    return "The task was known: its best architecture was taken without a search (--reuse), and trained anew."
+    return "The task was known: its best architecture was taken without a search, as asked, and trained anew."
 
 
 def inheritance(result: Result) -> str:

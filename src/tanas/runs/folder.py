@@ -44,6 +44,10 @@ UNFINISHED = "unfinished"
 """Folder of the state of a run that is not done."""
 BEST_FILE = "best.json"
 """Within it: the best architecture so far of a search that was interrupted."""
+RUNS = "runs"
+"""Folder of the runs for which none is named."""
+ENDINGS = {"search": "", "grow": "-grown", "compress": "-compressed"}
+"""How the name of such a run ends."""
 LEAST_FREE = 50 * 2**20
 """A run with its checkpoints takes some 30 MB."""
 
@@ -129,9 +133,7 @@ class Run:
         except OSError as error:
             raise StoreError(f"{folder} can't hold a run: {error.strerror}. Name a folder.") from error
         if foreign:
-            raise StoreError(
-                f"{folder} is not empty and holds no run. Name an empty or a new folder with --out."
-            )
+            raise StoreError(f"{folder} is not empty and holds no run. Name an empty or a new folder (out).")
         return None
 
     @classmethod
@@ -142,7 +144,11 @@ class Run:
             StoreError: it is none, of another version, or damaged.
         """
         path = folder / RUN_FILE
-        plain = read_marker(path, KIND, make="tanas search TASK --out")
+        if not path.exists():
+            raise StoreError(
+                f"{folder} is no run: it holds no {RUN_FILE}. Name the folder of a run; `tanas search TASK` makes one."
+            )
+        plain = read_marker(path, KIND, make="tanas search TASK")
         return cls(folder, from_plain(RunRecord, plain, where=str(path)))
 
     @property
@@ -226,7 +232,7 @@ class Run:
                 yield
         except filelock.Timeout as error:
             raise StoreError(
-                f"Another process works on the run {self.folder}. Wait for it, or name another --out."
+                f"Another process works on the run {self.folder}. Wait for it, or name another folder (out)."
             ) from error
 
 
@@ -286,7 +292,7 @@ def run_folders(out: Path, names: Sequence[str]) -> tuple[Path, ...]:
         raise StoreError(f"{out} can't hold runs: {error.strerror}. Name a folder.") from error
     if foreign:
         raise StoreError(
-            f"{out} holds {min(foreign)!r}, which is no run. Name an empty or a new folder with --out."
+            f"{out} holds {min(foreign)!r}, which is no run. Name an empty or a new folder (out)."
         )
     slugs = [slug(name) for name in names]
     count = Counter(slugs)
@@ -294,6 +300,19 @@ def run_folders(out: Path, names: Sequence[str]) -> tuple[Path, ...]:
         out / (one if count[one] == 1 else f"{one}-{digest(name)[:6]}")
         for one, name in zip(slugs, names, strict=True)
     )
+
+
+def default_folder(names: Sequence[str], *, aim: str = "search") -> Path:
+    """The folder of a run, or of the runs of several tasks, where none is named.
+
+    Args:
+        names: of the tasks, all different.
+        aim: 'search', 'grow' or 'compress'.
+    """
+    first = slug(names[0])
+    if len(names) > 1:  # another list of tasks must not meet the memory of this one
+        return Path(RUNS) / f"{first}-and-{len(names) - 1}-more-{digest(*names)[:6]}"
+    return Path(RUNS) / f"{first}{ENDINGS[aim]}"
 
 
 def slug(name: str) -> str:
@@ -353,20 +372,20 @@ def _refuse_other(folder: Path, old: Request, new: Request) -> None:
     was, now = (("search" if one.growth is None else str(one.growth["aim"])) for one in (old, new))
     if was != now:
         raise SettingError(
-            f"The run {folder} was begun by `tanas {was}`; now it is `tanas {now}`. Name another --out."
+            f"The run {folder} was begun by `tanas {was}`; now it is `tanas {now}`. Name another folder (out)."
         )
     difference = _first_difference(to_plain(old), to_plain(new), "")
     if difference:
         name, before, now = difference
         if name == "fingerprint":
             raise SettingError(
-                f"The run {folder} was begun with other data under the name {new.task}: files, --data, "
-                "--split-seed, --size or --skip-bad differ. Repeat the first command to go on, or name "
-                "another --out."
+                f"The run {folder} was begun with other data under the name {new.task}: its files differ, or "
+                "how they are read (data, split_seed, size, skip_bad). Repeat the first command to go on, or name "
+                "another folder (out)."
             )
         raise SettingError(
             f"The run {folder} was begun with {name} = {before!r}; now it is {now!r}. "
-            "Repeat the first command to go on, or name another --out."
+            "Repeat the first command to go on, or name another folder (out)."
         )
 
 

@@ -282,7 +282,7 @@ def read_datasets(
                 picture = _picture(item)
             except Exception as error:  # of any library between here and the file
                 if not skip_bad:
-                    hint = "" if skip_bad is None else " Or leave out bad pictures with --skip-bad."
+                    hint = "" if skip_bad is None else " Or leave out bad pictures (skip_bad)."
                     raise DataError(
                         f"The picture in {where} can't be read ({error}). Replace or remove it.{hint}"
                     ) from error

@@ -75,7 +75,7 @@ def open_folder(name: str, folder: Path, reading: Reading) -> Source:
             stack.add(load_picture(path))
         except DataError as error:
             if not reading.skip_bad:
-                raise DataError(f"{error} Or leave out bad pictures with --skip-bad.") from error
+                raise DataError(f"{error} Or leave out bad pictures (skip_bad).") from error
             bad.append(str(path.relative_to(folder)))
         else:
             labels.append(numbers[class_name])

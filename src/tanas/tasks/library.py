@@ -10,7 +10,7 @@ import platformdirs
 
 from tanas.ground.errors import DataError, check_choice, check_range
 from tanas.tasks.labelling import Labelling, Only, labelled
-from tanas.tasks.names import PATH_SOURCES, SourceName, misspelt_labelling, parse_source
+from tanas.tasks.names import PATH_SOURCES, SourceName, folder_behind, misspelt_labelling, parse_source
 from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.quickdraw import find_categories
 from tanas.tasks.source import Reading, Source
@@ -76,7 +76,7 @@ class Library:
         )
 
     def open(self, name: str) -> Task:
-        """A task by its name, such as 'mnist:is=3'; its own name is the canonical form.
+        """A task by its name, such as 'mnist:is=3' or './photos'; its own name is the canonical form.
 
         Raises:
             UnknownNameError: the source, a labelling or a class is unknown; the message lists near ones.
@@ -90,7 +90,13 @@ class Library:
             labellings = (Only(tuple(found)), *labellings[1:])
             categories = tuple(sorted(set(found)))
         source = self._source(source_name, categories)
-        return _labelled(source, self.performance, labellings)
+        task = _labelled(source, self.performance, labellings)
+        if source_name.word in PATH_SOURCES or not (folder := folder_behind(name)):
+            return task
+        if Path(folder).resolve().parent == self.reading.data.resolve():
+            return task  # the folder is where the data root keeps the source
+        note = f"'{folder}' is a known source of tasks. For the folder of that name write ./{folder}."
+        return replace(task, notes=(*task.notes, note))
 
     def _source(self, name: SourceName, categories: tuple[str, ...]) -> Source:
         path = Path(name.path).expanduser().resolve() if name.word in PATH_SOURCES else None
@@ -108,7 +114,7 @@ class Library:
         size, (height, width) = self.reading.size, source.train.images.shape[-2:]
         if size is None or (height, width) == (size, size):
             return source
-        note = f"The images of {source.name} stay {height} x {width}: --size is for pictures in files."
+        note = f"The images of {source.name} stay {height} x {width}: only pictures in files can be resized."
         return replace(source, notes=(*source.notes, note))
 
 

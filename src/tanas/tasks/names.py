@@ -1,7 +1,8 @@
-"""Names of tasks: SOURCE[:LABELLING]..., read from left to right."""
+"""Names of tasks: SOURCE[:LABELLING]..., read from left to right; an existing path is a source, too."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ _LABELLING_START = re.compile(rf":(?=\s*(?:{'|'.join(FORMS)})\s*=)", re.IGNORECA
 _WORD_AND_VALUE = re.compile(r"\s*([A-Za-z][A-Za-z-]*)\s*=")
 _QUOTES = ("'", '"')
 _PER_CLASS = "per-class"
+_NPZ = ".npz"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +68,8 @@ def parse_name(name: str) -> tuple[str, tuple[Labelling, ...]]:
 
 def parse_source(name: str) -> tuple[SourceName, tuple[Labelling, ...]]:
     """As `parse_name`, with the source part read into its pieces."""
-    word, colon, rest = name.partition(":")
-    word = re.sub(r"[\s_-]+", "-", word.strip().lower())
+    typed, colon, rest = name.partition(":")
+    word = re.sub(r"[\s_-]+", "-", typed.strip().lower())
     if word in PATH_SOURCES:
         path, labellings = _path_and_labellings(rest)
         if not path:
@@ -77,9 +79,9 @@ def parse_source(name: str) -> tuple[SourceName, tuple[Labelling, ...]]:
         return SourceName(word=word, path=path), labellings
     word = _ALIASES.get(word, word)
     if word not in SOURCES:
-        raise UnknownNameError(
-            f"{name.partition(':')[0]!r} is no source of tasks. {_near_sources(name, word)}"
-        )
+        if (plain := _plain_source(name)) is not None:
+            return plain
+        raise UnknownNameError(f"{typed!r} is no source of tasks. {_near_sources(name, word)}")
     segments = split_outside_quotes(rest, ":") if colon else []
     per_class = None
     if word == "quickdraw" and segments and segments[0].strip().lower().startswith(f"{_PER_CLASS}="):
@@ -91,6 +93,37 @@ def parse_source(name: str) -> tuple[SourceName, tuple[Labelling, ...]]:
             )
     labellings = tuple(parse_labelling(segment) for segment in segments)
     return SourceName(word=word, per_class=None if per_class == PER_CLASS else per_class), labellings
+
+
+def folder_behind(name: str) -> str:
+    """The folder that has the same name as the source of a task, as it was typed; '' if there is none.
+
+    The source is taken, and the folder is meant only by its path, such as './digits'.
+    """
+    typed = name.partition(":")[0].strip()
+    return typed if typed.lower() not in PATH_SOURCES and Path(typed).is_dir() and not _is_path(typed) else ""
+
+
+def _plain_source(name: str) -> tuple[SourceName, tuple[Labelling, ...]] | None:
+    """A folder or an .npz file that is named by its path alone, and the labellings; None if it is neither.
+
+    What looks like a path is taken for one even if nothing is there: the library says that it is missing.
+    """
+    path, labellings = _path_and_labellings(name)
+    place = Path(path).expanduser()
+    is_npz = place.suffix.lower() == _NPZ
+    if place.is_dir():
+        return SourceName(word="folder", path=path.rstrip("/") or path), labellings
+    if place.is_file():
+        return (SourceName(word="npz", path=path), labellings) if is_npz else None
+    if is_npz:
+        return SourceName(word="npz", path=path), labellings
+    return (SourceName(word="folder", path=path), labellings) if _is_path(path) else None
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text can be nothing but a path."""
+    return "/" in text.partition(":")[0] or text.startswith(("~", ".")) or os.sep in text.partition(":")[0]
 
 
 def misspelt_labelling(path: str) -> str:
@@ -161,10 +194,8 @@ def _example(word: str) -> str:
 
 def _near_sources(name: str, word: str) -> str:
     known: Sequence[str] = [*SOURCES[:2], *(f"{each}:PATH" for each in PATH_SOURCES), *SOURCES[2:]]
-    if Path(name).is_dir():
-        return f"For a folder of pictures write folder:{name}."
-    if Path(name).is_file():
-        return f"For an .npz file write npz:{name}."
+    if Path(path := _path_and_labellings(name)[0]).expanduser().is_file():
+        return f"{path} is a file, and its name does not end in {_NPZ}. For an {_NPZ} file write npz:{path}."
     if word in ("hf", "huggingface"):
         return f"Hugging Face data sets can't be read yet. Known are: {', '.join(known)}."
     return nearest_names(word, known)

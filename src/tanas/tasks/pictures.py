@@ -76,7 +76,7 @@ def read_or_skipped(
             if not path.is_file():  # a slip of whoever named it
                 raise
             if not skip_bad:
-                raise DataError(f"{error} Or leave out bad pictures with --skip-bad.") from error
+                raise DataError(f"{error} Or leave out bad pictures (skip_bad).") from error
             bad.append(path)
         else:
             good.append(path)
@@ -227,7 +227,7 @@ class PictureStack:
             was = f"{least_h} x {least_w}" + (f" to {most_h} x {most_w}" if len(self._sizes) > 1 else "")
             notes.append(
                 f"Pictures ({was} pixels) were resized to {height} x {width}, their aspect kept and the rest "
-                "black; --size sets another size."
+                "black. Another size can be set (size)."
             )
         if len(ndims) > 1:
             notes.append("Grey and colour pictures are mixed: all became colour.")
