@@ -118,6 +118,7 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
     from contextlib import contextmanager
 
     import tanas.algorithm.winner
+    import tanas.api.run
     import tanas.api.search
     import tanas.cli.demo
     import tanas.engines.resources
@@ -135,7 +136,7 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
     for module in (tanas.engines.resources, tanas.api.search, tanas.cli.demo):
         setattr_(module, "workshop", inline_workshop)
     setattr_(tanas.algorithm.winner, "expected_seconds", lambda *_, **__: 1.0)
-    setattr_(tanas.api.search, "render", lambda result: f"<html>{result.task.name}</html>")
+    setattr_(tanas.api.run, "render", lambda result: f"<html>{result.task.name}</html>")
 
 
 def _die_at_event(moment: Moment) -> None:

@@ -209,14 +209,14 @@ class TestStatus:
     ) -> None:
         from tanas.ground.errors import SearchError
 
-        monkeypatch.setattr("tanas.api.search.search_task", raising(SearchError("All candidates failed.")))
+        monkeypatch.setattr("tanas.api.run.search_task", raising(SearchError("All candidates failed.")))
         answer = tanas(*SEARCH, "--out", "run")
         assert (answer.status, answer.err) == (1, "tanas: All candidates failed.\n")
 
     def test_an_error_that_nobody_foresaw_is_one_message(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyError("alpha")))
+        monkeypatch.setattr("tanas.api.run.search_task", raising(KeyError("alpha")))
         answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 1
         assert answer.err == "tanas: This should not have happened: KeyError: 'alpha' (--debug shows where)\n"
@@ -224,14 +224,14 @@ class TestStatus:
 
     def test_a_full_disk_is_one_message(self, tanas: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         full = OSError(28, "No space left on device", "run/events.jsonl")
-        monkeypatch.setattr("tanas.api.search.search_task", raising(full))
+        monkeypatch.setattr("tanas.api.run.search_task", raising(full))
         answer = tanas(*SEARCH, "--out", "run")
         assert (answer.status, answer.err) == (1, "tanas: No space left on device: run/events.jsonl.\n")
 
     def test_an_interrupt_ends_with_130_and_the_command_that_goes_on(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+        monkeypatch.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
         answer = tanas(*SEARCH, "--out", "it's mine")
         assert answer.status == 130
         assert answer.err.splitlines()[-1] == (
@@ -285,7 +285,7 @@ class TestPlaceOfARun:
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+            patched.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
             stopped = tanas(*SEARCH)
         assert stopped.status == 130
         assert stopped.err.splitlines()[-1] == (
@@ -316,7 +316,7 @@ class TestPlaceOfARun:
     def test_several_runs_share_a_folder_that_another_list_of_tasks_does_not_get(
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+        monkeypatch.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
         for second in ("npz:bars.npz", "npz:bars.npz:is=across"):
             assert tanas("search", SEARCH[1], second, *SEARCH[2:]).status == 130
         names = sorted(path.name for path in (desk / "runs").iterdir())
@@ -585,7 +585,7 @@ class TestDistances:
         atom = known.find(self.upright)
         representative = known.representative(atom)
         representative.network.dense.weight.fill_(float("nan"))
-        known.add(atom, representative, known.kept(atom))
+        known.add(atom, representative, known.network(atom))
         for command in (("distance", "known"), ("nearest", "known", self.across)):
             answer = tanas(*command, *self.tiny, "--method", "probe")
             assert answer.status == 1
@@ -632,7 +632,7 @@ class TestSeveralTasks:
     ) -> None:
         several = ("npz:bars.npz", "npz:bars.npz:is=square", *SEARCH[2:], "--out", "runs")
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("tanas.api.search.search_task", raising(KeyboardInterrupt()))
+            patch.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
             assert tanas("search", *several).status == 130
         shutil.move(desk / "runs" / "npz-bars-npz", desk / "runs" / "npz-bars-npz-is-square")
         answer = tanas("search", *several)

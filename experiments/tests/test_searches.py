@@ -208,9 +208,9 @@ class TestRunning:
             def result(self) -> SimpleNamespace:
                 return SimpleNamespace(neighbours=(SimpleNamespace(fingerprint="f"),))
 
-        def run_search(task: Any, folder: Path, dictionary: Any, **options: Any) -> Run:
-            assert (dictionary == "nothing") == (options["config"].inherit == "none")
-            asked.append((options["seed"], folder.name, options["config"].budget_macs))
+        def run_search(task: Any, folder: Path, dictionary: Any, job: Any, machine: Any) -> Run:
+            assert (dictionary == "nothing") == (job.config.inherit == "none")
+            asked.append((job.seed, folder.name, job.config.budget_macs))
             return Run()
 
         monkeypatch.setattr(searches, "run_search", run_search)
@@ -260,10 +260,10 @@ class TestRunning:
     ) -> None:
         run = searches.run_search
 
-        def refused(task: Any, folder: Path, dictionary: Any, **options: Any) -> Any:
-            if options["seed"] == 0:
+        def refused(task: Any, folder: Path, dictionary: Any, job: Any, machine: Any) -> Any:
+            if job.seed == 0:
                 raise BudgetError("too little")
-            return run(task, folder, dictionary, **options)
+            return run(task, folder, dictionary, job, machine)
 
         monkeypatch.setattr(searches, "run_search", refused)
         made, _ = self.run()

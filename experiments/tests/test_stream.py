@@ -156,9 +156,9 @@ class TestRunning:
             def result(self) -> Any:
                 return SimpleNamespace(space=SimpleNamespace(inherit="prior"))
 
-        def run_search(task: Any, folder: Path, memory: Any, **options: Any) -> Run:
-            inherit = options["config"].inherit
-            asked.append((task.name, folder.parts[-3], inherit, options["remember"]))
+        def run_search(task: Any, folder: Path, memory: Any, job: Any, machine: Any) -> Run:
+            inherit = job.config.inherit
+            asked.append((task.name, folder.parts[-3], inherit, job.remember))
             return Run()
 
         monkeypatch.setattr(stream, "run_search", run_search)

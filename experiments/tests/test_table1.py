@@ -167,8 +167,8 @@ class TestWhatIsCompared:
     def test_the_memory_is_inherited_from_as_the_scales_own_settings_say(self, scale, tmp_path, monkeypatch):
         asked = []
 
-        def search(*_, config, **__):
-            asked.append(config.inherit)
+        def search(task, folder, memory, job, machine):
+            asked.append(job.config.inherit)
             return SimpleNamespace(result=lambda: None)
 
         monkeypatch.setattr(module, "run_search", search)
@@ -243,7 +243,8 @@ class TestWhatIsCompared:
         shutil.rmtree(copy / "networks" / "task-aware-random-search")
         aware = entry(whole, AWARE.name).search
 
-        def search(*args, config, **options):
+        def search(task, folder, memory, job, machine):
+            config = job.config
             assert config.budget_macs == aware.spent["search"]
             raise budget_refusal(config.budget_macs, 10**12)
 

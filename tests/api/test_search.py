@@ -17,7 +17,8 @@ from torch.utils.data import TensorDataset
 import tanas
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.space import SpaceDefined
-from tanas.api.search import _keeping, open_memory
+from tanas.api.run import _keeping
+from tanas.api.search import open_memory
 from tanas.api.settings import configure
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Reuse

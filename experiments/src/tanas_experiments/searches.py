@@ -19,7 +19,7 @@ from typing import Any
 from tanas.algorithm.presets import SearchConfig, compared, default, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import build_dictionary
-from tanas.api.search import run_search
+from tanas.api.run import Job, Machine, run_search
 from tanas.dictionary.learn import prepare, space_of
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -485,17 +485,13 @@ def searched(
             run = run_search(
                 opened(target, library, folder).limited(config.search.limit),
                 folder / "runs" / slug(target.label) / f"seed-{seed}" / slug(arm.name),
-                # what knows nothing has nothing to represent and to measure
                 nothing if arm.inherit == "none" else memory,
-                remember=False,
-                config=configured(arm, replace(config.search, budget_macs=may_spend(target)), aware),
-                seed=seed,
-                resources=resources,
-                engine=engine,
-                listener=listener,
-                reuse=False,
-                time_limit=None,
-                command=f"tanas reproduce search --scale {config.scale}",
+                Job(
+                    config=configured(arm, replace(config.search, budget_macs=may_spend(target)), aware),
+                    seed=seed,
+                    command=f"tanas reproduce search --scale {config.scale}",
+                ),
+                Machine(resources=resources, engine=engine, listener=listener),
             )
         except BudgetError as error:  # what the first arm spent may not pay for one training of another's
             listener(Warned(message=f"{target.label}, seed {seed}: {arm.name} is left out. {error}"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tanas.algorithm.presets import AUTO, SearchConfig, compared, default, quick
-from tanas.api.search import run_search
+from tanas.api.run import Job, Machine, run_search
 from tanas.cli.text import table
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -257,15 +257,13 @@ def reproduce_stream(
                             tasks[name].limited(config.search.limit),
                             folder / f"order-{number}" / slug(arm) / "runs" / f"{known:02d}-{slug(name)}",
                             memories[arm],
-                            remember=arm != EMPTY,
-                            config=way.configured(config.search),
-                            seed=number,
-                            resources=resources,
-                            engine=engine,
-                            listener=listener,
-                            reuse=False,
-                            time_limit=None,
-                            command=f"tanas reproduce stream --scale {config.scale}",
+                            Job(
+                                remember=arm != EMPTY,
+                                config=way.configured(config.search),
+                                seed=number,
+                                command=f"tanas reproduce stream --scale {config.scale}",
+                            ),
+                            Machine(resources=resources, engine=engine, listener=listener),
                         )
                         result = run.result()
                         done[number, known, arm] = Arrival(

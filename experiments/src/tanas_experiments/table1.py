@@ -16,7 +16,7 @@ from typing import Any
 from tanas.algorithm.presets import SearchConfig, compared, default, paper, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import PAPER_STARTER, build_dictionary
-from tanas.api.search import run_search
+from tanas.api.run import Job, Machine, run_search
 from tanas.dictionary.learn import expected_seconds, measure_pace, prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
@@ -503,15 +503,8 @@ def _result_of(
         target.limited(search.limit),
         folder,
         memory,
-        remember=False,
-        config=search,
-        seed=seed,
-        resources=bench.resources,
-        engine=bench.engine,
-        listener=bench.listener,
-        reuse=False,
-        time_limit=None,
-        command=f"tanas reproduce table1 --scale {config.scale}",
+        Job(config=search, seed=seed, command=f"tanas reproduce table1 --scale {config.scale}"),
+        Machine(resources=bench.resources, engine=bench.engine, listener=bench.listener),
     )
     return run.result()
 

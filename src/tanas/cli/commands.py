@@ -229,7 +229,8 @@ def search(
         command_line: What was typed.
     """
     starting(output)
-    from tanas.api.search import check_searches, open_memory, run_search, stream_memory
+    from tanas.api.run import Job, Machine, check_searches, run_search
+    from tanas.api.search import open_memory, stream_memory
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
     from tanas.engines.resources import workshop
@@ -252,37 +253,22 @@ def search(
     if len(opened) > 1 and not remembers:
         # each finds the ones before it; the named dictionary stays as it is
         memory = stream_memory(out, memory)
+    job = Job(
+        config=config,
+        command=command_line,
+        seed=machine.seed,
+        time_limit=limit_s,
+        reuse=reuse,
+        remember=remembers or len(opened) > 1,
+    )
     if len(opened) > 1:
-        check_searches(
-            opened,
-            folders,
-            memory,
-            config=config,
-            seed=machine.seed,
-            resources=resources,
-            reuse=reuse,
-            time_limit=limit_s,
-        )
+        check_searches(opened, folders, memory, job, resources)
     runs = []
     with listening(output) as listener, workshop(resources) as engine:
         tell_repeats((task.name for task in named), "searched", listener)
+        where = Machine(resources=resources, engine=engine, listener=listener)
         for task, folder in zip(opened, folders, strict=True):
-            runs.append(
-                run_search(
-                    task,
-                    folder,
-                    memory,
-                    remember=remembers or len(opened) > 1,
-                    config=config,
-                    seed=machine.seed,
-                    resources=resources,
-                    engine=engine,
-                    listener=listener,
-                    reuse=reuse,
-                    time_limit=limit_s,
-                    command=command_line,
-                )
-            )
+            runs.append(run_search(task, folder, memory, job, where))
     text = "\n\n".join(run_view(run.result(), run.folder) for run in runs)
     documents = [read_json(run.folder / "result.json") for run in runs]
     show(output, documents[0] if len(documents) == 1 else documents, text)

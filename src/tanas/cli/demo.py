@@ -10,7 +10,7 @@ from typing import Any
 from tanas.algorithm.presets import quick
 from tanas.api.build import DIGITS_STARTER, build_dictionary, check_learnable
 from tanas.api.progress import JsonLinesListener, broadcast
-from tanas.api.search import run_search
+from tanas.api.run import Job, Machine, run_search
 from tanas.cli.text import run_view
 from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Resources, workshop
@@ -76,20 +76,17 @@ def run_demo(
             task,
             out / RUN,
             dictionary,
-            remember=False,
-            config=config,
-            seed=seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-            reuse=False,
-            time_limit=None,
-            command=shlex.join(
-                [
-                    *("tanas", "search", TARGET, "--dictionary", str(dictionary.folder)),
-                    *("--preset", "quick", "--seed", str(seed), "--out", str(out / RUN)),
-                ]
+            Job(
+                config=config,
+                seed=seed,
+                command=shlex.join(
+                    [
+                        *("tanas", "search", TARGET, "--dictionary", str(dictionary.folder)),
+                        *("--preset", "quick", "--seed", str(seed), "--out", str(out / RUN)),
+                    ]
+                ),
             ),
+            Machine(resources=resources, engine=engine, listener=listener),
         )
     text = (
         f"{len(dictionary.atoms())} tasks were known; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"

@@ -92,7 +92,8 @@ def _transformed(
 ) -> tuple[Any, str]:
     """What grow and compress do: the result of the run, as JSON's types and as text."""
     starting(output)
-    from tanas.api.search import open_origin, run_growth
+    from tanas.api.run import Job, Machine, run_growth
+    from tanas.api.search import open_origin
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
     from tanas.engines.resources import workshop
@@ -110,13 +111,8 @@ def _transformed(
             out,
             origin,
             aim,
+            Job(config=config, seed=machine.seed, time_limit=limit_s, command=command_line),
+            Machine(resources=resources, engine=engine, listener=listener),
             keep_weights=not settings.fresh,
-            config=config,
-            seed=machine.seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-            time_limit=limit_s,
-            command=command_line,
         )
     return read_json(run.folder / "result.json"), run_view(run.result(), run.folder)

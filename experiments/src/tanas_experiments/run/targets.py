@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tanas.algorithm.presets import default
 from tanas.api.progress import listener_for
-from tanas.api.search import run_search
+from tanas.api.run import Job, Machine, run_search
 from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Resources, workshop
 from tanas.ground.devices import processors
@@ -101,15 +101,13 @@ def _searched(target: Named, seed: int, work: Path, library: Library, settings: 
             task,
             folder,
             memory,
-            remember=True,
-            config=default(),
-            seed=seed,
-            resources=resources,
-            engine=engine,
-            listener=listener_for(sys.stderr),
-            reuse=False,
-            time_limit=None,
-            command=f"tanas search '{target.name}' --seed {seed}",
+            Job(
+                remember=True,
+                config=default(),
+                seed=seed,
+                command=f"tanas search '{target.name}' --seed {seed}",
+            ),
+            Machine(resources=resources, engine=engine, listener=listener_for(sys.stderr)),
         )
     return row_of(target.label, run.result(), settings)
 
