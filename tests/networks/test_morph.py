@@ -13,6 +13,7 @@ from tanas.networks.cell import Cell, Edge
 from tanas.networks.morph import CellMap, embeds, morph, morph_along, passes_input
 from tanas.networks.operations import make_operation, operation_names, register_operation
 from tanas.networks.skeleton import Skeleton
+from tanas.spaces.space import SearchSpace
 from tanas.spaces.transformations import GROWING, Transformations
 
 SHAPE, CLASSES = (3, 9, 8), 4
@@ -121,10 +122,12 @@ class TestKeptFunctions:
         moves = Transformations.of(
             "grow",
             ARCHITECTURE,
-            operations=set(operation_names()) - {"conv_7x1_1x7"},
-            nodes=5,
-            max_parameters=None,
-            max_macs=None,
+            SearchSpace(
+                name="base",
+                operations=tuple(set(operation_names()) - {"conv_7x1_1x7"}),
+                nodes=5,
+                skeletons=(ARCHITECTURE.skeleton,),
+            ),
             shape=SHAPE,
             classes=CLASSES,
         )

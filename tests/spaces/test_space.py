@@ -14,7 +14,7 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
-from tanas.spaces.changes import cells_with_another_edge, nearest_skeletons
+from tanas.spaces.changes import cells_with_another_edge, changed, nearest_skeletons
 from tanas.spaces.named import named_space
 from tanas.spaces.prior import Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
@@ -221,7 +221,14 @@ def test_mutations_reach_the_whole_of_a_space_with_inputs(space: SearchSpace) ->
     todo = list(reached)
     while todo:
         parent = todo.pop()
-        near = {one for kind in range(3) for one in space._changed(parent, kind) if space.contains(one)}
+        near = {
+            one
+            for kind in range(3)
+            for one in changed(
+                parent, kind, space.skeletons, space.nodes, space.operations, inputs=space.inputs
+            )
+            if space.contains(one)
+        }
         todo += near - reached
         reached |= near
     assert reached == everything(space)

@@ -12,6 +12,7 @@ from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.differences import differences
+from tanas.spaces.space import SearchSpace
 from tanas.spaces.transformations import COMPRESSING, GROWING, Transformations
 
 SHAPE, CLASSES = (1, 8, 8), 3
@@ -29,11 +30,14 @@ def cost(architecture: Architecture) -> Cost:
 HAS = cost(ORIGIN)
 
 
-def moves(aim: str = "grow", origin: Architecture = ORIGIN, **changes: Any) -> Transformations:
-    given: dict[str, Any] = {"max_parameters": None, "max_macs": None} | changes
-    return Transformations.of(
-        aim, origin, operations=OPERATIONS, nodes=4, shape=SHAPE, classes=CLASSES, **given
+def space(operations: tuple[str, ...] = OPERATIONS, nodes: int = 4, **limits: Any) -> SearchSpace:
+    return SearchSpace(
+        name="base", operations=operations, nodes=nodes, skeletons=(ORIGIN.skeleton,), **limits
     )
+
+
+def moves(aim: str = "grow", origin: Architecture = ORIGIN, **limits: Any) -> Transformations:
+    return Transformations.of(aim, origin, space(**limits), shape=SHAPE, classes=CLASSES)
 
 
 def skeletons(kind: str) -> set[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -132,9 +136,7 @@ class TestLimits:
         with pytest.raises(
             SettingError, match=r"must leave room for a transformation: the smallest has [\d,]+ param"
         ):
-            Transformations.of(
-                "grow", full, operations=("conv_3x3",), nodes=2, shape=SHAPE, classes=CLASSES, **tight
-            )
+            Transformations.of("grow", full, space(("conv_3x3",), 2, **tight), shape=SHAPE, classes=CLASSES)
 
     def test_compressing_what_is_small_enough_is_refused(self) -> None:
         with pytest.raises(SettingError, match="there is nothing to compress"):
@@ -294,5 +296,5 @@ class TestLatency:
             moves(aim, max_latency_ms=limit, latency=slow_changes)
 
     def test_without_a_clock_it_is_refused(self) -> None:
-        with pytest.raises(SettingError, match="The 'latency' of Transformations"):
+        with pytest.raises(SettingError, match="The 'latency' of SearchSpace"):
             moves("grow", max_latency_ms=1.0)

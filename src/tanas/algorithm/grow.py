@@ -156,18 +156,14 @@ def transformations_of(
             f"Got {config.strategy!r} instead. Leave it out."
         )
     base = space_of(config.space, task, max_parameters=None, max_macs=None)
-    return Transformations.of(
-        aim,
-        origin.architecture,
-        operations=base.operations,
-        nodes=base.nodes,
+    limited = replace(
+        base,
         max_parameters=config.max_parameters,
         max_macs=config.max_macs,
-        shape=task.shape,
-        classes=len(task.classes),
         max_latency_ms=config.max_latency_ms,
         latency=latency,
     )
+    return Transformations.of(aim, origin.architecture, limited, shape=task.shape, classes=len(task.classes))
 
 
 def kept_network(

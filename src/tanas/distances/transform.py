@@ -235,13 +235,11 @@ def fit_transform(pair: Pair, config: TransformConfig, seed: Seed) -> TransformN
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=True)
     regress(
         network,
-        pair.source_fit,
-        pair.target_fit,
+        pair,
         optimizer,
         epochs=config.epochs,
         batch=config.batch,
         seed=seed.child("fit"),
-        name=f"from {pair.source} to {pair.target}",
     )
     return network
 
@@ -261,13 +259,11 @@ def fine_tune(
         optimizer = torch.optim.RMSprop(network.parameters(), lr=config.learning_rate)
     regress(
         network,
-        pair.source_fit,
-        pair.target_fit,
+        pair,
         optimizer,
         epochs=config.fine_tune_epochs if config.exact else config.refine_epochs,
         batch=config.batch,
         seed=seed,
-        name=f"from {pair.source} to {pair.target}",
         masks=masks,
     )
 

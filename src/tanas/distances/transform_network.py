@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tanas.distances.base import Pair
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.seeds import Seed
 from tanas.networks.training import batches
@@ -104,33 +105,29 @@ class TransformNetwork(nn.Module):
 
 def regress(
     network: TransformNetwork,
-    source: Tensor,
-    target: Tensor,
+    pair: Pair,
     optimizer: torch.optim.Optimizer,
     *,
     epochs: int,
     batch: int,
     seed: Seed,
-    name: str,
     masks: Sequence[Tensor] | None = None,
 ) -> None:
     """Fits a transform network in place, by mean squared error of scaled features.
 
     Args:
         network: N_t.
-        source: features of A, (samples, F_A).
-        target: features of B for the same images, (samples, F_B).
+        pair: features of A, (samples, F_A), and of B for the same images, (samples, F_B), on which it is fitted.
         optimizer: of its parameters.
         epochs: passes over the samples.
         batch: samples a step.
         seed: of their order.
-        name: of the pair, for an error.
         masks: weights outside them are set to zero and stay so; None: all are fitted.
 
     Raises:
         NonFiniteError: the loss is not finite.
     """
-    inputs, wanted = network.source_scale.done(source), network.target_scale.done(target)
+    inputs, wanted = network.source_scale.done(pair.source_fit), network.target_scale.done(pair.target_fit)
     _mask(network, masks)
     for epoch in range(epochs):
         for which in batches(len(inputs), batch, seed.child("epoch", epoch)):
@@ -141,7 +138,8 @@ def regress(
             _mask(network, masks)
         if not math.isfinite(loss.item()):
             raise NonFiniteError(
-                f"The loss of the transform network {name} is {loss.item()} in epoch {epoch + 1}. "
+                f"The loss of the transform network from {pair.source} to {pair.target} is {loss.item()} "
+                f"in epoch {epoch + 1}. "
                 "Lower its learning rate."
             )
 

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
+from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO
 from tanas.networks.skeleton import Skeleton
+
+
+def changed(
+    parent: Architecture,
+    kind: int,
+    skeletons: Sequence[Skeleton],
+    nodes: int,
+    operations: tuple[str, ...],
+    *,
+    inputs: int | None,
+) -> list[Architecture]:
+    """All that one change makes of an architecture.
+
+    Args:
+        parent: in canonical form.
+        kind: 0 another edge, 1 another node, 2 another skeleton.
+        skeletons: of the space.
+        nodes: most nodes of a cell.
+        operations: of the space.
+        inputs: most edges into a node; None: no limit.
+    """
+    if kind == 2:
+        nearest = nearest_skeletons(parent.skeleton, skeletons)
+        return [replace(parent, skeleton=skeleton) for skeleton in nearest]
+    cells = (
+        cells_with_another_edge(parent.cell, operations, moves=inputs is not None)
+        if kind == 0
+        else cells_grown(parent.cell, nodes, operations, inputs=inputs)
+    )
+    return [replace(parent, cell=cell) for cell in cells]
 
 
 def cells_with_another_edge(

@@ -25,7 +25,7 @@ from tanas.spaces.cells import (
     holds_cell,
     listed_cells,
 )
-from tanas.spaces.changes import cells_grown, cells_with_another_edge, nearest_skeletons
+from tanas.spaces.changes import changed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
 from tanas.spaces.limits import smallest_architectures, smallest_cells, too_large, too_slow
@@ -270,11 +270,14 @@ class SearchSpace:
         parent = architecture.canonical()
         generator = seed.numpy()
         for kind in generator.permutation(3):
-            changed = [one for one in self._changed(parent, int(kind)) if self.contains(one)]
+            parts = self.skeletons, self.nodes, self.operations
+            inside = [
+                one for one in changed(parent, int(kind), *parts, inputs=self.inputs) if self.contains(one)
+            ]
             within = (
-                changed[place]
-                for place in self._order(changed, generator, self._change_logs(changed, shape, classes))
-                if self._affords(changed[place], shape, classes)
+                inside[place]
+                for place in self._order(inside, generator, self._change_logs(inside, shape, classes))
+                if self._affords(inside[place], shape, classes)
             )
             timed = within if self.max_latency_ms is None else islice(within, TOO_SLOW_EACH)
             for one in timed:
@@ -402,18 +405,6 @@ class SearchSpace:
     @cached_property
     def _skeletons(self) -> frozenset[Skeleton]:
         return frozenset(self.skeletons)
-
-    def _changed(self, parent: Architecture, kind: int) -> list[Architecture]:
-        """All that one change makes of it. Kinds: 0 another edge, 1 another node, 2 another skeleton."""
-        if kind == 2:
-            nearest = nearest_skeletons(parent.skeleton, self.skeletons)
-            return [replace(parent, skeleton=skeleton) for skeleton in nearest]
-        cells = (
-            cells_with_another_edge(parent.cell, self.operations, moves=self.inputs is not None)
-            if kind == 0
-            else cells_grown(parent.cell, self.nodes, self.operations, inputs=self.inputs)
-        )
-        return [replace(parent, cell=cell) for cell in cells]
 
     def _every(self) -> Iterator[Architecture]:
         """All architectures of a space of at most `EXHAUSTIVE`."""

@@ -17,6 +17,7 @@ from tanas.spaces.cells import MAX_NODES
 from tanas.spaces.changes import cells_grown, cells_with_another_edge
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
+from tanas.spaces.space import SearchSpace
 
 GROW, COMPRESS = "grow", "compress"
 
@@ -94,15 +95,10 @@ class Transformations:
         cls,
         aim: str,
         origin: Architecture,
+        space: SearchSpace,
         *,
-        operations: Collection[str],
-        nodes: int,
-        max_parameters: int | None,
-        max_macs: int | None,
         shape: Shape,
         classes: int,
-        max_latency_ms: float | None = None,
-        latency: Latency | None = None,
     ) -> Transformations:
         """With the limits that are meant where none are given.
 
@@ -112,14 +108,9 @@ class Transformations:
         Args:
             aim: 'grow' or 'compress'.
             origin: what the search begins with.
-            operations: of the base space; those of the architecture join.
-            nodes: most nodes of a cell of the base space; no fewer than the architecture's.
-            max_parameters: None: not given.
-            max_macs: None: not given.
+            space: its operations, which those of the architecture join, its nodes, and the limits that are given.
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
-            max_latency_ms: None: no limit.
-            latency: says how long an architecture takes; needed for that limit.
 
         Raises:
             SettingError: a limit is one that the aim can't reach, with the figures that it can; or the cell is too
@@ -138,27 +129,27 @@ class Transformations:
         has = cost_by_parts(origin, shape, classes)
         if aim == GROW:
             limits = (
-                GROWS_BY * has.parameters if max_parameters is None else max_parameters,
-                GROWS_BY * has.macs if max_macs is None else max_macs,
+                GROWS_BY * has.parameters if space.max_parameters is None else space.max_parameters,
+                GROWS_BY * has.macs if space.max_macs is None else space.max_macs,
             )
         else:
-            unlimited = max_macs is None and max_latency_ms is None
+            unlimited = space.max_macs is None and space.max_latency_ms is None
             least = round(COMPRESSES_TO * has.parameters) if unlimited else has.parameters
             limits = (
-                least if max_parameters is None else max_parameters,
-                has.macs if max_macs is None else max_macs,
+                least if space.max_parameters is None else space.max_parameters,
+                has.macs if space.max_macs is None else space.max_macs,
             )
         made = cls(
             aim=aim,
             origin=origin,
-            operations=tuple(sorted({*operations, *(n for _, _, n in origin.cell.edges)} - {ZERO})),
-            nodes=max(nodes, origin.cell.nodes),
+            operations=tuple(sorted({*space.operations, *(n for _, _, n in origin.cell.edges)} - {ZERO})),
+            nodes=max(space.nodes, origin.cell.nodes),
             max_parameters=limits[0],
             max_macs=limits[1],
             shape=shape,
             classes=classes,
-            max_latency_ms=max_latency_ms,
-            latency=latency,
+            max_latency_ms=space.max_latency_ms,
+            latency=space.latency,
         )
         made._check_reachable()
         return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, is_zipfile
@@ -34,7 +35,6 @@ def task_from_arrays(
     classes: Sequence[str] | None = None,
     name: str = "arrays",
     labelling: str = "",
-    performance: str = "balanced",
     split_seed: int = 0,
 ) -> Task:
     """A task over arrays in memory, numpy's or torch's.
@@ -47,17 +47,15 @@ def task_from_arrays(
         classes: names in the order of the labels; by default the labels themselves, sorted.
         name: how the task is called.
         labelling: such as 'is=moon' or 'only=1,2:is=1'.
-        performance: 'balanced' or 'accuracy'.
         split_seed: keys the split.
 
     Raises:
         DataError: images or labels can't be used.
         TaskError: the labelling does not fit, or a class has too few images.
     """
-    source = source_from_arrays(
-        name, x, y, x_test=x_test, y_test=y_test, classes=classes, split_seed=split_seed, names=("x", "y")
-    )
-    return labelled(source.task(performance), parse_labellings(labelling))
+    arrays = Arrays(x=x, y=y, x_test=x_test, y_test=y_test)
+    source = source_from_arrays(name, arrays, classes=classes, split_seed=split_seed)
+    return labelled(source.task(), parse_labellings(labelling))
 
 
 def task_from_dataset(
@@ -67,7 +65,6 @@ def task_from_dataset(
     classes: Sequence[str] | None = None,
     test: Any = None,
     labelling: str = "",
-    performance: str = "balanced",
     split_seed: int = 0,
     size: int | None = None,
 ) -> Task:
@@ -80,7 +77,6 @@ def task_from_dataset(
         classes: names in the order of the labels; by default the dataset's `classes`, else the labels.
         test: a Dataset that is the official test split.
         labelling: such as 'is=moon'.
-        performance: 'balanced' or 'accuracy'.
         split_seed: keys the split.
         size: height and width to which the images are brought.
 
@@ -96,16 +92,12 @@ def task_from_dataset(
     split = [None, None] if test is None else [images[1], labels[1]]
     source = source_from_arrays(
         name,
-        images[0],
-        labels[0],
-        x_test=split[0],
-        y_test=split[1],
+        Arrays(x=images[0], y=labels[0], x_test=split[0], y_test=split[1], names=("dataset", "labels")),
         classes=known,
         split_seed=split_seed,
-        names=("dataset", "labels"),
         notes=notes,
     )
-    return labelled(source.task(performance), parse_labellings(labelling))
+    return labelled(source.task(), parse_labellings(labelling))
 
 
 def open_npz(name: str, path: Path, reading: Reading) -> Source:
@@ -142,13 +134,15 @@ def open_npz(name: str, path: Path, reading: Reading) -> Source:
     classes = [str(each) for each in np.atleast_1d(held["classes"])] if "classes" in held else None
     return source_from_arrays(
         name,
-        held[names[0]],
-        held[names[1]],
-        x_test=None if single else held.get("x_test"),
-        y_test=None if single else held.get("y_test"),
+        Arrays(
+            x=held[names[0]],
+            y=held[names[1]],
+            x_test=None if single else held.get("x_test"),
+            y_test=None if single else held.get("y_test"),
+            names=names,
+        ),
         classes=classes,
         split_seed=reading.split_seed,
-        names=names,
         where=str(path),
     )
 
@@ -166,42 +160,50 @@ def _unpickled(archive: Any, key: str, path: Path) -> npt.NDArray[Any]:
     return array
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arrays:
+    """Images and labels as they are given."""
+
+    x: Any
+    """Images."""
+    y: Any
+    """Their labels."""
+    x_test: Any = None
+    """Images of an official test split; None: there is none."""
+    y_test: Any = None
+    names: tuple[str, str] = ("x", "y")
+    """What x and y are called in messages."""
+
+
 def source_from_arrays(
     name: str,
-    x: Any,
-    y: Any,
+    arrays: Arrays,
     *,
-    x_test: Any = None,
-    y_test: Any = None,
-    classes: Sequence[str] | None = None,
     split_seed: int,
-    names: tuple[str, str],
+    classes: Sequence[str] | None = None,
     where: str = "",
     notes: Sequence[str] = (),
 ) -> Source:
-    """A source over arrays; arguments as in `task_from_arrays`.
+    """A source over arrays.
 
     Args:
         name: of the source.
-        x: images.
-        y: labels.
-        x_test: images of an official test split.
-        y_test: their labels.
-        classes: names in the order of the labels.
+        arrays: images and labels.
         split_seed: keys the split.
-        names: what x and y are called in messages.
+        classes: names in the order of the labels.
         where: a file, for messages; by default the source's name.
         notes: what was changed while reading.
 
     Raises:
         DataError: images or labels can't be used.
     """
-    where = where or name
+    where, names = where or name, arrays.names
+    x_test, y_test = arrays.x_test, arrays.y_test
     if (x_test is None) != (y_test is None):
         given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
         raise DataError(f"{where} has {given} without {missing}. Give both or neither.")
-    images = images_from_array(x, f"{names[0]} of {where}")
-    values = _label_values(y, len(images), names, where)
+    images = images_from_array(arrays.x, f"{names[0]} of {where}")
+    values = _label_values(arrays.y, len(images), names, where)
     known = _class_names(classes, values, names[1], where)
     parts = [Part(images, _indices(values, known, classes is not None, f"{names[1]} of {where}"))]
     if x_test is not None:

@@ -71,7 +71,7 @@ class Source:
     hint: str = ""
     """Goes with the message that a class is unknown."""
 
-    def task(self, performance: str) -> Task:
+    def task(self, performance: str = "balanced") -> Task:
         """The task of telling all classes apart."""
         return Task(
             name=self.name,
