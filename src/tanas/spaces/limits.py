@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from tanas.ground.errors import SettingError
 from tanas.networks.architecture import Architecture, Cost, Shape
@@ -11,6 +12,13 @@ from tanas.networks.operations import ZERO
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.cells import topologies
 from tanas.spaces.costs import cost_by_parts
+
+Limit = TypeVar("Limit", int, float)
+
+
+def looser(one: Limit | None, other: Limit | None) -> Limit | None:
+    """The looser of two limits; None: no limit."""
+    return None if one is None or other is None else max(one, other)
 
 
 def smallest_cells(nodes: int, operations: Sequence[str], *, inputs: int | None) -> list[Cell]:

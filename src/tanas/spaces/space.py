@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,9 @@ from tanas.spaces.cells import (
 from tanas.spaces.changes import changed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.latency import Latency
-from tanas.spaces.limits import smallest_architectures, smallest_cells, too_large, too_slow
+from tanas.spaces.limits import looser, smallest_architectures, smallest_cells, too_large, too_slow
 from tanas.spaces.prior import ArchitecturePrior
 from tanas.spaces.size_trend import POOL, TILT, SizeTrend
-
-Limit = TypeVar("Limit", int, float)
 
 EXHAUSTIVE = 10_000
 """A space of at most so many architectures is listed to draw from it (0.3 s): nothing in it is missed."""
@@ -271,9 +268,8 @@ class SearchSpace:
         generator = seed.numpy()
         for kind in generator.permutation(3):
             parts = self.skeletons, self.nodes, self.operations
-            inside = [
-                one for one in changed(parent, int(kind), *parts, inputs=self.inputs) if self.contains(one)
-            ]
+            made = changed(parent, int(kind), *parts, inputs=self.inputs)
+            inside = [one for one in made if self.contains(one)]
             within = (
                 inside[place]
                 for place in self._order(inside, generator, self._change_logs(inside, shape, classes))
@@ -304,11 +300,11 @@ class SearchSpace:
             name=self.name if self.name == other.name else f"{self.name}+{other.name}",
             operations=tuple(operations),
             nodes=max(self.nodes, other.nodes),
-            inputs=_looser(self.inputs, other.inputs),
+            inputs=looser(self.inputs, other.inputs),
             skeletons=self.skeletons + other.skeletons,
-            max_parameters=_looser(self.max_parameters, other.max_parameters),
-            max_macs=_looser(self.max_macs, other.max_macs),
-            max_latency_ms=_looser(self.max_latency_ms, other.max_latency_ms),
+            max_parameters=looser(self.max_parameters, other.max_parameters),
+            max_macs=looser(self.max_macs, other.max_macs),
+            max_latency_ms=looser(self.max_latency_ms, other.max_latency_ms),
             latency=self.latency or other.latency,
         )
 
@@ -430,8 +426,7 @@ class SearchSpace:
         """Cumulated shares of the skeletons under the prior."""
         assert self.prior is not None
         weights = np.exp([self.prior.log_skeleton(one) for one in self.skeletons])
-        shares: NDArray[np.float64] = np.cumsum(weights) / weights.sum()  # (skeletons,)
-        return shares
+        return np.asarray(np.cumsum(weights) / weights.sum())  # (skeletons,)
 
     def _change_logs(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
@@ -498,7 +493,3 @@ class SearchSpace:
             0.0 if self.max_parameters is None else cost.parameters / self.max_parameters,
             0.0 if self.max_macs is None else cost.macs / self.max_macs,
         )
-
-
-def _looser(one: Limit | None, other: Limit | None) -> Limit | None:
-    return None if one is None or other is None else max(one, other)
