@@ -161,8 +161,8 @@ SETTINGS = {
     "--time-limit inf": "'time_limit' must be more than 0 seconds. Got 'inf' instead",
     "--preset quik": r"'quik' is no preset. Did you mean 'quick'\?",
     "--space standrad": r"'standrad' is no search space. Did you mean 'standard'\?",
-    "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, all, farthest, "
-    "random-neighbours, auto. Got 'unon' instead",
+    "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, "
+    "auto. Got 'unon' instead",
     "--max-parameters 3": "'max_parameters' of 3 .* admit nothing: .* smallest architecture has [0-9,]+ parameters",
     "--rounds 0": "'rounds' of FuseConfig must be at least 1. Got 0 instead",
     "--candidates 1": "'candidates' of FuseConfig must be at least 2. Got 1 instead",
@@ -289,7 +289,7 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         ),
         (
             ["search", "npz:bars.npz", "--dictionary", "known", "--preset", "paper", "--from", "all"],
-            "--from all needs --inherit prior, and here it is union",
+            "'inherit' and related = 'all' of SearchConfig can't go together",
         ),
         (["search", "npz:bars.npz", "--from", "farthest"], 'Invalid value "farthest" for --from'),
         (

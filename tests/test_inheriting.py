@@ -100,7 +100,7 @@ def test_all_known_tasks_shape_the_search_without_a_distance(
     assert found["representative"] is None, "a named dictionary does not learn of it, so none is needed"
     spent = {one["phase"]: one["macs"] for one in found["ledger"]["phases"]}
     assert (spent["represent"], spent["distance"]) == (0, 0)
-    assert found["space"]["inherit"] == "all"
+    assert (found["space"]["inherit"], found["space"]["related"]) == ("prior", "all")
     assert len(given) == 2
     assert all(one.distance is None and one.compared for one in given)
     assert "all 2 known tasks alike" in found["space"]["note"]
@@ -137,21 +137,6 @@ def test_what_won_alone_is_inherited_by_its_final_training_until_there_are_score
     (scored,) = (one for one in both.architectures if one.score is not None)
     assert not scored.final
     assert len(both.architectures) > len(atom.architectures)
-
-
-@pytest.mark.parametrize("neighbours", ["1", "2"])
-def test_a_control_inherits_from_the_farthest_or_says_that_they_are_the_nearest(
-    tanas: Tanas, desk: Path, given: list[Inheritance], neighbours: str
-) -> None:
-    answer = tanas(*SEARCH, "--inherit", "farthest", "--neighbours", neighbours)
-    assert answer.status == 0
-    found = result(desk)
-    ordered = sorted(found["distances"], key=lambda one: one["distance"] + one["shortfall"])
-    assert given[0].distance == found["neighbours"][0]["distance"] == ordered[-1]["distance"]
-    # they count as the nearest would in their place
-    assert [one.counts_as for one in given] == [one["distance"] for one in ordered[: int(neighbours)]]
-    warned = "it is no control here" in " ".join(found["warnings"])
-    assert warned == (neighbours == "2")
 
 
 def test_what_lies_behind_tells_what_sizes_promise_unless_a_threshold_shuts_it_out(

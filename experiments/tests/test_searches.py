@@ -100,6 +100,7 @@ class TestArms:
                 config,
                 strategy=SMOKE.search.strategy,
                 inherit=SMOKE.search.inherit,
+                related=SMOKE.search.related,
                 budget_macs=None,
                 fuse=SMOKE.search.fuse,
                 halving=SMOKE.search.halving,

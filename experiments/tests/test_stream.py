@@ -154,7 +154,7 @@ class TestRunning:
 
         class Run:
             def result(self) -> Any:
-                return SimpleNamespace(space=SimpleNamespace(inherit="prior"))
+                return SimpleNamespace(space=SimpleNamespace(inherit="prior", related="nearest"))
 
         def run_search(task: Any, folder: Path, memory: Any, job: Any, machine: Any) -> Run:
             inherit = job.config.inherit

@@ -85,11 +85,14 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
         ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),
         (
-            {"inherit": "all", "neighbours": 1},
-            "'neighbours' and inherit = 'all' of SearchConfig can't go together",
+            {"related": "all", "neighbours": 1},
+            "'neighbours' and related = 'all' of SearchConfig can't go together",
         ),
-        ({"inherit": "all", "threshold": 0.2}, "'threshold' and inherit = 'all' of .* none is the nearest"),
-        ({"inherit": "all", "warm_weights": True}, "'warm_weights' and inherit = 'all' of .* Leave one out."),
+        ({"inherit": "all"}, "The setting inherit = 'all' is now called related = 'all'."),
+        ({"related": "every"}, "The 'related' of SearchConfig must be one of nearest, all"),
+        ({"related": "all", "inherit": "union"}, "'inherit' and related = 'all' of SearchConfig can't"),
+        ({"related": "all", "threshold": 0.2}, "'threshold' and related = 'all' of .* none is the nearest"),
+        ({"related": "all", "warm_weights": True}, "'warm_weights' and related = 'all' of .* Leave one out."),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:

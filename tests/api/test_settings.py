@@ -42,9 +42,9 @@ class TestConfigure:
         assert config.fuse.schedule.training.batch == 128
 
     def test_options_are_set_at_once_as_one_may_only_go_with_another(self, toml: Path) -> None:
-        toml.write_text('inherit = "all"\n')
-        config = configure("quick", toml, {"neighbours": 2, "inherit": "prior"})
-        assert (config.inherit, config.neighbours) == ("prior", 2)
+        toml.write_text('related = "all"\n')
+        config = configure("quick", toml, {"neighbours": 2, "related": "nearest"})
+        assert (config.related, config.neighbours) == ("nearest", 2)
         with pytest.raises(SettingError, match="can't go together"):
             configure("quick", toml, {"neighbours": 2})
 

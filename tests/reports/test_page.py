@@ -136,7 +136,7 @@ def test_an_empty_dictionary_is_said_to_be_one(pages):
 
 
 def test_a_search_that_measured_nothing_is_not_told_to_learn_tasks_first(moon):
-    every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
+    every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, related="all"))
     read = Reader(page.render(every)).text
     assert "no distance was measured" in read
     assert "makes a starter" not in read

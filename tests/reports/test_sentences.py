@@ -254,7 +254,7 @@ class TestInheritance:
         assert said == "The distances to 10 known tasks were measured; none was inherited from."
 
     def test_says_when_no_distance_was_asked_for(self, moon):
-        every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, inherit="all"))
+        every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, related="all"))
         assert inheritance(every) == "Every known task counts alike, near or far: no distance was measured."
         own = (("itself", moon.task.fingerprint),)
         for known in ((), own):

@@ -12,9 +12,7 @@ from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.inherit import (
-    DEFAULT_INHERIT,
     Inheritance,
-    chosen_neighbours,
     counted,
     inherit,
     similarity_of,
@@ -165,8 +163,7 @@ def test_with_nothing_that_fits_the_base_is_taken() -> None:
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
     with pytest.raises(
         SettingError,
-        match="The 'mode' of inherit must be one of prior, union, transfer, none, all, farthest, random-neighbours. "
-        "Got 'every' instead.",
+        match="The 'mode' of inherit must be one of prior, union, transfer, none. Got 'every' instead.",
     ):
         inherit((), BASE, **{**ASKED, "mode": "every"})
     with pytest.raises(SettingError, match="The 'per_atom' of inherit must be at least 1"):
@@ -291,37 +288,18 @@ def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says
     assert "every architecture of the related atoms breaks the limits" in inherited.note
 
 
-def test_the_controls_take_the_farthest_and_drawn_ones() -> None:
-    known = tuple("abcdefgh")  # nearest first
-    assert chosen_neighbours(known, 3, mode="union", seed=Seed(0)) == ("a", "b", "c")
-    assert chosen_neighbours(known, 3, mode="farthest", seed=Seed(0)) == ("h", "g", "f")
-    drawn = [chosen_neighbours(known, 3, mode="random-neighbours", seed=Seed(n)) for n in range(40)]
-    assert drawn[0] == chosen_neighbours(known, 3, mode="random-neighbours", seed=Seed(0))
-    assert {name for three in drawn for name in three} == set(known)
-    assert all(len(set(three)) == 3 for three in drawn)
-
-
-@pytest.mark.parametrize("mode", ["farthest", "random-neighbours"])
-def test_a_control_makes_of_its_neighbours_what_the_default_makes(mode: str) -> None:
-    control = inherit((TROUSERS,), BASE, **{**ASKED, "mode": mode})
-    assert control.mode == mode
-    assert replace(control, mode=DEFAULT_INHERIT) == inherit(
-        (TROUSERS,), BASE, **{**ASKED, "mode": DEFAULT_INHERIT}
-    )
-
-
 def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() -> None:
     digit = replace(ZERO_DIGIT, distance=None, compared=(GROWS,))
     trousers = replace(TROUSERS, distance=None)
-    every = inherit((digit, trousers), BASE, **{**ASKED, "mode": "all"})
+    every = inherit((digit, trousers), BASE, **{**ASKED, "mode": "prior"})
     alike = [replace(one, distance=0.0) for one in (digit, trousers)]
     assert every.space == inherit(alike, BASE, **{**ASKED, "mode": "prior"}).space
     assert every.space.size_trend is not None
-    assert (every.mode, every.seed_architecture) == ("all", None)
+    assert (every.mode, every.seed_architecture) == ("prior", None)
     assert every.givers == (digit.name, trousers.name)
     assert "as learnt from all 2 known tasks alike: no distance was measured." in every.note
     assert "first seed" not in every.note, "there is no nearest that could have given one"
-    assert inherit((), BASE, **{**ASKED, "mode": "all"}).space == BASE
+    assert inherit((), BASE, **{**ASKED, "mode": "prior"}).space == BASE
 
 
 def test_what_has_no_distance_is_named_without_one() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from tanas.algorithm.neighbours import ALL
 from tanas.algorithm.presets import SearchConfig, compared, default, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import build_dictionary
@@ -31,11 +32,12 @@ from tanas.ground.seeds import Seed
 from tanas.networks.training import TrainingConfig
 from tanas.runs.folder import slug
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, PAPER_INHERIT
+from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
 from tanas.strategies.largest import LargestConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.neighbours import FARTHEST, RANDOM, inheriting
 from tanas_experiments.permuted import write_permuted
 from tanas_experiments.progress import Progress, progress_of
 
@@ -75,8 +77,8 @@ ARMS = (
     Arm(name="task-aware random search", strategy="random", inherit=DEFAULT_INHERIT, budget="search"),
     Arm(name=BLIND, strategy="fuse", inherit="none"),
     Arm(name="random search that knows nothing", strategy="random", inherit="none", budget="all"),
-    Arm(name="FUSE from the farthest", strategy="fuse", inherit="farthest"),
-    Arm(name="FUSE from random tasks", strategy="fuse", inherit="random-neighbours"),
+    Arm(name="FUSE from the farthest", strategy="fuse", inherit=FARTHEST),
+    Arm(name="FUSE from random tasks", strategy="fuse", inherit=RANDOM),
     Arm(name=EVERY, strategy="fuse", inherit=ALL),
     Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT, few=True),
     Arm(name="transfer, no search", strategy="fuse", inherit="transfer", few=True),
@@ -364,10 +366,10 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
     config = replace(
         search,
         strategy=arm.strategy,
-        inherit=arm.inherit,
         neighbours=None if unmeasured else search.neighbours,  # there are no nearest
         threshold=None if unmeasured else search.threshold,
     )
+    config = inheriting(config, arm.inherit)
     if arm.name in (ZERO_LINE, LARGEST):
         return replace(
             config,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tanas.algorithm.neighbours import ALL
 from tanas.algorithm.presets import AUTO, SearchConfig, compared, default, quick
 from tanas.api.run import Job, Machine, run_search
 from tanas.cli.text import table
@@ -26,9 +27,10 @@ from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.networks.training import TrainingConfig
 from tanas.runs.folder import slug
-from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
+from tanas.spaces.inherit import DEFAULT_INHERIT
 from tanas.tasks.library import Library
 from tanas_experiments.folder import alone_with, experiment_folder
+from tanas_experiments.neighbours import inheriting
 from tanas_experiments.paired import PairedDifference, less_error, paired
 from tanas_experiments.searches import SearchRow, row_of
 
@@ -51,7 +53,7 @@ class Way:
 
     def configured(self, search: SearchConfig) -> SearchConfig:
         """How it searches."""
-        config = replace(search, inherit=self.inherit, warm_weights=self.warm_weights)
+        config = replace(inheriting(search, self.inherit), warm_weights=self.warm_weights)
         return config if self.rounds is None else replace(config, rounds_led=self.rounds)
 
 
@@ -269,7 +271,7 @@ def reproduce_stream(
                         done[number, known, arm] = Arrival(
                             order=number,
                             known=known,
-                            inherited=result.space.inherit,
+                            inherited=ALL if result.space.related == ALL else result.space.inherit,
                             row=row_of(name, number, arm, result),
                         )
                         keep()

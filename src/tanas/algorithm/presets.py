@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tanas.algorithm.neighbours import ALL, CHOICES, NEAREST
 from tanas.dictionary.learn import LEARNING, LearnConfig
 from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
@@ -13,7 +14,7 @@ from tanas.ground.errors import SettingError, UnknownNameError, check_choice, ch
 from tanas.networks.recipe import PLAIN_RECIPE, RECIPES, final_training
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
-from tanas.spaces.inherit import ALL, DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
+from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
 from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
@@ -57,11 +58,12 @@ class SearchConfig:
     """tau: only atoms at most so far away are inherited from; None: no threshold."""
     space: str = "standard"
     """Name of the base space."""
+    related: str = NEAREST
+    """Which known tasks something is reused from: 'nearest', by distance, or 'all' alike, without any distance."""
     inherit: str = DEFAULT_INHERIT
     """What of the nearest atoms shapes the space: 'prior' (what did well with them is drawn more often), 'union' (the
     paper's: their operations and skeletons, no others), 'transfer' (the nearest's best architecture, no search) or
-    'none'; 'all' does what the default does with every atom alike and measures no distance; the controls 'farthest'
-    and 'random-neighbours' do what the default does, with other atoms. 'auto' is
+    'none'. 'auto' is
     'transfer' where past searches added next to nothing to that (`tanas.dictionary.advice`), else the default."""
     inherit_seed: bool = True
     """Whether the best architecture of the first of them is the first seed; 'transfer' takes it in any case."""
@@ -116,6 +118,8 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "SearchConfig", PERFORMANCES)
+        if self.inherit == ALL:
+            raise SettingError("The setting inherit = 'all' is now called related = 'all'.")
         check_choice(self.inherit, "inherit", "SearchConfig", (*INHERIT_MODES, AUTO))
         check_strategy(self.strategy)
         if not self.recipes or len(set(self.recipes)) < len(self.recipes):
@@ -145,16 +149,18 @@ class SearchConfig:
                 "The 'neighbours' and 'threshold' of SearchConfig can't both be set: "
                 "k takes the nearest, tau all that are near. Leave one out."
             )
-        if self.inherit == ALL:
+        check_choice(self.related, "related", "SearchConfig", tuple(CHOICES))
+        if not CHOICES[self.related].measures:
             for name, given in (
+                ("inherit", self.inherit not in (DEFAULT_INHERIT, "none")),
                 ("neighbours", self.neighbours is not None),
                 ("threshold", self.threshold is not None),
                 ("warm_weights", self.warm_weights),
             ):
                 if given:
                     raise SettingError(
-                        f"'{name}' and inherit = '{ALL}' of SearchConfig can't go together: where every known task "
-                        "counts alike, no distance is measured and none is the nearest. Leave one out."
+                        f"'{name}' and related = '{self.related}' of SearchConfig can't go together: where every known "
+                        "task counts alike, no distance is measured and none is the nearest. Leave one out."
                     )
 
     def led_rounds(self) -> int:

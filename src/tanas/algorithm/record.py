@@ -120,6 +120,7 @@ def _space(found: Found) -> SpaceRecord:
     return SpaceRecord(
         base=config.space,
         inherit=inherited.mode,
+        related=config.related,
         operations=space.operations,
         nodes=space.nodes,
         skeletons=len(space.skeletons),

@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tanas.algorithm.presets import AUTO, DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.algorithm.neighbours import CHOICES
+from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.dictionary.bench import Bench, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
 from tanas.dictionary.doubt import at_threshold, boundary
@@ -20,7 +21,6 @@ from tanas.distances.representative import Representative, represent
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Told, Warned
-from tanas.spaces.inherit import ALL, CONTROLS, DEFAULT_INHERIT, FARTHEST, chosen_neighbours
 from tanas.tasks.task import Split, Task
 
 
@@ -84,7 +84,7 @@ def relate(
     greet(found, dictionary, task, config, at, reuse=reuse)
     representative = None
     if learns or (
-        found.others and config.inherit != ALL
+        found.others and CHOICES[config.related].measures
     ):  # where every task counts alike nothing is measured
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
@@ -210,14 +210,14 @@ def related_tasks(
     with at.phase("distance"):
         found = _measured(known, dictionary, representative, task, config, at, reused)
     near = nearest(found, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
-    mode = DEFAULT_INHERIT if config.inherit == AUTO else config.inherit
-    order = chosen_neighbours(found, len(found), mode=mode, seed=at.seed.child("neighbours"))
+    choice = CHOICES[config.related]
+    order = choice.order(found, at.seed.child("neighbours"))
     neighbours = order[: len(near)]
-    if mode in CONTROLS and near and {one.name for one in neighbours} == {one.name for one in near}:
+    if choice.stands_in and near and {one.name for one in neighbours} == {one.name for one in near}:
         at.tell(
             Warned(
-                message=f"'{mode}' takes the same {len(near)} of {len(found)} known tasks as are the nearest: it is no "
-                "control here. Ask for fewer neighbours, or teach the dictionary more tasks."
+                message=f"'{config.related}' takes the same {len(near)} of {len(found)} known tasks as are the "
+                "nearest: it is no control here. Ask for fewer neighbours, or teach the dictionary more tasks."
             )
         )
     return RelatedTasks(
@@ -241,7 +241,8 @@ def _measured(
 ) -> tuple[Related, ...]:
     """The distances, nearest first."""
     others = known.others
-    if not others or representative is None or config.inherit == ALL:
+    choice = CHOICES[config.related]
+    if not others or representative is None or not choice.measures:
         return ()
     bench = Bench.of(
         Loaded(dictionary),
@@ -253,9 +254,9 @@ def _measured(
         reused=reused,
     )
     most = config.neighbours or DEFAULT_NEIGHBOURS
-    # one more than is inherited from, to hold the last of them against; the farthest show only among all
-    wanted = len(others) if config.inherit == FARTHEST else most + 1
-    within = None if config.inherit == FARTHEST else config.threshold
+    # one more than is reused, to hold the last of them against; who stands in shows only among all
+    wanted = len(others) if choice.stands_in else most + 1
+    within = None if choice.stands_in else config.threshold
     related = measured(bench, others, most=wanted, within=within).related
     doubts: list[str] = []
     sure: dict[str, Related] = {}

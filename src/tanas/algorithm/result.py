@@ -147,6 +147,8 @@ class SpaceRecord:
     """Edges into a node; None: as many as there are nodes before it."""
     max_latency_ms: float | None = None
     """Most milliseconds for the answer to one image, as measured; None: no limit."""
+    related: str = "nearest"
+    """Which known tasks something was reused from; older results have it in `inherit`."""
     over_limits: tuple[int, int] | None = None
     """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
     from the space without limits); None: not asked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tanas.algorithm.neighbours import CHOICES
 from tanas.algorithm.presets import AUTO, SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.dictionary.advice import Advice, advise
@@ -14,8 +15,6 @@ from tanas.ground.context import Context
 from tanas.ground.events import Event, Told
 from tanas.ground.seeds import Seed
 from tanas.spaces.inherit import (
-    ALL,
-    CONTROLS,
     DEFAULT_INHERIT,
     Inheritance,
     Inherited,
@@ -105,15 +104,16 @@ def related_space(
     mode = config.inherit
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
+    choice = CHOICES[config.related]
     gives = [
         _gives(
-            one.name, one.atom, one.measurement.value, near.measurement.value if mode in CONTROLS else None
+            one.name, one.atom, one.measurement.value, near.measurement.value if choice.stands_in else None
         )
         for one, near in zip(related.order, related.measured, strict=True)  # the first are the nearest
     ]
     giving, others = gives[: len(related.neighbours)], gives[len(related.neighbours) :]
     return inherit(
-        giving if mode != ALL else [_gives(name, atom) for name, atom in related.known.others],
+        giving if choice.measures else [_gives(name, atom) for name, atom in related.known.others],
         base,
         behind=others if config.threshold is None else (),
         mode=mode,

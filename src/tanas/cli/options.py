@@ -244,6 +244,11 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
     epochs = given.get("epochs")
     if given.get("inherit") == "all":
         raise SettingError("--inherit all is now called --from all.")
+    if given.get("related") == "all" and given.get("inherit") not in (None, "prior"):
+        raise SettingError(
+            f"--from all needs --inherit prior, and here it is {given['inherit']}. "
+            "Leave --from out, or give --inherit prior."
+        )
     config = configure(
         given["preset"],
         given["config"],
@@ -274,34 +279,14 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
                     f"--{name} is an option of the strategy fuse, and the strategy is '{config.strategy}'. Leave it "
                     "out, or set what that strategy has in a file for --config."
                 )
-    if given.get("related") is not None:
-        config = _giving(config, given["related"])
     return replace(config, limit=None) if limit == "all" else config
 
 
 _PLAIN = (
     *("performance", "space", "max_parameters", "max_macs", "strategy", "inherit", "inherit_seed"),
-    *("neighbours", "threshold"),
+    *("neighbours", "threshold", "related"),
 )
 """Options that are fields of the configuration under the same name."""
-
-
-def _giving(config: SearchConfig, related: str) -> SearchConfig:
-    """The configuration with the related tasks that `--from` names.
-
-    Raises:
-        SettingError: all tasks are to be reused in a way that needs the nearest.
-    """
-    from tanas.spaces.inherit import ALL, DEFAULT_INHERIT
-
-    if related == "nearest":
-        return replace(config, inherit=DEFAULT_INHERIT) if config.inherit == ALL else config
-    if config.inherit not in (ALL, DEFAULT_INHERIT):
-        raise SettingError(
-            f"--from all needs --inherit {DEFAULT_INHERIT}, and here it is {config.inherit}. "
-            f"Leave --from out, or give --inherit {DEFAULT_INHERIT}."
-        )
-    return replace(config, inherit=ALL)
 
 
 def starting(output: Output) -> None:

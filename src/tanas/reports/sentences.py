@@ -5,7 +5,6 @@ from __future__ import annotations
 from tanas.algorithm.result import FOUND, NO_SEARCH, Result, Rival
 from tanas.networks.recipe import RECIPES
 from tanas.reports.chart_data import constant_answer, wilson, wrong_answers
-from tanas.spaces.inherit import ALL
 
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit: they stay on one line."""
@@ -155,7 +154,7 @@ def inheritance(result: Result) -> str:
         return reused
     known, taken = len(result.distances), len(result.neighbours)
     others = [name for name, fingerprint in result.dictionary if fingerprint != result.task.fingerprint]
-    if not known and result.space.inherit == ALL and others:
+    if not known and "all" in (result.space.related, result.space.inherit) and others:
         return "Every known task counts alike, near or far: no distance was measured."
     if not known:
         return f"Nothing was known: the dictionary held no other task, so the space '{result.space.base}' was searched."
@@ -164,9 +163,7 @@ def inheritance(result: Result) -> str:
         return f"The distances to {tasks} were measured; none was inherited from."
     names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
     nearest = [n.atom for n in result.neighbours] == [n.atom for n in result.distances[:taken]]
-    which = {"farthest": "the farthest ", "random-neighbours": "a random "}.get(
-        result.space.inherit, "the nearest " if nearest else ""
-    )
+    which = "the nearest " if nearest else ""
     return f"Of {tasks}, the search inherited from {which}{taken}: {listed(names)}."
 
 

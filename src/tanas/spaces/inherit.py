@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TypeVar
 
 from tanas.ground.errors import SettingError, check_choice, check_range
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.operations import ZERO, operation_names
 from tanas.networks.scoring import ScoredArchitecture
@@ -23,14 +21,6 @@ DEFAULT_INHERIT = "prior"
 """Why: docs/inheritance.md. The controls inherit in this way too, from other atoms."""
 PAPER_INHERIT = "union"
 """The paper's way."""
-
-FARTHEST, RANDOM = "farthest", "random-neighbours"
-CONTROLS = (FARTHEST, RANDOM)
-"""What the default makes of the farthest atoms, and of atoms drawn at random."""
-ALL = "all"
-"""What the default makes of every known atom alike: no distance is measured, and no atom is the first to begin with."""
-
-Known = TypeVar("Known")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +98,7 @@ def inherit(
         mode: one of `INHERIT_MODES`. 'prior': the base space, in which what all scored architectures of the nearest
             atoms have is drawn more often, and sizes that promise most by all that known tasks tried. 'union', the
             paper's: operations and skeletons of the nearest atoms' best scored architectures, and no others.
-            'transfer': the nearest atom's best architecture, without a search. 'none': nothing. 'all': what the
-            default does, from all that is known, near or far; no first seed. 'farthest' and 'random-neighbours' are
-            controls: they do what the default does, with other neighbours.
+            'transfer': the nearest atom's best architecture, without a search. 'none': nothing.
         per_atom: how many of an atom's best architectures count in a union.
         shape: (channels, height, width) of the task's images.
         classes: number of logits.
@@ -129,28 +117,6 @@ def inherit(
     if inherited.space.prior is not None:
         inherited = _promising((*neighbours, *behind), inherited, shape, classes)
     return replace(inherited, mode=mode)
-
-
-def chosen_neighbours(known: Sequence[Known], count: int, *, mode: str, seed: Seed) -> tuple[Known, ...]:
-    """Which atoms a mode inherits from.
-
-    Args:
-        known: all that could be, nearest first.
-        count: how many.
-        mode: one of `INHERIT_MODES`.
-        seed: of the draw of 'random-neighbours'.
-
-    Returns:
-        The nearest ones, nearest first; for 'farthest' the farthest ones, farthest first; for 'random-neighbours'
-        some that are drawn without regard to distance, in the order drawn.
-    """
-    check_choice(mode, "mode", "chosen_neighbours", INHERIT_MODES)
-    if mode == FARTHEST:
-        return tuple(reversed(known))[:count]
-    if mode == RANDOM:
-        order = seed.numpy().permutation(len(known))
-        return tuple(known[int(place)] for place in order[:count])
-    return tuple(known[:count])
 
 
 def _nothing(
@@ -367,13 +333,6 @@ def _transfer(
     return _base(base, who)
 
 
-def _as_default(
-    neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
-) -> Inherited:
-    """What the default does, with other neighbours."""
-    return INHERIT_MODES[DEFAULT_INHERIT](neighbours, base, per_atom, shape, classes)
-
-
 Mode = Callable[[Sequence[Inheritance], SearchSpace, int, Shape, int], Inherited]
 """Makes the space from neighbours, base, `per_atom`, shape and classes."""
 
@@ -383,9 +342,6 @@ INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
         PAPER_INHERIT: _union,
         "transfer": _transfer,
         "none": _nothing,
-        ALL: _as_default,
-        FARTHEST: _as_default,
-        RANDOM: _as_default,
     }
 )
 """How the related atoms shape the space, by the name that `--inherit` takes."""
