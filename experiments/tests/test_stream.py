@@ -157,7 +157,7 @@ class TestRunning:
                 return SimpleNamespace(space=SimpleNamespace(inherit="prior", related="nearest"))
 
         def run_search(task: Any, folder: Path, memory: Any, job: Any, machine: Any) -> Run:
-            inherit = job.config.inherit
+            inherit = "all" if job.config.related == "all" else job.config.inherit
             asked.append((task.name, folder.parts[-3], inherit, job.remember))
             return Run()
 

@@ -28,7 +28,6 @@ from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import HalvingConfig
 from tanas.strategies.history import Trial
-from tanas.strategies.largest import LargestConfig
 from tanas.strategies.predictor import PredictorConfig
 from tanas.strategies.random_search import RandomConfig
 from tanas.strategies.registry import STRATEGIES, make_strategy
@@ -117,7 +116,6 @@ SMALL_CONFIG = SearchConfig(
     evolution=EvolutionConfig(candidates=6, population=3, sample=2),
     halving=HalvingConfig(candidates=6, eta=2),
     predictor=PredictorConfig(candidates=6, initial=3, pool=20),
-    largest=LargestConfig(candidates=6, pool=8),
     shared=SharedConfig(runs=2, finalists=3, pool=6, images=100, ranking_images=40, training=TRAINING),
     darts=DartsConfig(runs=2, finalists=3, images=100, training=TRAINING),
     scoring=SCORING,

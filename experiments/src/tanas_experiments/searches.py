@@ -34,9 +34,9 @@ from tanas.runs.folder import slug
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
-from tanas.strategies.largest import LargestConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.largest import ONE, LargestConfig
 from tanas_experiments.neighbours import FARTHEST, RANDOM, inheriting
 from tanas_experiments.permuted import write_permuted
 from tanas_experiments.progress import Progress, progress_of
@@ -97,7 +97,7 @@ LARGEST = f"the largest of {LargestConfig().pool}, no search"
 """What a sceptic takes: of those drawn from the space within its limits the one with most parameters."""
 UNSEARCHED = (
     Arm(name=ZERO_LINE, strategy="random", inherit="none"),
-    Arm(name=LARGEST, strategy="largest", inherit="none"),
+    Arm(name=LARGEST, strategy=ONE, inherit="none"),
 )
 """They know nothing and search nothing."""
 
@@ -374,7 +374,6 @@ def configured(arm: Arm, search: SearchConfig, aware: SearchRow | None) -> Searc
         return replace(
             config,
             random=replace(config.random, candidates=1),
-            largest=replace(config.largest, candidates=1),
             inherit_seed=False,
             budget_macs=None,
         )

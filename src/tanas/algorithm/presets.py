@@ -19,7 +19,6 @@ from tanas.strategies.darts import DartsConfig
 from tanas.strategies.evolution import EvolutionConfig
 from tanas.strategies.fuse import FuseConfig
 from tanas.strategies.halving import HalvingConfig
-from tanas.strategies.largest import LargestConfig
 from tanas.strategies.predictor import PredictorConfig
 from tanas.strategies.random_search import RandomConfig
 from tanas.strategies.registry import check_strategy
@@ -97,7 +96,6 @@ class SearchConfig:
     evolution: EvolutionConfig = field(default_factory=EvolutionConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     predictor: PredictorConfig = field(default_factory=PredictorConfig)
-    largest: LargestConfig = field(default_factory=LargestConfig)
     shared: SharedConfig = field(default_factory=SharedConfig)
     darts: DartsConfig = field(default_factory=DartsConfig)
     scoring: ScoringConfig = field(default_factory=ScoringConfig)

@@ -184,8 +184,8 @@ class Settings(Searching, Learning, Measuring):
     """Options that decide a search with a memory."""
 
     strategy: str | None = None
-    """How the space is searched: fuse (the paper's, the default), random, evolution, halving, predictor, largest,
-    ws-random, darts."""
+    """How the space is searched: fuse (the paper's, the default), random, evolution, halving, predictor, ws-random,
+    darts."""
     inherit: str | None = None
     """What to reuse from related tasks. prior: sample what worked for them more often (default). union: search only
     their operations and skeletons (the paper). transfer: take the nearest task's best architecture, without a search.

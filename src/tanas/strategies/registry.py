@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from tanas.ground.errors import UnknownNameError, nearest_names
@@ -12,7 +12,6 @@ from tanas.strategies.driver import Strategy
 from tanas.strategies.evolution import Evolution, EvolutionConfig
 from tanas.strategies.fuse import Fuse, FuseConfig
 from tanas.strategies.halving import Halving, HalvingConfig
-from tanas.strategies.largest import Largest, LargestConfig
 from tanas.strategies.predictor import Predictor, PredictorConfig
 from tanas.strategies.random_search import RandomConfig, RandomSearch
 from tanas.strategies.shared import SharedConfig, WeightSharing
@@ -32,8 +31,6 @@ class StrategyConfigs(Protocol):
     @property
     def predictor(self) -> PredictorConfig: ...
     @property
-    def largest(self) -> LargestConfig: ...
-    @property
     def shared(self) -> SharedConfig: ...
     @property
     def darts(self) -> DartsConfig: ...
@@ -42,17 +39,17 @@ class StrategyConfigs(Protocol):
         """The short training by which all but FUSE judge their candidates, and by which what FUSE finds is scored."""
 
 
-STRATEGIES: Mapping[str, Callable[[StrategyConfigs], Strategy]] = {
+STRATEGIES: dict[str, Callable[[StrategyConfigs], Strategy]] = {
     "fuse": lambda configs: Fuse(configs.fuse, scoring=configs.scoring),
     "random": lambda configs: RandomSearch(configs.random, configs.scoring),
     "evolution": lambda configs: Evolution(configs.evolution, configs.scoring),
     "halving": lambda configs: Halving(configs.halving, configs.scoring),
     "predictor": lambda configs: Predictor(configs.predictor, configs.scoring),
-    "largest": lambda configs: Largest(configs.largest, configs.scoring),
     "ws-random": lambda configs: WeightSharing(configs.shared, configs.scoring),
     "darts": lambda configs: Darts(configs.darts, configs.scoring),
 }
-"""Name to strategy. A new one is listed here; the contract tests then hold it to what every strategy promises."""
+"""Name to strategy. A new one is listed here, and the contract tests then hold it to what every strategy promises; an
+experiment adds its own."""
 
 
 def check_strategy(name: str) -> None:

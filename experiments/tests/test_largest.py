@@ -5,7 +5,7 @@ from tests.strategies.small_search import SCORING, SEED, SPACE, run, tiny
 
 from tanas.ground.errors import SettingError
 from tanas.networks.architecture import cost_of
-from tanas.strategies.largest import Largest, LargestConfig
+from tanas_experiments.largest import Largest, LargestConfig
 
 TASK = tiny().without_test()
 

@@ -12,6 +12,7 @@ from tanas.spaces.costs import cost_by_parts
 from tanas.strategies.driver import Problem
 from tanas.strategies.history import Trial
 from tanas.strategies.random_search import BATCH
+from tanas.strategies.registry import STRATEGIES
 from tanas.strategies.trials import ByScore
 
 
@@ -68,3 +69,8 @@ class Largest(ByScore):
         pool = problem.sample(max(self.config.pool, count), seed.child("pool"), seen)
         ranked = sorted(pool, key=lambda one: -cost_by_parts(one, shape, classes).parameters)
         return tuple(ranked[:count])
+
+
+ONE = "largest"
+"""The strategy by which a search takes the largest of many that are drawn."""
+STRATEGIES[ONE] = lambda configs: Largest(LargestConfig(candidates=1), configs.scoring)
