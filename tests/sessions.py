@@ -129,12 +129,12 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
             return self.submit(partial(function, *args, listener=listener))
 
     @contextmanager
-    def inline_workshop(resources: Any) -> Any:
+    def inline_engine(resources: Any) -> Any:
         with limited_threads(resources.threads), Engine() as engine:
             yield engine
 
     for module in (tanas.engines.resources, tanas.api.search, tanas.cli.demo):
-        setattr_(module, "workshop", inline_workshop)
+        setattr_(module, "local_engine", inline_engine)
     setattr_(tanas.algorithm.winner, "expected_seconds", lambda *_, **__: 1.0)
     setattr_(tanas.api.run, "render", lambda result: f"<html>{result.task.name}</html>")
 

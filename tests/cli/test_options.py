@@ -102,12 +102,12 @@ def watched(seen: Seen, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("TANAS_DICTIONARY", str(seen.desk / "own"))
     patch.setenv("TANAS_DATA", str(seen.desk / "data"))
     lighten(patch.setattr)
-    workshop, configure, opened = tanas.engines.resources.workshop, settings.configure, Library.open
+    local_engine, configure, opened = tanas.engines.resources.local_engine, settings.configure, Library.open
     limit = torch.set_num_threads
 
     def in_workshop(resources: Any) -> Any:
         seen.workers = resources.workers
-        return workshop(resources)
+        return local_engine(resources)
 
     def configured(*given: Any) -> Any:
         seen.config = configure(*given)
@@ -123,7 +123,7 @@ def watched(seen: Seen, patch: pytest.MonkeyPatch) -> None:
         limit(threads)
 
     for module in (tanas.engines.resources, tanas.cli.demo):
-        patch.setattr(module, "workshop", in_workshop)
+        patch.setattr(module, "local_engine", in_workshop)
     patch.setattr(settings, "configure", configured)
     patch.setattr(Library, "open", open_task)
     patch.setattr(torch, "set_num_threads", limited)

@@ -58,7 +58,7 @@ def reproduce_figure(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.devices import choose_device
     from tanas.ground.records import to_plain, write_json
     from tanas.runs.folder import check_file
@@ -71,7 +71,7 @@ def reproduce_figure(
         check_file(record)
     resources = resources_of(machine)
     device = choose_device(resources.device)
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         made = reproduce_figure2(
             folder, config, library_of(data), executor=engine, device=device, listener=listener
         )
@@ -108,7 +108,7 @@ def reproduce_searches(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain
     from tanas.runs.folder import check_file
     from tanas_experiments.searches import at_scale
@@ -119,7 +119,7 @@ def reproduce_searches(
     if record is not None:
         check_file(record)
     resources = resources_of(machine)
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         made = reproduce_search(
             folder,
             config,
@@ -157,7 +157,7 @@ def reproduce_tasks(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain
     from tanas.runs.folder import check_file
     from tanas_experiments.stream import at_scale, reproduce_stream, terminal_text
@@ -167,7 +167,7 @@ def reproduce_tasks(
     if record is not None:
         check_file(record)
     resources = resources_of(machine)
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         made = reproduce_stream(
             folder,
             config,
@@ -205,7 +205,7 @@ def reproduce_table(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain, write_json
     from tanas.runs.folder import check_file
     from tanas_experiments.table1 import at_scale
@@ -216,7 +216,7 @@ def reproduce_table(
     if record is not None:
         check_file(record)
     resources = resources_of(machine)
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         made = reproduce_table1(
             folder, config, library_of(data), resources=resources, engine=engine, listener=listener
         )

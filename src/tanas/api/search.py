@@ -18,7 +18,7 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, Machine, run_search
 from tanas.dictionary.store import Dictionary
-from tanas.engines.resources import Resources, workshop
+from tanas.engines.resources import Resources, local_engine
 from tanas.ground.errors import StoreError, TaskError
 from tanas.ground.events import Listener
 from tanas.ground.records import digest, from_plain, read_json, to_plain
@@ -111,7 +111,7 @@ def search(
     folder = Path(out)
     resources = resources or Resources()
     shown = listener_for(sys.stderr) if listener is None else nullcontext(listener)
-    with workshop(resources) as engine, shown as told:
+    with local_engine(resources) as engine, shown as told:
         return run_search(
             task,
             folder,

@@ -108,7 +108,7 @@ def distance(
     from tanas.cli.text import comparison_view, matrix_view
     from tanas.dictionary.store import Dictionary
     from tanas.distances.matrix import DistanceMatrix
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain, write_bytes
     from tanas.reports import charts, theme
     from tanas.runs.folder import check_file
@@ -119,7 +119,7 @@ def distance(
     for file in (csv, plot):
         if file is not None:
             check_file(file)
-    with listening(output) as listener, workshop(resources_of(machine)) as engine:
+    with listening(output) as listener, local_engine(resources_of(machine)) as engine:
         run = compare_methods if compare else distance_matrix
         found = run(
             dictionary,
@@ -180,11 +180,11 @@ def nearest(
     from tanas.api.distances import nearest_atoms
     from tanas.cli.text import near_rows, near_view
     from tanas.dictionary.store import Dictionary
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
 
     dictionary, library = Dictionary(folder), library_of(data)
     config = config_of(settings, neighbours=neighbours, threshold=threshold)
-    with listening(output) as listener, workshop(resources_of(machine)) as engine:
+    with listening(output) as listener, local_engine(resources_of(machine)) as engine:
         near = nearest_atoms(
             dictionary,
             task,
@@ -233,7 +233,7 @@ def search(
     from tanas.api.search import open_memory, stream_memory
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.events import tell_repeats
     from tanas.ground.records import read_json
     from tanas.runs.folder import default_folder, run_folders
@@ -264,7 +264,7 @@ def search(
     if len(opened) > 1:
         check_searches(opened, folders, memory, job, resources)
     runs = []
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         tell_repeats((task.name for task in named), "searched", listener)
         where = Machine(resources=resources, engine=engine, listener=listener)
         for task, folder in zip(opened, folders, strict=True):

@@ -13,7 +13,7 @@ from tanas.api.progress import JsonLinesListener, broadcast
 from tanas.api.run import Job, Machine, run_search
 from tanas.cli.text import run_view
 from tanas.dictionary.store import Dictionary
-from tanas.engines.resources import Resources, workshop
+from tanas.engines.resources import Resources, local_engine
 from tanas.ground.errors import StoreError
 from tanas.ground.events import Listener
 from tanas.ground.records import read_json
@@ -60,7 +60,7 @@ def run_demo(
     task, known = library.open(TARGET), [library.open(name) for name in DIGITS_STARTER]
     check_learnable(known, config.learning(), resources, seed=seed)
     dictionary = Dictionary.create(out / DICTIONARY)
-    with workshop(resources) as engine:
+    with local_engine(resources) as engine:
         with JsonLinesListener(dictionary.folder / "events.jsonl") as journal:
             build_dictionary(
                 dictionary,

@@ -68,7 +68,7 @@ def build(
     starting(output)
     from tanas.api.build import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.runs.folder import check_writable
 
     library = library_of(data)
@@ -78,7 +78,7 @@ def build(
     check_learnable(opened, config, resources, seed=machine.seed)
     check_writable(folder)
     dictionary = Dictionary.create(folder)
-    with listening(output, folder / "events.jsonl") as listener, workshop(resources) as engine:
+    with listening(output, folder / "events.jsonl") as listener, local_engine(resources) as engine:
         build_dictionary(
             dictionary,
             opened,

@@ -96,7 +96,7 @@ def _transformed(
     from tanas.api.search import open_origin
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
-    from tanas.engines.resources import workshop
+    from tanas.engines.resources import local_engine
     from tanas.ground.records import read_json
     from tanas.runs.folder import default_folder
 
@@ -105,7 +105,7 @@ def _transformed(
     origin = open_origin(path)
     task = library_of(data).open(name)
     out = settings.out or default_folder([task.name], aim=aim)
-    with listening(output) as listener, workshop(resources) as engine:
+    with listening(output) as listener, local_engine(resources) as engine:
         run = run_growth(
             task,
             out,

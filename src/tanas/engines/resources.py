@@ -32,7 +32,7 @@ class Resources:
 
 
 @contextmanager
-def workshop(resources: Resources) -> Iterator[LocalEngine]:
+def local_engine(resources: Resources) -> Iterator[LocalEngine]:
     """The engine that a command runs its jobs on, and this process's threads, as the resources say."""
     with (
         limited_threads(resources.threads),

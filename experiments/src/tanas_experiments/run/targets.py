@@ -21,7 +21,7 @@ from tanas.algorithm.presets import default
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, Machine, run_search
 from tanas.dictionary.store import Dictionary
-from tanas.engines.resources import Resources, workshop
+from tanas.engines.resources import Resources, local_engine
 from tanas.ground.devices import processors
 from tanas.ground.errors import TanasError, check_choice, check_range
 from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_json
@@ -96,7 +96,7 @@ def _searched(target: Named, seed: int, work: Path, library: Library, settings: 
     task = replace(opened(target, library, work), name=target.label)
     folder, resources = work / f"{slug(target.label)}-{seed}", Resources()
     memory = Dictionary(folder.with_name(f"{folder.name}-memory"), may_be_new=True)
-    with workshop(resources) as engine:
+    with local_engine(resources) as engine:
         run = run_search(
             task,
             folder,
