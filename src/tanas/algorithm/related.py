@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tanas.algorithm.neighbours import CHOICES
 from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.dictionary.bench import Bench, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
-from tanas.dictionary.doubt import at_threshold, boundary
+from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.learn import warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
+from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, represent
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
@@ -52,8 +53,14 @@ class RelatedTasks:
     """In the order in which they are inherited from: nearest first, but for a control."""
     neighbours: tuple[Related, ...]
     """The first of these, from which something is inherited."""
-    reused_s: float
+    reused_s: float = 0.0
     """Seconds of measuring that were spent before this run."""
+    untrained: Measurement | None = None
+    """Of an untrained network, beside the known tasks' own; None: nothing was measured."""
+    edge: Boundary | None = None
+    """The last of the neighbours and the next one; None: there is a threshold, or no next one."""
+    ends: tuple[AtThreshold, ...] = ()
+    """The last neighbour within the threshold and the first beyond it, if there is a threshold."""
 
 
 def relate(
@@ -89,7 +96,11 @@ def relate(
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
         warn_if_weak(representative, at.listener, strict=False)  # a weak one never stops a search
-    return related_tasks(found, dictionary, representative, task, config, at)
+    related = related_tasks(found, dictionary, representative, task, config, at)
+    for end in (*related.ends, *(() if related.edge is None else (related.edge,))):
+        if not end.told_apart:
+            at.tell(Warned(message=f"Which tasks are inherited from is not sure: {end}"))
+    return related
 
 
 def known_tasks(
@@ -201,32 +212,27 @@ def related_tasks(
 ) -> RelatedTasks:
     """Measures d(b -> t) for every known task b, and takes the nearest; of none where every task counts alike.
 
-    Warns if the last of the nearest can't be told from the next one, or one of the two from the threshold, where
-    there is one; both then have intervals.
+    The last of the nearest and the next one have intervals, or the last within the threshold and the first beyond it.
 
     Source: Algorithm 1, "for b in B: calculate the distance d(b, t) to find the related tasks".
     """
     reused = Reused(at.checkpoint.child("distances"))
     with at.phase("distance"):
         found = _measured(known, dictionary, representative, task, config, at, reused)
-    near = nearest(found, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
+    measured = found.measured
+    near = nearest(measured, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
     choice = CHOICES[config.related]
-    order = choice.order(found, at.seed.child("neighbours"))
+    order = choice.order(measured, at.seed.child("neighbours"))
     neighbours = order[: len(near)]
     if choice.stands_in and near and {one.name for one in neighbours} == {one.name for one in near}:
         at.tell(
             Warned(
-                message=f"'{config.related}' takes the same {len(near)} of {len(found)} known tasks as are the "
+                message=f"'{config.related}' takes the same {len(near)} of {len(measured)} known tasks as are the "
                 "nearest: it is no control here. Ask for fewer neighbours, or teach the dictionary more tasks."
             )
         )
-    return RelatedTasks(
-        known=known,
-        representative=representative,
-        measured=found,
-        order=order,
-        neighbours=neighbours,
-        reused_s=reused.seconds,
+    return replace(
+        found, representative=representative, order=order, neighbours=neighbours, reused_s=reused.seconds
     )
 
 
@@ -238,12 +244,12 @@ def _measured(
     config: SearchConfig,
     at: Context,
     reused: Reused,
-) -> tuple[Related, ...]:
-    """The distances, nearest first."""
+) -> RelatedTasks:
+    """The known tasks with their distances, before any is chosen."""
     others = known.others
     choice = CHOICES[config.related]
     if not others or representative is None or not choice.measures:
-        return ()
+        return RelatedTasks(known=known, representative=None, measured=(), order=(), neighbours=())
     bench = Bench.of(
         Loaded(dictionary),
         representative,
@@ -257,16 +263,22 @@ def _measured(
     # one more than is reused, to hold the last of them against; who stands in shows only among all
     wanted = len(others) if choice.stands_in else most + 1
     within = None if choice.stands_in else config.threshold
-    related = measured(bench, others, most=wanted, within=within).related
-    doubts: list[str] = []
+    distances = measured(bench, others, most=wanted, within=within)
+    edge: Boundary | None = None
+    ends: tuple[AtThreshold, ...] = ()
     sure: dict[str, Related] = {}
     if config.threshold is not None:
-        for end in at_threshold(bench, related, config.threshold):
-            sure[end.atom.name] = end.atom
-            doubts += [] if end.told_apart else [str(end)]
-    elif (edge := boundary(bench, related, most)) is not None:
+        ends = at_threshold(bench, distances.related, config.threshold)
+        sure = {end.atom.name: end.atom for end in ends}
+    elif (edge := boundary(bench, distances.related, most)) is not None:
         sure = {edge.last.name: edge.last, edge.next.name: edge.next}
-        doubts += [] if edge.told_apart else [str(edge)]
-    for doubt in doubts:
-        at.tell(Warned(message=f"Which tasks are inherited from is not sure: {doubt}"))
-    return tuple(sure.get(one.name, one) for one in related)
+    return RelatedTasks(
+        known=known,
+        representative=None,
+        measured=tuple(sure.get(one.name, one) for one in distances.related),
+        order=(),
+        neighbours=(),
+        untrained=distances.untrained,
+        edge=edge,
+        ends=ends,
+    )

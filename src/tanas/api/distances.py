@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
-from tanas.algorithm.related import known_tasks
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import known_tasks, related_tasks
 from tanas.dictionary.advice import Advice, advise
 from tanas.dictionary.bench import COSTLY, Bench, Distances, Loaded, Related
-from tanas.dictionary.distances import measured, nearest
-from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
+from tanas.dictionary.distances import measured
+from tanas.dictionary.doubt import AtThreshold, Boundary
 from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, atom_key
@@ -207,47 +207,26 @@ def nearest_atoms(
     check_range(seed, "seed", "nearest", low=0)
     name = _named(dictionary, name, library)
     task, representative = _open(dictionary, name, library, config, listener)
-    others = known_tasks(dictionary, task, config).others
-    if not others:
+    known = known_tasks(dictionary, task, config)
+    if not known.others:
         raise SettingError(
             f"{dictionary.folder} knows no task other than {name}. "
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
-    device, loaded = choose_device(resources.device), Loaded(dictionary)
-    _check_weights(loaded, (atom for _, atom in others))
-    bench = Bench.of(
-        loaded,
-        representative or _represented(dictionary, task, config, seed, device, listener),
-        task.without_test(),
-        config.distance,
-        config.pair,
-        at=Context(
-            seed=Seed(seed).child("distance"),
-            executor=engine,
-            listener=listener,
-            workers=resources.workers or processors(),
-        ),
-    )
-    most = config.neighbours or DEFAULT_NEIGHBOURS
-    # one more than asked for, to hold the last of them against
-    distances = measured(bench, others, most=most + 1, within=config.threshold)
-    near = nearest(distances.related, most, within=config.threshold)
-    edge: Boundary | None = None
-    ends: tuple[AtThreshold, ...] = ()
-    if config.threshold is None:
-        edge = boundary(bench, distances.related, len(near))
-    else:
-        ends = at_threshold(bench, distances.related, config.threshold)
-    last = [edge.last] if edge is not None else [end.atom for end in ends if end.within]
-    if last:
-        near = (*near[:-1], *last)
+    _check_weights(Loaded(dictionary), (atom for _, atom in known.others))
+    if representative is None:
+        device = choose_device(resources.device)
+        representative = _represented(dictionary, task, config, seed, device, listener)
+    workers = resources.workers or processors()
+    at = Context(seed=Seed(seed), executor=engine, listener=listener, workers=workers)
+    found = related_tasks(known, dictionary, representative, task.without_test(), config, at)
     return Near(
         task=name,
-        related=near,
-        boundary=edge,
-        untrained=distances.untrained,
-        advice=advise([(one.name, one.atom) for one in near], [atom for _, atom in others]),
-        at_threshold=ends,
+        related=found.neighbours,
+        boundary=found.edge,
+        untrained=found.untrained,
+        advice=advise([(one.name, one.atom) for one in found.neighbours], [atom for _, atom in known.others]),
+        at_threshold=found.ends,
     )
 
 
