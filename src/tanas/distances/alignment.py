@@ -30,14 +30,6 @@ class CkaDistance:
         return "cka"
 
     @property
-    def source(self) -> str:
-        return "Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019"
-
-    @property
-    def cost(self) -> str:
-        return "two products of the fit rows with themselves"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 

@@ -121,14 +121,6 @@ class Distance(Protocol):
         """As `--method` takes it."""
 
     @property
-    def source(self) -> str:
-        """Where it was published."""
-
-    @property
-    def cost(self) -> str:
-        """What a pair costs, in words."""
-
-    @property
     def needs(self) -> tuple[str, ...]:
         """What of `NEEDS` the pair must hold."""
 

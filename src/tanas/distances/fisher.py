@@ -45,17 +45,6 @@ class FisherDistance:
         return "fisher"
 
     @property
-    def source(self) -> str:
-        return "Le et al., Fisher Task Distance, IEEE Access 10, 2022 (arXiv:2103.12827)"
-
-    @property
-    def cost(self) -> str:
-        return (
-            "once for a network and a set of images, a forward pass and one backward pass fewer than classes, "
-            "at most nine; then one product of two vectors"
-        )
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ("fisher",)
 

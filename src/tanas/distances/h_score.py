@@ -38,14 +38,6 @@ class HScoreDistance:
         return "h-score"
 
     @property
-    def source(self) -> str:
-        return "Bao et al., ICIP 2019, with the shrunken covariance of Ibrahim et al., ECML 2022"
-
-    @property
-    def cost(self) -> str:
-        return "one covariance of A's features and its factorisation in double precision"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 

@@ -36,14 +36,6 @@ class LeepDistance:
         return "leep"
 
     @property
-    def source(self) -> str:
-        return "Nguyen et al., LEEP, ICML 2020"
-
-    @property
-    def cost(self) -> str:
-        return "one product of A's features and A's head"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 

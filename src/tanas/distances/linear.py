@@ -73,17 +73,6 @@ class LinearDistance:
         return "linear"
 
     @property
-    def source(self) -> str:
-        return (
-            "Le et al., Task-Aware Neural Architecture Search, section 3.1; "
-            "Tropp et al., Algorithms for simultaneous sparse approximation, 2006"
-        )
-
-    @property
-    def cost(self) -> str:
-        return "two Gram matrices, a factorisation and a walk over the features: no training"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 

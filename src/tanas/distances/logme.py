@@ -48,14 +48,6 @@ class LogMeDistance:
         return "logme"
 
     @property
-    def source(self) -> str:
-        return "You et al., LogME, ICML 2021"
-
-    @property
-    def cost(self) -> str:
-        return "one eigendecomposition of the Gram matrix of A's features in double precision"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 

@@ -62,14 +62,6 @@ class KnnDistance:
         return "knn"
 
     @property
-    def source(self) -> str:
-        return "Renggli et al., Which Model to Transfer?, CVPR 2022"
-
-    @property
-    def cost(self) -> str:
-        return "one product of gate rows and fit rows"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 
@@ -114,14 +106,6 @@ class ProbeDistance:
     @property
     def name(self) -> str:
         return "probe"
-
-    @property
-    def source(self) -> str:
-        return "Alain and Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, 2017"
-
-    @property
-    def cost(self) -> str:
-        return "one Gram matrix of A's features and a factorisation for each of three penalties"
 
     @property
     def needs(self) -> tuple[str, ...]:

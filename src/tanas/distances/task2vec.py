@@ -86,14 +86,6 @@ class Task2VecDistance:
         return "task2vec"
 
     @property
-    def source(self) -> str:
-        return "Achille et al., Task2Vec, ICCV 2019"
-
-    @property
-    def cost(self) -> str:
-        return "one product of two short vectors; once for a task, the probe's Fisher information"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ("embedding",)
 

@@ -115,16 +115,6 @@ class TransformDistance:
         return "transform" if self.divisor == 1 else "narrow"
 
     @property
-    def source(self) -> str:
-        return "Le et al., Task-Aware Neural Architecture Search, sections 3.1 and 4"
-
-    @property
-    def cost(self) -> str:
-        if self.config.exact:
-            return "a fit of the transform network, and a fine-tuning for each density on the way down"
-        return "a fit of the transform network, and a closed-form head for each density of the bisection"
-
-    @property
     def needs(self) -> tuple[str, ...]:
         return ()
 
