@@ -228,7 +228,7 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
             Option("--time-limit 0.01s", of_result("stopped"), "time"),
         ),
     ),
-    ("search", SEARCH, (Option("--from all", of_result("space", "inherit"), "all"),)),
+    ("search", SEARCH, (Option("--from all", of_result("space", "related"), "all"),)),
     ("search", SEARCH, (Option("--no-inherit-seed", of_result(*SCORED)),)),
     (
         "search",
