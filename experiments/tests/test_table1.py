@@ -12,9 +12,9 @@ import pytest
 from tests.sessions import lighten, tree, without_times
 
 import tanas.api.build
+from tanas.algorithm.learn import Pace
 from tanas.algorithm.presets import SearchConfig
 from tanas.cli.main import main
-from tanas.dictionary.learn import Pace
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
 from tanas.engines.local import InlineEngine

@@ -16,8 +16,9 @@ from tests.dictionary.small_atoms import LEARN, AtOnce, task_of
 from tests.sessions import session
 
 import tanas.api.build as building
+from tanas.algorithm.learn import Pace, expected_seconds, measure_pace
 from tanas.api.build import build_dictionary, estimated_seconds
-from tanas.dictionary.learn import LearnConfig, Pace, expected_seconds, measure_pace
+from tanas.dictionary.learn import LearnConfig
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import RepresentativeConfig
 from tanas.engines.local import InlineEngine, LocalEngine

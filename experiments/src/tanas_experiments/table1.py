@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tanas.algorithm.learn import expected_seconds, measure_pace
 from tanas.algorithm.presets import SearchConfig, compared, default, paper, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import PAPER_STARTER, build_dictionary
 from tanas.api.run import Job, Machine, run_search
-from tanas.dictionary.learn import expected_seconds, measure_pace, prepare
+from tanas.dictionary.learn import prepare
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources

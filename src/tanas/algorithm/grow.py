@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from tanas.algorithm.final import Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import KnownTasks, RelatedTasks, introduce
+from tanas.algorithm.related import introduce, nothing_known
 from tanas.algorithm.result import Grown, Recorded, Result, Sized
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import SpaceDefined
@@ -116,15 +116,12 @@ def transform(
             examined=examine(ending.found.network, task, test, at),
         )
     grown = _grown(origin, moves, before, outcome, small, sealed, kept=network is not None, weights=weights)
-    nothing = KnownTasks(others=(), own=None)
     return Found(
         task=task,
         sealed=sealed,
         searched=small,
         config=config,
-        related=RelatedTasks(
-            known=nothing, representative=None, measured=(), order=(), neighbours=(), reused_s=0.0
-        ),
+        related=nothing_known(),
         space=inherited,
         latency=latency,
         search=outcome,

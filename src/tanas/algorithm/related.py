@@ -63,6 +63,12 @@ class RelatedTasks:
     """The last neighbour within the threshold and the first beyond it, if there is a threshold."""
 
 
+def nothing_known(representative: Representative | None = None) -> RelatedTasks:
+    """What an empty dictionary has to say of a task."""
+    known = KnownTasks(others=(), own=None)
+    return RelatedTasks(known=known, representative=representative, measured=(), order=(), neighbours=())
+
+
 def relate(
     dictionary: Dictionary,
     task: Task,
@@ -249,7 +255,7 @@ def _measured(
     others = known.others
     choice = CHOICES[config.related]
     if not others or representative is None or not choice.measures:
-        return RelatedTasks(known=known, representative=None, measured=(), order=(), neighbours=())
+        return replace(nothing_known(), known=known)
     bench = Bench.of(
         Loaded(dictionary),
         representative,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
 
 from tanas.algorithm.presets import SearchConfig
@@ -13,7 +13,7 @@ from tanas.algorithm.warm_start import Offered, Winner, begin
 from tanas.dictionary.learn import score_winners
 from tanas.ground.context import Context
 from tanas.ground.events import Event, Listener, StepStarted, Told
-from tanas.networks.architecture import Architecture
+from tanas.networks.architecture import Architecture, Network
 from tanas.networks.scoring import unscored
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.latency import MeasuredLatency
@@ -64,6 +64,8 @@ def find(
     at: Context,
     *,
     learns: bool = True,
+    wanted: bool = False,
+    networks: MutableMapping[str, Network] | None = None,
 ) -> Outcome:
     """Searches the space for the best architecture, and scores every round's winner where something hangs on it.
 
@@ -74,6 +76,8 @@ def find(
         config: how.
         at: with what.
         learns: whether a dictionary may learn of it; else scores are made only where something is chosen by them.
+        wanted: whether scores are wanted in any case.
+        networks: is given the networks that were scored, by the keys of their architectures.
 
     Source: Algorithm 1, "while criteria not met: sample C candidates, evaluate them using FUSE".
     """
@@ -96,13 +100,13 @@ def find(
         at.tell(Told(message=note))
     if not learns and not _needs_scores(inherited, config):
         return outcome
-    wanted = learns and (related.known.own is not None or gain_wanted(inherited, related, config))
+    wanted = wanted or (learns and (related.known.own is not None or gain_wanted(inherited, related, config)))
     if (alone := _alone(outcome, config)) and not wanted:
         at.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
         return outcome
     # the reused architecture is scored whoever wins: so a dictionary learns what a search adds to it
     also = () if first is None else (first,)
-    outcome = score_winners(outcome, task, config.scoring, at=at, also=also)
+    outcome = score_winners(outcome, task, config.scoring, at=at, also=also, networks=networks)
     # whether a dictionary wants scores must not change what is found
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
 

@@ -6,15 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tanas.algorithm.learn import Pace, expected_seconds, learn_atom, measure_pace
 from tanas.algorithm.space import check_space
-from tanas.dictionary.learn import (
-    LearnConfig,
-    Pace,
-    expected_seconds,
-    learn_atom,
-    measure_pace,
-    prepare,
-)
+from tanas.dictionary.learn import LearnConfig, prepare
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, atom_key
 from tanas.engines.local import LocalEngine
