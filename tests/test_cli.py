@@ -183,7 +183,7 @@ class TestProgress:
         answer = tanas(*SEARCH, "--out", "run", "--quiet")
         assert answer.status == 0
         assert answer.err == ""
-        assert re.match(r"The network has test error [\d.]+ %, .*\nnpz:bars.npz:is=square: ", answer.out)
+        assert re.match(r"[\d.]+ % error on \d+ test images: .*\nnpz:bars.npz:is=square: ", answer.out)
 
     def test_alphas_and_distances_are_shown_as_they_come(self, tanas: Command) -> None:
         err = tanas(*SEARCH, "--out", "run").err
@@ -254,7 +254,7 @@ class TestStatus:
             patched.setattr("tanas.algorithm.related.represent", raising(KeyboardInterrupt()))
             patched.setattr("tanas.algorithm.winner.make_strategy", raising(KeyboardInterrupt()))
             again = tanas(*SEARCH, "--out", "run")
-        assert "Best so far, of an earlier session: it stands in run/unfinished/best.json" in again.err
+        assert "Best so far, from an earlier session: see run/unfinished/best.json" in again.err
         with monkeypatch.context() as patched:  # once more, when the search has chosen
             patched.setattr("tanas.algorithm.final.finish", raising(KeyboardInterrupt()))
             chosen = tanas(*SEARCH, "--out", "run")
@@ -366,17 +366,20 @@ class TestControls:
         monkeypatch.setattr("tanas.strategies.trials.affordable", refused)
         answer = tanas(*SEARCH, "--controls", "--out", "run")
         assert answer.status == 0, answer.err
-        assert "There is no control. The 'budget_macs' of a search must be at least 20" in answer.err
+        assert (
+            "Random search at equal cost is skipped. The 'budget_macs' of a search must be at least 20"
+            in answer.err
+        )
         result = json.loads((desk / "run" / "result.json").read_text())
         assert result["control"] is None
-        assert any("There is no control." in warning for warning in result["warnings"])
+        assert any("Random search at equal cost is skipped." in warning for warning in result["warnings"])
 
     def test_what_was_taken_over_without_a_search_has_none_and_that_is_said(
         self, tanas: Command, desk: Path
     ) -> None:
         answer = tanas(*SEARCH, "--controls", "--inherit", "transfer", "--out", "run")
         assert answer.status == 0, answer.err
-        assert "There is no control: nothing was searched" in answer.err
+        assert "Random search at equal cost is skipped: there was no search" in answer.err
 
 
 class TestNotes:
@@ -406,7 +409,7 @@ class TestDemo:
         before = sorted(path.name for path in (desk / folder).iterdir())
         answer = tanas("demo", "--out", folder)
         assert answer.status == 2
-        assert answer.err.startswith(f"tanas: {folder} is not empty and no folder of the demo: it holds ")
+        assert answer.err.startswith(f"tanas: {folder} holds other files than those of the demo: ")
         assert sorted(path.name for path in (desk / folder).iterdir()) == before
 
     def test_its_dictionary_keeps_events_as_every_other(
@@ -432,11 +435,11 @@ class TestDemo:
         monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
         answer = tanas("demo", "--out", "shown")
         assert answer.status == 0, answer.err
-        assert answer.out.startswith("2 tasks were known; digits:is=8 was new.\n")
-        for part in ("always the commonest class", "logistic regression", "shown/run/report.html"):
+        assert answer.out.startswith("2 tasks were remembered; digits:is=8 was new.\n")
+        for part in ("most frequent class", "logistic regression", "shown/run/report.html"):
             assert part in answer.out, part
         assert answer.out.rstrip().endswith(
-            "With your own pictures, in a folder per class: tanas search PICTURES --dictionary shown/dictionary"
+            "With your own pictures, one folder per class: tanas search PICTURES --dictionary shown/dictionary"
         )
         assert "d(digits:is=0) = " in answer.err and "softmax(alpha)" in answer.err
         found = json.loads((desk / "shown" / "run" / "result.json").read_text())
@@ -554,7 +557,7 @@ class TestDistances:
         assert following["told_apart"] == (following["nearer_share"] < 0.05)
         out = tanas(*asked).out
         assert "an untrained network: d = " in out
-        assert ("can't be told apart" in out) == (not following["told_apart"])
+        assert ("The order of" in out) == (not following["told_apart"])
 
     def test_nearest_within_a_threshold_says_how_sure_its_two_sides_are(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
@@ -576,7 +579,9 @@ class TestDistances:
             ]
             if end["within"]
         )
-        assert (f"can't be told from tau = {float(edge):g}" in answer.out) == (not end["told_apart"])
+        assert (f"is within the threshold {float(edge):g} is uncertain" in answer.out) == (
+            not end["told_apart"]
+        )
 
     def test_a_representative_that_is_damaged_is_refused_by_name(self, tanas: Command, desk: Path) -> None:
         from tanas.dictionary.store import Dictionary
@@ -614,7 +619,7 @@ class TestSeveralTasks:
         answer = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz:is=2", *SEARCH[2:], "--out", "run")
         assert answer.status == 0, answer.err
         assert (desk / "run" / "result.json").exists()
-        assert answer.out.count("on 30 test images") == 1
+        assert answer.out.count("most frequent class") == 1
         assert answer.err.count("npz:bars.npz:is=square is named more than once: it is searched once.") == 1
 
     def test_one_may_inherit_from_the_ones_before_it(self, tanas: Command, desk: Path) -> None:
@@ -649,7 +654,7 @@ class TestRepeatedNames:
         answer = tanas("dictionary", "build", "new", *twice, *self.tiny)
         assert answer.status == 0, answer.err
         assert answer.err.count("npz:bars.npz:is=square is named more than once: it is learnt once.") == 1
-        assert answer.out.startswith("new: 1 atom\n")
+        assert answer.out.startswith("new: 1 task\n")
 
     def test_a_matrix_has_each_target_once_and_that_is_said(self, tanas: Command, desk: Path) -> None:
         one, other = "npz:bars.npz:is=across", "npz:bars.npz:is=upright"
@@ -671,7 +676,7 @@ class TestEvaluate:
         other = tanas("evaluate", "run", found["task"]["name"])
         assert other.status == 0
         assert other.out.endswith(
-            "This is not the test split of the run: its network may have been trained on some of these images.\n"
+            "This is not the test split of the run: the network may have been trained on some of these images.\n"
         )
 
     def test_pictures_come_at_the_size_that_the_run_had(self, tanas: Command, desk: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_prior_leads_the_search_through_the_whole_space(tanas: Tanas, desk: Pa
     assert tanas(*SEARCH, "--quiet").status == 0
     found = result(desk)
     assert found["space"]["inherit"] == "prior", "the default"
-    assert "are drawn more often" in found["space"]["note"]
+    assert "are sampled more often" in found["space"]["note"]
     assert len(found["rounds"]) >= 1
 
 
@@ -73,7 +73,7 @@ def test_without_inheritance_nobody_is_said_to_be_inherited_from(tanas: Tanas, d
     assert tanas(*SEARCH, "--inherit", "none", "--quiet").status == 0
     found = result(desk)
     assert (found["neighbours"], len(found["distances"])) == ([], 2)
-    assert "Nothing was inherited, as asked" in found["space"]["note"]
+    assert "Nothing was reused, as you asked" in found["space"]["note"]
 
 
 def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: Path) -> None:
@@ -103,7 +103,7 @@ def test_all_known_tasks_shape_the_search_without_a_distance(
     assert (found["space"]["inherit"], found["space"]["related"]) == ("prior", "all")
     assert len(given) == 2
     assert all(one.distance is None and one.compared for one in given)
-    assert "all 2 known tasks alike" in found["space"]["note"]
+    assert "all 2 remembered tasks count alike" in found["space"]["note"]
 
 
 def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
@@ -122,7 +122,7 @@ def test_what_won_alone_is_inherited_by_its_final_training_until_there_are_score
     alone = (*SEARCH[:4], "--inherit", "none", "--rounds", "1")  # the user's own dictionary remembers
     answer = tanas(*alone, "--out", "run")
     assert answer.status == 0
-    assert "won alone: it is trained without a score before" in answer.err
+    assert "won the only round, so it gets no score before its final training" in answer.err
     found = result(desk)
     assert all(one["score"] is None for one in found["seen"])
     atom = Dictionary(desk / "own").find("npz:bars.npz:is=square")
@@ -166,6 +166,6 @@ def test_what_limits_leave_out_is_counted_in_the_result(tanas: Tanas, desk: Path
     assert drawn == 200
     assert 0 < over < drawn
     assert (
-        f"The limits of 2,000 parameters and 12,000,000 multiply-adds leave out {over} of 200"
+        f"{over} of 200 architectures drawn from the space exceed the limits of 2,000 parameters and"
         in space["note"]
     )

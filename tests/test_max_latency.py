@@ -54,7 +54,7 @@ def test_what_is_inherited_is_fast_enough_too(tanas: Callable[..., Answer], desk
     ended = tanas("search", *SQUARE, "--max-latency", f"{limit}", "--inherit", "transfer", "--out", "run")
     assert ended.status == 0, ended.err
     result = json.loads((desk / "run" / "result.json").read_text())
-    assert "every architecture of the related atoms breaks the limits" in result["space"]["note"]
+    assert "every architecture of the related tasks exceeds the limits" in result["space"]["note"]
     assert all(one["macs"] < known[0] for one in result["seen"])
 
 
@@ -94,7 +94,7 @@ def test_what_a_network_becomes_is_fast_enough(tanas: Callable[..., Answer], des
     assert ended.status == 0, ended.err
     result = json.loads((desk / "other" / "result.json").read_text())
     assert result["space"]["max_latency_ms"] == limit
-    assert f"{limit:g} ms to answer one image" in result["space"]["note"]
+    assert f"{limit:g} ms per image" in result["space"]["note"]
     others = [one for one in result["seen"] if one["architecture"] != before["architecture"]]
     assert others
     assert all(one["macs"] <= limit * 1e5 for one in others)

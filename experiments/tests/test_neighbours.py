@@ -49,5 +49,5 @@ def test_a_control_reuses_the_farthest_or_says_that_they_are_the_nearest(
     ordered = sorted(found["distances"], key=lambda one: one["distance"] + one["shortfall"])
     assert found["neighbours"][0]["distance"] == ordered[-1]["distance"]
     assert not any(one["at_least"] for one in found["distances"]), "all are measured to their end"
-    warned = "it is no control here" in " ".join(found["warnings"])
+    warned = "does not serve as a control" in " ".join(found["warnings"])
     assert warned == (neighbours == 2)

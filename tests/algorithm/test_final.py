@@ -228,7 +228,7 @@ class TestDivergence:
 
     def test_of_all_recipes_is_an_error(self, diverging: Callable[[str], None]) -> None:
         diverging("train")
-        with pytest.raises(NonFiniteError, match="diverged by every recipe: plain, light. Lower"):
+        with pytest.raises(NonFiniteError, match="diverged with every recipe: plain, light. Lower"):
             ended()
 
     def test_of_the_reference_leaves_what_was_found_alone(self, diverging: Callable[[str], None]) -> None:

@@ -126,8 +126,8 @@ class TestWhatComesOut:
             assert result.grown.weights in shown
             assert f"{result.grown.before.parameters:,}" in shown
             assert f"{result.grown.after.parameters:,}" in shown
-        assert "What it began with" in page and "What was known" not in page
-        assert "Nothing was known" not in page
+        assert "The starting network" in page and "Related tasks" not in page
+        assert "No other task is remembered" not in page
 
     def test_the_new_network_can_be_used_and_grown_again(self, tanas: Command, desk: Path) -> None:
         assert tanas("evaluate", "small").status == 0
@@ -180,12 +180,12 @@ class TestWhatItBeginsWith:
         shutil.copytree(desk / "run", desk / "torn")
         (desk / "torn" / "weights.safetensors").write_bytes(b"torn")
         expected = {
-            "nowhere": "nowhere is no network to start from. Name the folder of a finished run, a .safetensors file",
-            "empty": "empty is no network to start from",
+            "nowhere": "nowhere is not a network to start from. Name the folder of a finished run, a .safetensors file",
+            "empty": "empty is not a network to start from",
             "broken.json": "broken.json can't be read: it is damaged or no JSON",
             "odd.json": "odd.json is not a Architecture",
             "old.json": "schema version 99",
-            "strange.json": "'conv_4x4' in the cell of the architecture is no operation",
+            "strange.json": "Unknown operation 'conv_4x4' in the cell of the architecture",
             "half": "The run half is not finished",
             "torn": "torn/weights.safetensors is damaged",
             "bars.npz": "bars.npz can't be read",
@@ -204,9 +204,9 @@ class TestWhatItBeginsWith:
         expected = {
             ("grow", "run", "npz:bars.npz:is=circle"): "'circle'",
             ("grow", "run", TASK, "--max-parameters", "10"): "of grow must be at least the",
-            ("compress", "run", TASK, "--max-parameters", "2"): "the smallest that transformations lead to",
+            ("compress", "run", TASK, "--max-parameters", "2"): "the smallest that transformations reach",
             ("compress", "run", TASK, "--max-parameters", "4000"): "there is nothing to compress",
-            ("compress", "run", TASK, "--space", "standrd"): "'standrd' is no search space",
+            ("compress", "run", TASK, "--space", "standrd"): "Unknown search space 'standrd'",
             ("compress", "run", TASK, "--time-limit", "soon"): "The 'time_limit' must be a duration",
             (
                 "compress",
@@ -214,7 +214,7 @@ class TestWhatItBeginsWith:
                 TASK,
                 "--max-latency",
                 "0.00001",
-            ): "smallest that transformations lead to takes",
+            ): "smallest that transformations reach takes",
             ("compress", "run", TASK, "--max-latency", "60000"): "there is nothing to compress",
             ("grow", "run", TASK, "--max-latency", "0.00001"): "the network itself takes",
             ("grow", "run", TASK, "--max-latency", "-1"): "'max_latency_ms' of ",
@@ -305,7 +305,7 @@ class TestKeptWeights:
         origin, outcome = self.wider(made)
         task = self.task(made)
         network, why = kept_network(origin, outcome, *task.sealed(), Context(), wanted=True)
-        assert network is not None and "went on from the weights of the run" in why
+        assert network is not None and "continued from the weights of the run" in why
         pixels = task.validation.pixels()
         with torch.no_grad():
             expected = origin.trained.network.eval()(pixels)
@@ -333,7 +333,7 @@ class TestKeptWeights:
         task, sealed = self.task(made, name, **options).sealed()
         network, why = kept_network(origin, outcome, task, sealed, Context(), wanted=True)
         assert network is None
-        assert "might have seen images that are for testing here" in why
+        assert "may have seen test images of this task" in why
 
     def test_a_training_that_goes_on_from_them_begins_where_the_other_ended(
         self, tanas: Command, desk: Path
@@ -350,7 +350,7 @@ class TestKeptWeights:
         assert tanas(*command, "--out", "fresh", "--fresh").status == 0
         kept, fresh = result_of(desk / out), result_of(desk / "fresh")
         assert kept["architecture"] == fresh["architecture"]
-        assert fresh["grown"]["weights"] == "The final training began from scratch, as asked."
+        assert fresh["grown"]["weights"] == "The final training began from scratch, as you asked."
         assert kept["training_losses"][0] < fresh["training_losses"][0]
 
 

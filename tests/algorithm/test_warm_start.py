@@ -95,7 +95,7 @@ class TestWholeSearches:
         monkeypatch.setattr("tanas.algorithm.warm_start.carried", None)  # can't be called
         assert tanas("search", "npz:bars.npz:is=square", *COMMON, "--out", "run").status == 0
         tried = result(desk)["beginning"]["tried"]
-        assert {one["left_out"] for one in tried} == {"it has operations that are not known here"}
+        assert {one["left_out"] for one in tried} == {"it has operations that are not registered here"}
 
     def test_limits_hold_for_the_networks_too(self, tanas: Tanas, desk: Path) -> None:
         status = tanas(
@@ -104,7 +104,7 @@ class TestWholeSearches:
         assert status == 0
         found = result(desk)
         assert found["parameters"] <= 700
-        sizes = {"it breaks the limits", ""}
+        sizes = {"it exceeds the limits", ""}
         assert {one["left_out"] for one in found["beginning"]["tried"]} <= sizes
 
     def test_a_memory_keeps_what_was_seen_on_the_way(self, tanas: Tanas, desk: Path) -> None:
@@ -139,7 +139,7 @@ class TestTheChoice:
                     distance=0.25,
                     architecture="key",
                     score=score,
-                    left_out="" if score is not None else "it breaks the limits",
+                    left_out="" if score is not None else "it exceeds the limits",
                 ),
                 None if score is None else network,
             )
@@ -170,4 +170,4 @@ class TestTheChoice:
         start = begin(self.outcome(None), self.starts(0.9), whole())
         assert start.weights is None
         assert start.beginning is not None
-        assert "no score to hold others against" in start.beginning.note
+        assert "no score to compare with" in start.beginning.note

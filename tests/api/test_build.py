@@ -249,5 +249,5 @@ class TestTwoBuildsAtOnce:
             building.learn_into(*job, listener=lambda _: None)
             assert seconds[0].result() == name
         assert learnt == [name]
-        assert told == [Told(message=f"Another process is learning {name}: it is waited for.")]
+        assert told == [Told(message=f"Another process is learning {name}. Waiting for it.")]
         assert list(Dictionary(folder).names()) == [name]

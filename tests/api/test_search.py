@@ -88,7 +88,7 @@ class TestSearch:
         x, y = bars(90, seed=1)
         run = tanas.search(x, y, config=config, listener=events.append)
         assert any(isinstance(event, SpaceDefined) for event in events)
-        assert any("knows no other task" in event.message for event in events if isinstance(event, Told))
+        assert any("remembers no other task" in event.message for event in events if isinstance(event, Told))
         assert len((run.folder / "events.jsonl").read_text().splitlines()) == len(events)
 
     def test_refuses_what_the_commands_refuse(self, here: Path, config: SearchConfig) -> None:
@@ -119,7 +119,7 @@ class TestBuild:
         names = ("npz:bars.npz:is=across", "npz:bars.npz:is=2", "npz:bars.npz:is=square:take=96")
         answer = tanas("dictionary", "build", "known", *names, "--config", "tiny.toml")
         assert answer.status == 0, answer.err
-        assert "Known already and left as they are: npz:bars.npz:is=across." in answer.err
+        assert "Already remembered and left unchanged: npz:bars.npz:is=across." in answer.err
         assert "npz:bars.npz:is=square:take=96 is the same task as npz:bars.npz:is=square" in answer.err
         assert len(Dictionary(desk / "known").atoms()) == 3
 
@@ -197,8 +197,8 @@ class TestMemory:
     def test_an_empty_one_tells_of_the_starter(self, tanas: Callable[..., Answer], desk: Path) -> None:
         answer = tanas(*SEARCH[:-1], "--out", "run")
         assert (
-            f"knows no other task: the space 'standard' is searched. A starter: tanas dictionary build {desk / 'own'}"
-            in answer.err
+            f"remembers no other task, so the whole space 'standard' is searched. "
+            f"Make a first memory: tanas dictionary build {desk / 'own'}" in answer.err
         )
 
     def test_a_named_one_stays_as_it_is_unless_it_is_to_remember(
@@ -216,7 +216,7 @@ class TestMemory:
     ) -> None:
         known = ("search", "npz:bars.npz:is=across", "--dictionary", "known", "--config", "tiny.toml")
         answer = tanas(*known, "--out", "anew")
-        assert "npz:bars.npz:is=across is known already" in answer.err
+        assert "npz:bars.npz:is=across is already remembered" in answer.err
         assert "Its best architecture can be reused without a new search" in answer.err
         anew = json.loads((desk / "anew" / "result.json").read_text())
         assert [each["atom"] for each in anew["distances"]] == ["npz:bars.npz:is=upright"]
@@ -226,9 +226,9 @@ class TestMemory:
         assert reused.status == 0
         again = json.loads((desk / "again" / "result.json").read_text())
         assert again["stopped"] == "reused"
-        assert "its best architecture was taken without a search, as asked" in reused.out
+        assert "the best remembered architecture of this task was trained anew" in reused.out
         assert "space:" not in reused.out
-        assert "The best architecture of npz:bars.npz:is=across is taken without a search." in reused.err
+        assert "The best architecture of npz:bars.npz:is=across is reused without a search." in reused.err
         assert again["space"]["note"] not in reused.err
         assert again["rounds"] == []
         own = next(a for a in before.values() if a.task.name == "npz:bars.npz:is=across")

@@ -75,13 +75,19 @@ class TestConfigure:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("limits = 3", r"'limits' in .*own.toml is no setting. Did you mean 'limit'?"),
-            ("[fuse]\nround = 3", r"'fuse.round' in .*own.toml is no setting. Did you mean 'rounds'?"),
-            ("[fuse.schedule]\nstages = 3", "'fuse.schedule.stages' in .*own.toml is no setting. Known are"),
-            ("[distance.gate]\nask = 'own'", "'distance.gate.ask' in .*own.toml is no setting. Did you mean"),
+            ("limits = 3", r"Unknown setting 'limits' in .*own.toml. Did you mean 'limit'?"),
+            ("[fuse]\nround = 3", r"Unknown setting 'fuse.round' in .*own.toml. Did you mean 'rounds'?"),
+            (
+                "[fuse.schedule]\nstages = 3",
+                "Unknown setting 'fuse.schedule.stages' in .*own.toml. Known are",
+            ),
+            (
+                "[distance.gate]\nask = 'own'",
+                "Unknown setting 'distance.gate.ask' in .*own.toml. Did you mean",
+            ),
             (
                 "[fuse.schedule]\nkind = 'alternating'\nstage = 3",
-                "'fuse.schedule.stage' in .*own.toml is no setting. Did you mean 'stages'?",
+                "Unknown setting 'fuse.schedule.stage' in .*own.toml. Did you mean 'stages'?",
             ),
         ],
         ids=["top", "nested", "of another kind", "of the gate", "within another kind"],
@@ -125,7 +131,7 @@ class TestConfigure:
                 "threshold = 0.5\nneighbours = 2",
                 "^.*own.toml: The 'neighbours' and 'threshold' of SearchConfig can't both be set: .*Leave one out.$",
             ),
-            ("limit = ", "own.toml is no TOML"),
+            ("limit = ", "own.toml is not valid TOML"),
         ],
     )
     def test_a_wrong_value_is_refused_with_its_file(self, toml: Path, content: str, message: str) -> None:
@@ -135,7 +141,7 @@ class TestConfigure:
 
     def test_bytes_that_are_no_text_are_no_toml(self, toml: Path) -> None:
         toml.write_bytes(b"\xff\xfe")
-        with pytest.raises(SettingError, match="is no TOML"):
+        with pytest.raises(SettingError, match="is not valid TOML"):
             configure("default", toml, {})
 
     def test_a_missing_file_is_named(self, toml: Path) -> None:

@@ -264,7 +264,9 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         (
             Option("--max-parameters 9000", lambda seen: most("parameters")(seen) <= 9000, True),
             Option(
-                "--fresh", of_result("grown", "weights"), "The final training began from scratch, as asked."
+                "--fresh",
+                of_result("grown", "weights"),
+                "The final training began from scratch, as you asked.",
             ),
         ),
     ),

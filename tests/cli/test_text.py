@@ -52,8 +52,8 @@ def test_a_number_goes_with_its_noun(number: int, text: str) -> None:
 def test_a_dictionary_is_shown_as_a_table(shelf: Path) -> None:
     known = Dictionary(shelf / "known")
     lines = dictionary_view(known, dictionary_rows(known)).splitlines()
-    assert lines[0].endswith("known: 2 atoms")
-    assert lines[1].split("  ")[0] == "atom"
+    assert lines[0].endswith("known: 2 tasks")
+    assert lines[1].split("  ")[0] == "task"
     assert [line.split()[0] for line in lines[2:]] == ["npz:bars.npz:is=across", "npz:bars.npz:is=upright"]
 
 
@@ -62,7 +62,7 @@ def test_an_empty_dictionary_tells_of_the_starter(tmp_path: Path) -> None:
     text = dictionary_view(empty, dictionary_rows(empty))
     assert (
         text
-        == f"{tmp_path / 'my own'}: no atoms yet. A starter: tanas dictionary build '{tmp_path / 'my own'}'"
+        == f"{tmp_path / 'my own'}: no tasks yet. Make some: tanas dictionary build '{tmp_path / 'my own'}'"
     )
 
 
@@ -103,13 +103,13 @@ def test_a_matrix_shows_intervals_shortfalls_and_an_untrained_network() -> None:
         "a                      0.000  0.250 [0.20, 0.38]\n"
         "b                    1+0.125               0.000\n"
         "(untrained network)    0.500               0.750\n"
-        "1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest"
+        "1+s: d is 1, and performance is short of the target by s. The smallest s is the nearest."
     )
 
 
 def test_no_related_atom_is_said() -> None:
     near = Near(task="digits:is=8", related=(), boundary=None, untrained=None)
-    assert near_view(near) == "No atom is within the threshold of digits:is=8."
+    assert near_view(near) == "No remembered task is within the threshold of digits:is=8."
     assert near_rows(near) == []
 
 
@@ -128,13 +128,13 @@ def test_the_nearest_are_shown_with_what_speaks_against_them(shelf: Path) -> Non
     assert near_view(near).splitlines()[1:] == [
         "first         0.1250 [0.100, 0.400]",
         "an untrained network: d = 0.5000",
-        "first (d = 0.1250 [0.100, 0.400]) and second (d = 0.2500 [0.100, 0.400]) can't be told apart: "
-        "in 30% of 2 draws of the images the second is nearer.",
+        "The order of first (d = 0.1250 [0.100, 0.400]) and second (d = 0.2500 [0.100, 0.400]) is uncertain: "
+        "in 30% of 2 redraws of the images, the second is nearer.",
     ]
     (row,) = near_rows(near)
     assert (row["atom"], row["next"]["atom"], row["next"]["told_apart"]) == ("first", "second", False)
     sure = replace(near, boundary=Boundary(last=first, next=second, nearer_share=0.01))
-    assert "told apart" not in near_view(sure)
+    assert "uncertain" not in near_view(sure)
 
 
 def test_methods_are_compared_in_a_table() -> None:
@@ -149,9 +149,9 @@ def test_methods_are_compared_in_a_table() -> None:
     )
     found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
     assert comparison_view(found) == (
-        "method  Spearman with one  same nearest  nearer than untrained  seconds a pair\n"
-        "one                  1.00          100%                    67%               2\n"
-        "other               -1.00            0%                      -             0.5\n"
+        "method  Spearman with one  same nearest  nearer than untrained  seconds per pair\n"
+        "one                  1.00          100%                    67%                 2\n"
+        "other               -1.00            0%                      -               0.5\n"
         "third refused: It needs more classes."
     )
 
@@ -165,7 +165,7 @@ def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:
         "constant_error": 0.9,
         "same_test_split": True,
     }
-    line = "digits: error 1.23%, balanced error 2.00% on 360 test images (always the commonest class: 90.00%)"
+    line = "digits: error 1.23%, balanced error 2.00% on 360 test images (most frequent class: 90.00%)"
     assert evaluation_view(document) == line
     told = evaluation_view({**document, "same_test_split": False})
     assert told.splitlines()[0] == line and "not the test split of the run" in told.splitlines()[1]

@@ -224,7 +224,7 @@ class TestStrategyContract:
                 assert tight.allows(one.architecture, TASK.shape, 2), one
 
     def test_refuses_limits_that_admit_nothing(self, strategy: Strategy) -> None:
-        with pytest.raises(SettingError, match="admit nothing"):
+        with pytest.raises(SettingError, match="admit no architecture"):
             run(strategy, SPACE.limited(max_parameters=1), task=TASK)
 
     def test_tries_a_given_seed_architecture_first_in_canonical_form(self, strategy: Strategy) -> None:

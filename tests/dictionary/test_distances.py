@@ -346,7 +346,7 @@ class TestUntrained:
         found = distances(bench(dictionary, distance=ByTheSeed(scale=0.0), null=True, told=told), others)
         assert found.blind
         assert any(
-            "No atom is nearer to digits:is=3 than an untrained network (d = 0.0000; " in message
+            "No remembered task is nearer to digits:is=3 than an untrained network (d = 0.0000; " in message
             for message in warnings(told)
         )
 
@@ -380,7 +380,7 @@ class TestFewImages:
         told: list[Event] = []
         assert all(one.measurement.interval is None for one in measure(dictionary, told=told))
         (message,) = warnings(told)
-        assert "3 of '3' among the 30 validation images on which they are measured. Give" in message
+        assert "3 of '3' among the 30 validation images. Give" in message
 
     def test_that_suffice_are_not(self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FEW_IMAGES", 3)
@@ -419,8 +419,8 @@ class TestBoundary:
         assert edge == Boundary(last=first, next=second, nearer_share=0.375)
         assert not edge.told_apart
         assert str(edge) == (
-            "a (d = 0.1000 [0.100, 0.300]) and b (d = 0.2000 [0.100, 0.300]) can't be told apart: "
-            "in 38% of 4 draws of the images the second is nearer."
+            "The order of a (d = 0.1000 [0.100, 0.300]) and b (d = 0.2000 [0.100, 0.300]) is uncertain: "
+            "in 38% of 4 redraws of the images, the second is nearer."
         )
 
     def test_measures_only_the_two_at_it_again(self, tmp_path: Path) -> None:
@@ -589,9 +589,9 @@ class TestAtThreshold:
         last, *_ = self.ends(tmp_path / "memory", tau, 0.01)
         assert last.other_share == 0.4  # of five draws two are greater
         assert not last.told_apart
-        assert str(last).startswith(f"{orders[1][1]} (d = {orders[1][0]:.4f} [")
+        assert str(last).startswith(f"Whether {orders[1][1]} (d = {orders[1][0]:.4f} [")
         assert str(last).endswith(
-            f"can't be told from tau = {tau:g}: in 40% of 5 draws of the images it lies beyond."
+            f"is within the threshold {tau:g} is uncertain: in 40% of 5 redraws of the images, it lies beyond."
         )
 
     def test_draws_above_one_are_no_farther_than_one(self) -> None:

@@ -121,7 +121,7 @@ class TestLearnAtom:
         warnings = [event.message for event in told if isinstance(event, Warned)]
         assert len(warnings) == 1
         assert warnings[0].startswith("The representative of digits:is=3 reaches l = ")
-        assert "less than 1 - epsilon = 1.000; it is kept and marked weak." in warnings[0]
+        assert "less than 1 - epsilon = 1.000. It is marked weak:" in warnings[0]
         with pytest.raises(TaskError, match="less than 1 - epsilon = 1.000. Raise epsilon, give it more ep"):
             learn(whole(), replace(hard, strict=True))
 
@@ -162,7 +162,7 @@ class TestScoreWinners:
         told: list[Event] = []
         assert self.score(listener=told.append).seen == self.outcome().seen
         assert (
-            Warned(message="The loss is nan. Lower the learning rate. The architecture stays unscored.")
+            Warned(message="The loss is nan. Lower the learning rate. The architecture gets no score.")
             in told
         )
 

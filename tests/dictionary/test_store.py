@@ -342,7 +342,7 @@ class TestNames:
         assert dictionary.names() == {"digits:is=3": second}
 
     def test_that_are_unknown_are_told_with_near_ones(self, dictionary: Dictionary) -> None:
-        with pytest.raises(UnknownNameError, match="'digits:is=5' is no atom of .*memory. None is known."):
+        with pytest.raises(UnknownNameError, match="Unknown task 'digits:is=5' in .*memory. None is known."):
             dictionary.find("digits:is=5")
         add(dictionary)
         with pytest.raises(UnknownNameError, match="Did you mean 'digits:is=3'?"):
@@ -356,7 +356,7 @@ class TestRemoving:
         dictionary.remove("digits:is=3")
         assert dictionary.atoms() == (other,)
         assert folders(dictionary) == [f"digits-is-4-{other.key[:8]}"]
-        with pytest.raises(UnknownNameError, match="'digits:is=3' is no atom of"):
+        with pytest.raises(UnknownNameError, match="Unknown task 'digits:is=3' in"):
             dictionary.remove("digits:is=3")
 
     def test_that_is_interrupted_leaves_no_damaged_atom(

@@ -5,6 +5,7 @@ python -m tests.golden.searches     makes the files anew; only a change that is 
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import platform
@@ -47,6 +48,16 @@ RESULTS = {
 """Folders of their runs."""
 LEFT_OUT = ("environment", "dictionary")
 """Of a result: versions and processor; and hashes of atoms, which hold versions."""
+PROSE = (
+    ("space", "note"),
+    ("advice",),
+    ("warnings",),
+    ("beginning", "note"),
+    ("beginning", "tried", "left_out"),
+    ("grown", "weights"),
+    ("rivals", "settings"),
+)
+"""Fields of a result that hold sentences, as paths; a list stands for each of its entries."""
 
 
 def machine() -> dict[str, str]:
@@ -90,9 +101,26 @@ def results_of(folder: Path) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for name, run in RESULTS.items():
         plain = without_times(json.loads((folder / run / "result.json").read_text()))
-        results[name] = {key: value for key, value in plain.items() if key not in LEFT_OUT}
+        results[name] = without_prose({key: value for key, value in plain.items() if key not in LEFT_OUT})
     results["distances"] = without_times(json.loads(given["distances"]))
     return results
+
+
+def without_prose(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without its sentences: their wording may change, what a search computes may not.
+
+    The numbers in these sentences are also fields of their own, which are compared.
+    """
+    plain: dict[str, Any] = copy.deepcopy(result)
+    for *path, last in PROSE:
+        holders: list[Any] = [plain]
+        for key in path:
+            inside = [holder[key] for holder in holders if isinstance(holder, dict) and key in holder]
+            holders = [entry for value in inside for entry in (value if isinstance(value, list) else [value])]
+        for holder in holders:
+            if isinstance(holder, dict):
+                holder.pop(last, None)
+    return plain
 
 
 SETTINGS_GONE = ("early_rounds", "early_images", "warm_seed", "choice")
@@ -109,6 +137,7 @@ def golden(name: str) -> Any:
         for part in ("fuse", "learn"):
             for setting in SETTINGS_GONE:
                 del plain["config"][part][setting]
+        return without_prose(plain)
     return plain
 
 

@@ -46,7 +46,9 @@ def test_a_dictionary_that_was_written_before_is_read(tanas: Callable[..., Answe
         *("dictionary", "build", "before", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"),
         *("--config", "tiny.toml"),
     )
-    assert "Known already and left as they are: npz:bars.npz:is=across, npz:bars.npz:is=upright." in again.err
+    assert (
+        "Already remembered and left unchanged: npz:bars.npz:is=across, npz:bars.npz:is=upright." in again.err
+    )
 
 
 def test_a_run_that_was_written_before_is_read(tanas: Callable[..., Answer], desk: Path) -> None:

@@ -121,7 +121,7 @@ def test_pictures_of_mistakes_are_the_pngs_of_the_result(pages):
 def test_warnings_stand_right_after_the_answer(pages):
     result, text = pages["moon"]
     assert (
-        text.index("The network has balanced error")
+        text.index("balanced error on 1,800 test images")
         < text.index(result.warnings[0])
         < text.index("Errors on the test split")
     )
@@ -129,30 +129,28 @@ def test_warnings_stand_right_after_the_answer(pages):
 
 def test_an_empty_dictionary_is_said_to_be_one(pages):
     read = Reader(pages["alone"][1]).text
-    assert (
-        "Nothing was known: the dictionary held no other task, so the space 'standard' was searched." in read
-    )
-    assert "Distances of the known tasks" not in read
+    assert "No other task is remembered." in read
+    assert "Distances of the remembered tasks" not in read
 
 
 def test_a_search_that_measured_nothing_is_not_told_to_learn_tasks_first(moon):
     every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, related="all"))
     read = Reader(page.render(every)).text
     assert "no distance was measured" in read
-    assert "makes a starter" not in read
-    assert "Distances of the known tasks" not in read
-    assert "by which later searches measure how near this task is" in read
+    assert "makes a first memory" not in read
+    assert "Distances of the remembered tasks" not in read
+    assert "by which later searches measure the distance of this task" in read
 
 
-def test_who_was_inherited_from_is_said_as_it_was(moon):
+def test_the_tasks_that_were_reused_are_named(moon):
     def read(**changes):
         return Reader(page.render(replace(moon, **changes))).text
 
-    assert "the search inherited from the nearest 3: " in read()
+    assert "the search reused the nearest 3: " in read()
     near, other = moon.distances[0], moon.distances[2]
-    assert "inherited from the nearest 1: " in read(neighbours=(near,))
-    assert "inherited from 1: " in read(neighbours=(other,)), "the nearest had nothing to give"
-    assert "The distances to 10 known tasks were measured; none was inherited from." in read(neighbours=())
+    assert "reused the nearest 1: " in read(neighbours=(near,))
+    assert "reused 1: " in read(neighbours=(other,)), "the nearest had nothing to give"
+    assert "The distances of 10 remembered tasks were measured, but nothing was reused" in read(neighbours=())
 
 
 def test_hostile_names_are_shown_not_obeyed(pages):
@@ -197,7 +195,7 @@ def test_a_result_with_nothing_but_a_network_renders(alone):
         space=replace(alone.space, size=3**1000, operations=()),
     )
     read = Reader(page.render(bare)).text
-    assert "It passes nothing: whatever the image, the answer is the same." in read
+    assert "It passes nothing on: the answer is the same for every image." in read
     assert "1.32 × 10⁴⁷⁷" in read
 
 
@@ -214,25 +212,25 @@ def test_bounds_and_intervals_of_distances_are_told_apart_from_distances(moon):
     text = page.render(shown)
     assert "0.1250 [0.100, 0.250]</td>" in text
     assert "≥ 0.5000</td>" in text
-    assert "known to lie behind the nearest" in text
-    assert "known to lie behind the nearest" not in page.render(moon)
+    assert "a lower bound" in text
+    assert "a lower bound" not in page.render(moon)
 
 
 def test_what_a_winner_was_chosen_by_is_shown_beside_the_alphas(moon):
     plain = page.render(moon)
-    assert "The winner of a round has the largest alpha" in plain
-    assert "own l</th>" not in plain
+    assert "The winner of each round has the largest alpha" in plain
+    assert "l alone</th>" not in plain
     rounds = tuple(replace(past, scores=tuple(0.5 for _ in past.keys)) for past in moon.rounds)
     judged = page.render(replace(moon, rounds=rounds, config={"fuse": {"choice": "performance"}}))
-    assert "own l</th>" in judged and "0.5000" in judged
-    assert "The winner of a round has the best validation performance l of its own" in judged
+    assert "l alone</th>" in judged and "0.5000" in judged
+    assert "The winner of each round has the best validation performance l" in judged
 
 
 def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     tried = (
         WarmStart(atom="near", distance=0.01, architecture="a1b2", score=0.9125, left_out=""),
         WarmStart(
-            atom="seen", distance=0.02, architecture="c3d4", score=None, left_out="it breaks the limits"
+            atom="seen", distance=0.02, architecture="c3d4", score=None, left_out="it exceeds the limits"
         ),
     )
     begun = Beginning(
@@ -241,8 +239,8 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     text = Reader(page.render(replace(moon, beginning=begun))).text
     assert "It began with those of near." in text
     assert "near 0.0100 a1b2 0.9125" in text
-    assert "seen 0.0200 c3d4 it breaks the limits" in text
-    assert "none, from scratch – e5f6 0.8750" in text
+    assert "seen 0.0200 c3d4 it exceeds the limits" in text
+    assert "none (from scratch) – e5f6 0.8750" in text
     assert "From weights of near, on the training split" in text
     assert "From scratch, on the training split" in Reader(page.render(moon)).text
 
@@ -251,15 +249,15 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
 def test_of_a_known_architecture_nothing_is_said_of_a_space(name, request):
     result = replace(request.getfixturevalue(name), stopped="reused", rounds=())
     text = Reader(page.render(result)).text
-    assert "its best architecture was taken without a search, as asked, and trained anew." in text
-    assert "What was reused" in text
+    assert "the best remembered architecture of this task was trained anew." in text
+    assert "The reused architecture" in text
     assert result.space.note not in text
     for said in (
         "base space",
         "before limits",
-        "Where was searched",
-        "What was inherited",
-        "makes a starter",
+        "The search space",
+        "What was reused",
+        "makes a first memory",
     ):
         assert said not in text
-    assert "inherited" not in [row.strip() for row in Reader(page.render(result)).texts]
+    assert "reused" not in [row.strip() for row in Reader(page.render(result)).texts]

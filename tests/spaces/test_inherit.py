@@ -71,8 +71,9 @@ def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_ot
     assert (space.max_parameters, space.max_macs) == (BASE.max_parameters, BASE.max_macs)
     assert inherited.mode == "union"
     assert inherited.note == (
-        "2 skeletons and the operations conv_3x3, identity, max_pool_3x3, sep_conv_3x3 and zero are those of "
-        "the best of mnist:is=0 (d 0.12, 2 architectures), fashion-mnist:is=trouser (d 0.30, 1 architecture)."
+        "The space has the 2 skeletons and the operations conv_3x3, identity, max_pool_3x3, sep_conv_3x3 and zero "
+        "of the best architectures of mnist:is=0 (d 0.12, 2 architectures), "
+        "fashion-mnist:is=trouser (d 0.30, 1 architecture)."
     )
 
 
@@ -107,10 +108,10 @@ def test_edges_may_be_absent_if_the_base_or_an_inherited_cell_has_them_so() -> N
 @pytest.mark.parametrize(
     ("neighbours", "why"),
     [
-        ((), "no atom is related"),
-        ((atom("bare", 0.1),), "no related atom has a scored architecture"),
-        ((atom("seen", 0.1, scored(None, "identity")),), "no related atom has a scored architecture"),
-        ((atom("own", 0.1, scored(0.9, "my_conv")),), "has only operations that are known here"),
+        ((), "there are no related tasks"),
+        ((atom("bare", 0.1),), "no related task has a scored architecture"),
+        ((atom("seen", 0.1, scored(None, "identity")),), "no related task has a scored architecture"),
+        ((atom("own", 0.1, scored(0.9, "my_conv")),), "have operations that are not registered here"),
     ],
     ids=["none", "bare", "unscored", "unknown operations"],
 )
@@ -121,7 +122,7 @@ def test_with_nothing_to_inherit_the_base_is_searched_and_the_note_says_so(
     assert inherited.space == BASE
     assert inherited.seed_architecture is None
     assert why in inherited.note
-    assert "the space 'standard' was searched as it is." in inherited.note
+    assert "The whole space 'standard' was searched." in inherited.note
 
 
 def test_an_atom_without_scores_is_passed_over() -> None:
@@ -134,7 +135,7 @@ def test_none_inherits_nothing() -> None:
     inherited = inherit((ZERO_DIGIT,), BASE, **{**ASKED, "mode": "none"})
     assert inherited.space == BASE
     assert inherited.seed_architecture is None
-    assert inherited.note == "Nothing was inherited, as asked: the space 'standard' was searched as it is."
+    assert inherited.note == "Nothing was reused, as you asked. The whole space 'standard' was searched."
 
 
 def test_skeletons_that_break_the_limits_are_dropped_and_said() -> None:
@@ -142,7 +143,7 @@ def test_skeletons_that_break_the_limits_are_dropped_and_said() -> None:
     inherited = inherit((nearest,), BASE, **ASKED)
     assert inherited.space.skeletons == (NARROW,)
     assert inherited.seed_architecture == scored(0.8, "conv_1x1").architecture
-    assert "; 1 skeleton broke the limits for this task's images and went." in inherited.note
+    assert "; 1 skeleton left out because of the limits for this task's images." in inherited.note
 
 
 def test_with_no_skeleton_left_those_of_the_base_are_taken() -> None:
@@ -150,14 +151,14 @@ def test_with_no_skeleton_left_those_of_the_base_are_taken() -> None:
     assert inherited.space.skeletons == BASE.skeletons
     assert inherited.space.operations == ("conv_3x3", "zero")
     assert inherited.seed_architecture is None
-    assert "so the skeletons are those of the space 'standard'" in inherited.note
+    assert "; the skeletons are those of the space 'standard'" in inherited.note
 
 
 def test_with_nothing_that_fits_the_base_is_taken() -> None:
     tight = BASE.limited(max_parameters=150)
     inherited = inherit((TROUSERS,), tight, **ASKED)
     assert inherited.space == tight
-    assert "breaks the limits for this task's images" in inherited.note
+    assert "exceed the limits for this task's images" in inherited.note
 
 
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
@@ -243,7 +244,7 @@ def test_a_prior_learns_sizes_from_good_and_bad_of_all_that_is_known() -> None:
     assert told.space.size_trend is not None
     assert told.space.size_trend.compared == 8, "what is not known here is passed over"
     assert told.space.size_trend.slopes[2] > 0
-    assert told.note.endswith("as learnt from 8 trainings of 1 known task that can be compared.")
+    assert told.note.endswith("the trend is learnt from 8 trainings of 1 remembered task.")
     behind = inherit((TROUSERS,), BASE, behind=(telling,), **prior)
     assert behind.space.size_trend is not None
     assert behind.givers == (TROUSERS.name,), "what lies behind gives nothing else"
@@ -267,17 +268,19 @@ def test_sizes_are_learnt_by_how_near_a_task_is_and_in_a_prior_only() -> None:
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
     inherited = inherit((atom("own", 0.1, scored(0.9, "my_conv")),), BASE, **{**ASKED, "mode": "prior"})
     assert inherited.space == BASE
-    assert "has only what the space 'standard' has" in inherited.note
+    assert "fits the space 'standard'" in inherited.note
 
 
 def test_a_transfer_takes_the_nearests_best_that_stays_within_the_limits() -> None:
     inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **{**ASKED, "mode": "transfer"})
     assert inherited.transferred == scored(0.9, "sep_conv_3x3", "identity").architecture
-    assert inherited.note.startswith("The best architecture of mnist:is=0 (d 0.12) is taken as it is")
+    assert inherited.note.startswith(
+        "The best architecture of mnist:is=0 (d 0.12) is reused without a search"
+    )
     wide = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE), scored(0.8, "conv_1x1"))
     second = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
     assert second.transferred == scored(0.8, "conv_1x1").architecture
-    assert "1 that came before it break the limits" in second.note
+    assert "that are not registered here: 1." in second.note
 
 
 def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says_so() -> None:
@@ -285,7 +288,7 @@ def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says
     inherited = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
     assert inherited.transferred is None
     assert inherited.space == BASE
-    assert "every architecture of the related atoms breaks the limits" in inherited.note
+    assert "every architecture of the related tasks exceeds the limits" in inherited.note
 
 
 def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() -> None:
@@ -297,14 +300,14 @@ def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() 
     assert every.space.size_trend is not None
     assert (every.mode, every.seed_architecture) == ("prior", None)
     assert every.givers == (digit.name, trousers.name)
-    assert "as learnt from all 2 known tasks alike: no distance was measured." in every.note
-    assert "first seed" not in every.note, "there is no nearest that could have given one"
+    assert "all 2 remembered tasks count alike." in every.note
+    assert "at random" not in every.note, "there is no nearest that could have given one"
     assert inherit((), BASE, **{**ASKED, "mode": "prior"}).space == BASE
 
 
 def test_what_has_no_distance_is_named_without_one() -> None:
     taken = inherit((replace(TROUSERS, distance=None),), BASE, **{**ASKED, "mode": "transfer"})
-    assert taken.note.startswith(f"The best architecture of {TROUSERS.name} is taken as it is")
+    assert taken.note.startswith(f"The best architecture of {TROUSERS.name} is reused without a search")
 
 
 DARTS = named_space("darts")
@@ -346,4 +349,4 @@ def test_a_prior_over_a_base_with_inputs_knows_them_and_passes_other_cells_over(
     assert inherited.space.prior is not None
     assert inherited.space.prior.inputs == 2
     assert inherited.seed_architecture == own.architecture
-    assert "passed over (1)" in inherited.note
+    assert "cells do not fit the space: 1" in inherited.note

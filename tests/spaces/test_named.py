@@ -67,7 +67,7 @@ def test_cells_of_the_darts_kind_keep_two_edges_a_node() -> None:
 
 def test_an_unknown_space_is_refused_with_the_near_ones() -> None:
     with pytest.raises(
-        UnknownNameError, match=r"'standart' is no search space. Did you mean 'standard' or 'darts'\?"
+        UnknownNameError, match=r"Unknown search space 'standart'\. Did you mean 'standard' or 'darts'\?"
     ):
         named_space("standart")
 

@@ -148,7 +148,7 @@ def test_a_limit_left_out_stays() -> None:
 @pytest.mark.parametrize("space", [SMALL, named_space("standard")], ids=["listed", "drawn"])
 def test_limits_that_admit_nothing_are_refused_with_the_smallest(space: SearchSpace) -> None:
     message = (
-        r"The 'max_parameters' of 3 .* of the search space '\w+' admit nothing: for images of 1x8x8 and 2 "
+        r"The 'max_parameters' of 3 .* of the search space '\w+' admit no architecture: for images of 1x8x8 and 2 "
         r"classes its smallest architecture has [\d,]+ parameters and [\d,]+ multiply-adds"
     )
     with pytest.raises(SettingError, match=message):
@@ -288,8 +288,8 @@ def test_a_limit_of_latency_that_admits_nothing_is_refused_with_the_fastest_of_t
     least = min(by_macs(one, SHAPE, CLASSES) for one in everything(SMALL))
     space = SMALL.limited(max_latency_ms=least / 2, latency=by_macs)
     message = (
-        f"The 'max_latency_ms' of {least / 2:g} of the search space 'small' admits nothing: for images of 1x8x8 and 2 "
-        f"classes the fastest of its smallest architectures takes {least:.3g} ms"
+        f"The 'max_latency_ms' of {least / 2:g} of the search space 'small' admits no architecture: for images of "
+        f"1x8x8 and 2 classes the fastest of its smallest architectures takes {least:.3g} ms"
     )
     for refused in (space.check_limits, partial(space.sample, 1, seed=Seed(0))):
         with pytest.raises(SettingError, match=message):

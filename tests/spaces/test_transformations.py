@@ -143,7 +143,7 @@ class TestLimits:
             moves("compress", max_parameters=HAS.parameters)
 
     def test_a_limit_below_all_is_refused_with_the_smallest_figure_and_that_one_is_reached(self) -> None:
-        with pytest.raises(SettingError, match="the smallest that transformations lead to") as raised:
+        with pytest.raises(SettingError, match="the smallest that transformations reach") as raised:
             moves("compress", max_parameters=3)
         least = cost(moves("compress").smallest())
         assert f"at least {least.parameters:,} parameters and {least.macs:,} multiply-adds" in str(
@@ -283,7 +283,7 @@ class TestLatency:
                 1.0,
                 "'max_parameters', 'max_macs' or 'max_latency_ms' of compress must be less than",
             ),
-            ("compress", 1e-6, "the smallest that transformations lead to takes"),
+            ("compress", 1e-6, "the smallest that transformations reach takes"),
         ],
     )
     def test_a_limit_that_asks_for_nothing_or_too_much_is_refused(

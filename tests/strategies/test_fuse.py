@@ -225,7 +225,9 @@ class TestStops:
         _, fuse = fixed([0])
         assert run(fuse, only, seed_architecture=given, listener=told.append).best == given
         messages = [event.message for event in told if isinstance(event, Told)]
-        assert messages == [f"The space holds one architecture only: {given.key} is taken without a search."]
+        assert messages == [
+            f"The space holds only one architecture ({given.key}), so it is used without a search."
+        ]
 
 
 class TestImages:

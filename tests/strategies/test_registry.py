@@ -29,10 +29,10 @@ def test_a_strategy_works_as_the_configuration_says() -> None:
     ],
 )
 def test_an_unknown_name_is_refused_with_the_near_ones(name: str, hint: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"'{name}' is no search strategy. {hint}") as refused:
+    with pytest.raises(UnknownNameError, match=f"Unknown search strategy '{name}'. {hint}") as refused:
         check_strategy(name)
     assert refused.value.exit_status == 2
-    with pytest.raises(UnknownNameError, match="is no search strategy"):
+    with pytest.raises(UnknownNameError, match="Unknown search strategy"):
         make_strategy(name, SearchConfig())
-    with pytest.raises(UnknownNameError, match="is no search strategy"):
+    with pytest.raises(UnknownNameError, match="Unknown search strategy"):
         SearchConfig(strategy=name)

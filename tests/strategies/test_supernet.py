@@ -208,7 +208,7 @@ class TestDescent:
         assert seen == [(0, 50), (1, 10), (2, 50), (3, 10)]
         assert [event.done for event in told if isinstance(event, StepAdvanced)] == [1, 2]
         (warning,) = [event.message for event in told if isinstance(event, Warned)]
-        assert warning.startswith("In 1 of 4 steps of supernet 1 the loss or its gradients were not finite")
+        assert warning.startswith("In 1 of 4 steps of supernet 1, the loss or its gradients were not finite")
 
     def test_the_last_epoch_ends_with_the_last_step(self) -> None:
         seen: list[int] = []

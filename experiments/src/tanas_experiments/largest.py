@@ -23,8 +23,7 @@ class LargestConfig:
     candidates: int = 4
     """Architectures that are tried, the largest first; 1: the largest is taken."""
     pool: int = 200
-    """Drawn by chance for each round to choose from: 0.1 s, or 1 s where sizes' promise is weighed too, little beside a
-    training."""
+    """Architectures drawn at random for each round to choose from: 0.1 s, or 1 s with a size trend."""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "pool"):

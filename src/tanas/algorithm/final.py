@@ -1,4 +1,4 @@
-"""The final training: a recipe, a training that validation judges, one more on all images; then the test, once."""
+"""The final training: choice of a recipe, comparison on validation images, refit on all images; then the test, once."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ TEMPERATURES = tuple(2 ** (step / 4) for step in range(-4, 13))
 """From 1/2 to 8, in steps of a fifth: the loss at the best of them is within 1 % of the least."""
 
 Went = Fitted | NonFiniteError | AbandonedError
-"""How a training went: it diverged, or was given up."""
+"""The result of a training; the errors: it diverged, or was abandoned."""
 
 MISTAKES = 24
-"""Wrong answers that are kept as pictures: as many as one looks at."""
+"""Wrong answers that are kept as pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class Recipe:
 
     name: str
     tried: tuple[RecipeTried, ...]
-    """What a whole training by each came to; none if there was one recipe only."""
+    """The results of a whole training by each recipe; empty if there was one recipe only."""
     judged_on: str
-    """Key of the architecture that was trained by each."""
+    """Key of the architecture that was trained by each recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,15 +59,14 @@ class Finished:
 
     architecture: Architecture
     network: Network
-    """Trained on training and validation images, unless the refit was left out: that of what was found is where the
-    reference takes its place."""
+    """Trained on training and validation images, unless there was no refit. The searched network gets none if the
+    reference network is handed over."""
     before: Network
-    """The same as validation judged it: trained on the training images alone."""
+    """The network that was compared on validation images: trained on the training images alone."""
     validation: Evaluation
     """Of `before`."""
     right: Tensor
-    """What each validation image that `before` answers rightly adds to its accuracy, else 0, (samples,); see
-    `shares_right`."""
+    """The share of the accuracy of `before` that each validation image adds, (samples,); see `shares_right`."""
     fitted: Fitted
     refitted: Fitted | None
 
@@ -79,32 +78,32 @@ class Finished:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ending:
-    """What the final training gave."""
+    """The result of the final training."""
 
     recipe: Recipe
     found: Finished
-    """What the search found."""
+    """The searched network."""
     reference: Finished | None
-    """The reference architecture, trained alike; None: it was not asked for, is the one found, or diverged by every
-    recipe."""
+    """The reference network, trained alike; None: it was not asked for, is the searched architecture itself, or
+    diverged with every recipe."""
     replaces: bool
-    """Whether the reference may take the place of what was found."""
+    """Whether the reference network may be handed over instead of the searched network."""
 
     @property
     def reference_taken(self) -> bool:
-        """Whether the reference is handed over, since what was found is not clearly better."""
+        """Whether the reference network is handed over, because the searched network is not clearly better."""
         if not self.replaces or self.reference is None:
             return False
         return not clearly_better(self.found.right, self.reference.right)
 
     @property
     def taken(self) -> Finished:
-        """What is handed over."""
+        """The network that is handed over."""
         return self.reference if self.reference_taken and self.reference is not None else self.found
 
     @property
     def other(self) -> Finished | None:
-        """What is not."""
+        """The network that is not handed over; None if there was only one."""
         return self.found if self.reference_taken else self.reference
 
 
@@ -118,32 +117,32 @@ class Examined:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
-    """What is handed over."""
+    """The network that is handed over, tested."""
 
     ending: Ending
     outcome: Outcome
-    """Of the search, the architecture that is handed over its best."""
+    """Of the search; its best architecture is the one that is handed over."""
     test: Split
     """The test split, opened."""
     examined: Examined
-    """What the network answered on it."""
+    """The answers of the network on the test split."""
 
 
 def train(
     winner: Winner, space: SearchSpace, task: Task, sealed: Sealed, config: SearchConfig, at: Context
 ) -> Trained:
-    """Trains the winner, and the reference beside it; then the test split is opened.
+    """Train the winner and the reference network, then open the test split.
 
     Args:
         winner: of the search.
-        space: that was searched; the reference architecture is one of it.
-        task: all of its images but those of the test split.
+        space: the searched space, which contains the reference architecture.
+        task: all images except the test split.
         sealed: the test split.
-        config: says how.
-        at: with what.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint.
 
     Raises:
-        NonFiniteError: every recipe diverged, or what was found did.
+        NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
         TaskError: the test split was opened before.
     """
     with at.phase("train"):
@@ -176,24 +175,25 @@ def finish(
     reference: Architecture | None = None,
     replaces: bool = False,
 ) -> Ending:
-    """Trains what was found, and the reference beside it. The test split is not touched.
+    """Train the searched architecture and the reference network. The test split is not touched.
 
-    One architecture is trained by every recipe, on the training images: the reference where there is one, which is
-    quick, else what was found. The recipe with the least validation loss is taken. By it what was found is trained on
-    the training images too, and validation judges both architectures. The network that is handed over is trained anew
-    on training and validation images together, for as many epochs; so is the reference in any case.
+    Every recipe trains the reference network on the training images (the searched architecture if there is no
+    reference). The recipe with the lowest validation loss is taken. The searched architecture is trained by it too, and
+    validation images compare both networks. The network that is handed over is trained again on training and
+    validation images, for as many epochs. The reference network gets this refit in any case.
 
     Args:
-        architecture: what was found.
-        task: all of its images, not only those that the search has seen.
-        config: says how.
-        at: with what; its seed and checkpoint are those of the final training.
-        network: of the architecture, whose weights all trainings of it begin with; None: from scratch.
-        reference: the architecture that is trained beside; None: none is.
-        replaces: whether it is handed over unless what was found is clearly better (`clearly_better`).
+        architecture: the searched architecture.
+        task: all images except the test split, not only those that the search has seen.
+        config: the settings of the search.
+        at: seed and checkpoint of the final training, device, workers and listener.
+        network: has the weights that all trainings of the architecture begin with; None: from scratch.
+        reference: the reference architecture; None: there is no comparison.
+        replaces: whether the reference network is handed over unless the searched network is clearly better
+            (`clearly_better`).
 
     Raises:
-        NonFiniteError: every recipe diverged, or what was found did.
+        NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
     """
     if reference is not None and reference.canonical() == architecture.canonical():
         reference = None
@@ -206,10 +206,10 @@ def finish(
     except NonFiniteError as error:
         if reference is None:
             raise
-        at.tell(Warned(message=f"{error} There is no comparison with the reference architecture."))
+        at.tell(Warned(message=f"{error} There is no comparison with the reference network."))
         return finish(architecture, task, config, at, network=network)
 
-    # those that are left need not wait for each other; the refit of what was found begins last, as it may be needless
+    # the other trainings are independent; the refit of the searched network begins last, because it may not be needed
     left = {} if reference is None else {"found": trainings.judged(architecture, network, recipe.name)}
     if config.refit:
         if reference is not None:
@@ -218,7 +218,7 @@ def finish(
     named = {"found" if reference is None else "reference": by_recipe[recipe.name], **left}
 
     def ended(training: Training) -> None:
-        """Leaves the refit of what was found out as soon as the reference is known to take its place."""
+        """Abandon the refit of the searched network as soon as the reference network is known to be handed over."""
         if not replaces or reference is None or not config.refit or training is not named["found"]:
             return
         if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
@@ -227,7 +227,7 @@ def finish(
     done |= side_by_side(tuple(left.values()), at, ended=ended)
 
     def finished(name: str, architecture: Architecture) -> Finished:
-        """What became of an architecture; raises its error if its training diverged."""
+        """The trained architecture; raises its error if its training diverged."""
         first, again = named[name], named.get(f"{name}, refit")
         fitted, refitted = done[first], None if again is None else done[again]
         assert not isinstance(fitted, AbandonedError)  # only a refit is given up
@@ -254,59 +254,59 @@ def finish(
         replaces=replaces,
     )
     if ending.reference_taken:
-        # even where its refit came to an end before it was given up: results must not depend on that
+        # even if its refit ended before it was abandoned: results must not depend on timing
         found = ending.found
         ending = replace(ending, found=replace(found, network=found.before, refitted=None))
         at.tell(
             Told(
-                message="On the validation images what the search found is not clearly better than the reference "
-                "architecture, which needs no search: that is handed over."
+                message="You get the reference network, which needs no search: the searched network is not clearly "
+                "better on validation images."
             )
         )
-    # told here, so that a refit that was given up says the same as one that diverged before
+    # told here, so that an abandoned refit and a diverged refit give the same messages
     if config.refit and ending.taken.refitted is None:
         at.tell(
             Warned(
-                message="The last training, on training and validation images, diverged. The network that was trained "
-                "on the training images alone is handed over."
+                message="The refit on training and validation images diverged, so the network that was trained on the "
+                "training images alone is handed over. Lower the learning rate of the final training."
             )
         )
     return ending
 
 
 class _Trainings:
-    """Makes the trainings of one final training, each with a place of its own for its state."""
+    """Makes the trainings of a final training; each keeps its own state in the checkpoint."""
 
     def __init__(self, task: Task, config: SearchConfig, at: Context) -> None:
         self.task, self.at = task, at
         training = config.training.suited_to(len(task.train))
-        # who weighs classes has balanced them already
+        # class weights balance the classes already
         balanced = training.balanced and task.performance == "balanced" and not training.class_weights
         self.training = replace(training, balanced=balanced)
         self._every = task.train.joined(task.validation)
         self._logits: dict[Training, Tensor] = {}
 
     def judged(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
-        """A training on the training images, which validation judges."""
+        """Return a training on the training images, for the comparison on validation images."""
         return self._training(architecture, network, recipe, self.task.train, "train")
 
     def refitted(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
-        """A training on training and validation images."""
+        """Return a training on training and validation images."""
         return self._training(architecture, network, recipe, self._every, "refit")
 
     def logits(self, training: Training) -> Tensor:
-        """The answers of a trained network on the validation images, (samples, classes); asked once."""
+        """The logits of a trained network on the validation images, (samples, classes); computed once."""
         if training not in self._logits:
             network = training.network.to(self.at.device)
             self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
         return self._logits[training]
 
     def finite(self, training: Training) -> bool:
-        """Whether a trained network answers with numbers: BatchNorm's statistics can spoil what a loss did not show."""
+        """Whether a trained network's logits are finite: BatchNorm's statistics can overflow even if no loss did."""
         return bool(torch.isfinite(self.logits(training)).all())
 
     def right(self, training: Training) -> Tensor:
-        """See `shares_right`, of the answers on the validation images."""
+        """The share of the accuracy that each validation image adds, (samples,); see `shares_right`."""
         return shares_right(self.logits(training), self.task)
 
     def choose(
@@ -315,10 +315,10 @@ class _Trainings:
         done: Mapping[Training, Went],
         architecture: Architecture,
     ) -> Recipe:
-        """The recipe whose training has the least validation loss.
+        """Return the recipe whose training has the lowest validation loss.
 
         Raises:
-            NonFiniteError: all diverged.
+            NonFiniteError: every training diverged.
         """
         tried = []
         for name, training in trainings.items():
@@ -333,11 +333,11 @@ class _Trainings:
                     raise
                 self.at.tell(Told(message=f"{error} The recipe '{name}' is left out."))
                 tried.append(RecipeTried(recipe=name, loss=None, performance=None))
-        # the first of equal ones
-        best = min(tried, key=lambda one: math.inf if one.loss is None else one.loss)
+        # equal losses: the first recipe
+        best = min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
         if best.loss is None:
             raise NonFiniteError(
-                f"The final training diverged by every recipe: {', '.join(trainings)}. Lower its learning rate."
+                f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
             )
         several = tuple(tried) if len(tried) > 1 else ()
         return Recipe(name=best.recipe, tried=several, judged_on=architecture.key)
@@ -363,7 +363,7 @@ class _Trainings:
 
 
 def shares_right(logits: Tensor, task: Task) -> Tensor:
-    """What each validation image adds to the accuracy, (samples,) float64: nothing if the answer is wrong.
+    """The share of the accuracy that each validation image adds, (samples,) float64: 0 if its answer is wrong.
 
     Their sum is the accuracy; where performance is 'balanced', the balanced accuracy.
 
@@ -383,12 +383,12 @@ def shares_right(logits: Tensor, task: Task) -> Tensor:
 def clearly_better(one: Tensor, other: Tensor) -> bool:
     """Whether a network is better than another by more than two standard errors of their difference.
 
-    The other one needs no search, so it is for the search to show that it brought something. On a few hundred
-    validation images the better one of two is often so by chance (docs/networks.md).
+    The other network needs no search, so the searched network has to show a clear gain. With a few hundred validation
+    images, the better of two networks is often better by chance (docs/networks.md).
 
     Args:
-        one: what each image adds to its accuracy, (samples,), as `shares_right` gives it.
-        other: the same of the other one.
+        one: shares of the network's accuracy, (samples,), from `shares_right`.
+        other: shares of the other network's accuracy, (samples,).
 
     Source: McNemar, Note on the sampling error of the difference between correlated proportions, 1947; its two-sided
     test at 5 %.
@@ -398,9 +398,9 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
 
 
 def tempered_loss(logits: Tensor, task: Task) -> float:
-    """Cross-entropy on the validation images at the best of some temperatures, in nats; see `cross_entropy_of`.
+    """Cross-entropy on the validation images at the best temperature, in nats; see `cross_entropy_of`.
 
-    A network that has seen its images often is too sure of itself. How sure it is does not say how often it is right.
+    A network that has seen its images often is overconfident, which says little about how often it is right.
 
     Args:
         logits: on the validation images, (samples, classes).
@@ -417,14 +417,14 @@ def side_by_side(
     *,
     ended: Callable[[Training], None] = lambda training: None,
 ) -> dict[Training, Went]:
-    """Runs trainings, as many at a time as there are workers, and gives how each went.
+    """Run trainings, as many at a time as there are workers, and return the result of each.
 
-    Each computes with as many threads as this process, so that results do not depend on the workers.
+    Each training uses as many threads as this process, so results do not depend on the number of workers.
 
     Args:
-        trainings: those that begin first come first.
+        trainings: in the order in which they begin.
         at: has the workers.
-        ended: is called with each that came to its end, in its thread.
+        ended: called with each finished training, in its thread.
     """
 
     def run(training: Training, listener: Listener) -> Went:
@@ -446,13 +446,13 @@ def side_by_side(
 
 
 def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
-    """Counts a network's answers on the test split.
+    """Return a network's answers on the test split, counted, and its worst mistakes.
 
     Args:
         network: trained.
         task: gives the classes.
         test: the test split, opened.
-        at: with what.
+        at: device and listener.
     """
     step = f"test on {task.name}"
     at.tell(StepStarted(step=step, total=1, unit="networks"))
@@ -467,7 +467,7 @@ def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
 
 
 def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:
-    """The outcome of a search with the architecture that is handed over as its best."""
+    """Return the outcome of a search with the architecture that is handed over as its best."""
     best = ending.taken.architecture
     if not ending.reference_taken:
         return outcome

@@ -1,6 +1,6 @@
-"""Growing and compressing: FUSE that begins with an architecture that is there, and searches among what it can become.
+"""Growing and compressing: FUSE that begins with an existing architecture and searches its transformations.
 
-The counterpart of `tanas.algorithm.search` for a network that one has already.
+The counterpart of `tanas.algorithm.search` for a network that exists already.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TrainedOrigin:
     """The run that the architecture comes from."""
 
     network: Network = field(repr=False)
-    """Its trained network, as it was before the refit: it has seen no validation image."""
+    """Its network from before the refit, which has seen no validation image."""
     result: Result
     sha256: str
     """Of the file of its weights."""
@@ -49,14 +49,14 @@ class TrainedOrigin:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Origin:
-    """What is grown or compressed."""
+    """The architecture to grow or compress."""
 
     architecture: Architecture
     name: str
     """In words, such as 'the network of digits:is=8'."""
     trained: TrainedOrigin | None
-    """None: an architecture alone. Weights of an export are left where they are, since it does not say which images
-    they have seen: they might be test images of the task."""
+    """None: an architecture alone. The weights of an export are not used, because it does not record which images they
+    have seen; these might be test images of the task."""
 
 
 def transform(
@@ -68,24 +68,24 @@ def transform(
     *,
     keep_weights: bool = True,
 ) -> Found:
-    """Grows or compresses an architecture for a task, trains and tests the result.
+    """Grow or compress an architecture for a task, then train and test the result.
 
-    Candidates of all rounds begin with fresh weights, so that none has a head start. Only the final training goes on
-    from the weights of the origin, where that is possible: see `kept_network`.
+    All candidates begin with new weights, so none has a head start. Only the final training continues from the weights
+    of the origin, where possible: see `kept_network`.
 
     Args:
         task: as its source gives it. Its test split is opened once, at the end.
-        origin: what to begin with.
+        origin: the architecture to begin with.
         aim: 'grow' or 'compress'.
-        config: how; its space says which operations an edge can get, its limits what is asked.
-        at: with what.
-        keep_weights: whether the final training may go on from the origin's weights.
+        config: the settings of the search; its space has the operations for new edges, its limits are the goal.
+        at: seed, device, workers, listener and checkpoint.
+        keep_weights: whether the final training may continue from the origin's weights.
 
     Returns:
-        what was found; there is nothing for a dictionary to remember, as no distance is measured.
+        the result; a dictionary can't remember it, because no distance is measured.
 
     Raises:
-        SettingError: no transformation satisfies the limits; the message has the figures that can be reached.
+        SettingError: no transformation satisfies the limits; the message names limits that can be reached.
         SearchError: every candidate failed.
     """
     task, sealed = task.measured_by(config.performance).sealed()
@@ -96,7 +96,7 @@ def transform(
     moves = transformations_of(origin, aim, small, config, latency)
     inherited = _space(moves, origin, small, at)
 
-    # the seed is the architecture as it is, unless that breaks the limits
+    # the seed is the architecture as it is, unless it exceeds the limits
     with at.phase("search"):
         outcome = _find(moves, inherited.space, small, config, at)
         outcome, before = _scored(moves, outcome, small, config, at)
@@ -134,22 +134,22 @@ def transform(
 def transformations_of(
     origin: Origin, aim: str, task: Task, config: SearchConfig, latency: Latency
 ) -> Transformations:
-    """What the origin can become for a task, within the limits that are asked for or meant.
+    """Return the transformations of the origin for a task, within the limits.
 
     Args:
-        origin: what to begin with.
+        origin: the architecture to begin with.
         aim: 'grow' or 'compress'.
         task: without its test split.
-        config: its space and its limits.
-        latency: says how long an architecture takes; asked only if there is a limit of it.
+        config: has the space and the limits.
+        latency: measures how long an architecture takes; used only if there is a limit on it.
 
     Raises:
-        SettingError: no transformation satisfies the limits, or another strategy than FUSE is asked for.
-        UnknownNameError: there is no such space, or an operation of the origin is not known here.
+        SettingError: no transformation satisfies the limits, or the strategy is not FUSE.
+        UnknownNameError: the space, or an operation of the origin, is unknown.
     """
     if config.strategy != "fuse":
         raise SettingError(
-            f"The 'strategy' of {aim} must be fuse: what it compares are transformations. "
+            f"The 'strategy' of {aim} must be fuse: no other strategy compares transformations. "
             f"Got {config.strategy!r} instead. Leave it out."
         )
     base = space_of(config.space, task, max_parameters=None, max_macs=None)
@@ -166,29 +166,28 @@ def transformations_of(
 def kept_network(
     origin: Origin, outcome: Outcome, task: Task, sealed: Sealed, at: Context, *, wanted: bool
 ) -> tuple[Network | None, str]:
-    """The network with which the final training begins, if not from scratch, and a sentence that says why.
+    """Return the network that the final training begins with (None: from scratch), and a sentence that says why.
 
-    Weights are kept where every transformation on the way from the origin to what was found keeps the function, and
-    only of a run whose test split is that of the task: no weight may have seen a test image.
+    Weights are kept if every transformation from the origin to the architecture found keeps the function, and if the
+    run had the same test split: no weight may have seen a test image.
 
     Args:
-        origin: what it began with.
-        outcome: of the search; its rounds hold the way.
-        task: as it is worked on.
+        origin: the architecture that the search began with.
+        outcome: of the search; its rounds hold the transformations.
+        task: without its test split.
         sealed: its test split, whose hash is compared.
-        at: its seed is that of the weights that are new.
-        wanted: whether weights are to be kept at all.
+        at: its seed sets the new weights.
+        wanted: whether weights may be kept.
     """
     scratch = "The final training began from scratch"
     if origin.trained is None:
-        return None, f"{scratch}: it was given an architecture without a run."
+        return None, f"{scratch}: an architecture was given, without a trained network."
     if not wanted:
-        return None, f"{scratch}, as asked."
+        return None, f"{scratch}, as you asked."
     run = origin.trained.result.task
     if (run.test_fingerprint, run.split_seed) != (sealed.fingerprint, task.split_seed):
         return None, (
-            f"{scratch}: the run was not for this very task and split, so that its weights might have seen images "
-            "that are for testing here."
+            f"{scratch}: the run had another task or split, so its weights may have seen test images of this task."
         )
     path = _path(origin.architecture.canonical(), outcome)
     network = morph_along(
@@ -199,15 +198,15 @@ def kept_network(
         seed=at.seed.child("final", "morph"),
     )
     if network is None:
-        return None, f"{scratch}: what was found can't begin with the function of the network of the run."
+        return None, f"{scratch}: the architecture found can't reproduce the network of the run."
     return network, (
-        "The final training went on from the weights of the run: at its start the network found answered as that one "
-        "does, so the training of both counts."
+        "The final training continued from the weights of the run: at its start, the network gave the same answers as "
+        "the network of the run."
     )
 
 
 def _path(start: Architecture, outcome: Outcome) -> tuple[Architecture, ...]:
-    """From the origin over the winners of the rounds to what was found; each once."""
+    """The architectures from the origin over the rounds' winners to the architecture found, without repeats."""
     path = [start]
     for past in outcome.rounds:
         if (winner := past.candidates[past.winner]) != path[-1]:
@@ -216,25 +215,25 @@ def _path(start: Architecture, outcome: Outcome) -> tuple[Architecture, ...]:
 
 
 def _space(moves: Transformations, origin: Origin, task: Task, at: Context) -> Inherited:
-    """The space around the origin, as far as a record can show it: what is one transformation apart."""
+    """The space around the origin, as its record shows it: architectures one transformation apart."""
     apart = moves.apart(moves.origin)
     skeletons = {moves.origin.skeleton, *(one.skeleton for one in apart)}
     limits = f"at most {moves.max_parameters:,} parameters and {moves.max_macs:,} multiply-adds"
     if moves.max_latency_ms is not None:
-        limits += f" and {moves.max_latency_ms:g} ms to answer one image"
+        limits += f" and {moves.max_latency_ms:g} ms per image"
     if moves.aim == GROW:
         how = (
-            "every candidate was one transformation of the kept seed (wider, deeper, an operation replaced, an edge "
-            "added)"
+            "Every candidate was one transformation of the best architecture so far (wider, deeper, an operation "
+            "replaced, or an edge added)"
         )
     else:
         how = (
-            "every candidate was the end of a chain of transformations (narrower, shallower, a cheaper operation, "
-            "an edge dropped) that led within the limits"
+            "Every candidate was the end of a chain of transformations (narrower, shallower, a cheaper operation, "
+            "or an edge dropped) that led within the limits"
         )
     note = (
-        f"The search began with {origin.name}; {how}, with {limits}. {len(apart):,} architectures are one "
-        "transformation apart from it, before the limits."
+        f"The search began with {origin.name}. {how}, with {limits}. {len(apart):,} architectures are one "
+        "transformation apart from it, before limits."
     )
     space = SearchSpace(
         name=moves.aim,
@@ -275,7 +274,7 @@ def _find(
 def _scored(
     moves: Transformations, outcome: Outcome, task: Task, config: SearchConfig, at: Context
 ) -> tuple[Outcome, ScoredArchitecture]:
-    """The outcome with scores of the winners, and the origin with its own, by the same short training."""
+    """The outcome with scores of the winners, and the origin with its score, by the same short training."""
 
     def scores_of(one: Outcome) -> Outcome:
         return score_winners(one, task, config.scoring, at=at)

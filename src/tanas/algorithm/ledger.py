@@ -1,4 +1,4 @@
-"""What each phase of a search cost, and what the memory cost that it began with."""
+"""The cost of each phase of a search, and the cost of the memory that it began with."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OWN = "the task's representative"
 
 
 def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
-    """What each phase of a search cost, and what the memory cost that it began with.
+    """Return the cost of each phase of a search, and the cost of the memory that it began with.
 
     Args:
         found: of the search.
@@ -58,9 +58,9 @@ def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
 
 
 def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
-    """The final training of what was found and of the reference beside it, by all recipes that were tried.
+    """The cost of all final trainings: searched and reference network, every recipe.
 
-    A refit that was given up, as the reference took its place, is not counted: how far it came is chance.
+    An abandoned refit is not counted, because its length depends on timing.
     """
     images: list[tuple[str, int]] = []
     total = 0

@@ -35,7 +35,7 @@ from tanas.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
-    """What a record says beside what was found."""
+    """The facts of a record that are not results: time, warnings, machine and command."""
 
     watch: Stopwatch
     """Seconds of the phases."""
@@ -43,17 +43,17 @@ class Circumstances:
     environment: dict[str, Any]
     """Versions, processor, threads."""
     command: str
-    """What repeats the run."""
+    """The command that repeats the run."""
 
 
 def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int) -> Result:
-    """The record of a search: what RUN/result.json holds.
+    """Return the record of a search, as RUN/result.json holds it.
 
     Args:
-        found: of the search.
-        beside: what it is held against.
-        around: time, warnings, machine.
-        seed: of every draw.
+        found: the result of the search.
+        beside: its comparisons.
+        around: time, warnings, machine and command.
+        seed: seed of every random draw.
     """
     task, related, ending, inherited = found.task, found.related, found.trained.ending, found.space
     outcome, config, test, watch = found.outcome, found.config, found.trained.examined, around.watch

@@ -1,4 +1,4 @@
-"""The first half of Algorithm 1: which known tasks are related to a new one.
+"""The first half of Algorithm 1: which remembered tasks are related to a new task.
 
 Source: section 3.1, and the loop over b in B of Algorithm 1.
 """
@@ -27,34 +27,34 @@ from tanas.tasks.task import Split, Task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KnownTasks:
-    """What a dictionary knows when a search begins."""
+    """The tasks that a dictionary remembers when a search begins."""
 
     others: tuple[tuple[str, Atom], ...]
     """(name, atom) of every task that can be related to the new one."""
     own: tuple[str, Atom] | None
-    """The new task's own, if the dictionary knows it: it is no neighbour of itself."""
+    """(name, atom) of the new task itself if it is remembered; it does not count as a related task."""
 
     @property
     def every(self) -> tuple[tuple[str, Atom], ...]:
-        """All of them, the own last."""
+        """All remembered tasks; the new task itself, if remembered, comes last."""
         return (*self.others, *(() if self.own is None else (self.own,)))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RelatedTasks:
-    """The known tasks in the order of their distance to a new one."""
+    """The remembered tasks, ordered by their distance to a new task."""
 
     known: KnownTasks
     representative: Representative | None
-    """Of the new task; None: none was needed."""
+    """The representative of the new task; None: no distance was measured."""
     measured: tuple[Related, ...]
-    """Nearest first; those behind the nearest may have been measured only until that was known."""
+    """Nearest first. Tasks that are not among the nearest may have a lower bound instead of a distance."""
     order: tuple[Related, ...]
-    """In the order in which they are inherited from: nearest first, but for a control."""
+    """In the order in which tasks are reused: nearest first, unless a control asks for others."""
     neighbours: tuple[Related, ...]
-    """The first of these, from which something is inherited."""
+    """The related tasks: the first of `order`."""
     reused_s: float = 0.0
-    """Seconds of measuring that were spent before this run."""
+    """Seconds of measuring that earlier runs spent."""
     untrained: Measurement | None = None
     """Of an untrained network, beside the known tasks' own; None: nothing was measured."""
     edge: Boundary | None = None
@@ -79,19 +79,19 @@ def relate(
     learns: bool = True,
     reuse: bool = False,
 ) -> RelatedTasks:
-    """Finds the known tasks that are related to a task, and tells what is known of it.
+    """Return the remembered tasks that are related to a task.
 
     Args:
-        dictionary: what is known.
-        task: as it is worked on, without its test split.
-        config: how.
-        at: with what.
-        known: the atoms to use, where a resumed run must not see later ones; None: all.
-        learns: whether the task is represented even if no distance has to be measured.
-        reuse: whether the task's own architecture is to be reused.
+        dictionary: the memory.
+        task: the new task, without its test split.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint.
+        known: the atoms to use, so that a resumed run does not see later ones; None: all.
+        learns: whether to train a representative even if no distance has to be measured.
+        reuse: whether the task's own architecture will be reused.
 
     Raises:
-        SettingError: more neighbours are asked for than there are, or nothing is there to be reused.
+        SettingError: `config.neighbours` exceeds the number of other tasks, or there is nothing to reuse.
     """
     found = known_tasks(dictionary, task, config, known=known, reuse=reuse)
     greet(found, dictionary, task, config, at, reuse=reuse)
@@ -103,9 +103,16 @@ def relate(
             representative = represent(task, config.representative, at.child("represent"))
         warn_if_weak(representative, at.listener, strict=False)  # a weak one never stops a search
     related = related_tasks(found, dictionary, representative, task, config, at)
-    for end in (*related.ends, *(() if related.edge is None else (related.edge,))):
-        if not end.told_apart:
-            at.tell(Warned(message=f"Which tasks are inherited from is not sure: {end}"))
+    doubts = [
+        f"{end} Add validation images, or set a 'threshold' farther from this distance."
+        for end in related.ends
+        if not end.told_apart
+    ]
+    if related.edge is not None and not related.edge.told_apart:
+        more = len(related.neighbours) + 1
+        doubts.append(f"{related.edge} Add validation images, or set 'neighbours' to {more} to reuse both.")
+    for doubt in doubts:
+        at.tell(Warned(message=f"The choice of related tasks is uncertain. {doubt}"))
     return related
 
 
@@ -118,18 +125,18 @@ def known_tasks(
     reuse: bool = False,
     coming: int = 0,
 ) -> KnownTasks:
-    """The tasks of a dictionary that can be related to a task, and the task's own.
+    """Return the tasks of a dictionary that can be related to a task, and the task itself if it is remembered.
 
     Args:
-        dictionary: what is known.
-        task: as it is worked on.
-        config: says how many neighbours are wanted.
+        dictionary: the memory.
+        task: the new task.
+        config: has the number of neighbours.
         known: the atoms to use; None: all.
-        reuse: whether the own atom is to be reused.
-        coming: how many more atoms there will be when it is the task's turn.
+        reuse: whether the task's own architecture will be reused.
+        coming: how many atoms earlier tasks of the same command will add.
 
     Raises:
-        SettingError: more neighbours are asked for than there are, or nothing is there to be reused.
+        SettingError: `config.neighbours` exceeds the number of other tasks, or there is nothing to reuse.
     """
     keys = None if known is None else {atom.key for atom in known}
     named = [(name, atom) for name, atom in dictionary.names().items() if keys is None or atom.key in keys]
@@ -141,17 +148,17 @@ def known_tasks(
     folder = (dictionary.base or dictionary).folder  # the one that a person named
     if config.neighbours is not None and config.neighbours > len(others) + coming:
         if dictionary.base is None and not coming:
-            most = f"the {len(others)} atoms of {folder} that are not the task itself"
+            most = f"{len(others)}, the number of other tasks in {folder}"
         else:
-            most = f"{len(others) + coming} for {task.name}: the atoms of {folder}, and the tasks before it"
+            most = f"{len(others) + coming} for {task.name}: the tasks in {folder} and the tasks before it"
         raise SettingError(
             f"The 'neighbours' of SearchConfig must be at most {most}. "
-            f"Got {config.neighbours} instead. Name fewer, or leave it out."
+            f"Got {config.neighbours} instead. Lower it, or leave it out."
         )
     if reuse and not (own and own[0][1].best):
         raise SettingError(
             f"There is nothing to reuse: {folder} holds no scored architecture of {task.name}. "
-            "Search for one."
+            "Search without reuse first."
         )
     return KnownTasks(others=others, own=own[0] if own else None)
 
@@ -159,30 +166,30 @@ def known_tasks(
 def greet(
     known: KnownTasks, dictionary: Dictionary, task: Task, config: SearchConfig, at: Context, *, reuse: bool
 ) -> None:
-    """Tells what a dictionary knows of a task before any long work."""
+    """Tell, before any long work, whether the task itself and other tasks are remembered."""
     if known.own and not reuse:
         at.tell(
             Told(
-                message=f"{task.name} is known already ({known.own[0]}): it is no neighbour of itself. "
-                "Its best architecture can be reused without a new search."
+                message=f"{task.name} is already remembered ({known.own[0]}). Its best architecture can be reused "
+                "without a new search."
             )
         )
     if not known.others:
         at.tell(
             Told(
-                message=f"The dictionary {dictionary.folder} knows no other task: the space '{config.space}' is "
-                f"searched. A starter: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
+                message=f"{dictionary.folder} remembers no other task, so the whole space '{config.space}' is "
+                f"searched. Make a first memory: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
             )
         )
 
 
 def introduce(task: Task, available: int, at: Context) -> None:
-    """Tells what is to be known of a task's images.
+    """Tell what a user should know about a task's images, such as caps and classes without images.
 
     Args:
-        task: as it is worked on.
+        task: the task, after the cap.
         available: its training images before the cap.
-        at: who is told.
+        at: has the listener.
     """
     for note in task.notes:
         at.tell(Told(message=note))
@@ -197,13 +204,13 @@ def introduce(task: Task, available: int, at: Context) -> None:
 
 
 def warn_of_gaps(task: Task, name: str, split: Split, at: Context) -> None:
-    """Says which classes a split holds no image of: figures on it say nothing about them."""
+    """Warn about classes without an image in a split: its figures say nothing about them."""
     present = set(split.labels.tolist())
     if missing := [repr(label) for place, label in enumerate(task.classes) if place not in present]:
         at.tell(
             Warned(
                 message=f"{task.name} has no {name} image of {', '.join(missing)}: "
-                f"{name} figures say nothing about that. Give each class at least five images."
+                f"{name} figures say nothing about that class. Give each class at least five images."
             )
         )
 
@@ -216,9 +223,10 @@ def related_tasks(
     config: SearchConfig,
     at: Context,
 ) -> RelatedTasks:
-    """Measures d(b -> t) for every known task b, and takes the nearest; of none where every task counts alike.
+    """Return the related tasks: measures d(b -> t) for every remembered task b and takes the nearest.
 
-    The last of the nearest and the next one have intervals, or the last within the threshold and the first beyond it.
+    Nothing is measured where every task counts alike. The last of the nearest tasks and the next one have intervals,
+    or the last within the threshold and the first beyond it.
 
     Source: Algorithm 1, "for b in B: calculate the distance d(b, t) to find the related tasks".
     """
@@ -233,8 +241,8 @@ def related_tasks(
     if choice.stands_in and near and {one.name for one in neighbours} == {one.name for one in near}:
         at.tell(
             Warned(
-                message=f"'{config.related}' takes the same {len(near)} of {len(measured)} known tasks as are the "
-                "nearest: it is no control here. Ask for fewer neighbours, or teach the dictionary more tasks."
+                message=f"related = '{config.related}' takes the nearest {len(near)} of {len(measured)} remembered "
+                "tasks, so it does not serve as a control. Lower 'neighbours', or add tasks to the memory."
             )
         )
     return replace(
@@ -251,7 +259,7 @@ def _measured(
     at: Context,
     reused: Reused,
 ) -> RelatedTasks:
-    """The known tasks with their distances, before any is chosen."""
+    """The remembered tasks with their distances, before any is chosen."""
     others = known.others
     choice = CHOICES[config.related]
     if not others or representative is None or not choice.measures:

@@ -1,4 +1,4 @@
-"""What a dictionary keeps of a search."""
+"""The record that a dictionary keeps of a search."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tanas.strategies.base import Outcome
 
 
 def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
-    """The task of a search as an atom of the dictionary. Source: Algorithm 1, its last line.
+    """Return the task of a search as an atom for the dictionary. Source: Algorithm 1, its last line.
 
-    The network that is kept was trained on the training images alone: other tasks of the same source are judged by the
-    validation images.
+    The stored network was trained on the training images alone, because other tasks of the same source use the
+    validation images to compare networks.
 
     Args:
-        found: of the search.
+        found: the result of the search.
         watch: seconds of its phases.
-        seed: of every draw.
+        seed: seed of every random draw.
 
     Returns:
-        None: no representative was made, so there is nothing to remember.
+        None if the search trained no representative: then there is nothing to remember.
     """
     representative, task, ending = found.related.representative, found.searched, found.trained.ending
     if representative is None:
@@ -66,9 +66,9 @@ def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
 
 
 def _judged(outcome: Outcome, value: float) -> Outcome:
-    """With l after the final training for an architecture that won alone, so that later tasks inherit from it.
+    """The outcome with l after the final training as the score of an architecture that won the only round.
 
-    Scores are held against each other within a task only, and here is no other.
+    So later tasks can reuse it. Scores are compared within a task only, and this task has no other score.
     """
     if any(one.score is not None for one in outcome.seen):
         return outcome

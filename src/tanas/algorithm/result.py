@@ -10,7 +10,7 @@ from tanas.networks.scoring import ScoredArchitecture
 from tanas.strategies.base import Round
 
 NO_SEARCH, FOUND = "no search", "what the search found"
-"""Names of the rival that has the same final training: the reference architecture, or what it took the place of."""
+"""Names of the rival with the same final training: the reference network, or the searched network."""
 
 RESULT_SCHEMA = 2
 """Of result.json: 1 had one rival, logistic regression, among its metrics."""
@@ -34,7 +34,7 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeTried:
-    """What a whole training by a recipe came to."""
+    """The result of a whole training by a recipe."""
 
     recipe: str
     loss: float | None
@@ -46,12 +46,12 @@ class RecipeTried:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTraining:
-    """How the network was trained that is handed over, and how many images trained what."""
+    """The final training of the network that is handed over: recipe, epochs and numbers of images."""
 
     recipe: str
     """One of `tanas.networks.recipe.RECIPES`."""
     tried: tuple[RecipeTried, ...]
-    """The recipes that were held against each other; none if there was one only."""
+    """The recipes that were compared; empty if there was one only."""
     judged_on: str
     """Key of the architecture that was trained by each of them."""
     epochs: int
@@ -59,47 +59,46 @@ class FinalTraining:
     search_images: int
     """Training images that the search and the distances used."""
     train_images: int
-    """Training images of the training that validation judges."""
+    """Training images of the final training before the refit."""
     validation_images: int
     refit_images: int
-    """Training and validation images of the last training, whose network is handed over; 0: there was none, and the
-    network of the first is."""
+    """Training and validation images of the refit, whose network is handed over; 0: there was no refit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """The space's reference architecture, which needs no search, beside what the search found: same final training."""
+    """The reference network, which needs no search, compared with the searched network after the same training."""
 
     architecture: Architecture
     parameters: int
     macs: int
     """Multiply-adds for one image."""
     found: str
-    """Key of what the search found."""
+    """Key of the searched architecture."""
     validation_performance: float
     """l of the reference."""
     found_validation_performance: float
     replaces: bool
-    """Whether it could take the place of what was found: after a search from scratch."""
+    """Whether the reference network could be handed over: only after a search from scratch."""
     taken: bool
-    """Whether the reference is handed over: what was found was not better on the validation images by more than two
-    standard errors of their difference."""
+    """Whether the reference network is handed over: the searched network was not better on validation images by more
+    than two standard errors of the difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """What stands beside the network that is handed over. Shares in [0, 1]."""
+    """A method that the network is compared with. Shares in [0, 1]."""
 
     name: str
     """'no search', 'what the search found', or a classic method."""
     settings: str
-    """What it is, in words."""
+    """Its settings, in words."""
     images: int
     """Training and validation images that it was fitted on."""
     test_error: float
     test_balanced_error: float
     took_s: float
-    """Wall-clock seconds of its training; of a network, while others were trained side by side."""
+    """Wall-clock seconds of its training; networks are trained side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,31 +117,31 @@ class Neighbour:
     fingerprint: str
     """Hash of the atom's training and validation data."""
     interval: tuple[float, float] | None = None
-    """Where the distance lies when images and maps are drawn anew; None: nobody asked. The last of the
-    nearest and the next one have it wherever the method can give it."""
+    """90 % interval over redrawn images and refitted maps; None: not measured. The last of the nearest tasks and the
+    next task have it if the method gives intervals."""
     at_least: bool = False
-    """It was measured only until it was known to lie behind the nearest: the distance is no less."""
+    """The distance is a lower bound: measuring stopped once the task was known not to be among the nearest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceRecord:
-    """Where the search looked."""
+    """The searched space."""
 
     base: str
     """Name of the base space."""
     inherit: str
-    """How the nearest atoms shaped it; 'none' if they did not."""
+    """How related tasks shaped it; 'none' if they did not."""
     operations: tuple[str, ...]
     nodes: int
     """Nodes of a cell."""
     skeletons: int
     """Number of skeletons."""
     size: int
-    """Number of architectures that differ, before limits of parameters and MACs."""
+    """Number of distinct architectures, before limits of parameters and multiply-adds."""
     max_parameters: int | None
     max_macs: int | None
     note: str
-    """Why it is as it is, a sentence."""
+    """Why the space is as it is, in words."""
     inputs: int | None = None
     """Edges into a node; None: as many as there are nodes before it."""
     max_latency_ms: float | None = None
@@ -150,8 +149,8 @@ class SpaceRecord:
     related: str = "nearest"
     """Which known tasks something was reused from; older results have it in `inherit`."""
     over_limits: tuple[int, int] | None = None
-    """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
-    from the space without limits); None: not asked."""
+    """(architectures that exceed the limits of parameters or multiply-adds, architectures drawn to count them); None:
+    not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,18 +185,18 @@ class TaskRecord:
     test_fingerprint: str
     split_seed: int
     notes: tuple[str, ...]
-    """What was left out or changed when the images were read."""
+    """Images that were left out or changed when they were read, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """Wall-clock seconds a phase."""
+    """Wall-clock seconds of each phase."""
 
     represent_s: float
     distance_s: float
     search_s: float
     train_s: float
-    """The reference architecture, which is trained side by side, among it."""
+    """The final trainings, with that of the reference network."""
     rivals_s: float
     """Of classic methods."""
     total_s: float
@@ -205,11 +204,11 @@ class Costs:
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseCost:
-    """What a phase cost on any machine, beside its seconds on this one."""
+    """The cost of a phase: seconds on this machine, and multiply-adds and images, which hold on any machine."""
 
     phase: str
-    """'represent', 'distance', 'search' (the scores of its winners among it), 'train' (what was found
-    and the reference, by all recipes, with the refits) or 'rivals' (classic methods; no multiply-adds)."""
+    """'represent', 'distance', 'search' (with the scores of its winners), 'train' (searched and reference network, all
+    recipes and refits) or 'rivals' (classic methods; no multiply-adds)."""
     took_s: float
     """Wall-clock seconds."""
     macs: int
@@ -218,26 +217,26 @@ class PhaseCost:
     images: tuple[tuple[str, int], ...]
     """(network, images that it was trained on or asked about; an image counts once an epoch)."""
     cached_s: float = 0.0
-    """Of the seconds, those of what was done before by another run: the original cost, not spent again."""
+    """Seconds that an earlier run spent; its results were reused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DictionaryCost:
-    """What the memory cost that a search began with."""
+    """The cost of the memory that a search began with."""
 
     atoms: int
     took_s: float
     """Wall-clock seconds of learning them."""
     macs: int | None
-    """Multiply-adds of learning them; None: some atom was learnt before they were kept."""
+    """Multiply-adds of learning them; None: unknown, because an atom is older than such records."""
     searches: float | None
-    """It cost as much as so many searches like this one, their final trainings left out: it has paid back once it
-    made so many needless, or halved twice as many. None: not known."""
+    """The cost in searches like this one, final trainings left out. The memory pays off once it has saved that many
+    searches. None: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerRecord:
-    """Who spent what. Two searches cost the same if their multiply-adds do."""
+    """The cost of each phase and of the memory. Multiply-adds compare across machines."""
 
     phases: tuple[PhaseCost, ...]
     dictionary: DictionaryCost
@@ -245,16 +244,16 @@ class LedgerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """How the network did that was grown or compressed, as its own run has it. Shares in [0, 1]."""
+    """The errors of the network before it was grown or compressed, from its own run. Shares in [0, 1]."""
 
     task: str
-    """What it was found for."""
+    """Name of the task that it was found for."""
     validation_error: float
     validation_balanced_error: float
     test_error: float
     test_balanced_error: float
     same_images: bool
-    """Its training, validation and test images were the very ones of this run: only then do figures compare."""
+    """Whether its run had the same training, validation and test images as this run; else errors do not compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,35 +263,34 @@ class Sized:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-adds for one image, at the size of this run's."""
+    """Multiply-adds for one image of the size of this run."""
     score: float | None
-    """Validation performance l after one fixed short training from fresh weights, the same before and after; None:
-    it was not scored."""
+    """Validation performance l after one fixed short training from new weights; None: not scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """What a run that grew or compressed a network began with, and what became of it."""
+    """The network that a run began to grow or compress, and its result."""
 
     aim: str
     """'grow' or 'compress'."""
     origin: str
-    """What it began with, in words."""
+    """The starting network, in words."""
     before: Sized
     after: Sized
     differences: tuple[str, ...]
-    """What changed, a phrase each; none if the network stayed as it was."""
+    """The changes, one phrase each; empty if the network stayed as it was."""
     recorded: Recorded | None
-    """None: it began with an architecture, not with a run."""
+    """The errors of the starting network; None: it began with an architecture alone."""
     kept_weights: bool
-    """Whether the final training began with the weights of the run, in a network that answered alike."""
+    """Whether the final training continued from the weights of the run."""
     weights: str
-    """With which weights the final training began, and why: a sentence."""
+    """The weights that the final training began with, and why, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Control:
-    """Random search beside, in the same space and at the same cost; its winner was trained by the same recipe."""
+    """Random search in the same space and at the same cost; its winner was trained by the same recipe."""
 
     architecture: Architecture
     parameters: int
@@ -301,7 +299,7 @@ class Control:
     candidates: int
     """How many it tried."""
     spent: int
-    """Multiply-adds of its trainings; no more than the search that it is held against."""
+    """Multiply-adds of its trainings; at most those of the search that it is compared with."""
     test_error: float
     test_balanced_error: float
     validation_performance: float
@@ -311,34 +309,34 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """The trained network of a related task, held against beginning from scratch."""
+    """The trained network of a related task, tried as a start of the final training."""
 
     atom: str
-    """Whose network it is."""
+    """Name of the related task."""
     distance: float
     """d(atom -> task)."""
     architecture: str
-    """Its key; empty: the atom keeps no network."""
+    """Key of its architecture; empty: no network is stored."""
     score: float | None
     """Validation performance l after the fixed short training from its weights; None: it was not trained."""
     left_out: str
-    """Why it was not; empty: it was."""
+    """Why it was not trained; empty if it was."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """With which weights the final training began."""
+    """The weights that the final training began with."""
 
     atom: str
-    """Whose; empty: it began from scratch."""
+    """Name of the related task whose weights were used; empty: it began from scratch."""
     found: str
     """Key of the architecture that the search found."""
     scratch: float | None
-    """l of what the search found after the same short training from scratch; None: it was not scored."""
+    """l of the searched architecture after the same short training from scratch; None: not scored."""
     tried: tuple[WarmStart, ...]
     """Nearest first."""
     note: str
-    """All that in a sentence."""
+    """The choice and its reason, in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +354,7 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """All that a search leaves behind, beside the weights."""
+    """The record of a search: everything except the weights."""
 
     schema: int
     task: TaskRecord
@@ -372,11 +370,11 @@ class Result:
     mistakes: tuple[Mistake, ...]
     """The most confident wrong answers on the test split, most confident first."""
     representative: RepresentativeRecord | None
-    """None: nothing was known, so no distance was measured."""
+    """None: no representative was trained, because no distance was measured."""
     neighbours: tuple[Neighbour, ...]
-    """Those inherited from, nearest first."""
+    """The related tasks that were reused, nearest first."""
     distances: tuple[Neighbour, ...]
-    """All atoms of the dictionary, nearest first."""
+    """All remembered tasks with their distances, nearest first."""
     space: SpaceRecord
     strategy: str
     rounds: tuple[Round, ...]
@@ -384,9 +382,9 @@ class Result:
     stopped: str
     training: FinalTraining
     training_losses: tuple[float, ...]
-    """Mean training loss of each epoch of the training that validation judged, in nats."""
+    """Mean training loss of each epoch of the final training before the refit, in nats."""
     rivals: tuple[Rival, ...]
-    """Sorted by the error that performance goes by; none if nobody asked for them."""
+    """Best first, by the error that counts for the task; empty if there are none."""
     costs: Costs
     dictionary: tuple[tuple[str, str], ...]
     """(name, fingerprint) of each atom when the run began."""
@@ -396,19 +394,18 @@ class Result:
     environment: dict[str, Any]
     """Versions, processor, threads."""
     command: str
-    """What repeats this run."""
+    """The command that repeats this run."""
     latency_s: float | None = None
-    """Seconds in which the network answers one image on this machine, one thread, the median of some answers; as a
-    limit of latency had it. None: the run is older than such limits."""
+    """Seconds per image on this machine in one thread (median). None: the run is older than latency limits."""
     control: Control | None = None
-    """None: nobody asked for it (`--controls`)."""
+    """None: not asked for (`controls`)."""
     reference: Reference | None = None
-    """None: nobody asked for it, or the search found the very same."""
+    """None: not asked for, or the search found the reference architecture itself."""
     advice: str = ""
-    """Reuse or search again? What the dictionary's past said of it; empty: nothing was related."""
+    """Advice to search or to reuse, from past searches; empty if there are no related tasks."""
     ledger: LedgerRecord | None = None
     """None: the run is older than ledgers."""
     beginning: Beginning | None = None
-    """None: nobody asked for the weights of related tasks (`--warm-weights`); it began from scratch."""
+    """None: `warm_weights` was off, so the final training began from scratch."""
     grown: Grown | None = None
-    """None: the architecture was searched for, not made from another."""
+    """None: it was a search."""

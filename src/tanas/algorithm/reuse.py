@@ -1,4 +1,4 @@
-"""A task that is known: its best architecture is trained anew, without a search."""
+"""Reuse of a remembered task: its best architecture is trained anew, without a search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reuse(
     known: Sequence[Atom] | None = None,
     learns: bool = True,
 ) -> Found:
-    """Trains and tests the best architecture that is known of a task; arguments as in `search`.
+    """Train and test the best remembered architecture of a task, without a search; arguments as in `search`.
 
     Raises:
         SettingError: the dictionary holds no scored architecture of the task, or none within the limits.
@@ -43,10 +43,10 @@ def reuse(
     related = relate(dictionary, small, config, at, known=known, learns=learns, reuse=True)
     latency = MeasuredLatency.of(at)
     base = base_space(small, config, latency)
-    space = related_space(related, base, small, config)  # what would have been searched, for the record
+    space = related_space(related, base, small, config)  # the space of a search, for the record
     assert related.known.own is not None  # else `relate` has refused
     name, atom = related.known.own
-    at.tell(Told(message=f"The best architecture of {name} is taken without a search."))
+    at.tell(Told(message=f"The best architecture of {name} is reused without a search."))
     with at.phase("search"):
         best = best_within(atom, base, small)
         outcome = Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
@@ -69,7 +69,7 @@ def reuse(
 
 
 def best_within(atom: Atom, space: SearchSpace, task: Task) -> ScoredArchitecture:
-    """The scored architecture of a task's own atom that is best within the limits of a space.
+    """Return the best scored architecture of a remembered task that is within the limits of a space.
 
     Args:
         atom: with at least one score.
@@ -77,7 +77,7 @@ def best_within(atom: Atom, space: SearchSpace, task: Task) -> ScoredArchitectur
         task: without its test split.
 
     Raises:
-        SettingError: none is within them; the message has the figures of the smallest.
+        SettingError: no architecture is within the limits; the message names the smallest.
     """
     scored = [found for found in best_first(atom.architectures) if found.score is not None]
     for found in scored:
@@ -85,7 +85,7 @@ def best_within(atom: Atom, space: SearchSpace, task: Task) -> ScoredArchitectur
             return found
     least = min(scored, key=lambda found: found.parameters)
     raise SettingError(
-        f"There is nothing to reuse: of {len(scored)} scored architectures that are known of {task.name} none is "
-        f"within the limits; the smallest has {least.parameters:,} parameters and {least.macs:,} multiply-adds. "
-        "Raise the limits, or search for another architecture."
+        f"There is nothing to reuse within the limits: of {len(scored)} scored architectures of {task.name}, the "
+        f"smallest has {least.parameters:,} parameters and {least.macs:,} multiply-adds. "
+        "Raise the limits, or search without reuse."
     )

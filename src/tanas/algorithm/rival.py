@@ -1,4 +1,4 @@
-"""What stands beside a network, so that its report says what it is worth: rivals, and random search if asked."""
+"""Comparisons for the report: rivals of the network and, if asked for, random search at equal cost."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
 
 MOST_CONTROLS = 10_000
-"""Candidates of random search beside: its budget ends it long before."""
+"""Candidates of random search at equal cost; its budget is spent long before."""
 
 
 @dataclass(frozen=True)
 class Controlled:
-    """What random search found for the same multiply-adds."""
+    """The result of random search for the same number of multiply-adds."""
 
     outcome: Outcome
-    """Of random search; what was trained is its best, or a related task's network that was ahead of it."""
+    """Of random search; its best architecture was trained, or a related task's network that scored higher."""
     ending: Ending
     test: Examined
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beside:
-    """What a found network is held against."""
+    """The comparisons of a found network."""
 
     control: Controlled | None = None
-    """None: nobody asked, or there was no search to hold it against."""
+    """None: not asked for, or there was no search to compare it with."""
     rivals: tuple[Rival, ...] = ()
-    """The best first."""
+    """Best first."""
 
 
 def beside(found: Found, at: Context) -> Beside:
-    """Random search, if it is asked for, and the rivals, tested on the same images as the found network."""
+    """Return random search, if asked for, and the rivals, tested on the same images as the found network."""
     with at.phase("control"):
         control = random_search_beside(found, at)
     with at.phase("rivals"):
@@ -54,27 +54,29 @@ def beside(found: Found, at: Context) -> Beside:
 
 
 def random_search_beside(found: Found, at: Context) -> Controlled | None:
-    """Random search beside: same space, first seed, images, recipe and cost; its winner is trained and tested too.
+    """Return the result of random search with the same space, first seed, images, recipe and cost.
 
-    The weights of related tasks are offered to it as to the search.
+    Networks of related tasks compete with its winner too, and the winner is trained and tested.
 
     Args:
-        found: what it is held against; the test split was opened, which random search never sees.
-        at: as of the search.
+        found: the search to compare it with. Its test split is open, but random search never sees it.
+        at: the context of the search.
 
     Returns:
-        None: nobody asked, or there was no search to hold it against, or that cost less than any training of random
-        search would.
+        None if it was not asked for, if there was no search, or if the search cost less than any training of random
+        search.
     """
     config, inherited, task = found.config, found.space, found.task
     if not config.controls:
         return None
     if not found.search.rounds:
-        at.tell(Told(message="There is no control: nothing was searched that it could be held against."))
+        at.tell(
+            Told(message="Random search at equal cost is skipped: there was no search to compare it with.")
+        )
         return None
     strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
     small, limited = task.limited(config.limit), replace(config, budget_macs=found.search.ledger.macs)
-    # the draws are those of a search, the state is its own; a limit of time ended the search, not what is beside it
+    # it draws like a search but keeps its own state; the time limit applies to the search alone
     own = replace(at.drawing("search").keeping("control"), deadline=no_limit)
     problem = Problem(
         space=inherited.space,
@@ -85,8 +87,8 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
     )
     try:
         outcome = search(strategy, problem)
-    except BudgetError as error:  # a finished search is not lost for want of a control
-        at.tell(Warned(message=f"There is no control. {error}"))
+    except BudgetError as error:  # a finished search must not be lost because of this comparison
+        at.tell(Warned(message=f"Random search at equal cost is skipped. {error}"))
         return None
     winner = begin(outcome, found.offered, small)
     alike = replace(config, recipes=(found.trained.ending.recipe.name,))
@@ -102,13 +104,13 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
 
 
 def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Context) -> tuple[Rival, ...]:
-    """What the network that is handed over must beat, tested on the same images; the best first.
+    """Return the rivals of the network, tested on the same images, best first.
 
     Args:
-        trained: what is handed over; its test split was opened.
-        task: all of its images.
-        config: says whether classic methods are asked for.
-        at: with what.
+        trained: the network that is handed over; its test split is open.
+        task: all images except the test split.
+        config: says whether classic methods are wanted.
+        at: device, seed and listener.
     """
     rivals: list[Rival] = []
     ending, split = trained.ending, trained.test

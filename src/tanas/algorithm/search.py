@@ -26,42 +26,42 @@ from tanas.tasks.task import Sealed, Task
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Found:
-    """What a search gives."""
+    """The result of a search."""
 
     task: Task
-    """All of its images but those of the test split."""
+    """All images except the test split."""
     sealed: Sealed
-    """The test split, which was opened."""
+    """The test split, now open."""
     searched: Task
-    """The images that the search has seen."""
+    """The task with the images that the search has seen."""
     config: SearchConfig
-    """As it suited the task."""
+    """The settings, adapted to the size of the task."""
     related: RelatedTasks
     space: Inherited
     latency: MeasuredLatency
-    """Says how long architectures take."""
+    """The measured latencies of architectures."""
     search: Outcome
-    """Of the search, before networks of related tasks were held against it."""
+    """The outcome of the search, before it was compared with networks of related tasks."""
     winner: Winner
-    """What was trained, and with which weights it began."""
+    """The architecture that was trained, and the weights that it began with."""
     trained: Trained
     """The network that is handed over, tested."""
     offered: Offered | None = None
-    """What networks of related tasks came to; None: nobody asked."""
+    """The networks of related tasks with their scores; None: `warm_weights` is off."""
     advice: Advice | None = None
     reused: bool = False
-    """Whether the task was known, and its architecture taken without a search."""
+    """Whether the architecture of the remembered task was reused without a search."""
     grown: Grown | None = None
-    """What a network became that was grown or compressed; None: it was a search."""
+    """The changes to a network that was grown or compressed; None: it was a search."""
 
     @property
     def outcome(self) -> Outcome:
-        """The outcome of the search, the architecture that is handed over its best."""
+        """The outcome of the search; its best architecture is the one that is handed over."""
         return self.trained.outcome
 
     @property
     def classifier(self) -> Classifier:
-        """The trained network, with all that is needed to use it."""
+        """The trained network, with all that it needs to be used."""
         taken = self.trained.ending.taken
         return Classifier(
             task=self.task.name,
@@ -74,7 +74,7 @@ class Found:
 
     @property
     def before_refit(self) -> Network | None:
-        """The network when it had seen no validation image; None: there was no refit."""
+        """The network from before the refit, which has seen no validation image; None: there was no refit."""
         return self.trained.ending.taken.before_refit
 
 
@@ -87,18 +87,18 @@ def search(
     known: Sequence[Atom] | None = None,
     learns: bool = True,
 ) -> Found:
-    """Finds, trains and tests an architecture for a task, with the help of the tasks that are known.
+    """Search, train and test an architecture for a task, with the help of the remembered tasks.
 
     Args:
         task: as its source gives it. Its test split is opened once, at the end.
-        dictionary: what is known. It is read; `tanas.algorithm.remember` makes what it can learn of the search.
-        config: how.
-        at: with what; a search that was killed goes on from its checkpoint.
-        known: the atoms to use, where a resumed run must not see later ones; None: all.
-        learns: whether the dictionary is to learn the task: then it is represented and its winners are scored.
+        dictionary: the memory. It is only read; `tanas.algorithm.remember` makes the record that it can add.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint; a killed search resumes from its checkpoint.
+        known: the atoms to use, so that a resumed run does not see later ones; None: all.
+        learns: whether the memory will learn the task: then a representative is trained and winners are scored.
 
     Raises:
-        SettingError: more neighbours are asked for than there are.
+        SettingError: `config.neighbours` exceeds the number of other tasks.
         SearchError: every candidate failed.
 
     Source: Algorithm 1; sections 3.1 (distance), 3.2 (space), 3.3 (FUSE).

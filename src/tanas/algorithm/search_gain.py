@@ -1,8 +1,8 @@
-"""What a search added to what could have been reused from a related task, without the luck of the choice.
+"""The gain over reuse: how much a search improved on the architecture that it could have reused.
 
-A search ends with the best of several scores, and the best of several is biased upwards: of equally good architectures
-one comes out ahead by about the noise of a score, which for an indicator of few positives is a tenth of l. So both are
-scored once more, from another seed, and a dictionary keeps those scores.
+A search ends with the best of several scores, which is biased upwards by about the noise of a score. For an indicator
+of few positives that noise is a tenth of l. So both architectures are scored a second time, from another seed, and the
+memory keeps these second scores.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tanas.strategies.base import Ledger, Outcome
 from tanas.tasks.task import Task
 
 MOST_GAINS = 10
-"""A dictionary that knows so many gains of a search over reuse asks for no more: each costs two short trainings, and
-the mean of ten is known to a third of the spread of one."""
+"""Gains that a memory measures. Each costs two short trainings; the standard error of the mean of ten is a third of
+their standard deviation."""
 
 EVALUATED_AGAIN = "looked_again"
-"""Where a run keeps whether time was left for it."""
+"""Checkpoint entry: whether time was left for the second evaluation."""
 
 
 def gain_wanted(inherited: Inherited, related: RelatedTasks, config: SearchConfig) -> bool:
-    """Whether a dictionary still learns what a search adds: something is reused, and too few tasks tell of such."""
+    """Whether to measure the gain over reuse: an architecture is reused, and the memory has too few gains."""
     reused = config.inherit_seed and inherited.seed_architecture is not None
     telling = sum(
         atom.reuse is not None and atom.reuse.warm == config.warm_weights for _, atom in related.known.others
@@ -51,26 +51,26 @@ def with_gain(
     config: SearchConfig,
     at: Context,
 ) -> Winner:
-    """Evaluates the winner and what could have been reused a second time.
+    """Return the winner with its gain over reuse, from a second evaluation of both architectures.
 
     Args:
-        winner: what is trained, and with which weights.
-        found: of the search, before weights were offered to it.
-        inherited: has the architecture of a related task with which it began.
-        related: where enough known tasks tell what a search added, nothing is scored.
-        offered: what weights of related tasks came to; None: nobody asked.
+        winner: the architecture for the final training, and its weights.
+        found: of the search, before it was compared with networks of related tasks.
+        inherited: has the architecture of a related task that the search began with.
+        related: the remembered tasks; if enough of them have a gain, nothing is scored.
+        offered: the networks of related tasks with their scores; None: `warm_weights` is off.
         task: without its test split.
-        config: how.
-        at: with what.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint.
 
     Returns:
-        the winner with the gain, if it is known, and with what was spent here in its ledger.
+        the winner, with the gain if it could be measured, and the cost of measuring in its ledger.
     """
     first = inherited.seed_architecture
     scores = {one.architecture: one.score for one in found.seen}
     if first is None or not gain_wanted(inherited, related, config) or not found.rounds:
         return winner
-    # a search that resumes after its limit does what it had begun
+    # a search that resumes after its time limit finishes a second evaluation that had begun
     if (in_time := at.checkpoint.load(EVALUATED_AGAIN)) is None:
         in_time = at.deadline() > 0
         at.checkpoint.save(EVALUATED_AGAIN, in_time)
@@ -86,10 +86,10 @@ def with_gain(
     taken = own if warm is None or warm.score is None else warm.score
     reuse = Reuse(source=giver[0], distance=giver[1], score=taken, best=taken, warm=config.warm_weights)
     if winner.weights is not None or (warm is None and found.best == first):
-        return replace(winner, gain=reuse)  # what is trained is what was reused: the search added nothing
+        return replace(winner, gain=reuse)  # the winner is the reused architecture: the gain is zero
 
     at.tell(
-        Told(message="What was found and what could be reused are scored once more, to learn what it added.")
+        Told(message="Second evaluation of the searched and the reused architecture: the gain over reuse.")
     )
     ledger, images = Ledger(), len(task.limited(config.scoring.images).train)
     again: list[float] = []
@@ -107,7 +107,7 @@ def with_gain(
 
 
 def _warmest(offered: Offered | None, *, above: float) -> tuple[WarmStart | None, StoredNetwork | None]:
-    """The related task's network that came out best, if it is above a score."""
+    """The best network of a related task, if it scores above a value."""
     best: tuple[WarmStart | None, StoredNetwork | None] = (None, None)
     for start, network in () if offered is None else offered.tried:
         if start.score is not None and start.score > above:
@@ -116,7 +116,7 @@ def _warmest(offered: Offered | None, *, above: float) -> tuple[WarmStart | None
 
 
 def _giver(first: Architecture, neighbours: Sequence[Related]) -> tuple[str, float] | None:
-    """Name and distance of the task whose architecture was the first seed."""
+    """Name and distance of the related task whose architecture was the first seed; None if there is none."""
     for one in neighbours:
         if any(seen.architecture.canonical() == first for seen in one.atom.architectures):
             return one.name, one.measurement.value

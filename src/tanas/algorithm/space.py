@@ -26,12 +26,12 @@ from tanas.spaces.space import SearchSpace
 from tanas.tasks.task import Task
 
 LIMIT_DRAWS = 200
-"""Architectures that are drawn to say what share the limits leave out: it is known to a few hundredths, in a second."""
+"""Architectures that are drawn to estimate which share exceeds the limits: to a few hundredths, in a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceDefined(Event):
-    """The search space of a task stands."""
+    """The search space of a task is defined."""
 
     task: str
     note: str
@@ -39,12 +39,12 @@ class SpaceDefined(Event):
 
 
 def base_space(task: Task, config: SearchConfig | LearnConfig, latency: Latency) -> SearchSpace:
-    """The named space of a configuration, with its limits.
+    """Return the named space of a configuration, with its limits.
 
     Args:
         task: gives the shape.
         config: names the space and its limits.
-        latency: says how long an architecture takes, if there is a limit of it.
+        latency: measures how long an architecture takes; used only if there is a limit on it.
     """
     return space_of(
         config.space,
@@ -57,16 +57,16 @@ def base_space(task: Task, config: SearchConfig | LearnConfig, latency: Latency)
 
 
 def check_space(task: Task, config: SearchConfig | LearnConfig, *, device: str) -> None:
-    """Refuses a base space that is unknown, or whose limits admit no architecture for a task.
+    """Raise an error if the base space is unknown, or its limits admit no architecture for a task.
 
     Args:
-        task: as it is worked on.
+        task: gives the shape and the classes.
         config: names the space and its limits.
-        device: where networks are timed, if there is a limit of latency.
+        device: where networks are timed, if there is a limit on latency.
 
     Raises:
-        UnknownNameError: there is no such space.
-        SettingError: the limits admit nothing.
+        UnknownNameError: the space is unknown.
+        SettingError: the limits admit no architecture.
     """
     latency = MeasuredLatency(device=device, checkpoint=NoCheckpoint())
     base_space(task, config, latency).check_limits(task.shape, len(task.classes))
@@ -75,7 +75,7 @@ def check_space(task: Task, config: SearchConfig | LearnConfig, *, device: str) 
 def advice_for(
     related: RelatedTasks, base: SearchSpace, task: Task, config: SearchConfig, at: Context
 ) -> Advice | None:
-    """Whether the dictionary's past speaks for a search; None where nothing is related."""
+    """Return the advice of past searches, to search or to reuse; None if there are no related tasks."""
     if not related.neighbours:
         return None
     advice = advise(
@@ -95,9 +95,9 @@ def related_space(
     config: SearchConfig,
     advice: Advice | None = None,
 ) -> Inherited:
-    """The search space that the related tasks give, or the base space.
+    """Return the search space that the related tasks shape, or the base space.
 
-    Where every task counts alike ('all') it is what every known task gives; for a control, what its own neighbours do.
+    With 'all', every remembered task shapes it; with a control, the tasks that the control takes.
 
     Source: Algorithm 1, "define search space by combining operations, cells and skeletons from related tasks".
     """
@@ -124,7 +124,7 @@ def related_space(
 
 
 def announced(inherited: Inherited, task: Task, at: Context) -> Inherited:
-    """The space with what its limits leave out, told to the listener."""
+    """Return the space with the share that its limits exclude, and tell the listener about it."""
     inherited = _counted(inherited, task, at.seed.child("limits"))
     at.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
     at.tell(Told(message=inherited.note))
@@ -132,7 +132,7 @@ def announced(inherited: Inherited, task: Task, at: Context) -> Inherited:
 
 
 def timed(config: SearchConfig, latency: MeasuredLatency) -> str:
-    """How many architectures a limit of latency left out so far, a sentence; empty without a limit."""
+    """A sentence on how many architectures the latency limit has excluded; empty without a limit."""
     limit_ms = config.max_latency_ms
     if limit_ms is None:
         return ""
@@ -140,14 +140,14 @@ def timed(config: SearchConfig, latency: MeasuredLatency) -> str:
     slow = sum(ms > limit_ms for ms in taken)
     return (
         f"{len(taken)} architectures were timed; {slow} took "
-        f"more than {limit_ms:g} ms to answer one image on this machine and were left out."
+        f"more than {limit_ms:g} ms per image on this machine and were left out."
     )
 
 
 def _gives(
     name: str, atom: Atom, distance: float | None = None, counts_as: float | None = None
 ) -> Inheritance:
-    """What a known task has to give; see `Inheritance`."""
+    """What can be reused from a remembered task; see `Inheritance`."""
     return Inheritance(
         name=name,
         distance=distance,
@@ -158,7 +158,7 @@ def _gives(
 
 
 def _counted(inherited: Inherited, task: Task, seed: Seed) -> Inherited:
-    """With what the limits of parameters and multiply-adds leave out of the space, also in words."""
+    """The space with the share of architectures that exceed its limits, also in the note."""
     space = inherited.space
     if inherited.transferred is not None or (space.max_parameters is None and space.max_macs is None):
         return inherited
@@ -166,7 +166,7 @@ def _counted(inherited: Inherited, task: Task, seed: Seed) -> Inherited:
     limits = [f"{space.max_parameters:,} parameters"] if space.max_parameters is not None else []
     limits += [f"{space.max_macs:,} multiply-adds"] if space.max_macs is not None else []
     note = (
-        f"{inherited.note} The limits of {' and '.join(limits)} leave out {over} of {drawn} architectures that were "
-        "drawn from it without them."
+        f"{inherited.note} {over} of {drawn} architectures drawn from the space exceed the limits of "
+        f"{' and '.join(limits)}."
     )
     return replace(inherited, note=note, over_limits=(over, drawn))

@@ -1,7 +1,7 @@
-"""With which weights the final training begins: from scratch, or with those of a related task's network.
+"""The weights that the final training begins with: new ones, or those of a related task's network.
 
-A network that has seen a test image of the task is never taken. Splits belong to the source of the images, so that
-there is none among tasks of one source; sources that hold the same pictures are found by the pictures' hashes.
+A network that has seen a test image of the task is never used. Tasks of the same source share its splits, so their
+networks have seen none. Other sources that hold the same pictures are found by the hashes of the pictures.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ from tanas.tasks.task import Sealed, Task, image_keys
 
 @dataclass(frozen=True)
 class Offered:
-    """The networks that related tasks offer, each tried by the fixed short training."""
+    """The networks of related tasks, each scored by the fixed short training."""
 
     tried: tuple[tuple[WarmStart, StoredNetwork | None], ...]
-    """With the network where it was trained; nearest first."""
+    """(score, network), nearest first; the network is None where it was not trained."""
     ledger: Ledger
-    """What the trainings cost."""
+    """The cost of the trainings."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Winner:
-    """What is trained, and with which weights it begins."""
+    """The architecture for the final training, and the weights that it begins with."""
 
     outcome: Outcome
-    """Of the search; its best is what is trained."""
+    """Of the search; its best architecture gets the final training."""
     weights: StoredNetwork | None = None
-    """Of a related task's network, with which the training begins; None: from scratch."""
+    """Weights of a related task's network that the training begins with; None: from scratch."""
     beginning: Beginning | None = None
-    """Which networks were tried, for the record; None: nobody asked for the weights of related tasks."""
+    """Which networks were tried, for the record; None: `warm_weights` is off."""
     gain: Reuse | None = None
-    """What the search added to what could have been reused; None: that is not known."""
+    """The gain over reuse; None: not measured."""
 
     def network(self, task: Task, config: SearchConfig, at: Context) -> Network | None:
-        """A network with the weights to begin with; None: from scratch."""
+        """Return a network with the weights to begin with; None: from scratch."""
         if self.weights is None:
             return None
         seed = at.seed.child("final", "weights")
@@ -64,16 +64,16 @@ def try_networks(
     config: SearchConfig,
     at: Context,
 ) -> Offered:
-    """Trains the networks of the related tasks shortly on the task, as its own candidates were.
+    """Return the networks of the related tasks with their scores after a short training on the task.
 
     Args:
-        related: its neighbours are asked, nearest first.
+        related: has the related tasks, nearest first.
         dictionary: keeps their networks.
-        space: the base space, whose limits hold for them too.
-        task: all of its images. Those of validation are only compared with those that a network has seen.
+        space: the base space, whose limits apply to the networks too.
+        task: all images except the test split. Its validation images are compared with those that a network has seen.
         sealed: its test split, for the same comparison, by hashes.
-        config: how.
-        at: its seed is that of the order of images, and of the weights that are new.
+        config: the settings of the search.
+        at: its seed sets the order of images and the new weights.
 
     Raises:
         StoreError: the weights of a network are damaged.
@@ -87,7 +87,7 @@ def try_networks(
         )
         record = one.atom.kept
         if record is None:
-            tried.append((replace(start, left_out="its atom keeps no network"), None))
+            tried.append((replace(start, left_out="no network is stored for it"), None))
             continue
         start, network = replace(start, architecture=record.architecture.key), None
         part = at.child("warm", one.atom.key)
@@ -107,37 +107,36 @@ def try_networks(
 
 
 def _unfit(record: StoredRecord, space: SearchSpace, task: Task, at: Context) -> str:
-    """Why a network is no beginning for a task, from what is known without its weights; empty if nothing is."""
+    """The reason why a stored network can't be used, as far as its record shows; empty if there is none."""
     if not known_here(record):
-        return "it has operations that are not known here"
+        return "it has operations that are not registered here"
     if not space.allows(record.architecture, task.shape, len(task.classes)):
-        return "it breaks the limits"
+        return "it exceeds the limits"
     if at.deadline() <= 0 and at.checkpoint.load("scored") is None:
         return "no time was left"
     return ""
 
 
 def _has_seen(network: StoredNetwork, task: Task, sealed: Sealed) -> str:
-    """Which images a network has seen that it may not have seen; empty if there are none."""
+    """The test or validation images of the task that a network has seen, in words; empty if there are none."""
     if seen := network.overlap(sealed.image_keys):
         return f"it was trained on {seen} of this task's test images"
     if seen := network.overlap(image_keys(task.validation)):
-        return f"it was trained on {seen} of this task's validation images, by which it would be judged"
+        return f"it was trained on {seen} of this task's validation images"
     return ""
 
 
 def short_score(
     architecture: Architecture, weights: StoredNetwork | None, task: Task, config: SearchConfig, at: Context
 ) -> float | None:
-    """L after the fixed short training; None: it diverged, which is told.
+    """Return validation performance l after the fixed short training; None if it diverged.
 
     Args:
-        architecture: what is trained.
-        weights: of a related task's network of that architecture, with which it begins; None: from scratch.
+        architecture: the architecture to train.
+        weights: weights of a related task's network of that architecture to begin with; None: from scratch.
         task: without its test split.
-        config: how, and the share of those weights.
-        at: its seed is that of the weights that are new and of the order of images. What its checkpoint holds already
-            is not trained again.
+        config: the short training, and the share of those weights.
+        at: its seed sets the new weights and the order of images. A score in its checkpoint is not computed again.
     """
     if (state := at.checkpoint.load("scored")) is not None:
         return None if state["score"] is None else float(state["score"])
@@ -149,17 +148,17 @@ def short_score(
     try:
         value = score(architecture, task, config.scoring, at, network=network).score
     except NonFiniteError as error:
-        at.tell(Told(message=f"{error} It is left out."))
+        at.tell(Told(message=f"{error} This training is left out."))
     at.checkpoint.save("scored", {"score": value})
     return value
 
 
 def begin(outcome: Outcome, offered: Offered | None, task: Task) -> Winner:
-    """Chooses what is trained: what the search found, or a related task's network if that is ahead of it.
+    """Return the winner: the searched architecture, or a related task's network if that scores higher.
 
     Args:
         outcome: of the search, its winners scored.
-        offered: what related tasks offer; None: nobody asked.
+        offered: the networks of related tasks with their scores; None: `warm_weights` is off.
         task: without its test split.
     """
     if offered is None:
@@ -170,28 +169,29 @@ def begin(outcome: Outcome, offered: Offered | None, task: Task) -> Winner:
     tried = tuple(start for start, _ in offered.tried)
     best: tuple[float, WarmStart, StoredNetwork] | None = None
     for start, network in offered.tried:
-        # of equal ones the nearer
+        # equal scores: the nearer task
         if network is not None and start.score is not None and (best is None or start.score > best[0]):
             best = start.score, start, network
     if best is None or scratch is None or best[0] <= scratch:
-        why = "no related task has a network to begin with"
+        why = "there is no related task"
         if tried and scratch is None:
-            why = "what the search found has no score to hold others against"
+            why = "the searched architecture has no score to compare with"
         elif best is not None:
             why = (
-                f"the fixed short training made l = {scratch:.3f} of what the search found, and no more than "
-                f"{best[0]:.3f} of a related task's network ({best[1].atom})"
+                f"after a short training, the searched architecture reached l = {scratch:.3f}, and the best network of "
+                f"a related task ({best[1].atom}) l = {best[0]:.3f}"
             )
         elif tried:
-            why = "; ".join(f"of {one.atom}: {one.left_out}" for one in tried)
+            reasons = "; ".join(f"{start.atom}: {start.left_out}" for start in tried)
+            why = f"no network of a related task can be used ({reasons})"
         note = f"The final training began from scratch: {why}."
         beginning = Beginning(atom="", found=outcome.best.key, scratch=scratch, tried=tried, note=note)
         return Winner(outcome=outcome, beginning=beginning)
     value, start, network = best
     note = (
-        f"The final training began with the weights of {start.atom} (d {start.distance:.2f}): the fixed short training "
-        f"made l = {value:.3f} of them, and {scratch:.3f} of what the search found. "
-        "None of this task's test images was among those that they were trained on."
+        f"The final training began with weights of {start.atom} (d {start.distance:.2f}): after a short training they "
+        f"reached l = {value:.3f}, and the searched architecture l = {scratch:.3f}. "
+        "They were not trained on any test image of this task."
     )
     architecture = network.record.architecture
     seen = outcome.seen

@@ -1,4 +1,4 @@
-"""The search itself, and which architecture is trained in the end, with which first weights."""
+"""The search itself, and the choice of the architecture and the weights for the final training."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ def choose(
     *,
     learns: bool = True,
 ) -> Winner:
-    """Chooses what is trained, and with which weights it begins.
+    """Return the architecture for the final training, and the weights that it begins with.
 
     Args:
         outcome: of the search.
         inherited: the space, and the first seed.
-        related: what is known.
-        offered: what the networks of related tasks came to; None: nobody asked.
+        related: the remembered tasks.
+        offered: the networks of related tasks with their scores; None: `warm_weights` is off.
         task: without its test split.
-        config: how.
-        at: with what.
-        learns: whether a dictionary learns what the search added to what could have been reused.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint.
+        learns: whether to measure the gain over reuse for the memory.
     """
     winner = begin(outcome, offered, task)
     if learns:
@@ -67,15 +67,15 @@ def find(
     wanted: bool = False,
     networks: MutableMapping[str, Network] | None = None,
 ) -> Outcome:
-    """Searches the space for the best architecture, and scores every round's winner where something hangs on it.
+    """Search the space for the best architecture. Winners are scored where a choice or the memory needs it.
 
     Args:
         inherited: the space, and the first seed.
-        related: what is known.
+        related: the remembered tasks.
         task: without its test split.
-        config: how.
-        at: with what.
-        learns: whether a dictionary may learn of it; else scores are made only where something is chosen by them.
+        config: the settings of the search.
+        at: seed, device, workers, listener and checkpoint.
+        learns: whether a memory may learn the scores; if not, only scores that decide a choice are made.
         wanted: whether scores are wanted in any case.
         networks: is given the networks that were scored, by the keys of their architectures.
 
@@ -102,9 +102,13 @@ def find(
         return outcome
     wanted = wanted or (learns and (related.known.own is not None or gain_wanted(inherited, related, config)))
     if (alone := _alone(outcome, config)) and not wanted:
-        at.tell(Told(message=f"{outcome.best.key} won alone: it is trained without a score before."))
+        at.tell(
+            Told(
+                message=f"{outcome.best.key} won the only round, so it gets no score before its final training."
+            )
+        )
         return outcome
-    # the reused architecture is scored whoever wins: so a dictionary learns what a search adds to it
+    # the reused architecture is scored in any case: the memory learns the gain over reuse
     also = () if first is None else (first,)
     outcome = score_winners(outcome, task, config.scoring, at=at, also=also, networks=networks)
     # whether a dictionary wants scores must not change what is found
@@ -112,7 +116,7 @@ def find(
 
 
 def led(config: SearchConfig, space: SearchSpace, at: Context) -> SearchConfig:
-    """The same with fewer rounds of FUSE where a memory leads the draws; a budget is to be spent whole."""
+    """Return the settings with fewer FUSE rounds if the size trend is reliable; with a budget, unchanged."""
     rounds, fewer = config.fuse.rounds, config.led_rounds()
     known = space.size_trend is not None and space.size_trend.leads
     if config.strategy != "fuse" or config.budget_macs is not None or not known or fewer >= rounds:
@@ -120,7 +124,7 @@ def led(config: SearchConfig, space: SearchSpace, at: Context) -> SearchConfig:
     many = "1 round is" if fewer == 1 else f"{fewer} rounds are"
     at.tell(
         Told(
-            message=f"So much is known of what sizes promise that {many} searched instead of {rounds} "
+            message=f"The size trend of the remembered tasks is reliable, so {many} searched instead of {rounds} "
             "(the setting 'rounds_led')."
         )
     )
@@ -136,15 +140,15 @@ def estimating(
     *,
     examples: Sequence[Architecture] | None = None,
 ) -> Listener:
-    """Tells what it hears, and as a search begins, how long it will take; what an interrupted one did is not taken off.
+    """Return a listener that adds the expected seconds when the search begins; earlier sessions are not deducted.
 
     Args:
-        strategy: that will search.
-        space: where.
-        task: what for.
-        config: how.
-        at: its seed is that of the candidates that are timed.
-        examples: candidates that are timed; None: drawn from the space.
+        strategy: the strategy that will search.
+        space: the search space.
+        task: the task.
+        config: the settings of the search.
+        at: the seed of the candidates to time, and the listener that hears every event.
+        examples: candidates to time; None: drawn from the space.
     """
     step, own = f"search {task.name}", at.drawing("estimate")
 
@@ -166,18 +170,18 @@ def estimating(
 
 
 def _needs_scores(inherited: Inherited, config: SearchConfig) -> bool:
-    """Whether something is chosen by scores that are made after the search.
+    """Whether scores made after the search decide a choice.
 
-    FUSE chooses among its winners by them, and weights that are offered are held against the winner; other strategies
-    have scored what they chose, and a reused architecture is the only one.
+    FUSE chooses among its winners by score, and networks of related tasks are compared with the winner. Other
+    strategies have already scored their choice, and a transferred architecture has no competitor.
     """
     return config.warm_weights or (config.strategy == "fuse" and inherited.transferred is None)
 
 
 def _alone(outcome: Outcome, config: SearchConfig) -> bool:
-    """Whether the winner needs no score: there was one round, so no other won. A third of such a search is saved.
+    """Whether the winner needs no score because there was only one round. This saves a third of such a search.
 
-    A budget has paid for the score, and weights that are offered, or a control, are held against it.
+    A budget includes the score; networks of related tasks and random search at equal cost are compared with it.
     """
     asked = config.budget_macs is not None or config.warm_weights or config.controls
     return config.strategy == "fuse" and len(outcome.rounds) == 1 and not asked

@@ -117,7 +117,7 @@ def build_dictionary(
             )
     there = {atom.key: name for name, atom in dictionary.names().items()}
     if left := dict.fromkeys(there[keys[task.name]] for task in tasks if keys[task.name] in there):
-        listener(Told(message=f"Known already and left as they are: {', '.join(left)}."))
+        listener(Told(message=f"Already remembered and left unchanged: {', '.join(left)}."))
     todo: dict[str, Task] = {}
     for task in tasks:
         key = keys[task.name]
@@ -126,7 +126,7 @@ def build_dictionary(
         if key not in todo:
             todo[key] = task
         elif todo[key].name != task.name:
-            listener(Told(message=f"{task.name} is the same task as {todo[key].name}: it is learnt once."))
+            listener(Told(message=f"{task.name} is the same task as {todo[key].name}, so it is learnt once."))
     if todo:
         step = f"dictionary {dictionary.folder.name}"
         estimate = estimated_seconds(
@@ -235,7 +235,7 @@ def learn_into(
     checkpoint = dictionary.unfinished(f"{key}-{_settings_key(config, seed)}")
 
     def waits() -> None:
-        listener(Told(message=f"Another process is learning {name}: it is waited for."))
+        listener(Told(message=f"Another process is learning {name}. Waiting for it."))
 
     with dictionary.making(key, waits=waits) as wanted:
         if wanted:

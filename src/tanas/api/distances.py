@@ -44,7 +44,7 @@ class Near:
     untrained: Measurement | None
     """Of an untrained network; None: the method can't measure that."""
     advice: Advice | None = None
-    """Reuse or search again?"""
+    """The advice to search or to reuse; None: not asked for."""
     at_threshold: tuple[AtThreshold, ...] = ()
     """Whether the last within the threshold and the first beyond can be told from it; none without a threshold."""
 
@@ -210,7 +210,7 @@ def nearest_atoms(
     known = known_tasks(dictionary, task, config)
     if not known.others:
         raise SettingError(
-            f"{dictionary.folder} knows no task other than {name}. "
+            f"{dictionary.folder} remembers no task other than {name}. "
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
     _check_weights(Loaded(dictionary), (atom for _, atom in known.others))
@@ -270,7 +270,7 @@ def _targets(
     atoms = dictionary.names()
     if not atoms:
         raise SettingError(
-            f"{dictionary.folder} holds no atom to measure from. "
+            f"{dictionary.folder} remembers no task to measure from. "
             f"Make some: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
         )
     device = choose_device(resources.device)

@@ -274,7 +274,7 @@ class _BestSoFar:
 
         Before any round it is that of an earlier session, which stands there; else nothing.
         """
-        takers = "which `tanas grow` and `tanas compress` take"
+        takers = "which `tanas grow` and `tanas compress` accept"
         if self._chosen is not None:
             architecture, scores, where = (
                 self._chosen.architecture,
@@ -286,7 +286,7 @@ class _BestSoFar:
             architecture, where = past.candidates[past.winner], f"of round {self._last.number}"
             scores = [past.scores[past.winner]] if past.scores else []
         else:
-            return (f"Best so far, of an earlier session: it stands in {path}, {takers}.",) * path.exists()
+            return (f"Best so far, from an earlier session: see {path}, {takers}.",) * path.exists()
         write_json(path, architecture)
         cost = cost_by_parts(architecture, task.shape, len(task.classes))
         known = [f"{cost.parameters:,} parameters", f"{cost.macs:,} multiply-adds"]
@@ -294,9 +294,7 @@ class _BestSoFar:
             share = stages[-1].weights[self._last.round.winner]
             known.append(f"a share of {share:.2f} among {len(self._last.round.candidates)} candidates")
         known += [f"l {score:.3f} on validation" for score in scores if score is not None]
-        return (
-            f"Best so far, {where}: {architecture.key} ({', '.join(known)}). It stands in {path}, {takers}.",
-        )
+        return (f"Best so far, {where}: {architecture.key} ({', '.join(known)}). Saved in {path}, {takers}.",)
 
 
 def _worked(
@@ -416,7 +414,7 @@ def _atoms_then(dictionary: Dictionary, run: Run) -> tuple[Atom, ...]:
     now = {atom.key: atom for atom in dictionary.atoms()}
     if missing := [key for key in run.record.known if key not in now]:
         raise StoreError(
-            f"The run {run.folder} began with {len(missing)} atoms that {dictionary.folder} no longer holds. "
-            "It can't go on as it began: put them back, or name another folder (out)."
+            f"The run {run.folder} began with {len(missing)} remembered tasks that {dictionary.folder} no longer "
+            "holds, so it can't be resumed. Put them back, or name another folder (out)."
         )
     return tuple(now[key] for key in run.record.known)

@@ -166,8 +166,8 @@ def open_origin(path: Path) -> Origin:
     file = path / ARCHITECTURE_FILE if path.is_dir() else path
     if not file.is_file():
         raise StoreError(
-            f"{path} is no network to start from. Name the folder of a finished run, a {SAFETENSORS} file that tanas "
-            f"exported, or an {ARCHITECTURE_FILE}."
+            f"{path} is not a network to start from. Name the folder of a finished run, a {SAFETENSORS} file that "
+            f"tanas exported, or an {ARCHITECTURE_FILE}."
         )
     plain = None if file.suffix.lower() == SAFETENSORS else read_json(file)
     if isinstance(plain, dict) and set(plain) == {"skeleton", "cell"}:

@@ -63,7 +63,7 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
     except OSError as error:
         raise StoreError(f"The configuration {file} can't be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"The configuration {file} is no TOML: {error}.") from error
+        raise SettingError(f"The configuration {file} is not valid TOML: {error}.") from error
     merged = _merged(to_plain(config), content, str(file), "")
     try:
         result = from_plain(SearchConfig, merged, where=str(file))
@@ -108,12 +108,12 @@ def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -
 
 
 def _key_of(message: str, content: Mapping[str, Any], before: str = "") -> str:
-    """The quoted key whose value a message begins with; 'a setting' if there is none."""
+    """The quoted key whose value a message quotes first; 'A setting' if there is none."""
     for key, value in content.items():
         if isinstance(value, Mapping):
             if (found := _key_of(message, value, f"{before}{key}.")) != _SOME:
                 return found
-        elif isinstance(value, str) and message.startswith(f"'{value}'"):
+        elif isinstance(value, str) and message.split("'")[1:2] == [value]:
             return f"'{before}{key}'"
     return _SOME
 
@@ -138,7 +138,7 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any], where: str, path: 
     for key, value in changes.items():
         if key not in base:
             name = f"{path}{key}"
-            raise UnknownNameError(f"'{name}' in {where} is no setting. {nearest_names(key, base)}")
+            raise UnknownNameError(f"Unknown setting '{name}' in {where}. {nearest_names(key, base)}")
         inner = base[key]
         if isinstance(inner, dict) and isinstance(value, Mapping):
             value = _merged(inner, value, where, f"{path}{key}.")

@@ -1,4 +1,4 @@
-"""The main job in a minute: scikit-learn's handwritten digits, offline, from an empty dictionary to a report."""
+"""The demo: learns six tasks on scikit-learn's digits, then searches for a new task; offline, in a minute."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tanas.runs.folder import check_writable
 from tanas.tasks.library import Library
 
 TARGET = "digits:is=8"
-"""A task that the demo's dictionary does not know."""
+"""The new task."""
 DICTIONARY, RUN = "dictionary", "run"
-"""Folders of the demo."""
+"""Folders that the demo makes."""
 
 
 def run_demo(
@@ -36,24 +36,24 @@ def run_demo(
     listener: Listener,
     say: Callable[[Any, str], None],
 ) -> None:
-    """Builds a small dictionary, searches for a new task, trains, reports.
+    """Build a small memory, search a network for a new task, and write its report.
 
     Args:
-        out: folder for `dictionary` and `run`; what is there already is not done again.
+        out: folder for `dictionary` and `run`; finished steps found there are not repeated.
         library: opens the tasks.
         resources: devices, threads and workers.
-        seed: of every draw.
-        listener: is told what happens.
-        say: is given the result, as JSON's types and as text.
+        seed: seed of every random draw.
+        listener: receives every event.
+        say: receives the result, as JSON types and as text.
 
     Raises:
-        StoreError: the folder can't be written, or it is something else's.
+        StoreError: the folder can't be written, or holds other files.
         SettingError: the seed is below 0.
     """
     check_writable(out)
     if out.exists() and (others := sorted({path.name for path in out.iterdir()} - {DICTIONARY, RUN})):
         raise StoreError(
-            f"{out} is not empty and no folder of the demo: it holds {shorten(', '.join(others))}. "
+            f"{out} holds other files than those of the demo: {shorten(', '.join(others))}. "
             "Name another folder with --out."
         )
     config = quick()
@@ -89,8 +89,8 @@ def run_demo(
             Machine(resources=resources, engine=engine, listener=listener),
         )
     text = (
-        f"{len(dictionary.atoms())} tasks were known; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"
-        "With your own pictures, in a folder per class: "
+        f"{len(dictionary.atoms())} tasks were remembered; {TARGET} was new.\n{run_view(run.result(), run.folder)}\n"
+        "With your own pictures, one folder per class: "
         f"tanas search PICTURES --dictionary {shlex.quote(str(dictionary.folder))}"
     )
     say(read_json(run.folder / "result.json"), text)

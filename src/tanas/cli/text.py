@@ -1,4 +1,4 @@
-"""Values as text for a terminal: what is printed is a view of a value that `--json` prints whole."""
+"""The text that commands print to the terminal; `--json` prints the whole value instead."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tanas.distances.matrix import DistanceMatrix
 from tanas.distances.representative import UNTRAINED
 from tanas.ground.records import to_plain
 from tanas.networks.architecture import Architecture
-from tanas.reports.chart_data import grown_rows
+from tanas.reports.chart_data import grown_rows, rival_label
 from tanas.reports.sentences import SPACE, known_architecture, standing, taken, trained_on, transformation
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns under a head; all but the first are flushed right."""
+    """Rows as columns under a head; every column but the first is aligned right."""
     every = [list(head), *map(list, rows)]
     widths = [max(len(row[i]) for row in every) for i in range(len(head))]
     lines = [
@@ -35,7 +35,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def distance_text(measurement: Measurement) -> str:
-    """A distance as `shown_distance` shows it."""
+    """A measured distance as text; see `shown_distance`."""
     return shown_distance(
         measurement.value, measurement.shortfall, measurement.interval, at_least=measurement.at_least
     )
@@ -44,14 +44,14 @@ def distance_text(measurement: Measurement) -> str:
 def shown_distance(
     value: float, shortfall: float, interval: tuple[float, float] | None = None, *, at_least: bool = False
 ) -> str:
-    """A distance, its interval if it has one; one at which no density passed shows its shortfall."""
+    """A distance with its interval, if any; a distance of 1 also shows by how much it falls short."""
     text = f"{value:.4f}" if not shortfall else f"{value:.0f} (short by {shortfall:.3f})"
     ends = "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
     return f"{'>= ' if at_least else ''}{text}{ends}"
 
 
 def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
-    """An entry an atom."""
+    """One entry for each remembered task."""
     return [
         {
             "atom": name,
@@ -70,9 +70,9 @@ def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
 
 
 def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> str:
-    """The atoms as a table."""
+    """The remembered tasks as a table."""
     if not rows:
-        return f"{dictionary.folder}: no atoms yet. A starter: tanas dictionary build {_typed(dictionary.folder)}"
+        return f"{dictionary.folder}: no tasks yet. Make some: tanas dictionary build {_typed(dictionary.folder)}"
     lines = [
         [
             row["atom"],
@@ -86,8 +86,8 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
         ]
         for row in rows
     ]
-    head = ["atom", "classes", "images", "representative l", "best score", "its parameters"]
-    return f"{dictionary.folder}: {counted(len(rows), 'atom')}\n{table(head, lines)}"
+    head = ["task", "classes", "images", "representative l", "best score", "parameters"]
+    return f"{dictionary.folder}: {counted(len(rows), 'task')}\n{table(head, lines)}"
 
 
 def architecture_text(architecture: Architecture) -> str:
@@ -102,19 +102,19 @@ def architecture_text(architecture: Architecture) -> str:
 
 
 def atom_view(atom: Atom) -> str:
-    """An atom as text."""
+    """A remembered task as text."""
     task, representative = atom.task, atom.representative
     lines = [
         f"{task.name}: {', '.join(task.classes[:12])}{' ...' if len(task.classes) > 12 else ''}",
         f"{task.train} training and {task.validation} validation images of {'x'.join(map(str, task.shape))}; "
-        f"l is {task.performance}",
+        f"performance l: {task.performance}",
         f"representative: {representative.config.architecture}, {representative.parameters:,} parameters, "
         f"l = {representative.performance:.4f}"
         + (f" (weak: below {1 - representative.epsilon:.2f})" if representative.weak else ""),
         f"made by {atom.provenance.made_by} with seed {atom.provenance.seed}, "
         f"tanas {atom.provenance.versions['tanas']}; "
-        f"represent {atom.provenance.represent_s:.0f} s, search {atom.provenance.search_s:.0f} s",
-        f"train and validation hash {task.fingerprint[:16]}, test hash {task.test_fingerprint[:16]}",
+        f"representative {atom.provenance.represent_s:.0f} s, search {atom.provenance.search_s:.0f} s",
+        f"hash of training and validation {task.fingerprint[:16]}, of test {task.test_fingerprint[:16]}",
     ]
     for scored in atom.architectures:
         if scored.score is not None:
@@ -124,20 +124,20 @@ def atom_view(atom: Atom) -> str:
             )
             lines.extend(f"  {line}" for line in architecture_text(scored.architecture).splitlines())
     unscored = sum(scored.score is None for scored in atom.architectures)
-    lines.append(f"{counted(unscored, 'more candidate')} seen and not scored")
+    lines.append(f"{counted(unscored, 'more candidate')} without a score")
     return "\n".join(lines)
 
 
 def near_view(near: Near) -> str:
-    """The nearest atoms as a table, and how far they can be trusted."""
+    """The nearest tasks as a table, followed by warnings about their order."""
     if not near.related:
-        lines = [f"No atom is within the threshold of {near.task}."]
+        lines = [f"No remembered task is within the threshold of {near.task}."]
     else:
         rows = [
             [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""]
             for r in near.related
         ]
-        lines = [table([f"nearest to {near.task}", "d(atom -> task)", ""], rows)]
+        lines = [table([f"nearest to {near.task}", "distance d", ""], rows)]
     if near.untrained is not None:
         lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
     if near.boundary is not None and not near.boundary.told_apart:
@@ -149,10 +149,10 @@ def near_view(near: Near) -> str:
 
 
 def near_rows(near: Near) -> list[dict[str, Any]]:
-    """An entry an atom.
+    """One entry for each of the nearest tasks.
 
-    The first also says what the past advises, the last which is the next and whether the two can be told apart,
-    or, where a threshold is asked for, whether it and the first beyond can be told from the threshold.
+    The first entry holds the advice. The last entry holds the next task and whether their order is certain. With a
+    threshold, it holds whether the last task within and the first task beyond are certain instead.
     """
     untrained = None if near.untrained is None else to_plain(near.untrained)
     edge = near.boundary
@@ -189,9 +189,9 @@ def near_rows(near: Near) -> list[dict[str, Any]]:
 
 
 def matrix_view(matrix: DistanceMatrix) -> str:
-    """Sources as rows, targets as columns; below them an untrained network, by which they are to be judged.
+    """A table of distances: sources as rows, targets as columns, and a last row for an untrained network.
 
-    Where d is 1 the shortfall follows it, so that the order is seen.
+    A distance of 1 is followed by its shortfall, which gives the order among such distances.
     """
 
     def cell(measurement: Measurement) -> str:
@@ -209,12 +209,14 @@ def matrix_view(matrix: DistanceMatrix) -> str:
         rows.append([f"({UNTRAINED})", *map(cell, matrix.null)])
     lines = [table(["source \\ target", *matrix.targets], rows)]
     if any(measurement.shortfall for measurement in (*matrix.measurements, *matrix.null)):
-        lines.append("1+s: d is 1, and even then s is missing to what is asked for; the least s is nearest")
+        lines.append(
+            "1+s: d is 1, and performance is short of the target by s. The smallest s is the nearest."
+        )
     return "\n".join(lines)
 
 
 def comparison_view(comparison: MethodComparison) -> str:
-    """The methods as a table, then those that refused."""
+    """The methods as a table, followed by the methods that could not measure."""
     measured = [
         [
             agreement.method,
@@ -227,13 +229,13 @@ def comparison_view(comparison: MethodComparison) -> str:
         if not agreement.refused
     ]
     head = ["method", f"Spearman with {comparison.reference}", "same nearest", "nearer than untrained"]
-    head.append("seconds a pair")
+    head.append("seconds per pair")
     refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
     return "\n".join([table(head, measured), *refusals])
 
 
 def run_view(result: Result, folder: Path) -> str:
-    """What a search found, and what to do with it."""
+    """The result of a search: verdict, errors, space, network, training, and what to do next."""
     m = result.metrics
     rows = [
         ["this network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
@@ -242,12 +244,15 @@ def run_view(result: Result, folder: Path) -> str:
             if (c := result.control) is None
             else [["random search at equal cost", f"{c.test_error:.2%}", f"{c.test_balanced_error:.2%}"]]
         ),
-        *([one.name, f"{one.test_error:.2%}", f"{one.test_balanced_error:.2%}"] for one in result.rivals),
-        ["always the commonest class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
+        *(
+            [rival_label(rival.name), f"{rival.test_error:.2%}", f"{rival.test_balanced_error:.2%}"]
+            for rival in result.rivals
+        ),
+        ["most frequent class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
     ]
     lines = [
         standing(result).replace(SPACE, " "),
-        f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds an image",
+        f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds per image",
         table([f"on {result.task.test} test images", "error", "balanced error"], rows),
     ]
     if result.grown is not None:
@@ -263,9 +268,9 @@ def run_view(result: Result, folder: Path) -> str:
         architecture_text(result.architecture),
         *([taken(result)] if result.reference is not None else []),
         trained_on(result),
-        f"took {result.costs.total_s:.0f} s: represent {result.costs.represent_s:.0f}, distances "
-        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, training {result.costs.train_s:.0f}, "
-        f"rivals {result.costs.rivals_s:.0f}",
+        f"time: {result.costs.total_s:.0f} s (representative {result.costs.represent_s:.0f}, distances "
+        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, final training "
+        f"{result.costs.train_s:.0f}, rivals {result.costs.rivals_s:.0f})",
         f"report: {folder / 'report.html'}",
         f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} model.onnx",
     ]
@@ -273,7 +278,7 @@ def run_view(result: Result, folder: Path) -> str:
 
 
 def _grown_lines(result: Result) -> list[str]:
-    """A network before and after it was grown or compressed, and how it was trained in the end."""
+    """A network before and after it was grown or compressed, and how its final training began."""
     rows = [
         [
             row.who,
@@ -290,21 +295,21 @@ def _grown_lines(result: Result) -> list[str]:
 
 
 def evaluation_view(document: dict[str, Any]) -> str:
-    """Errors on a test split as text, and whether it is the run's own."""
+    """Errors on a test split, and a warning if it is not the test split of the run."""
     text = (
         f"{document['task']}: error {document['error']:.2%}, balanced error {document['balanced_error']:.2%} on "
-        f"{document['images']} test images (always the commonest class: {document['constant_error']:.2%})"
+        f"{document['images']} test images (most frequent class: {document['constant_error']:.2%})"
     )
     if document["same_test_split"]:
         return text
-    return f"{text}\nThis is not the test split of the run: its network may have been trained on some of these images."
+    return f"{text}\nThis is not the test split of the run: the network may have been trained on some of these images."
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and its noun: '1 atom', '2 atoms'."""
+    """A number and its noun: '1 task', '2 tasks'."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _typed(path: Path) -> str:
-    """A path as one types it in a shell."""
+    """A path, quoted for a shell."""
     return shlex.quote(str(path))

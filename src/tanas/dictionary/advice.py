@@ -1,4 +1,4 @@
-"""Reuse or search again? What past searches say that a search adds to the nearest task's architecture."""
+"""Advice to search or to reuse, from the gain over reuse that past searches measured."""
 
 from __future__ import annotations
 
@@ -10,61 +10,62 @@ from tanas.dictionary.task_record import Atom, best_first
 from tanas.networks.architecture import Architecture
 
 LEAST_SEARCHES = 3
-"""Of fewer, a mean says nothing that could be acted on."""
+"""Past searches that a mean gain needs before it is relied on."""
 
 NOT_WORTH = 0.01
-"""Of l: a search that adds less in the mean is not worth its cost. A single one tells nothing: the scores of one
+"""Mean gain, in l, below which a search is not worth its cost. A single gain says little: the scores of one
 architecture from two seeds differ by more (`tanas.algorithm.search_gain`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """What is expected of taking the nearest task's architecture over, and of a search."""
+    """The expected results of reusing the nearest task's architecture and of a search; as text, the advice."""
 
     nearest: str
-    """The atom whose architecture would be taken over; empty: none has one with a score that fits."""
+    """The remembered task whose architecture would be reused; empty: no scored architecture fits."""
     score: float | None
-    """l that it reached on its own task after the fixed short training; None: it had its final training only."""
+    """Its l on its own task after the fixed short training; None: it had only its final training."""
     searches: int
-    """Past searches in which what was taken over has been scored beside what was found: all that this rests on."""
+    """Past searches that measured their gain over reuse."""
     transfer: float | None
-    """Mean score there of what was taken over; None: no such search."""
+    """Mean score of the reused architectures in those searches; None: there are none."""
     gain: float | None
-    """Mean of what the search added to it, in l; below 0 where what was chosen turned out to be no better."""
+    """Mean gain over reuse, in l; it can be negative. None: there are none."""
     spread: float | None
-    """Standard deviation of that; None: of fewer than two."""
+    """Standard deviation of the gain; None: fewer than two searches."""
     search_macs: float | None
-    """Mean multiply-adds of those searches; None: not known."""
+    """Mean multiply-adds of those searches; None: unknown."""
 
     @property
     def reuse(self) -> bool:
-        """Whether the past says that a search is not worth its cost."""
+        """Whether past searches gained too little over reuse to be worth their cost."""
         enough = self.nearest and self.searches >= LEAST_SEARCHES
         return bool(enough and self.gain is not None and self.gain < NOT_WORTH)
 
     def __str__(self) -> str:
         if not self.nearest:
-            return "Reuse or search again? No related task has a scored architecture that can be taken over: search."
-        taken = f"the best architecture of {self.nearest}"
+            return "Advice: search. No related task has a scored architecture that fits this task."
+        architecture = f"the best architecture of {self.nearest}"
         if self.score is not None:
-            taken += f" (l = {self.score:.3f} there)"
+            architecture += f" (l = {self.score:.3f} there)"
         if self.gain is None or self.transfer is None:
             return (
-                f"Reuse or search again? `--inherit transfer` takes {taken} without a search. No search of this "
-                "dictionary has been held against such a transfer yet, so what a search adds is not known: search."
+                f"Advice: search. To reuse {architecture} without a search, set inherit = 'transfer'. "
+                "No past search has measured its gain over reuse yet."
             )
         spread = "" if self.spread is None else f" (standard deviation {self.spread:.3f})"
         many = f"{self.searches} past search{'' if self.searches == 1 else 'es'}"
-        based = f"In {many} of this dictionary what was taken over scored l = {self.transfer:.3f} in the mean"
-        added = f"and the search added {self.gain:+.3f}{spread}"
-        if self.searches < LEAST_SEARCHES:
-            return f"Reuse or search again? {based}, {added}: too few to rely on. Search."
-        verdict = (
-            f"`--inherit transfer` takes {taken} without a search, at little loss"
-            if self.reuse
-            else "a search is worth its cost"
+        based = (
+            f"In {many}, the reused architecture scored l = {self.transfer:.3f} on average, "
+            f"and the search gained {self.gain:+.3f}{spread}"
         )
-        return f"Reuse or search again? {based}, {added}: {verdict}."
+        if self.searches < LEAST_SEARCHES:
+            return f"Advice: search. {based}: too few searches to rely on."
+        if self.reuse:
+            return (
+                f"Advice: reuse. Set inherit = 'transfer' to train {architecture} without a search. {based}."
+            )
+        return f"Advice: search. {based}."
 
 
 def advise(
@@ -74,13 +75,13 @@ def advise(
     warm: bool = False,
     fits: Callable[[Architecture], bool] = lambda _: True,
 ) -> Advice:
-    """What the past says of a task.
+    """Return the advice for a task, from the gains over reuse of past searches.
 
     Args:
-        related: (name, atom) of those to inherit from, nearest first.
-        known: every atom of the dictionary; those that came of a search know what it added.
-        warm: whether weights are taken over too; only searches that did the same say what that comes to.
-        fits: whether an architecture can be taken over: a task may have limits that the nearest's best breaks.
+        related: (name, atom) of the related tasks, nearest first.
+        known: every atom of the dictionary; some of them have the gain of their search.
+        warm: whether weights are reused too; only past searches with the same setting count.
+        fits: whether an architecture can be reused, for example within the limits of the task.
     """
     past = [
         (atom.reuse, atom.provenance.search_macs)
@@ -89,7 +90,7 @@ def advise(
     ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]
-    usable = (  # one by one: whether an architecture fits may have to be timed
+    usable = (  # lazily: to see whether an architecture fits, its latency may have to be measured
         (name, None if best.final else best.score)
         for name, atom in related
         for best in best_first(atom.architectures)

@@ -1,4 +1,4 @@
-"""Where and how distances to one task are measured, and what is remembered of them."""
+"""The setting in which distances to a task are measured and stored."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class DistanceMeasured(Event):
 
 @dataclass(frozen=True)
 class Related:
-    """An atom and its distance to a task."""
+    """A remembered task and its distance to a task."""
 
     name: str
     """The name that stands for this atom alone."""
@@ -81,11 +81,11 @@ class Distances:
     related: tuple[Related, ...]
     """Nearest first."""
     untrained: Measurement | None
-    """Of a network like the target's representative whose weights are as they were drawn; None: nobody asked."""
+    """Distance of an untrained network like the target's representative; None: not measured."""
 
     @property
     def blind(self) -> bool:
-        """Not even the nearest atom is nearer than the untrained network: these distances see nothing."""
+        """Whether no task is nearer than the untrained network: then the distances mean nothing."""
         return bool(
             self.untrained is not None
             and self.related
@@ -168,14 +168,13 @@ class Bench:
     executor: Executor
     """Runs the measurements."""
     listener: Listener
-    """Is told of each."""
+    """Receives every event."""
     surer: Distance | None = None
-    """The same method with intervals: taken for a task with few images, and where two atoms are to be told
-    apart. None: there is none."""
+    """The method with intervals, for tasks with few images and for close distances. None: there is none."""
     probe: Distance | None = None
-    """A cheap method by which atoms are put in order where only the nearest are wanted. None: by name."""
+    """A cheap method that decides which tasks are measured first if only the nearest are wanted. None: by name."""
     null: bool = False
-    """Whether an untrained network is measured beside the atoms."""
+    """Whether the distance of an untrained network is measured too."""
     cache: FeatureCache = field(default_factory=FeatureCache)
     """Keeps features, also from one target to the next."""
     workers: int = 1

@@ -1,4 +1,4 @@
-"""Distances from the atoms of a dictionary to a task, measured once and remembered."""
+"""Distances from the tasks of a dictionary to a task, measured once and stored."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ def measured(
 
 
 def nearest(related: Sequence[Related], most: int, *, within: float | None = None) -> tuple[Related, ...]:
-    """The nearest atoms.
+    """Return the nearest tasks.
 
     Args:
         related: nearest first, as `measured` gives them.
         most: how many, if there is no threshold.
-        within: tau: instead, all that are at most so far away.
+        within: tau; if given, all tasks at most this far away are returned instead.
     """
     if within is not None:
         return tuple(r for r in related if r.measurement.value <= within and not r.measurement.at_least)
@@ -152,13 +152,13 @@ def _estimate_s(bench: Bench, sources: Sequence[Source], distance: Distance) -> 
 
 
 def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | None) -> None:
-    """Says what speaks against distances."""
+    """Warn about distances that are not reliable."""
     task, related = bench.task.name, distances.related
     if any(r.measurement.gate is not None and r.measurement.gate <= 0 for r in related):
         bench.listener(
             Warned(
-                message=f"The distances to {task} tell nothing: its representative is no more than epsilon "
-                "above a constant answer, so any map keeps what it reaches. Give it more images or epochs."
+                message=f"The distances to {task} mean nothing: its representative is better than a constant answer "
+                "by at most epsilon. Give it more images or epochs."
             )
         )
     if rarest is not None:
@@ -171,8 +171,8 @@ def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | Non
         bench.listener(
             Warned(
                 message=f"The distances to {task} rest on few images: {fewest} of '{label}' among the {images} "
-                "validation images on which they are measured"
-                + (f". How far off they may be, for the nearest: {shown}" if shown else "")
+                "validation images"
+                + (f". Intervals of the nearest: {shown}" if shown else "")
                 + f". Give each class at least {FEW_IMAGES} validation images, about {5 * FEW_IMAGES} in all."
             )
         )
@@ -180,8 +180,9 @@ def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | Non
         best = related[0]
         bench.listener(
             Warned(
-                message=f"No atom is nearer to {task} than an untrained network "
-                f"(d = {distances.untrained.value:.4f}; the nearest, {best.name}, has {best.measurement.value:.4f}): "
-                "these distances do not tell what a task has learnt. Do not rely on their order."
+                message=f"No remembered task is nearer to {task} than an untrained network "
+                f"(d = {distances.untrained.value:.4f}; the nearest task, {best.name}, has "
+                f"{best.measurement.value:.4f}). Do not rely on the order of these distances, or give the task more "
+                "images."
             )
         )

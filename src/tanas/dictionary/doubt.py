@@ -1,4 +1,4 @@
-"""Whether a distance can be told from the next one, or from a threshold, on the images that there are."""
+"""Whether the images suffice to order two distances, or a distance and a threshold."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from tanas.distances.intervals import nearer_share
 from tanas.ground.events import StepFinished, StepStarted
 
 DOUBT = 0.05
-"""Two distances can be told apart if the draws turn their order round less often than this."""
+"""The order of two distances is certain if a smaller share of redraws reverses it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """The last of the nearest atoms and the next one, which just is not among them; both with intervals."""
+    """The last of the nearest tasks and the next task; both with intervals."""
 
     last: Related
     next: Related
     nearer_share: float
-    """Share of the draws of images and maps in which the next one is nearer, in [0, 1]."""
+    """Share of the redraws of images and maps in which the next task is nearer, in [0, 1]."""
 
     @property
     def told_apart(self) -> bool:
-        """Whether the last is nearer in all but a few of the draws."""
+        """Whether the order is certain: the last task is nearer in nearly all redraws."""
         return self.nearer_share < DOUBT
 
     def __str__(self) -> str:
@@ -34,8 +34,8 @@ class Boundary:
             f"{one.name} (d = {one.measurement.value:.4f}{interval_text(one.measurement)})"
             for one in (self.last, self.next)
         )
-        return f"{last} and {following} can't be told apart: " + (
-            f"in {self.nearer_share:.0%} of {len(self.last.measurement.draws)} draws of the images the second "
+        return f"The order of {last} and {following} is uncertain: " + (
+            f"in {self.nearer_share:.0%} of {len(self.last.measurement.draws)} redraws of the images, the second "
             "is nearer."
             if self.last.measurement.order != self.next.measurement.order
             else "they are equally near."
@@ -44,7 +44,7 @@ class Boundary:
 
 @dataclass(frozen=True, kw_only=True)
 class AtThreshold:
-    """The last atom within a threshold, or the first beyond it; with an interval."""
+    """The last task within a threshold, or the first task beyond it; with an interval."""
 
     threshold: float
     """tau, in [0, 1]."""
@@ -52,34 +52,34 @@ class AtThreshold:
     within: bool
     """d is at most tau."""
     other_share: float
-    """Share of the draws of images and maps in which d lies on the other side of tau, in [0, 1]."""
+    """Share of the redraws of images and maps in which d lies on the other side of tau, in [0, 1]."""
 
     @property
     def told_apart(self) -> bool:
-        """Whether d stays on its side in all but a few of the draws."""
+        """Whether the side is certain: d stays on it in nearly all redraws."""
         return self.other_share < DOUBT
 
     def __str__(self) -> str:
         measurement = self.atom.measurement
         return (
-            f"{self.atom.name} (d = {measurement.value:.4f}{interval_text(measurement)}) can't be told from "
-            f"tau = {self.threshold:g}: in {self.other_share:.0%} of {len(measurement.draws)} draws of the images it "
-            f"lies {'beyond' if self.within else 'within'}."
+            f"Whether {self.atom.name} (d = {measurement.value:.4f}{interval_text(measurement)}) is within the "
+            f"threshold {self.threshold:g} is uncertain: in {self.other_share:.0%} of {len(measurement.draws)} redraws "
+            f"of the images, it lies {'beyond' if self.within else 'within'}."
         )
 
 
 def boundary(bench: Bench, related: Sequence[Related], most: int) -> Boundary | None:
-    """Whether the last of the nearest atoms can be told from the next one.
+    """Return the last of the nearest tasks and the next task, with the certainty of their order.
 
-    Maps are fitted and images drawn anew for these two alone: an interval costs several times a distance.
+    Only these two get intervals, because an interval costs several times as much as a distance.
 
     Args:
-        bench: where and how.
-        related: nearest first; the first `most` + 1 were measured to their end.
-        most: how many nearest are taken.
+        bench: where and how distances are measured.
+        related: nearest first; the first `most` + 1 have exact distances.
+        most: how many nearest tasks are taken.
 
     Returns:
-        None: there is no next one, or the method gives no draws to compare.
+        None if there is no next task, or the method gives no draws to compare.
     """
     if bench.surer is None or most < 1 or most >= len(related):
         return None
@@ -95,27 +95,25 @@ def boundary(bench: Bench, related: Sequence[Related], most: int) -> Boundary | 
 
 
 def at_threshold(bench: Bench, related: Sequence[Related], threshold: float) -> tuple[AtThreshold, ...]:
-    """Whether the last atom within a threshold, and the first beyond it, can be told from the threshold.
+    """Return the last task within a threshold and the first task beyond it, with the certainty of their sides.
 
-    Of those beyond, as many are measured to their end as it takes to know the first of them: they were measured
-    only until it was known that they are beyond. Maps are fitted and images drawn anew for the two alone.
+    Tasks beyond the threshold have only lower bounds, so some are measured exactly until the first of them is known.
+    Only the two tasks get intervals.
 
     Args:
-        bench: where and how.
+        bench: where and how distances are measured.
         related: nearest first, as `measured` gives them for this threshold.
         threshold: tau.
 
     Returns:
-        the last within, then the first beyond, as far as there are such; none, if the method gives no draws.
+        the last task within and the first task beyond, where they exist; empty if the method gives no draws.
     """
     if bench.surer is None:
         return ()
     inside = nearest(related, len(related), within=threshold)
     names = {one.name for one in inside}
     beyond = [one for one in related if one.name not in names]
-    while (
-        beyond and beyond[0].measurement.at_least
-    ):  # what is known of it is a lower end: the next may be nearer
+    while beyond and beyond[0].measurement.at_least:  # only a lower bound is known: the next may be nearer
         source = source_of(bench, beyond[0].name, beyond[0].atom, bench.distance)
         ((_, whole),) = measure_each(bench, [source], bench.distance, None)
         assert whole is not None  # only an untrained network may be refused
@@ -139,10 +137,10 @@ def at_threshold(bench: Bench, related: Sequence[Related], threshold: float) -> 
 
 
 def _with_draws(bench: Bench, surer: Distance, some: Sequence[Related]) -> Sequence[Related]:
-    """Atoms with intervals and draws, by the surer method; their distances stay as they are."""
+    """Tasks with intervals and draws from the method that gives them; their distances do not change."""
     if all(one.measurement.draws for one in some):
         return some
-    step = f"how sure the distances to {bench.task.name} are"
+    step = f"intervals of the distances to {bench.task.name}"
     bench.listener(StepStarted(step=step, total=len(some), unit="networks"))
     sources = [source_of(bench, one.name, one.atom, surer) for one in some]
     sure = [measurement for _, measurement in measure_each(bench, sources, surer, None)]

@@ -31,13 +31,13 @@ from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.task import Task
 
 LEARNING = FuseConfig(rounds=5, patience=5)
-"""The search by which a dictionary learns a base task's architectures. It goes through all of its rounds: what later
-tasks learn of sizes they learn from all eleven that it tries, not from the winners alone."""
+"""The search by which a dictionary learns a base task's architectures. It never stops early, because the size trend is
+learnt from all eleven candidates, not from the winners alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnConfig:
-    """How an atom is made."""
+    """The settings for learning a base task."""
 
     performance: str = "balanced"
     """What l is: 'balanced' or 'accuracy'."""
@@ -64,7 +64,7 @@ class LearnConfig:
             check_range(self.limit, "limit", "LearnConfig", low=2)
 
     def suited_to(self, images: int) -> LearnConfig:
-        """The same for a task of so many training images: recipes of a small one get more epochs."""
+        """Return the settings for a task with that many training images: small tasks get more epochs."""
         return replace(self, fuse=self.fuse.suited_to(images), scoring=self.scoring.suited_to(images))
 
 
@@ -103,7 +103,7 @@ def space_of(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Learnt:
-    """What a dictionary takes of a task."""
+    """The record of a task that a dictionary adds."""
 
     atom: Atom
     representative: Representative
@@ -190,7 +190,7 @@ def score_winners(
             if networks is not None:
                 part.save("weights", network.state_dict())
         except NonFiniteError as error:
-            listener(Warned(message=f"{error} The architecture stays unscored."))
+            listener(Warned(message=f"{error} The architecture gets no score."))
             made = unscored(architecture, task)
         part.save("scored", to_plain(made))
         return made, network
@@ -215,7 +215,7 @@ def score_winners(
 
 
 def warn_if_weak(representative: RepresentativeState, listener: Listener, *, strict: bool) -> None:
-    """Says that a representative misses 1 - epsilon.
+    """Warn if a representative does not reach 1 - epsilon.
 
     Raises:
         TaskError: `strict` is set.
@@ -227,7 +227,10 @@ def warn_if_weak(representative: RepresentativeState, listener: Listener, *, str
         f"less than 1 - epsilon = {1 - representative.epsilon:.3f}"
     )
     if strict:
-        raise TaskError(f"{message}. Raise epsilon, give it more epochs, or accept weak ones.")
+        raise TaskError(f"{message}. Raise epsilon, give it more epochs, or accept weak ones (strict).")
     listener(
-        Warned(message=f"{message}; it is kept and marked weak. Distances to it ask for what it reaches.")
+        Warned(
+            message=f"{message}. It is marked weak: distances to this task are less reliable. "
+            "Give it more images or epochs, or raise epsilon."
+        )
     )

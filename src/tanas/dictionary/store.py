@@ -140,7 +140,7 @@ class Dictionary:
         several = [known for known in names if known.startswith(f"{name}~")]
         if several:
             raise UnknownNameError(f"'{name}' stands for several atoms. Name one: {', '.join(several)}.")
-        raise UnknownNameError(f"'{name}' is no atom of {self.folder}. {nearest_names(name, names)}")
+        raise UnknownNameError(f"Unknown task '{name}' in {self.folder}. {nearest_names(name, names)}")
 
     def get(self, key: str) -> Atom | None:
         """The atom of a key, if it is there."""

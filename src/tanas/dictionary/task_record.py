@@ -77,19 +77,18 @@ class Provenance:
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """What a search added to what was taken over from a related task (`tanas.algorithm.search_gain`)."""
+    """The gain over reuse that a search measured (`tanas.algorithm.search_gain`)."""
 
     source: str
-    """Name of the related atom."""
+    """Name of the related task."""
     distance: float
     """d(atom -> task)."""
     score: float
-    """l of what was taken over, after the fixed short training."""
+    """l of the reused architecture in the second evaluation."""
     best: float
-    """The same of what was trained in the end: from another seed than that by which it was chosen, as the other; or
-    equal to it, if it is the same."""
+    """l of the winner in the second evaluation; equal to `score` if the winner is the reused architecture."""
     warm: bool = False
-    """Whether networks of related tasks were tried with their weights: what was taken over may then be one of them."""
+    """Whether networks of related tasks competed with their weights; the reused network may be one of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,9 +104,9 @@ class Atom:
     """History of the search; alphas compare candidates of a round and are no scores."""
     provenance: Provenance
     kept: StoredRecord | None = None
-    """The trained network beside the representative; None: there is none, the atom is older than such networks."""
+    """The trained network; None: the atom is older than stored networks."""
     reuse: Reuse | None = None
-    """None: nothing was taken over, or it was not searched on."""
+    """The gain over reuse; None: not measured."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

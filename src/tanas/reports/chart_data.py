@@ -1,4 +1,4 @@
-"""A result as the plain values that charts and tables show: a chart's data is a value first."""
+"""The data of charts and tables, taken from a result."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-from tanas.algorithm.result import Neighbour, Result
+from tanas.algorithm.result import FOUND, NO_SEARCH, Neighbour, Result
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
@@ -17,7 +17,7 @@ NORMAL_95 = 1.959963984540054
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorRow:
-    """How often someone errs on the test split. Shares in [0, 1]."""
+    """The errors of a network, a rival or a constant answer on the test split. Shares in [0, 1]."""
 
     who: str
     error: float
@@ -42,7 +42,7 @@ class GrownRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceRow:
-    """An atom of the dictionary, seen from the task."""
+    """A remembered task and its distance to the task of the search."""
 
     atom: str
     distance: float
@@ -51,9 +51,9 @@ class DistanceRow:
     weak: bool
     inherited: bool
     interval: tuple[float, float] | None = None
-    """Where it lies when images and maps are drawn anew; None: nobody asked."""
+    """90 % interval over redrawn images and refitted maps; None: not measured."""
     at_least: bool = False
-    """It is no less: it was measured only until it was known to lie behind the nearest."""
+    """The distance is a lower bound: measuring stopped once the task was known not to be among the nearest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class CandidateRow:
     wins: int
     """How many of them it won."""
     found: bool
-    """It is the one that the search ended with."""
+    """The search ended with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class ClassRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfusedRow:
-    """Two classes, one of which is taken for the other."""
+    """A class that is mistaken for another class, and how often."""
 
     truth: str
     answer: str
@@ -127,7 +127,7 @@ class ConfusedRow:
 
 @dataclass(frozen=True, kw_only=True)
 class CostRow:
-    """What a phase took."""
+    """The seconds of a phase."""
 
     phase: str
     seconds: float
@@ -161,13 +161,18 @@ def wrong_answers(result: Result) -> int:
 
 
 def constant_answer(result: Result) -> str:
-    """The class that errs least when it is always answered: the most frequent of the test split."""
+    """The most frequent class of the test split: always answering it gives the least error."""
     totals = [sum(row) for row in result.confusion]
     return result.task.classes[totals.index(max(totals))]
 
 
+def rival_label(name: str) -> str:
+    """The name of a rival as reports show it."""
+    return {NO_SEARCH: "reference network", FOUND: "searched network"}.get(name, name)
+
+
 def error_rows(result: Result) -> tuple[ErrorRow, ...]:
-    """The network and those that it must beat, on the test split."""
+    """The test errors of the network, its rivals and the constant answer."""
     metrics = result.metrics
     return (
         ErrorRow(
@@ -179,7 +184,7 @@ def error_rows(result: Result) -> tuple[ErrorRow, ...]:
         *_control_rows(result),
         *(
             ErrorRow(
-                who=rival.name,
+                who=rival_label(rival.name),
                 error=rival.test_error,
                 balanced_error=rival.test_balanced_error,
                 interval=wilson(round(rival.test_error * result.task.test), result.task.test),
@@ -234,7 +239,7 @@ def grown_rows(result: Result) -> tuple[GrownRow, ...]:
 
 
 def distance_rows(result: Result) -> tuple[DistanceRow, ...]:
-    """All atoms whose distance was measured, nearest first; from none is inherited where the task was known."""
+    """All remembered tasks with a measured distance, nearest first; none is marked as reused after `reuse`."""
 
     def identity(neighbour: Neighbour) -> tuple[str, str]:
         return neighbour.atom, neighbour.fingerprint
@@ -280,7 +285,7 @@ def alpha_rows(result: Result) -> tuple[AlphaRow, ...]:
 
 
 def candidate_rows(result: Result) -> tuple[CandidateRow, ...]:
-    """Every candidate: the one found, then by score, then in the order in which they were seen."""
+    """Every candidate: the architecture found first, then by score, then in the order of the search."""
     found = result.architecture.key
     part: dict[str, list[int]] = {}
     wins: Counter[str] = Counter()
@@ -308,7 +313,7 @@ def candidate_rows(result: Result) -> tuple[CandidateRow, ...]:
 
 
 def better_scored(result: Result) -> int:
-    """How many candidates scored higher than the one found; 0 if that one has no score."""
+    """How many candidates scored higher than the architecture found; 0 if that has no score."""
     scores = {seen.architecture.key: seen.score for seen in result.seen}
     found = scores.get(result.architecture.key)
     return sum(score is not None and found is not None and score > found for score in scores.values())
@@ -343,23 +348,23 @@ def confused_rows(result: Result, most: int) -> tuple[ConfusedRow, ...]:
 
 
 def cost_rows(result: Result) -> tuple[CostRow, ...]:
-    """Seconds of each phase, those of a search beside (`--controls`) among all else; together they are the total."""
+    """The seconds of each phase, which sum to the total; random search at equal cost counts under 'other'."""
     costs = result.costs
     phases = (
         ("represent the task", costs.represent_s),
         ("measure distances", costs.distance_s),
         ("search", costs.search_s),
-        ("train the network and the reference", costs.train_s),
+        ("final training", costs.train_s),
         ("classic rivals", costs.rivals_s),
     )
     rest = costs.total_s - sum(seconds for _, seconds in phases)
-    beside = (("all else", rest),) if rest > 0.01 else ()
-    return tuple(CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, *beside))
+    other = (("other", rest),) if rest > 0.01 else ()
+    return tuple(CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, *other))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerRow:
-    """What one phase cost."""
+    """The cost of a phase."""
 
     phase: str
     macs: int
@@ -368,7 +373,7 @@ class LedgerRow:
     """Seen by all of them, once an epoch."""
     seconds: float
     cached: float
-    """Of the seconds, those that an earlier run had spent."""
+    """Seconds that an earlier run spent; this run reused its results."""
 
 
 PHASES = {
@@ -385,14 +390,14 @@ def ledger_rows(result: Result) -> tuple[LedgerRow, ...]:
     phases = () if result.ledger is None else result.ledger.phases
     return tuple(
         LedgerRow(
-            phase=PHASES[one.phase],
-            macs=one.macs,
-            networks=len(one.images),
-            images=sum(images for _, images in one.images),
-            seconds=one.took_s,
-            cached=one.cached_s,
+            phase=PHASES[phase.phase],
+            macs=phase.macs,
+            networks=len(phase.images),
+            images=sum(images for _, images in phase.images),
+            seconds=phase.took_s,
+            cached=phase.cached_s,
         )
-        for one in phases
+        for phase in phases
     )
 
 

@@ -1,4 +1,4 @@
-"""The report of a search: one HTML file that needs no network and no script."""
+"""The report of a search: one HTML file that works offline and without scripts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MOST_CLASSES_IN_COLUMN = 10
 
 STOPPED = {
     "rounds": "all rounds were done",
-    "converged": "the seed stayed the best for several rounds",
-    "exhausted": "the space holds nothing new",
-    "budget": "the budget of multiply-adds allows nothing more",
-    "time": "the time limit was reached; the best so far was taken",
-    "reused": "the task was known; its best architecture was taken",
-    "transferred": "the best architecture of a related task was taken, without a search",
+    "converged": "the best architecture did not change for several rounds",
+    "exhausted": "no new architecture was left in the space",
+    "budget": "the budget of multiply-adds was spent",
+    "time": "the time limit was reached; the best architecture so far was taken",
+    "reused": "the task was remembered; its best architecture was reused",
+    "transferred": "the best architecture of a related task was reused",
 }
 
 
@@ -53,6 +53,7 @@ def render(result: Result) -> str:
         kind=kind_of,
         percent=lambda share: sentences.percent(share, result.task.test),
         options=_mark_options,
+        rival=chart_data.rival_label,
     )
     return environment.get_template("page.html.j2").render(
         result=result,
@@ -113,7 +114,8 @@ def _drawings(result: Result) -> dict[str, Markup | None]:
             "Errors on the test split, as in the table of errors",
         ),
         "distances": theme.inline_svg(
-            charts.distance_chart(distances), "Distances of the known tasks, as in the table of distances"
+            charts.distance_chart(distances),
+            "Distances of the remembered tasks, as in the table of distances",
         )
         if distances
         else None,
@@ -154,7 +156,7 @@ def _drawings(result: Result) -> dict[str, Markup | None]:
 
 
 def _side_by_side(result: Result) -> bool:
-    """Whether alphas and scores fit beside each other: there are both, and few rounds."""
+    """Whether the charts of alphas and of scores stand side by side: both exist, and rounds are few."""
     return len(result.rounds) <= 4 and sum(seen.score is not None for seen in result.seen) > 1
 
 

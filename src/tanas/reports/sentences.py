@@ -1,10 +1,10 @@
-"""Numbers and findings in words: the answer of a search in one sentence, and what to hold against it."""
+"""Results in words: the answer of a search in one sentence, and the limits of its numbers."""
 
 from __future__ import annotations
 
 from tanas.algorithm.result import FOUND, NO_SEARCH, Result, Rival
 from tanas.networks.recipe import RECIPES
-from tanas.reports.chart_data import constant_answer, wilson, wrong_answers
+from tanas.reports.chart_data import constant_answer, rival_label, wilson, wrong_answers
 
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit: they stay on one line."""
@@ -13,199 +13,199 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def standing(result: Result) -> str:
-    """Where the network stands among its rivals, in one sentence: the first line of every answer."""
-    own, images, rivals = own_error(result), result.task.test, result.rivals
-    kind = "balanced error" if result.task.performance == "balanced" else "test error"
-    errs = f"{kind} {percent(own, images)}"
-    if not rivals:
-        return f"The network has {errs}."
+    """The first line of every answer: the network's test error, and how it compares with its rivals."""
+    own, images = own_error(result), result.task.test
+    kind = "balanced error" if result.task.performance == "balanced" else "error"
+    text = f"{percent(own, images)} {kind} on {images:,} test images"
 
-    def shown(some: list[Rival]) -> str:
-        return listed([f"{one.name} {percent(rival_error(result, one), images)}" for one in some])
+    def shown(rivals: list[Rival]) -> str:
+        return listed(
+            [
+                f"{_with_article(rival.name)} ({percent(rival_error(result, rival), images)})"
+                for rival in rivals
+            ]
+        )
 
-    better = [one for one in rivals if rival_error(result, one) < own]
-    level = [one for one in rivals if rival_error(result, one) == own]
-    worse = [one for one in rivals if rival_error(result, one) > own]
-    if better:
-        others = f"; it errs less than {shown(worse)}" if worse else ""
-        others += f"; as often as {shown(level)}" if level else ""
-        return f"The network has {errs}, more than {shown(better)}{others}."
-    if level:
-        rest = f", and less than {shown(worse)}" if worse else ""
-        return f"The network has {errs}, the same as {shown(level)}{rest}."
-    many = "its only rival" if len(rivals) == 1 else f"all {len(rivals)} rivals"
-    return f"The network has {errs}, less than {many}: {shown(worse)}."
+    better = [rival for rival in result.rivals if rival_error(result, rival) < own]
+    level = [rival for rival in result.rivals if rival_error(result, rival) == own]
+    worse = [rival for rival in result.rivals if rival_error(result, rival) > own]
+    parts = [f"better than {shown(worse)}"] if worse else []
+    parts += [f"equal to {shown(level)}"] if level else []
+    parts += [f"not better than {shown(better)}"] if better else []
+    return f"{text}: {', '.join(parts)}." if parts else f"{text}."
 
 
 def answer(result: Result) -> str:
-    """What the network is and does, in one sentence with its numbers."""
+    """The network's size, its errors, and the error of a constant answer."""
     metrics, images = result.metrics, result.task.test
     return (
-        f"It has {result.parameters:,} parameters and tells {_what(result)}, "
+        f"The network has {result.parameters:,} parameters and tells {_what(result)} "
         f"with {percent(metrics.test_error, images)} test error "
-        f"(balanced {percent(metrics.test_balanced_error, images)}); "
-        f"always answering ‘{shorten(constant_answer(result))}’ "
-        f"errs {percent(metrics.constant_error, images)}."
+        f"(balanced: {percent(metrics.test_balanced_error, images)}). "
+        f"Always answering ‘{shorten(constant_answer(result))}’ gives "
+        f"{percent(metrics.constant_error, images)} error."
     )
 
 
 def verdict(result: Result) -> str:
-    """Whether the network beats those that it must beat, without kindness."""
+    """Whether the network beats a constant answer and its best rival, and whether that may be chance."""
     metrics, images = result.metrics, result.task.test
     _, high = wilson(wrong_answers(result), images)
     if metrics.test_balanced_error >= metrics.constant_balanced_error:
-        return "Its balanced error is no better than a constant answer's: it has learnt nothing of use."
+        return "It has learnt nothing useful: its balanced error is no lower than that of a constant answer."
     sentence = ""
     if result.rivals:
         best = result.rivals[0]
+        name = _with_article(best.name)
         gain = rival_error(result, best) - own_error(result)
         if gain < 0 and best.name in (NO_SEARCH, FOUND) and result.reference and result.reference.replaces:
-            sentence = f"‘{best.name}’ did better on the test images; the validation images decided."
+            sentence = (
+                f"{_capital(name)} has less error on the test images, but the validation images decided "
+                "which network you get."
+            )
         elif gain < 0:
-            sentence = f"‘{best.name}’ does better here: prefer it, or give more images or time."
+            sentence = f"{_capital(name)} has less error here: use it, or give tanas more images or time."
         elif gain == 0:
-            sentence = f"‘{best.name}’ does as well: the network gains nothing over it."
+            sentence = f"{_capital(name)} has the same error: the network gains nothing over it."
         else:
             points = percent(gain, images).replace(f"{SPACE}%", "")
             chance = (
-                "but that rival's error lies inside the network's 95 % interval: the gain may be chance"
+                "This may be chance: the rival's error lies inside the network's 95 % interval."
                 if best.test_error <= high
-                else "and that rival's error lies outside the network's 95 % interval"
+                else "The rival's error lies outside the network's 95 % interval."
             )
-            sentence = f"It is {points} points ahead of the best rival, {chance}."
+            sentence = f"The best rival has {points} points more error. {chance}"
     if metrics.constant_error <= high:
-        inside = "is as low" if metrics.test_error >= metrics.constant_error else "lies inside it, too"
-        sentence += f" The constant answer's error {inside}: judge by the balanced error."
+        sentence += " A constant answer reaches as low a test error: judge by the balanced error."
     return sentence.strip().replace(" %", f"{SPACE}%")
 
 
 def taken(result: Result) -> str:
-    """Which of two architectures is handed over, and why; empty if the reference was not trained."""
+    """Which of two networks is handed over, and why; empty if the reference network was not trained."""
     if (reference := result.reference) is None:
         return ""
     own, other = reference.found_validation_performance, reference.validation_performance
     if reference.taken:
         return (
-            "This is the reference architecture, which needs no search. On the validation images what the search found "
-            f"was not clearly better (by more than two standard errors): l = {own:.4f} against {other:.4f}."
+            "You get the reference network, which needs no search: the searched network was not clearly better "
+            f"on validation images (l = {own:.4f} against {other:.4f}; it needs a lead of two standard errors)."
         )
-    clearly = ": clearly better, by more than two standard errors" if reference.replaces else ""
+    clearly = (
+        " This network is clearly better: by more than two standard errors." if reference.replaces else ""
+    )
     return (
-        "‘No search’ is the reference architecture of the space, after the same final training. On the validation "
-        f"images it reached l = {other:.4f}, this network {own:.4f}{clearly}."
+        "The reference network is a fixed network that needs no search. After the same final training it reached "
+        f"l = {other:.4f} on validation images; this network reached l = {own:.4f}.{clearly}"
     )
 
 
 def trained_on(result: Result) -> str:
-    """The recipe of the final training, and how many images trained what."""
+    """The recipe of the final training, why it was chosen, and how many images each training used."""
     training = result.training
     why = ""
     if training.tried:
         tried = [
-            f"{one.recipe} {'diverged' if one.loss is None else f'{one.loss:.3f}'}" for one in training.tried
+            f"{recipe.recipe} {'diverged' if recipe.loss is None else f'{recipe.loss:.3f}'}"
+            for recipe in training.tried
         ]
-        what = (
-            "this network" if training.judged_on == result.architecture.key else "the reference architecture"
-        )
-        why = f" It was chosen by the validation loss of {what} after a training by each: {listed(tried)}."
+        what = "this network" if training.judged_on == result.architecture.key else "the reference network"
+        why = f" It was chosen by the validation loss of {what}: {', '.join(tried)}."
     text = (
-        f"Recipe: {training.recipe} ({RECIPES.get(training.recipe, 'an own one')}), {training.epochs} epochs.{why} "
-        f"The search used {training.search_images:,} training images, the training that validation judged "
-        f"{training.train_images:,}."
+        f"Recipe: {training.recipe} ({RECIPES.get(training.recipe, 'your own')}), {training.epochs} epochs.{why} "
+        f"The search used {training.search_images:,} training images, the final training {training.train_images:,}."
     )
     if training.refit_images:
-        text += f" Then the network was trained anew on all {training.refit_images:,} training and validation images."
+        text += f" A refit then used all {training.refit_images:,} training and validation images."
     return text
 
 
 def own_error(result: Result) -> float:
-    """The error that counts for the task: balanced where performance is, else the share of wrong answers."""
+    """The test error that counts for the task: balanced where performance is, else the share of wrong answers."""
     balanced = result.task.performance == "balanced"
     return result.metrics.test_balanced_error if balanced else result.metrics.test_error
 
 
 def rival_error(result: Result, rival: Rival) -> float:
-    """The same of a rival."""
+    """A rival's test error that counts for the task: balanced where performance is, else the share of wrong answers."""
     return rival.test_balanced_error if result.task.performance == "balanced" else rival.test_error
 
 
 def caveat(result: Result) -> str:
-    """What the numbers do not say: the spread over seeds, and the size of the test split."""
+    """The limits of the numbers: one seed, and the interval that the size of the test split allows."""
     images, wrong = result.task.test, wrong_answers(result)
     low, high = wilson(wrong, images)
     return (
-        f"One run with one seed ({result.seed}): how far these numbers move from seed to seed is unknown; "
-        f"repeat the run with other seeds to see it. {wrong:,} of {images:,} test images were "
-        f"answered wrongly; from so many images, the 95{SPACE}% interval (Wilson) of the test error is "
-        f"{percent(low, images)} to {percent(high, images)}."
+        f"One run with one seed ({result.seed}): repeat it with other seeds to see how much these numbers vary. "
+        f"{wrong:,} of {images:,} test images were answered wrongly: the 95{SPACE}% interval (Wilson) of the test "
+        f"error is {percent(low, images)} to {percent(high, images)}."
     )
 
 
 def known_architecture(result: Result) -> str:
-    """That nothing was searched, in one sentence, where the task was known and reused; empty after a search."""
+    """A sentence that nothing was searched because the task was remembered and reused; empty after a search."""
     if result.stopped != "reused":
         return ""
-    return "The task was known: its best architecture was taken without a search, as asked, and trained anew."
+    return (
+        "Nothing was searched, as you asked: the best remembered architecture of this task was trained anew."
+    )
 
 
 def inheritance(result: Result) -> str:
-    """What was known and what of it was taken, in one sentence."""
+    """How many tasks were remembered, and which of them the search reused, in one sentence."""
     if reused := known_architecture(result):
         return reused
     known, taken = len(result.distances), len(result.neighbours)
     others = [name for name, fingerprint in result.dictionary if fingerprint != result.task.fingerprint]
     if not known and "all" in (result.space.related, result.space.inherit) and others:
-        return "Every known task counts alike, near or far: no distance was measured."
+        return "Every remembered task counts alike: no distance was measured."
     if not known:
-        return f"Nothing was known: the dictionary held no other task, so the space '{result.space.base}' was searched."
-    tasks = "1 known task" if known == 1 else f"{known} known tasks"
+        return "No other task is remembered."
+    tasks = "1 remembered task" if known == 1 else f"{known} remembered tasks"
     if not taken:
-        return f"The distances to {tasks} were measured; none was inherited from."
+        return f"The distances of {tasks} were measured, but nothing was reused from them."
     names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
     nearest = [n.atom for n in result.neighbours] == [n.atom for n in result.distances[:taken]]
     which = "the nearest " if nearest else ""
-    return f"Of {tasks}, the search inherited from {which}{taken}: {listed(names)}."
+    return f"Of {tasks}, the search reused {which}{taken}: {listed(names)}."
 
 
 def transformation(result: Result) -> str:
-    """What a network became that was grown or compressed, in a few sentences; empty after a search."""
+    """The differences between a network and what it was grown or compressed to; empty after a search."""
     grown = result.grown
     if grown is None:
         return ""
+    did = {"grow": "grew", "compress": "compressed"}.get(grown.aim, grown.aim)
     size = f"{grown.before.parameters:,} parameters"
-    began = f"It began with {grown.origin}, of {size}, to {grown.aim} it for this task."
+    began = f"The search began with {grown.origin} ({size}) and {did} it for this task."
     if not grown.differences:
-        return f"{began} No candidate was found better: the network stayed as it was."
+        return f"{began} No candidate was better, so the network stayed as it was."
     share = f"{grown.after.parameters / grown.before.parameters:.2g}"
     parts = "; ".join(grown.differences)
-    return f"{began} What was found has {share} times as many. {parts[0].upper()}{parts[1:]}."
+    return f"{began} The network found has {share} times as many. {_capital(parts)}."
 
 
 def choice(result: Result) -> str:
-    """What made a candidate of FUSE the winner of its round, and one of the winners the network that was found.
-
-    Empty for a search without alphas.
-    """
+    """How FUSE chose each round's winner, and the architecture among the winners; empty for other strategies."""
     if not any(past.stages for past in result.rounds):
         return ""
     fuse = result.config.get("fuse", {})
     winner = {
-        "loss": "the least validation loss of its own",
-        "performance": "the best validation performance l of its own",
+        "loss": "the lowest validation loss",
+        "performance": "the best validation performance l",
     }.get(fuse.get("choice", "alpha"), "the largest alpha")
     first, *more = result.rounds
     if not more and first.keys[first.winner] == result.architecture.key:
-        return f"The winner of the round has {winner}; it is the network found."
+        return f"The winner of the round has {winner}; it is the architecture found."
     found = (
-        "the network found has the best score of a short training of its own"
+        "the architecture found is the winner with the best score"
         if fuse.get("final", "last") == "score" and result.grown is None
-        else "the network found is the last winner"
+        else "the architecture found is the last winner"
     )
-    return f"The winner of a round has {winner}; {found}."
+    return f"The winner of each round has {winner}; {found}."
 
 
 def percent(share: float, images: int) -> str:
-    """A share as per cent, with the decimals that so many images can tell apart."""
+    """A share in per cent, with as many decimals as that number of images resolves."""
     decimals = 1 if images <= 1000 else 2
     return f"{100 * share:.{decimals}f}{SPACE}%"
 
@@ -234,7 +234,7 @@ def amount(number: int) -> str:
 
 
 def shorten(text: str, most: int = 40) -> str:
-    """A name on one line; a long one loses its middle, as names differ at their ends."""
+    """A name on one line; a long name loses its middle, because names differ at their ends."""
     line = " ".join(text.split())
     if len(line) <= most:
         return line
@@ -247,7 +247,20 @@ def listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def _with_article(rival: str) -> str:
+    """The name of a rival as it stands inside a sentence."""
+    if rival == "SVM on HOG":
+        return f"an {rival}"
+    return f"the {rival_label(rival)}" if rival in (NO_SEARCH, FOUND) else rival
+
+
+def _capital(text: str) -> str:
+    """A sentence that begins with a capital letter, unless it begins with a name such as k-NN."""
+    return text if text.startswith("k-NN") else f"{text[0].upper()}{text[1:]}"
+
+
 def _what(result: Result) -> str:
+    """The task as the object of 'tells': 'moon from the rest', 'a, b and c apart'."""
     names = [shorten(name) for name in result.task.classes]
     if len(names) == 2:
         first, second = names
@@ -259,27 +272,27 @@ def _what(result: Result) -> str:
 
 
 def memory(result: Result) -> str:
-    """What the dictionary cost that the search began with, a sentence; empty if there was none."""
+    """What it cost to learn the remembered tasks, in two sentences; empty if there were none."""
     if result.ledger is None or not (known := result.ledger.dictionary).atoms:
         return ""
-    tasks = f"{known.atoms} known task{'' if known.atoms == 1 else 's'}"
-    text = f"The {tasks} took {duration(known.took_s)} to learn"
+    tasks = f"{known.atoms} remembered task{'' if known.atoms == 1 else 's'}"
+    text = f"Learning the {tasks} took {duration(known.took_s)}"
     if known.searches is None:
         return f"{text}."
     return (
-        f"{text}, in multiply-adds as much as {known.searches:.2g} searches like this one (final trainings left out): "
-        "they have paid back once they made so many searches needless."
+        f"{text}: as many multiply-adds as {known.searches:.2g} searches like this one, final trainings left out. "
+        "The memory pays off once it has saved that many searches."
     )
 
 
 def beside(result: Result) -> str:
-    """What random search beside was given and what it found, two sentences; empty if nobody asked for it."""
+    """What random search at equal cost tried and found, in a few sentences; empty if nobody asked for it."""
     if (control := result.control) is None:
         return ""
     spent = next((p.macs for p in result.ledger.phases if p.phase == "search"), 0) if result.ledger else 0
-    share = f", {control.spent / spent:.0%} of what this search spent" if spent else ""
+    share = f" ({control.spent / spent:.0%} of what this search spent)" if spent else ""
     return (
-        f"Random search had the same space, training images and recipe and tried {control.candidates} candidates for "
-        f"{control.spent:.3g} multiply-adds{share}. Its network has {control.parameters:,} parameters; one run of each "
-        "says little of which is better."
+        f"Random search used the same space, training images and recipe. It tried {control.candidates} candidates for "
+        f"{control.spent:.3g} multiply-adds{share}. Its network has {control.parameters:,} parameters. One run of each "
+        "says little about which is better."
     )

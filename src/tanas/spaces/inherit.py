@@ -1,6 +1,6 @@
-"""What a task inherits of the related ones: the space of their best architectures, and where to begin.
+"""What a search reuses from related tasks: the space of their best architectures, and the first seed.
 
-Takes plain values (names, distances, scored architectures), so it knows nothing of dictionaries.
+The inputs are plain values (names, distances, scored architectures), so this module does not depend on dictionaries.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ PAPER_INHERIT = "union"
 
 @dataclass(frozen=True, kw_only=True)
 class Inheritance:
-    """What one related atom has to give."""
+    """What can be reused from a related task."""
 
     name: str
-    """The atom's, that of its task."""
+    """Name of the task."""
     distance: float | None
-    """d(atom -> task); None: it was not measured, and every atom counts alike."""
+    """d(atom -> task); None: not measured, every task counts alike."""
     architectures: tuple[ScoredArchitecture, ...]
-    """All that were seen for it, in any order."""
+    """Every candidate of its search, in any order."""
     compared: tuple[Comparison, ...] = ()
-    """Those that were trained alike, and what came of them: a size_trend is learnt from good and bad."""
+    """Candidates that were trained alike, with their losses: the size trend is learnt from good and bad ones."""
     counts_as: float | None = None
     """The distance by which it counts in a prior; None: its own. The atoms of a control count as the nearest ones do
     in whose place they stand, so that it differs in who is inherited from and in nothing else."""
 
     @property
     def weighed_at(self) -> float:
-        """The distance by which it counts; 0 where none was measured."""
+        """The distance that sets its weight; 0 if none was measured."""
         if self.counts_as is not None:
             return self.counts_as
         return 0.0 if self.distance is None else self.distance
 
     def best(self, most: int) -> tuple[ScoredArchitecture, ...]:
-        """Its scored architectures that differ, best first; of equal ones the smaller first."""
+        """Return its distinct scored architectures, best first; with equal scores, the smaller first."""
         ranked = sorted(
             (one for one in self.architectures if one.score is not None),
             key=lambda one: (-(one.score or 0.0), one.parameters, one.macs, one.architecture.key),
@@ -60,23 +60,23 @@ class Inheritance:
 
 @dataclass(frozen=True, kw_only=True)
 class Inherited:
-    """Where to search, and what came from whom."""
+    """The space to search, and which tasks shaped it."""
 
     space: SearchSpace
     seed_architecture: Architecture | None
-    """The best scored architecture of the nearest atom that stays within the limits; it is in the space."""
+    """The best scored architecture of the nearest task within the space and its limits; None: there is none."""
     mode: str
     note: str
     """A sentence for the report."""
     givers: tuple[str, ...] = ()
-    """Names of the atoms from which something came, nearest first."""
+    """Names of the tasks that something was reused from, nearest first."""
     over_limits: tuple[int, int] | None = None
-    """(how many break a limit of parameters or multiply-adds and so are no candidates, of how many that were drawn
-    from the space without limits); None: it has none, or nothing is drawn from it."""
+    """(architectures that exceed the limits of parameters or multiply-adds, architectures drawn to count them);
+    None: there are no limits, or nothing is searched."""
     size: int | None = None
-    """How many architectures there are, where the space alone does not tell."""
+    """Number of architectures, if it differs from that of the space."""
     transferred: Architecture | None = None
-    """What is taken without a search; None: the space is searched."""
+    """The architecture that is reused without a search; None: the space is searched."""
 
 
 def inherit(
@@ -122,7 +122,7 @@ def inherit(
 def _nothing(
     neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
 ) -> Inherited:
-    note = f"Nothing was inherited, as asked: the space '{base.name}' was searched as it is."
+    note = f"Nothing was reused, as you asked. The whole space '{base.name}' was searched."
     return Inherited(space=base, seed_architecture=None, mode="none", note=note)
 
 
@@ -138,9 +138,9 @@ def _union(
         if usable:
             gifts.append((neighbour, usable[:per_atom]))
     if not gifts:
-        who = "no related atom has a scored architecture" if neighbours else "no atom is related"
+        who = "no related task has a scored architecture" if neighbours else "there are no related tasks"
         if unknown:
-            who = "no scored architecture of a related atom has only operations that are known here"
+            who = "the architectures of the related tasks have operations that are not registered here"
         return _base(base, who)
 
     given = [architecture for _, architectures in gifts for architecture in architectures]
@@ -160,23 +160,26 @@ def _union(
     dropped = len(inherited.skeletons) - len(fitting)
     space = replace(inherited, skeletons=fitting or base.skeletons)
     if not fitting and not _admits_any(space, shape, classes):
-        return _base(base, "what the related atoms have breaks the limits for this task's images")
+        return _base(base, "the architectures of the related tasks exceed the limits for this task's images")
     allowed = [one for one in given if space.contains(one) and space.allows(one, shape, classes)]
     nearest = gifts[0][1]
     seed = next((one for one in nearest if one in allowed), None)
 
+    skeletons = f"the {_skeletons(len(fitting))} and " if fitting else ""
     parts = [
-        f"{_skeletons(len(fitting))} and the operations {_listed(space.operations)} are those of the best of "
-        + ", ".join(_gift(neighbour, architectures) for neighbour, architectures in gifts)
+        f"The space has {skeletons}the operations {_listed(space.operations)} of the best "
+        "architectures of " + ", ".join(_gift(neighbour, architectures) for neighbour, architectures in gifts)
     ]
     if dropped:
-        parts.append(f"{_skeletons(dropped)} broke the limits for this task's images and went")
+        parts.append(f"{_skeletons(dropped)} left out because of the limits for this task's images")
     if not fitting:
-        parts.append(f"so the skeletons are those of the space '{base.name}'")
+        parts.append(f"the skeletons are those of the space '{base.name}'")
     if seed is None:
-        parts.append("no architecture of the nearest stays within the limits, so none is the first seed")
+        parts.append(
+            "the search began at random, because no architecture of the nearest task is within the limits"
+        )
     if unknown:
-        parts.append(f"architectures with operations that are not known here were passed over ({unknown})")
+        parts.append(f"architectures left out because their operations are not registered here: {unknown}")
     return Inherited(
         space=space,
         seed_architecture=seed,
@@ -187,14 +190,14 @@ def _union(
 
 
 def _base(base: SearchSpace, why: str) -> Inherited:
-    note = f"Nothing was inherited, since {why}: the space '{base.name}' was searched as it is."
+    note = f"Nothing was reused, because {why}. The whole space '{base.name}' was searched."
     return Inherited(space=base, seed_architecture=None, mode="none", note=note)
 
 
 def _prior(
     neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
 ) -> Inherited:
-    """The base space, drawn from by what did well on the related tasks."""
+    """The base space, with what worked on the related tasks sampled more often."""
     gifts, passed = [], 0
     for neighbour in neighbours:
         best = [one.architecture.canonical() for one in neighbour.best(len(neighbour.architectures))]
@@ -203,9 +206,9 @@ def _prior(
         if usable:
             gifts.append((neighbour, usable))
     if not gifts:
-        who = "no related atom has a scored architecture" if neighbours else "no atom is related"
+        who = "no related task has a scored architecture" if neighbours else "there are no related tasks"
         if passed:
-            who = f"no scored architecture of a related atom has only what the space '{base.name}' has"
+            who = f"no scored architecture of a related task fits the space '{base.name}'"
         return _base(base, who)
     counts = counted([neighbour.weighed_at for neighbour, _ in gifts])
     prior = learn_prior(
@@ -221,19 +224,20 @@ def _prior(
         (one for one in gifts[0][1] if space.contains(one) and space.allows(one, shape, classes)), None
     )
     if measured:
-        whom = ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
-    else:  # no one is nearest, so none is named and none is the first
-        seed, whom = None, f"all {_tasks(len(gifts))} alike: no distance was measured"
+        whom = "the related tasks are " + ", ".join(_gift(neighbour, all_) for neighbour, all_ in gifts)
+    else:  # no task is the nearest, so none is named and there is no first seed
+        seed, whom = None, f"all {_tasks(len(gifts))} count alike"
     parts = [
-        f"the whole space '{base.name}' is searched; operations, widths, depths, reductions and stems that did well "
-        f"are drawn more often, as learnt from {whom}"
+        f"the whole space '{base.name}' is searched. Operations, widths, depths, reductions and stems that worked on "
+        f"related tasks are sampled more often; {whom}"
     ]
     if seed is None and measured:
         parts.append(
-            "no architecture of the nearest is in the space and its limits, so none is the first seed"
+            "the search begins at random, because no architecture of the nearest task is within the space and "
+            "its limits"
         )
     if passed:
-        parts.append(f"architectures whose cells the space does not have were passed over ({passed})")
+        parts.append(f"architectures left out because their cells do not fit the space: {passed}")
     note = "; ".join(parts) + "."
     return Inherited(
         space=space,
@@ -245,7 +249,7 @@ def _prior(
 
 
 def _promising(known: Sequence[Inheritance], inherited: Inherited, shape: Shape, classes: int) -> Inherited:
-    """The same with what sizes size_trend, as far as anything was compared."""
+    """The inherited space with the size trend of the known tasks, if any trainings can be compared."""
     told = [(one, comparisons) for one in known if (comparisons := _usable_of(one.compared))]
     counts = counted([one.weighed_at for one, _ in told])
     size_trend = learn_size_trend(
@@ -256,8 +260,8 @@ def _promising(known: Sequence[Inheritance], inherited: Inherited, shape: Shape,
     if size_trend is None:
         return inherited
     note = (
-        f" Of these, sizes that promise most are drawn more often still, as learnt from {size_trend.compared} "
-        f"trainings of {_tasks(len(told))} that can be compared."
+        f" Sizes that the size trend favours are sampled more often too; the trend is learnt from "
+        f"{size_trend.compared} trainings of {_tasks(len(told))}."
     )
     return replace(
         inherited, space=replace(inherited.space, size_trend=size_trend), note=inherited.note + note
@@ -265,16 +269,16 @@ def _promising(known: Sequence[Inheritance], inherited: Inherited, shape: Shape,
 
 
 def counted(distances: Sequence[float]) -> tuple[float, ...]:
-    """How much related atoms count beside each other: the nearest whole, the others by their similarity beside its.
+    """Return the weights of related tasks: 1 for the nearest, for others their similarity relative to it.
 
-    They were chosen as related, so what they have to say does not shrink where all of them are far: d is 1 for most
-    pairs of sources, and ranks of architectures carry there too (experiments/pages/search-evidence.md).
+    The weights are relative, so that related tasks count even where all of them are far: d is 1 for most pairs of
+    sources, and rankings of architectures transfer there too (experiments/pages/search-evidence.md).
 
     Args:
         distances: d(atom -> task) of each; 1 - d is clipped to at least `LEAST_SIMILARITY`.
 
     Returns:
-        one number in (0, 1] each, the largest 1.
+        one weight in (0, 1] for each task; the largest is 1.
     """
     similarities = [similarity_of(distance) for distance in distances]
     most = max(similarities, default=1.0)
@@ -287,14 +291,14 @@ def similarity_of(distance: float) -> float:
 
 
 def weighed(count: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...]:
-    """How much the architectures of one atom count: less from rank to rank.
+    """Return the weights of one task's architectures, which decrease from rank to rank.
 
-    The best counts as its atom, the second half of that, the third a third: scores of different tasks don't
-    compare, ranks do, and most of what tells good from bad lies among the first.
+    The best architecture has its task's weight, the second half of it, the third a third. Ranks are used because scores
+    of different tasks don't compare.
 
     Args:
-        count: how much the atom counts, in (0, 1]; see `counted`.
-        ranked: the atom's architectures, best first.
+        count: the weight of the task, in (0, 1]; see `counted`.
+        ranked: the task's architectures, best first.
     """
     return tuple(Evidence(architecture=one, weight=count / rank) for rank, one in enumerate(ranked, start=1))
 
@@ -302,7 +306,7 @@ def weighed(count: float, ranked: Sequence[Architecture]) -> tuple[Evidence, ...
 def _transfer(
     neighbours: Sequence[Inheritance], base: SearchSpace, per_atom: int, shape: Shape, classes: int
 ) -> Inherited:
-    """The best architecture of the nearest atom that has one within the limits."""
+    """The best architecture of the nearest related task that has one within the limits."""
     better = 0
     for neighbour in neighbours:
         for one in neighbour.best(len(neighbour.architectures)):
@@ -311,13 +315,13 @@ def _transfer(
                 better += 1
                 continue
             note = (
-                f"The best architecture of {_named(neighbour)} is taken as it is, "
-                "without a search; its stem and head are made for this task's images and classes."
+                f"The best architecture of {_named(neighbour)} is reused without a search. "
+                "Its stem and head are made for this task's images and classes."
             )
             if better:
                 note += (
-                    f" {better} that came before it break the limits for this task's images or have operations "
-                    "that are not known here."
+                    " Architectures left out because they exceed the limits for this task's images, or have operations "
+                    f"that are not registered here: {better}."
                 )
             return Inherited(
                 space=base,
@@ -327,9 +331,9 @@ def _transfer(
                 givers=(neighbour.name,),
                 transferred=architecture,
             )
-    who = "no related atom has a scored architecture" if neighbours else "no atom is related"
+    who = "no related task has a scored architecture" if neighbours else "there are no related tasks"
     if better:
-        who = "every architecture of the related atoms breaks the limits for this task's images"
+        who = "every architecture of the related tasks exceeds the limits for this task's images"
     return _base(base, who)
 
 
@@ -348,7 +352,7 @@ INHERIT_MODES: Mapping[str, Mode] = MappingProxyType(
 
 
 def can_be_taken(architecture: Architecture, base: SearchSpace, shape: Shape, classes: int) -> bool:
-    """Whether 'transfer' may take an architecture over: its operations are known, and the limits hold for the task.
+    """Whether an architecture can be reused: its operations are registered, and it is within the limits.
 
     Args:
         architecture: of a related task.
@@ -360,13 +364,13 @@ def can_be_taken(architecture: Architecture, base: SearchSpace, shape: Shape, cl
 
 
 def _usable(architecture: Architecture) -> bool:
-    """Whether it connects anything, by operations that are registered: another user's own ones may not be."""
+    """Whether the cell is connected, by registered operations: those of another user may not be registered."""
     known = operation_names()
     return architecture.cell.connected and all(name in known for _, _, name in architecture.cell.edges)
 
 
 def _usable_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The same without architectures that are not usable here, and without those then left alone."""
+    """The comparisons of at least two usable architectures, without the others."""
     found = []
     for one in comparisons:
         pairs = [pair for pair in zip(one.architectures, one.losses, strict=True) if _usable(pair[0])]
@@ -377,12 +381,12 @@ def _usable_of(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _fits_cells(architecture: Architecture, base: SearchSpace) -> bool:
-    """Whether the cell, which is canonical, is one of the space's, whatever the skeleton."""
+    """Whether the space has the cell, which is canonical, whatever the skeleton."""
     return base.contains(replace(architecture, skeleton=base.skeletons[0]))
 
 
 def _admits_any(space: SearchSpace, shape: Shape, classes: int) -> bool:
-    """Whether anything of a space stays within its limits."""
+    """Whether any architecture of a space is within its limits."""
     try:
         space.check_limits(shape, classes)
     except SettingError:
@@ -396,14 +400,14 @@ def _gift(neighbour: Inheritance, architectures: Sequence[Architecture]) -> str:
 
 
 def _named(neighbour: Inheritance, *more: str) -> str:
-    """An atom's name, in brackets its distance if it was measured, and what else there is to say."""
+    """A task's name, followed in brackets by its distance, if measured, and more details."""
     far = () if neighbour.distance is None else (f"d {neighbour.distance:.2f}",)
     inside = ", ".join((*far, *more))
     return f"{neighbour.name} ({inside})" if inside else neighbour.name
 
 
 def _tasks(count: int) -> str:
-    return f"{count} known task{'' if count == 1 else 's'}"
+    return f"{count} remembered task{'' if count == 1 else 's'}"
 
 
 def _skeletons(count: int) -> str:

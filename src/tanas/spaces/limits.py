@@ -70,7 +70,7 @@ def too_large(
     """The error of limits of parameters or multiply-adds that even the smallest architecture breaks."""
     named = [f"'{name}' of {limit:,}" for name, limit in limits.items() if limit is not None]
     return SettingError(
-        f"The {' and '.join(named)} of the search space '{space}' admit nothing: for images of "
+        f"The {' and '.join(named)} of the search space '{space}' admit no architecture: for images of "
         f"{'x'.join(map(str, shape))} and {classes} classes its smallest architecture has "
         f"{least.parameters:,} parameters and {least.macs:,} multiply-adds. Raise the limits to that."
     )
@@ -79,7 +79,7 @@ def too_large(
 def too_slow(space: str, limit_ms: float, least_ms: float, shape: Shape, classes: int) -> SettingError:
     """The error of a limit of latency that even the fastest of the smallest architectures breaks."""
     return SettingError(
-        f"The 'max_latency_ms' of {limit_ms:g} of the search space '{space}' admits nothing: for "
+        f"The 'max_latency_ms' of {limit_ms:g} of the search space '{space}' admits no architecture: for "
         f"images of {'x'.join(map(str, shape))} and {classes} classes the fastest of its smallest architectures "
-        f"takes {least_ms:.3g} ms to answer one image here. Raise the limit to more than that."
+        f"takes {least_ms:.3g} ms per image on this machine. Raise the limit to more than that."
     )

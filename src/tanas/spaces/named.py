@@ -216,7 +216,7 @@ def named_space(name: str, *, shape: Shape | None = None) -> SearchSpace:
         UnknownNameError: there is no such space; the message names near ones.
     """
     if name not in _REGISTRY:
-        raise UnknownNameError(f"'{name}' is no search space. {nearest_names(name, _REGISTRY)}")
+        raise UnknownNameError(f"Unknown search space '{name}'. {nearest_names(name, _REGISTRY)}")
     space = _REGISTRY[name]()
     if shape is None or space.max_macs is None:
         return space

@@ -1,4 +1,4 @@
-"""How much an architecture promises by its size: learnt from what was tried on related tasks, good and bad."""
+"""The size trend: predicts from an architecture's size how good it is, learnt from the trainings of other tasks."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from tanas.networks.architecture import Architecture, Shape
 from tanas.spaces.costs import cost_by_parts
 
 TILT = 10.0
-"""An inverse temperature: an architecture is drawn exp(TILT * size_trend) times as often as without one, which is in
-standard deviations of what was tried. A tenth of a deviation more comes three times as often, so of a few dozen draws
-one of the very best is taken, and none is impossible."""
+"""Inverse temperature: an architecture is taken with probability proportional to exp(TILT * prediction). Predictions
+are in standard deviations of the trainings, so a tenth of a deviation more is taken three times as often. No
+architecture is impossible."""
 
 POOL = 32
-"""Draws among which one is taken so: the best of them lies two deviations above their mean. Drawing and weighing them
-takes 4 to 20 ms, next to nothing beside a training."""
+"""Draws from which one is taken: the best of them lies two deviations above their mean. Drawing and weighing them takes
+4 to 20 ms, which is little compared with a training."""
 
 LEAST_COMPARED = 6
-"""Trainings that have to be compared before three slopes are learnt from them."""
+"""Trainings that a trend needs: it has three slopes."""
 
 ENOUGH_COMPARED = 45
-"""Trainings from which on a trend can be relied on: those of three tasks as a dictionary learns them (five rounds of
-three candidates, a kept seed counted in each)."""
+"""Trainings from which a trend is reliable: those of three tasks as a dictionary learns them (five rounds of three
+candidates, a kept seed counted in each)."""
 LEAST_SPREAD = 0.1
-"""A trend that varies less over what was tried, in its standard deviations, changes draws by less than a factor e
-(`TILT`): size decided little."""
+"""Least standard deviation of the predictions, in standard deviations of the trainings. Below it, probabilities change
+by less than a factor e (`TILT`): size made little difference."""
 
 LEAST_LOSS = 1e-6
-"""In nats: losses below it count as this. They are of networks that answer everything rightly, and differ by luck."""
+"""In nats; lower losses count as this. They belong to networks without errors and differ by chance."""
 ALIKE = 1e-9
-"""Deviation of a logarithm below which all are the same but for rounding."""
+"""Deviation of a logarithm below which values differ by rounding only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Architectures that were trained alike on one task, and what came of each."""
+    """Architectures that were trained alike on one task, and their losses."""
 
     architectures: tuple[Architecture, ...]
     """In canonical form."""
@@ -52,24 +52,24 @@ class Comparison:
 class SizeTrend:
     """A linear trend of minus the logarithm of the loss over size, within a task.
 
-    Size is three numbers (`sizes`). How well the trend of other tasks orders architectures that it was not learnt from
-    stands in experiments/pages/search-evidence.md, beside what a training of each tells.
+    Size is three numbers (`sizes`). experiments/pages/search-evidence.md shows how well the trend of other tasks orders
+    architectures that it has not seen, compared with one training of each.
     """
 
     slopes: tuple[float, ...]
-    """Of `sizes`, in standard deviations of what was tried on a task."""
+    """Slopes of `sizes`, in standard deviations of the trainings of a task."""
     compared: int
-    """Trainings that it was learnt from; a kept seed counts in each of its rounds."""
+    """Number of trainings that it was learnt from; a kept seed counts in each of its rounds."""
     spread: float
-    """Standard deviation of the promise over those, in standard deviations of what was tried."""
+    """Standard deviation of the predictions for these trainings, in standard deviations of the trainings."""
 
     @property
     def leads(self) -> bool:
-        """Whether it was learnt from enough, and says enough, to make a search shorter."""
+        """Whether the trend is reliable enough to shorten a search."""
         return self.compared >= ENOUGH_COMPARED and self.spread >= LEAST_SPREAD
 
     def of(self, architecture: Architecture, shape: Shape, classes: int) -> float:
-        """How much it promises, but for a constant: only differences between architectures mean something.
+        """Return the prediction for an architecture, up to a constant: only differences have a meaning.
 
         Args:
             architecture: in canonical form.
@@ -80,9 +80,9 @@ class SizeTrend:
 
 
 def sizes(architecture: Architecture, shape: Shape, classes: int) -> NDArray[np.float64]:
-    """Logarithms of parameters, multiply-adds and channels of the first stage, (3,).
+    """Return the logarithms of parameters, multiply-adds and channels of the first stage, (3,).
 
-    Nothing else: a few dozen trainings are too few to tell what operations, depth and reductions add.
+    Nothing else, because a few dozen trainings are too few to estimate effects of operations, depth and reductions.
 
     Args:
         architecture: in canonical form.
@@ -98,23 +98,23 @@ def sizes(architecture: Architecture, shape: Shape, classes: int) -> NDArray[np.
 def learn_size_trend(
     known: Sequence[tuple[float, Sequence[Comparison]]], *, shape: Shape, classes: int
 ) -> SizeTrend | None:
-    """Learns from related tasks which sizes promise most.
+    """Return the size trend of related tasks, learnt from their trainings.
 
-    Only what was trained alike is held against each other: sizes and losses are taken off their means over a
-    comparison, so a hard task, a longer training or other images say nothing. A task's differences are divided by their
-    deviation, so all tasks speak as loud. Bayesian ridge regression chooses how far the slopes are drawn to zero,
-    which is where they end if size decides nothing.
+    Only architectures that were trained alike are compared: the mean of a comparison is subtracted from sizes and
+    losses, so the difficulty of a task and the length of a training have no effect. A task's differences are divided by
+    their standard deviation, so all tasks have the same influence. Bayesian ridge regression shrinks the slopes towards
+    zero, as far as the data suggest.
 
     Args:
-        known: of each related task, how much it counts, above 0, and what was compared on it.
-        shape: (channels, height, width) of the images of the task that is searched for: sizes are those for it.
-        classes: its number of logits.
+        known: for each related task its weight, above 0, and its comparisons.
+        shape: (channels, height, width) of the images of the new task, for which sizes are computed.
+        classes: number of logits of the new task.
 
     Returns:
-        the trend; None where fewer than `LEAST_COMPARED` architectures were compared, or nothing differs.
+        the trend; None if fewer than `LEAST_COMPARED` architectures were compared, or they do not differ.
 
-    Source: section 3.2 takes over what the nearest tasks' best have; this takes from all that they tried what the
-    best have more of. Bayesian linear regression over several tasks, for hyperparameters: Perrone et al. 2018,
+    Source: section 3.2 reuses what the nearest tasks' best architectures have; this trend uses all of their candidates.
+    Bayesian linear regression over several tasks, for hyperparameters: Perrone et al. 2018,
     "Scalable hyperparameter transfer learning".
     """
     features, outcomes, counts = [], [], []
@@ -138,7 +138,7 @@ def learn_size_trend(
     same = scale < ALIKE
     if same.all():
         return None
-    scale[same] = np.inf  # what doesn't differ says nothing
+    scale[same] = np.inf  # a size that does not differ gets the slope 0
     model = BayesianRidge(fit_intercept=False)
     model.fit(table / scale, np.concatenate(outcomes), sample_weight=np.concatenate(counts))
     slopes = model.coef_ / scale
@@ -152,7 +152,7 @@ def learn_size_trend(
 def _centred(
     comparison: Comparison, shape: Shape, classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Sizes, (architectures, 3), and minus the logarithms of the losses, (architectures,), less their means."""
+    """Centred sizes, (architectures, 3), and centred negative logarithms of the losses, (architectures,)."""
     size = np.array([sizes(one, shape, classes) for one in comparison.architectures])
     better = -np.log(np.maximum(comparison.losses, LEAST_LOSS))
     return size - size.mean(axis=0), better - better.mean()

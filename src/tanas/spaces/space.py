@@ -87,7 +87,7 @@ class SearchSpace:
         for name in self.operations:
             if name not in known:
                 raise UnknownNameError(
-                    f"'{name}' in the 'operations' of SearchSpace '{self.name}' is no operation. "
+                    f"Unknown operation '{name}' in the 'operations' of SearchSpace '{self.name}'. "
                     f"{nearest_names(name, known)}"
                 )
         if not set(self.operations) - {ZERO}:
@@ -175,7 +175,7 @@ class SearchSpace:
         draws = DRAWS_AT_LEAST + DRAWS_EACH * count
         spaces = [self]
         if self.size_trend is not None and self.max_latency_ms is not None:
-            # what promises most may all be too slow: half of the timings are left to what doesn't
+            # what the size trend favours may all be too slow: half of the timings ignore the trend
             spaces.append(replace(self, size_trend=None))
         for number, space in enumerate(spaces, start=1):
             least = slow * (len(spaces) - number) // len(spaces)
@@ -199,11 +199,11 @@ class SearchSpace:
         return tuple(found)
 
     def over_limits(self, drawn: int, *, seed: Seed, shape: Shape, classes: int) -> tuple[int, int]:
-        """How many of its architectures the limits of parameters and multiply-adds leave out, by a sample.
+        """Count the architectures of a sample that exceed the limits of parameters and multiply-adds.
 
         Args:
-            drawn: architectures to draw, as candidates are but without limits and without regard to the promise of
-                size, which would lead far beyond them.
+            drawn: architectures to draw, like candidates but without limits and without the size trend, which would
+                lead far beyond them.
             seed: of the draws.
             shape: (channels, height, width) of the task's images.
             classes: number of logits.
@@ -283,7 +283,7 @@ class SearchSpace:
         if not drawn:
             raise SettingError(
                 f"The search space '{self.name}' has no architecture within its limits other than "
-                f"{parent.key}, so that can't be mutated. Widen the space or its limits."
+                f"{parent.key}, so it can't be mutated. Widen the space or its limits."
             )
         return drawn[0]
 
@@ -315,7 +315,7 @@ class SearchSpace:
         max_latency_ms: float | None = None,
         latency: Latency | None = None,
     ) -> SearchSpace:
-        """The same with other limits; None leaves a limit as it is."""
+        """Return the space with other limits; None leaves a limit as it is."""
         return replace(
             self,
             max_parameters=self.max_parameters if max_parameters is None else max_parameters,
@@ -385,7 +385,7 @@ class SearchSpace:
     def _promising(
         self, drawn: Iterator[Architecture], generator: np.random.Generator, shape: Shape, classes: int
     ) -> Iterator[Architecture]:
-        """One of each `POOL` that are drawn, by what it promises; in the end those that were passed over."""
+        """One architecture of each `POOL` drawn, chosen by the size trend; at the end those not chosen."""
         passed: list[Architecture] = []
         while pool := list(islice(drawn, POOL)):
             first, *others = self._order(pool, generator, self._promises(pool, shape, classes))
@@ -431,10 +431,10 @@ class SearchSpace:
     def _change_logs(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64] | None:
-        """The same of what a mutation can become, by prior and size_trend.
+        """Logarithms of the weights of possible mutations by prior and size trend, (architectures,); None: all equal.
 
-        A limit of latency is met by timing, one after the other: what promises most would be timed first, and is the
-        slowest, so there the size_trend is left out.
+        With a latency limit the size trend is left out: architectures are timed in this order, and those that the trend
+        favours are the slowest.
         """
         logs = self._prior_logs(architectures)
         if self.size_trend is None or self.max_latency_ms is not None:
@@ -443,7 +443,7 @@ class SearchSpace:
         return promises if logs is None else logs + promises
 
     def _prior_logs(self, architectures: Sequence[Architecture]) -> NDArray[np.float64] | None:
-        """Logarithms of how often each is drawn by the prior, (architectures,), but for a constant; None: alike."""
+        """Logarithms of the weights by the prior, (architectures,), up to a constant; None: all equal."""
         if self.prior is None:
             return None
         return np.array([self.prior.log_weight(one) for one in architectures])
@@ -451,7 +451,7 @@ class SearchSpace:
     def _promises(
         self, architectures: Sequence[Architecture], shape: Shape, classes: int
     ) -> NDArray[np.float64]:
-        """The same by the size_trend."""
+        """Logarithms of the weights by the size trend, (architectures,), up to a constant."""
         assert self.size_trend is not None
         return TILT * np.array([self.size_trend.of(one, shape, classes) for one in architectures])
 

@@ -122,7 +122,7 @@ class Transformations:
         for _, _, name in origin.cell.edges:
             if name not in operation_names():
                 raise UnknownNameError(
-                    f"'{name}' in the cell of the architecture is no operation. "
+                    f"Unknown operation '{name}' in the cell of the architecture. "
                     f"{nearest_names(name, operation_names())} Register an operation of your own first."
                 )
         origin = origin.canonical()
@@ -380,15 +380,15 @@ class Transformations:
         if self._excess(smallest) > 1:
             raise SettingError(
                 f"The 'max_parameters' and 'max_macs' of compress must be at least {self._figures(smallest)}, the "
-                f"smallest that transformations lead to. Got {self._asked} instead. Raise them."
+                f"smallest that transformations reach. Got {self._asked} instead. Raise them."
             )
         if (slowness := self._slowness(smallest)) > 1:
-            raise self._too_slow(f"the smallest that transformations lead to takes {self._ms(slowness)}")
+            raise self._too_slow(f"the smallest that transformations reach takes {self._ms(slowness)}")
 
     def _too_slow(self, known: str) -> SettingError:
         return SettingError(
-            f"The 'max_latency_ms' of {self.aim} must be more than {self.max_latency_ms:g}: {known} to answer one "
-            "image here. Raise it."
+            f"The 'max_latency_ms' of {self.aim} must be more than {self.max_latency_ms:g}: {known} per image "
+            "on this machine. Raise it."
         )
 
     def _ms(self, slowness: float) -> str:

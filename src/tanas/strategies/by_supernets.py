@@ -220,8 +220,8 @@ def each_batch(
     if failed:
         listener(
             Warned(
-                message=f"In {failed} of {number} steps of {run.key} the loss or its gradients were not finite; "
-                "these steps changed nothing."
+                message=f"In {failed} of {number} steps of {run.key}, the loss or its gradients were not finite; "
+                "these steps were skipped. Lower the learning rate of the search."
             )
         )
 

@@ -182,9 +182,11 @@ def _note(history: History) -> str:
 def _outcome(strategy: Strategy, history: History, problem: Problem, stopped: str) -> Outcome:
     best = history.best or (problem.given[0] if problem.given else None)
     if best is None:
-        raise SearchError(f"The space '{problem.space.name}' holds no architecture that can be tried.")
+        raise SearchError(
+            f"The space '{problem.space.name}' holds no architecture within its limits. Raise the limits."
+        )
     if not history.rounds:
-        message = f"The space holds one architecture only: {best.key} is taken without a search."
+        message = f"The space holds only one architecture ({best.key}), so it is used without a search."
         problem.at.tell(Told(message=message))
     seen = {trial.architecture: unscored(trial.architecture, problem.task) for trial in history.trials}
     if strategy.scores:

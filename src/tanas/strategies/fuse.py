@@ -49,7 +49,7 @@ class FuseConfig:
     other; what it brings a whole search was not measured."""
 
     def suited_to(self, images: int) -> FuseConfig:
-        """The same for a task of so many training images: a small one gets more epochs."""
+        """Return the settings for a task with that many training images: small tasks get more epochs."""
         training = self.schedule.training.suited_to(min(images, self.images or images))
         return replace(self, schedule=replace(self.schedule, training=training))
 

@@ -69,7 +69,7 @@ class History:
 
     @property
     def winner(self) -> Trial | None:
-        """The same, and how it was judged."""
+        """The winner of the last round, and how it was judged."""
         return trials_of(self.rounds[-1])[self.rounds[-1].winner] if self.rounds else None
 
     @property

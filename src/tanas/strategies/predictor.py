@@ -35,8 +35,7 @@ class PredictorConfig:
     batch: int = 2
     """Tried between two regressions, side by side."""
     pool: int = 200
-    """Drawn by chance for each regression to choose from: 0.1 s, or 1 s where sizes' promise is weighed too, little
-    beside a training."""
+    """Architectures drawn at random for each regression to choose from: 0.1 s, or 1 s with a size trend."""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "initial", "batch", "pool"):

@@ -48,8 +48,7 @@ STRATEGIES: dict[str, Callable[[StrategyConfigs], Strategy]] = {
     "ws-random": lambda configs: WeightSharing(configs.shared, configs.scoring),
     "darts": lambda configs: Darts(configs.darts, configs.scoring),
 }
-"""Name to strategy. A new one is listed here, and the contract tests then hold it to what every strategy promises; an
-experiment adds its own."""
+"""Strategies by name. List a new strategy here; the contract tests then check it. An experiment adds its own."""
 
 
 def check_strategy(name: str) -> None:
@@ -59,7 +58,7 @@ def check_strategy(name: str) -> None:
         UnknownNameError: it is none; the message lists the near ones.
     """
     if name not in STRATEGIES:
-        raise UnknownNameError(f"'{name}' is no search strategy. {nearest_names(name, STRATEGIES)}")
+        raise UnknownNameError(f"Unknown search strategy '{name}'. {nearest_names(name, STRATEGIES)}")
 
 
 def make_strategy(name: str, configs: StrategyConfigs) -> Strategy:

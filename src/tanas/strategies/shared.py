@@ -150,7 +150,10 @@ class WeightSharing(BySupernets):
         problem.at.listener(StepFinished(step=step))
         if not known:
             problem.at.listener(
-                Warned(message=f"No architecture's answers by {run.key} are finite: it ranks by chance.")
+                Warned(
+                    message=f"No architecture's answers by {run.key} are finite, so the ranking is random. "
+                    "Lower the learning rate of the search."
+                )
             )
         return tuple(one for _, one in sorted(known, key=lambda pair: pair[0], reverse=True))
 
