@@ -106,7 +106,7 @@ class Stopwatch:
                 self._running[event.phase] = time.monotonic()
             elif isinstance(event, PhaseFinished):
                 self._seconds[event.phase] = self.seconds(event.phase)
-                del self._running[event.phase]
+                self._running.pop(event.phase, None)  # one within another of its name has ended it
                 self._save()
             elif self._running and time.monotonic() - self._saved >= SAVED_EVERY_S:
                 self._save()

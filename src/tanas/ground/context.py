@@ -49,18 +49,18 @@ class Context:
         return self.drawing(*names).keeping(*names)
 
     def drawing(self, *names: str | int) -> Context:
-        """The same with the seed of a named part."""
+        """This context with the seed of a named part."""
         return replace(self, seed=self.seed.child(*names))
 
     def keeping(self, *names: str) -> Context:
-        """The same with a named part's place in the checkpoint."""
+        """This context with a named part's place in the checkpoint."""
         checkpoint = self.checkpoint
         for name in names:
             checkpoint = checkpoint.child(name)
         return replace(self, checkpoint=checkpoint)
 
     def heard_by(self, listener: Listener) -> Context:
-        """The same with another listener."""
+        """This context with another listener."""
         return replace(self, listener=listener)
 
     def tell(self, event: Event) -> None:
