@@ -19,7 +19,7 @@ from tanas_experiments.choice import (
     noise_of,
     said,
 )
-from tanas_experiments.choice_page import choice_page, summary
+from tanas_experiments.choice_page import WAYS, choice_page, summary
 
 TARGETS = ("easy", "hard")
 
@@ -207,30 +207,33 @@ class TestRecord:
 class TestPage:
     def test_holds_the_default_against_its_aims(self, record: StudyRecord) -> None:
         page = choice_page(record)
-        assert "It chooses the best of 3 in 8 of 8 (100%, 63% to 100%) of the groups told apart" in page
-        assert "(aim: 75%: met, though so few groups leave it open)" in page
-        assert "tau with the truth is 1.00 (aim: 0.5: met)" in page
+        assert "The default finds the best of 3 in 8 of 8 (63 % to 100 %) groups whose best is clear." in page
+        assert "Aim: 75 %, met; a tau of 0.5, met." in page
         missed = choice_page(replace(record, default=("equal", "alpha")))
-        assert "(aim: 75%: missed)" in missed
-        assert "tau with the truth is 0.00 (aim: 0.5: missed)" in missed
+        assert "Aim: 75 %, missed; a tau of 0.5, missed." in missed
 
     def test_names_the_best_at_the_same_cost_and_separate_trainings(self, record: StudyRecord) -> None:
         page = choice_page(record)
         assert (
-            "the least regret is that of 'equal weights for 2 epochs, each candidate's own loss added" in page
+            "The best mixture of that cost: 'equal weights for 2 epochs, each candidate's own loss added"
+            in page
         )
-        assert "Separate trainings at the same cost, chosen by own validation loss: best in 6 of 8" in page
+        assert "**Separate trainings by own validation loss: 6 of 8" in page
 
     def test_says_how_often_a_head_start_wins(self, record: StudyRecord) -> None:
         assert "is chosen in 8 of 8 groups by own validation l; it is the best in 0." in choice_page(record)
 
-    def test_shows_every_figure_once_for_all_and_once_for_each_target(self, record: StudyRecord) -> None:
+    def test_shows_every_way_and_every_rule(self, record: StudyRecord) -> None:
         page = choice_page(record)
-        rows = [
-            line for line in page.splitlines() if line.startswith("|") and " of " in line and "sd" not in line
-        ]
-        assert len(rows) == len(record.figures) == 3 * (3 + 3 + 2 + 3)
-        assert "### hard" in page
+        for way in {one.way for one in record.figures}:
+            (line,) = [
+                one
+                for one in page.splitlines()
+                if one.startswith(f"| {WAYS.get(way, way)} |") and " (" in one
+            ][-1:]
+            regrets = [one.regret for one in record.figures if one.way == way and one.target is None]
+            assert all(f"{regret:.2f} (" in line for regret in regrets)
+        assert "| `hard` |" in page
         assert "| `easy` | 1.41 | 9.71 | more than 2.83 points |" in page
 
     def test_a_summary_has_a_line_for_each_way_and_rule(self, record: StudyRecord) -> None:

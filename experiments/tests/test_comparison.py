@@ -42,9 +42,9 @@ def test_the_most_stable_method_stands_first_and_each_says_whether_it_reaches_wh
         stability(shaky=figures(0.95, 0.85), steady=figures(0.97, 0.9), blind=figures(None, None))
     )
     assert lines(page) == [
-        "| `steady` | 0.970 | 0.900 | 0.500 | 25% | yes | 2 |",
-        "| `shaky` | 0.950 | 0.850 | 0.500 | 25% | no | 2 |",
-        "| `blind` | - | - | 0.500 | 25% | - | 2 |",
+        "| `steady` | 0.970 | 0.900 | 0.500 | 25 % | yes | 2 |",
+        "| `shaky` | 0.950 | 0.850 | 0.500 | 25 % | no | 2 |",
+        "| `blind` | - | - | 0.500 | 25 % | - | 2 |",
     ]
 
 
@@ -78,7 +78,7 @@ def test_memory_of_each_method_is_a_column_where_it_was_measured(speed: dict[str
     assert "peak GB" not in speed_page(speed)
     speed["memory"] = {"loaded": 0.25, "command": "weigh it", "methods": {"exact": 0.756}}
     page = speed_page(speed)
-    assert "one that only loads it takes 0.25 GB. Measured by `weigh it`." in page
+    assert "one that only loads it takes 0.25 GB (`weigh it`)." in page
     after = lines(page)
     assert after[0] == f"{before[0]} 0.76 |"
     assert after[1] == f"{before[1]} - |"
@@ -116,7 +116,7 @@ def test_agreement_without_the_development_targets_stands_behind_that_on_all(
 def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measured() -> None:
     record = json.loads((RECORDS / "agreement.json").read_text())
     record.pop("eighth, mean of exact", None)
-    assert "as the truth" not in agreement_page(record)
+    assert "the truth is" not in agreement_page(record)
     one = {"spearman": 0.91, "mean spearman within a target": 0.5, "same nearest": "3 of 10"}
     two = {**one, "spearman": 0.95}
     record["eighth, mean of exact"] = {
@@ -130,7 +130,7 @@ def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measure
         "each seed with the others": [{**one, "nearest of a seed": "7 of 10"}] * 2,
     }
     page = agreement_page(record)
-    assert "with the mean over 2 seeds of `exact` as the truth" in page
+    assert "the truth is the mean over 2 seeds of `exact`" in page
     found = [line for line in lines(page) if line.count("|") == 6 and " of 10 |" in line]
     assert found == [
         "| `exact`, seed 0 (with the others) | 0.91 | 0.50 | 3 of 10 | 7 of 10 |",
@@ -139,7 +139,5 @@ def test_the_mean_of_the_exact_seeds_has_a_table_of_its_own_where_it_was_measure
         "| `linear` | 0.91 | 0.50 | 3 of 10 | 5 of 10 |",
     ]
     assert "| a number | 0.90 | 0.50 | 3 of 10 | - |" in page
-    assert (
-        "`linear` reaches 0.910 and 3 of 10, a seed of `exact` itself 0.910 to 0.910 and 3 of 10, 3 of 10"
-        in page
-    )
+    assert "**`linear` reaches a Spearman of 0.910 and the same nearest task for 3 of 10.**" in page
+    assert "A seed of `exact` itself reaches 0.910 to 0.910 and 3 of 10, 3 of 10." in page

@@ -6,7 +6,6 @@ import pytest
 from tests.opened import opened
 from tests.sessions import without_times
 
-from tanas.dictionary.learn import prepare
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError, SettingError, UnknownNameError
@@ -98,7 +97,7 @@ def test_an_architecture_comes_to_what_the_final_training_of_a_search_comes_to(t
     architecture = architecture_for(task)
     alone = replace(CONFIG, rates=replace(CONFIG.rates, rates=(1e-2,)))
     found = train_and_test(architecture, task, alone, Context(seed=Seed(5)))
-    small = prepare(task, performance="balanced", limit=200)
+    small = task.measured_by("balanced").limited(200)
     network = build(architecture, task.shape, 2, Seed(5).child("final", "weights"))
     fit(
         network,

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import Answer
 
-from tanas.algorithm.neighbours import CHOICES
-from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.presets import CHOICES, SearchConfig
 from tanas.ground.seeds import Seed
 from tanas_experiments.neighbours import FARTHEST, RANDOM, inheriting
 
@@ -39,7 +38,8 @@ def test_a_control_reuses_the_farthest_or_says_that_they_are_the_nearest(
     tanas: Callable[..., Answer], desk: Path, neighbours: int
 ) -> None:
     tiny = (desk / "tiny.toml").read_text()
-    (desk / "far.toml").write_text(f'related = "{FARTHEST}"\nneighbours = {neighbours}\n{tiny}')
+    cheap = f'strategy = "random"\n{tiny}\n[random]\ncandidates = 1\n'
+    (desk / "far.toml").write_text(f'related = "{FARTHEST}"\nneighbours = {neighbours}\n{cheap}')
     answer = tanas(
         *("search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "far.toml", "--out", "run")
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tanas_experiments.paired import MOST_EXACT, less_error, over_targets, paired, spread
+from tanas_experiments.markdown import effect, verdict
+from tanas_experiments.paired import MOST_EXACT, over_targets, paired, spread
 
 
 def test_the_exact_test_counts_the_ways_to_give_signs() -> None:
@@ -38,11 +39,21 @@ def test_a_single_pair_has_neither_interval_nor_chance() -> None:
     assert (found.n, found.mean, found.low, found.high, found.p) == (1, 0.25, None, None, None)
 
 
-def test_a_difference_in_words_says_less_or_more_of_each_end() -> None:
+def test_an_effect_is_the_first_minus_the_second_with_the_signs_of_its_ends() -> None:
     mixed = paired([0.10, 0.10, 0.10], [0.13, 0.11, 0.09])
-    assert less_error(mixed).startswith("1.00 points less test error (95 % interval ")
-    assert less_error(mixed).endswith(" less to 1.00 more)")
-    assert less_error(paired([0.1], [0.08])) == "2.00 points more test error"
+    assert (
+        effect(mixed, "points") == "\N{MINUS SIGN}1.00 points (95 % CI \N{MINUS SIGN}3.00 to +1.00, p = 0.75)"
+    )
+    assert (
+        effect(mixed, unit=1, digits=3, sign=1) == "+0.010 (95 % CI \N{MINUS SIGN}0.010 to +0.030, p = 0.75)"
+    )
+    assert effect(paired([0.1], [0.08])) == "+2.00"
+
+
+def test_a_verdict_is_told_from_chance() -> None:
+    assert verdict(paired([0.1] * 6, [0.2] * 6)) == "Yes"
+    assert verdict(paired([0.2] * 6, [0.1] * 6)) == "No"
+    assert verdict(paired([0.1] * 5, [0.2] * 5)) == verdict(paired([0.1], [0.2])) == "Not shown"
 
 
 def test_what_can_not_be_paired_is_refused() -> None:

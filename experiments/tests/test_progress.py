@@ -16,12 +16,12 @@ from tanas_experiments.progress import Progress, progress_of, reached
 def test_what_was_spent_at_the_end_is_what_the_ledger_says(tanas, desk: Path, inherit: str) -> None:
     answer: Answer = tanas(
         *("search", "npz:bars.npz:is=square", "--config", "tiny.toml", "--dictionary", "known"),
-        *("--out", "run", "--rounds", "3", "--inherit", inherit, "--quiet"),
+        *("--out", "run", "--rounds", "2", "--inherit", inherit, "--quiet"),
     )
     assert answer.status == 0, answer.err
     result = read_record(Result, desk / "run" / "result.json")
     assert result.ledger is not None
-    assert (result.config["fuse"]["rounds"], result.config["rounds_led"]) == (3, 3), "for what is known, too"
+    assert (result.config["fuse"]["rounds"], result.config["rounds_led"]) == (2, 2), "for what is known, too"
     found = progress_of(result)
     assert len(found) == len(result.rounds) > 1
     assert found[-1].spent == sum(one.macs for one in result.ledger.phases if one.phase != "train")

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tanas.dictionary.learn import prepare
 from tanas.engines.resources import Resources
 from tanas.ground.errors import BudgetError, SettingError
 from tanas.ground.events import ignore
-from tanas.ground.records import from_plain, read_record, to_plain, write_json
+from tanas.ground.records import from_plain, to_plain, write_json
 from tanas.ground.seeds import Seed
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
@@ -21,6 +20,7 @@ from tanas.strategies.registry import STRATEGIES
 from tanas.tasks.library import Library
 from tanas_experiments import searches
 from tanas_experiments import searches_page as searches_page_module
+from tanas_experiments.packed import read_packed
 from tanas_experiments.progress import Progress
 from tanas_experiments.searches import (
     ARMS,
@@ -180,7 +180,7 @@ class TestArms:
         task = Library().open("digits:is=8")
         once = allowance(task, replace(SMOKE, budget_scores=1))
         assert allowance(task, replace(SMOKE, budget_scores=5)) == 5 * once
-        images = len(prepare(task, performance="balanced", limit=1000).train) * 4
+        images = len(task.measured_by("balanced").limited(1000).train) * 4
         space = named_space("standard", shape=task.shape)
         costs = [
             cost_by_parts(one, task.shape, 2).macs
@@ -296,13 +296,12 @@ class TestPage:
         rows += [row("FUSE from the farthest", seed, error=0.08) for seed in seeds]
         rows += [row("FUSE from random tasks", seed, error=0.1 + 0.01 * (-1) ** seed) for seed in seeds]
         found = answers(record_of(*rows))
-        assert (
-            found[0]
-            == "Does knowing other tasks help FUSE? Yes: 2.00 points less test error (95 % interval 2.00 less to "
-            "2.00 less), n = 8, p = 0.0078."
-        )
-        assert found[1].startswith("Does it matter that they are near? No: 2.00 points more test error")
-        assert "It can't be told" in found[2]
+        assert found[0].question == "Does knowing other tasks help FUSE?"
+        said = found[0].text.replace("\N{MINUS SIGN}", "-")
+        assert said == "Yes: -2.00 points of test error (95 % CI -2.00 to -2.00, p = 0.0078); n = 8."
+        assert found[1].question == "Does it matter that the known tasks are near?"
+        assert found[1].text.startswith("No: +2.00 points of test error")
+        assert found[2].text.startswith("Not shown: ")
         assert len(found) == 3, "only what was measured"
 
     def test_what_measures_nothing_is_held_against_what_knows_nothing_too(self) -> None:
@@ -310,13 +309,15 @@ class TestPage:
         rows = [row(AWARE.name, seed, error=0.1) for seed in seeds]
         rows += [row(EVERY, seed, error=0.09) for seed in seeds]
         rows += [row("random search that knows nothing", seed, error=0.12) for seed in seeds]
-        *_, pays, every = answers(record_of(*rows))
-        assert pays.startswith("Does measuring pay")
-        assert "No: 1.00 points more test error" in pays
-        assert pays.endswith("Asked with half of the searches in view.")
-        assert every.startswith("Is FUSE from all known tasks alike")
-        assert "than random search that knows nothing? Yes: 3.00 points less test error" in every
-        assert every.endswith("n = 8, p = 0.0078. Asked with half of the searches in view.")
+        record = record_of(*rows)
+        *_, pays, every = answers(record)
+        assert (pays.own, pays.other) == (AWARE.name, EVERY)
+        assert pays.text.startswith("No: +1.00 points of test error")
+        assert (every.own, every.other) == (EVERY, "random search that knows nothing")
+        assert every.text.startswith("Yes: \N{MINUS SIGN}3.00 points of test error")
+        text = searches_page(record)
+        assert "**Yes against random search that knows nothing: \N{MINUS SIGN}3.00 points (95 % CI" in text
+        assert "This question was asked with half of the searches in view." in text
 
     def test_over_several_targets_each_counts_once_and_all_six_must_agree(self) -> None:
         targets = [f"t{number}" for number in range(6)]
@@ -336,11 +337,17 @@ class TestPage:
         assert found is not None
         assert (found.means.n, found.less) == (6, 5)
         knows, near, *_ = answers(record)
-        assert "Yes: 2.00 points less test error" in knows
-        assert "p = 0.031 over 6 targets; less on 6, significantly" in knows
-        assert "All pairs: n = 12, p = " in knows
-        assert "It can't be told" in near, "although all pairs together would say so"
-        assert "over 6 targets; less on 5, significantly within the target on 0." in near
+        said = knows.text.replace("\N{MINUS SIGN}", "-")
+        assert (
+            said == "Yes: -2.00 points of test error (95 % CI -2.00 to -2.00, p = 0.031); 6 targets, n = 12."
+        )
+        assert near.text.startswith("Not shown: "), "although all pairs together would say so"
+        (line,) = [
+            one
+            for one in searches_page(record).splitlines()
+            if one.startswith("| FUSE from the farthest | N")
+        ]
+        assert "| 5 of 6 (0) |" in line
 
     def test_the_page_has_what_a_search_cost_against_task_aware_fuse_and_the_final_training(self) -> None:
         dear = replace(
@@ -350,9 +357,9 @@ class TestPage:
             left_out=(30, 200),
         )
         text = searches_page(record_of(row(AWARE.name), dear))
-        (line,) = [one for one in text.splitlines() if one.startswith("| FUSE from the farthest")]
-        assert "| 200% | 9 | 6 + 7 |" in line
-        assert "leave out 15% of what is drawn" in text
+        *_, line = [one for one in text.splitlines() if one.startswith("| FUSE from the farthest")]
+        assert "| 200 % | 9 | 6 + 7 | 1,000 |" in line
+        assert "reject 15 % of what is drawn" in text
         assert "cores" in searches_page(replace(record_of(dear), hardware={"processor": "a", "cores": 2}))
 
     def test_the_page_says_how_soon_each_arm_of_fuse_has_what_fuse_without_knowledge_ends_with(self) -> None:
@@ -362,8 +369,8 @@ class TestPage:
 
         nothing = told("FUSE that knows nothing", (100, 0.5), (200, 0.7), (300, 0.7))
         text = searches_page(record_of(told(AWARE.name, (120, 0.6), (240, 0.8)), nothing, row(ZERO_LINE)))
-        assert "| task-aware FUSE | 1 | 2.0 | 0.600 | 0.800 | 0.800 | 240 | 1 of 1 | 120% |" in text
-        assert "| FUSE that knows nothing | 1 | 3.0 | 0.500 | 0.700 | 0.700 | 300 | 1 of 1 | 100% |" in text
+        assert "| task-aware FUSE | 1 | 2.0 | 0.600 | 0.800 | 0.800 | 240 | 1 of 1 | 120 % |" in text
+        assert "| FUSE that knows nothing | 1 | 3.0 | 0.500 | 0.700 | 0.700 | 300 | 1 of 1 | 100 % |" in text
         assert "How soon" not in searches_page(record_of(told(AWARE.name, (120, 0.6)), row(ZERO_LINE)))
 
     def test_the_zero_line_comes_last_and_the_page_has_every_arm(self) -> None:
@@ -460,14 +467,14 @@ class TestRecord:
             rows = (*there, row(AWARE.name, 0))
             done(rows)
             # meanwhile another process adds one
-            found = read_record(SearchesRecord, record)
+            found = read_packed(SearchesRecord, record)
             write_json(record, replace(found, rows=(*found.rows, row("DARTS", 1))))
             done((*rows, row(ZERO_LINE, 0)))
 
         monkeypatch.setattr(searches_page_module, "searched", searched)
         made = self.reproduce(tmp_path / "work", record, dictionary=tmp_path / "shared")
         assert [(one.arm, one.seed) for one in made.rows] == [(AWARE.name, 0), (ZERO_LINE, 0), ("DARTS", 1)]
-        assert read_record(SearchesRecord, record) == made
+        assert read_packed(SearchesRecord, record) == made
         assert {"processor", "cores", "threads", "workers"} <= set(made.hardware)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json", "work"], "no lock is left"
 

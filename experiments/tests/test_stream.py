@@ -13,10 +13,11 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.engines.resources import Resources
 from tanas.ground.errors import SettingError
 from tanas.ground.events import ignore
-from tanas.ground.records import read_record, write_json
+from tanas.ground.records import write_json
 from tanas.runs.folder import slug
 from tanas.tasks.library import Library
 from tanas_experiments import stream
+from tanas_experiments.packed import read_packed
 from tanas_experiments.searches import SearchRow
 from tanas_experiments.stream import (
     ARMS,
@@ -93,19 +94,22 @@ class TestFigures:
         assert (place.known, place.n, place.transfers) == (3, 2, 1)
         assert place.share == pytest.approx(200 / 400), "the final training is the same and left out"
         assert place.more_error == pytest.approx(0.05)
-        assert place.seconds is None
 
-    def test_seconds_and_the_search_alone_stand_beside_the_cost(self) -> None:
+    def test_seconds_and_the_final_training_stand_beside_the_cost(self) -> None:
         made = record(
             arrival(EMPTY, 9, spent=100, took_s=20.0),
             arrival(AUTO_ARM, 9, spent=40, represent=30, took_s=5.0),
         )
-        (place,) = places(made, AUTO_ARM)
-        assert (place.share, place.seconds, place.search) == pytest.approx((0.7, 0.25, 0.4))
-        assert "| 9 | 1 | 70% | 25% | 40% | +0.00 |" in stream_page(made)
+        found = later(made, AUTO_ARM, 9)
+        assert found is not None
+        assert (found.share, found.seconds) == pytest.approx((0.7, 0.25))
         assert (
-            "costs 70% of one that knows nothing (54%, were that remembered too) and 25% of its seconds; with the "
-            "final training 100% and 99%. It has 0.00 points" in sentence(made, AUTO_ARM)
+            f"| {AUTO_ARM} | 70 % | 25 % | 100 % | 99 % | 54 % | 9 known | 1 of 1 | +0.00 | 1 |"
+            in stream_page(made)
+        )
+        assert sentence(made, AUTO_ARM) == (
+            "Yes: with 9 or more known tasks, 70 % of the multiply-adds and 25 % of the seconds before the final "
+            "training (n = 1). Test error: +0.00 points."
         )
 
     def test_the_turning_point_is_where_every_later_place_is_cheaper(self) -> None:
@@ -124,16 +128,15 @@ class TestFigures:
         assert found.share == found.remembered == pytest.approx(0.3)
         assert (found.difference.n, found.difference.mean) == (3, pytest.approx(0.1))
         assert sentence(made, AUTO_ARM) == (
-            "From 9 known tasks on every place is cheaper than with nothing known. With 9 or more known, a search "
-            "costs 30% of one that knows nothing (30%, were that remembered too); with the final training 100%. It has "
-            "10.00 points less test error (95 % interval 10.00 less to 10.00 less), n = 3 searches of 3 tasks, "
-            "p = 0.25."
+            "Yes: with 9 or more known tasks, 30 % of the multiply-adds before the final training (n = 3). "
+            "Test error: \N{MINUS SIGN}10.00 points (95 % CI \N{MINUS SIGN}10.00 to \N{MINUS SIGN}10.00, p = 0.25)."
         )
         assert later(made, AUTO_ARM, 20) is None
+        assert sentence(made, AUTO_ARM, 20) == "No search with 20 or more known tasks has been made yet."
 
     def test_page_and_terminal_show_every_place(self) -> None:
         made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
-        assert "| 0 | 1 | 30% |  | 30% | +0.00 | 1 |" in stream_page(made)
+        assert "| 0 | 30 % |" in stream_page(made)
         assert "on p (cores 2); " in stream_page(made)
         assert stream_page(made).startswith("**Not finished**: 28 searches of these orders are missing.")
         every = [arrival(way, known) for way in ARMS for known in range(len(SMOKE.tasks))]
@@ -142,7 +145,7 @@ class TestFigures:
         assert "Not finished" not in stream_page(record(*every, *more)), "more orders than the experiment has"
         of_three = replace(record(*every), scale="laptop")
         assert stream_page(of_three).startswith("**Not finished**: the experiment has 3 orders.")
-        assert "30%" in terminal_text(made, Path("f"))
+        assert "30 %" in terminal_text(made, Path("f"))
         assert stream_page(record()) == "No search has been made yet.\n"
 
 
@@ -211,17 +214,17 @@ class TestRunning:
     ) -> None:
         path = tmp_path / "record.json"
         self.run(tmp_path / "second", first_order=1, record=path)
-        first = read_record(StreamRecord, path).arrivals
+        first = read_packed(StreamRecord, path).arrivals
         # another process is half way through the third order: its memories are in its own folder
         half = [replace(one, order=2) for one in first[:5]]
-        write_json(path, replace(read_record(StreamRecord, path), arrivals=(*first, *half)))
+        write_json(path, replace(read_packed(StreamRecord, path), arrivals=(*first, *half)))
         scripted.clear()
         made = self.run(tmp_path / "both", orders=2, record=path)
         assert len(scripted) == 15, "the first order only"
         assert (made.n, made.orders) == (35, (0, 1, 2))
-        assert read_record(StreamRecord, path) == made
+        assert read_packed(StreamRecord, path) == made
         assert {
-            one.order for one in read_record(StreamRecord, tmp_path / "both" / "stream.json").arrivals
+            one.order for one in read_packed(StreamRecord, tmp_path / "both" / "stream.json").arrivals
         } == {0}
         # of an order that two take, the rows of one stand in the record
         scripted.clear()
@@ -240,9 +243,9 @@ def test_one_round_is_held_against_two_on_the_same_tasks_and_places() -> None:
         for order in range(2)
     ]
     said = one_against_two(record(*arrivals))
-    assert said.startswith("One round against two, with 9 or more known (n = 6): 50% of the cost, ")
-    assert "test error 1.00 points higher (95 % +1.00 to +1.00, p = 0.03" in said
-    assert "l on validation" in said
+    assert said.startswith("**One round costs 50 % of two (n = 6, 9 or more known tasks).** ")
+    assert "One round minus two: +1.00 points of test error (95 % CI +1.00 to +1.00, p = 0.03" in said
+    assert "of l" in said
     assert said in stream_page(record(*arrivals))
     assert one_against_two(record(*arrivals[:12])) == "", "there is nothing to be held against"
 

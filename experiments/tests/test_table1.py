@@ -17,10 +17,10 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.cli.main import main
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import RepresentativeConfig
-from tanas.engines.local import InlineEngine
 from tanas.engines.resources import Resources
 from tanas.ground.errors import SearchError, SettingError, UnknownNameError
 from tanas.ground.events import Told, ignore
+from tanas.ground.executor import InThisProcess
 from tanas.ground.records import SCHEMA, read_record, to_plain
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
@@ -49,9 +49,9 @@ from tanas_experiments.table1_page import (
     LABELS,
     PAPER,
     against_found,
+    comparisons,
     lines_of,
     reproduce_table1,
-    sentences,
     table1_page,
     terminal_text,
 )
@@ -86,7 +86,7 @@ TINY = Table1Config(
 )
 
 
-class Engine(InlineEngine):
+class Engine(InThisProcess):
     """Runs jobs here; after so many of them it is as if the power failed."""
 
     def __init__(self, jobs=None):
@@ -400,27 +400,26 @@ class TestPage:
         assert (vgg.n, round(vgg.mean, 6), vgg.p) == (1, -0.002, None)
         assert against_found(record, "densenet161") is None
 
-    def test_each_method_has_a_sentence_whatever_it_says(self):
-        resnet, vgg, constant = sentences(record_of())
-        assert resnet.startswith("ResNet-18: against the found network, test error 0.60 points higher")
-        assert "50 times the parameters" in resnet
-        assert "its training cost 0.5 times the multiply-adds and 0.4 times the seconds" in resnet
-        assert "test error 0.20 points lower, balanced error 0.40 points lower" in vgg
-        assert "(one seed: nothing is known of chance)" in vgg
-        assert constant.startswith(
-            "always the most frequent class: against the found network, test error 8.80"
-        )
+    def test_each_method_has_a_row_whatever_it_says(self):
+        resnet, vgg, constant = (one.cells for one in comparisons(record_of()))
+        assert resnet[:2] == ["ResNet-18", "Not shown"]
+        assert resnet[2].startswith("\N{MINUS SIGN}0.60 (95 % CI")
+        assert resnet[4:] == ["3", "50", "0.5", "0.4"]
+        assert vgg[2:5] == ["+0.20", "+0.40", "1"]
+        assert constant[2].startswith("\N{MINUS SIGN}8.80 (95 % CI")
+        assert constant[-1] == "-"
 
     def test_the_page_shows_the_papers_figures_beside_ours(self):
         text = table1_page(record_of(), title="# A title")
-        (row,) = (line for line in text.splitlines() if line.startswith("| ResNet-18 |"))
+        _, row = (line for line in text.splitlines() if line.startswith("| ResNet-18 |"))
         cells = [cell.strip() for cell in row.strip("|").split("|")]
         assert cells[1:6] == ["3", "1.80 ± 0.20", "3.60 ± 0.40", "1", "10"]
         assert cells[6:8] == ["-", "4"]
         assert cells[-3:] == ["1.42", "11.44", "-"]
         assert "| 1.18 | 2.72 | 2 |" in text
-        assert text.startswith("# A title\n\nScale `laptop`, task `quickdraw:is=moon`: 4,000 training")
-        assert "Remade by `tanas reproduce table1 --scale laptop --seeds 3`." in text
+        assert text.startswith("# A title\n\n## Is the found network better than the others?")
+        assert "Scale `laptop`, task `quickdraw:is=moon`: 4,000 training" in text
+        assert "Made by `tanas reproduce table1 --scale laptop --seeds 3` on a processor" in text
 
     def test_the_papers_figures_do_not_stand_beside_another_task(self):
         text = table1_page(record_of(target="digits:is=8"))
@@ -434,10 +433,10 @@ class TestPage:
         assert all(arm.name in LABELS for arm in SEARCHES)
         assert set(PAPER) <= set(LABELS)
 
-    def test_the_terminal_shows_lines_and_sentences(self, tmp_path):
+    def test_the_terminal_shows_lines_and_comparisons(self, tmp_path):
         text = terminal_text(record_of(), tmp_path)
         assert "FUSE, task-aware space" in text
-        assert all(sentence in text for sentence in sentences(record_of()))
+        assert all(cell in text for one in comparisons(record_of()) for cell in one.cells)
 
 
 class TestScales:

@@ -11,8 +11,8 @@ import torch
 from experiments.tests.small_truth import row
 from tests.opened import opened
 
-from tanas.engines.local import InlineEngine
 from tanas.ground.errors import SettingError, StoreError
+from tanas.ground.executor import InThisProcess
 from tanas.networks.architecture import Architecture
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
@@ -261,7 +261,7 @@ class TestFill:
             self.PLACE,
             wanted=jobs(SMALL, TWO),
             done=done,
-            engine=InlineEngine(),
+            engine=InThisProcess(),
             workers=workers,
             deadline=lambda: left - next(times),
             finished=lambda one: made.append(one.job),

@@ -226,7 +226,7 @@ def found(architectures: tuple[Architecture, ...], space: SearchSpace) -> Found:
 @pytest.fixture(scope="module")
 def found_by_few(architectures: tuple[Architecture, ...], space: SearchSpace) -> Found:
     """Of a memory that leaves half of the architectures to be drawn."""
-    return simulated(architectures, space, measured=True, known=6, draws=40)
+    return simulated(architectures, space, measured=True, known=6, draws=16)
 
 
 class TestRegrets:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 import torch
 
 from tanas.ground.seeds import Seed
-from tanas.networks.architecture import cost_of
+from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.named import named_space
 from tanas.strategies.base import training_macs
@@ -35,37 +36,42 @@ class TestDraw:
         assert draw_triples([4, 6, 8, 9], 100, Seed(0)) == ((4, 6, 8), (4, 6, 9), (4, 8, 9), (6, 8, 9))
 
 
+EPOCHS = 2
+
+
+def candidates() -> Sequence[Architecture]:
+    small = named_space("standard").limited(max_parameters=5000)
+    return small.sample(3, seed=Seed(0), shape=SIZE_SHAPE, classes=SIZE_CLASSES)
+
+
+def compared(task: Task) -> Triple:
+    torch.set_num_threads(1)
+    return compare(
+        candidates(),
+        task,
+        EqualWeights(training=TrainingConfig(epochs=EPOCHS, batch=32)),
+        target="digits",
+        number=7,
+        positions=(2, 0, 1),
+        seed=Seed(0),
+    )
+
+
+@pytest.fixture(scope="module")
+def made(task: Task) -> Triple:
+    return compared(task)
+
+
 class TestCompare:
-    EPOCHS = 2
+    def test_costs_the_same_by_the_mixture_and_apart(self, task: Task, made: Triple) -> None:
+        macs = sum(cost_of(one, task.shape, 10).macs for one in candidates())
+        assert made.alpha_macs == made.separate_macs == training_macs(macs, EPOCHS * len(task.train))
 
-    def compared(self, task: Task) -> Triple:
-        torch.set_num_threads(1)
-        small = named_space("standard").limited(max_parameters=5000)
-        candidates = small.sample(3, seed=Seed(0), shape=SIZE_SHAPE, classes=SIZE_CLASSES)
-        return compare(
-            candidates,
-            task,
-            EqualWeights(training=TrainingConfig(epochs=self.EPOCHS, batch=32)),
-            target="digits",
-            number=7,
-            positions=(2, 0, 1),
-            seed=Seed(0),
-        )
+    def test_gives_weights_and_scores_of_each(self, made: Triple) -> None:
+        assert sum(made.weights) == pytest.approx(1, abs=1e-4) and len(made.separate) == 3
+        assert all(score is not None and 0 <= score <= 1 for score in made.separate)
+        assert (made.target, made.number, made.positions) == ("digits", 7, (2, 0, 1))
 
-    def test_costs_the_same_by_the_mixture_and_apart(self, task: Task) -> None:
-        made = self.compared(task)
-        small = named_space("standard").limited(max_parameters=5000)
-        candidates = small.sample(3, seed=Seed(0), shape=SIZE_SHAPE, classes=SIZE_CLASSES)
-        macs = sum(cost_of(one, task.shape, 10).macs for one in candidates)
-        assert made.alpha_macs == made.separate_macs == training_macs(macs, self.EPOCHS * len(task.train))
-
-    def test_gives_weights_and_scores_of_each_and_the_same_ones_again(self, task: Task) -> None:
-        first, second = (replace(self.compared(task), alpha_s=0, separate_s=0) for _ in range(2))
-        assert first == second
-        assert sum(first.weights) == pytest.approx(1, abs=1e-4) and len(first.separate) == 3
-        assert all(score is not None and 0 <= score <= 1 for score in first.separate)
-        assert (first.target, first.number, first.positions) == ("digits", 7, (2, 0, 1))
-
-    def test_does_not_need_the_test_split(self, task: Task) -> None:
-        blind, whole = self.compared(task.without_test()), self.compared(task)
-        assert blind.weights == whole.weights and blind.separate == whole.separate
+    def test_gives_the_same_again_and_does_not_need_the_test_split(self, task: Task, made: Triple) -> None:
+        again = compared(task.without_test())
+        assert replace(again, alpha_s=0, separate_s=0) == replace(made, alpha_s=0, separate_s=0)

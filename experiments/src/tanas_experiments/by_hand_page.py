@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Callable, Mapping
 
 from tanas_experiments.by_hand import METHODS, RESNET, ByHandRecord, ByHandRow
+from tanas_experiments.markdown import effect, provenance, table
 from tanas_experiments.paired import over_targets, paired
 from tanas_experiments.searches import AWARE
-from tanas_experiments.searches_page import markdown, percent, verdict
+from tanas_experiments.searches_page import answered, mean_and_spread
 from tanas_experiments.zoo import RESIDUAL
 
 NAMES = {RESIDUAL: "a narrow residual network of its size", RESNET: "ResNet-18"}
@@ -17,7 +18,7 @@ Figure = Callable[[ByHandRow], float]
 
 
 def by_hand_page(record: ByHandRecord) -> str:
-    """The part of the page, Markdown: how it was made, the table, and what it says."""
+    """The part of the page, Markdown: a question, its answers, and the table."""
     whole = _whole(record)
     rates = ", ".join(f"{rate:g}" for rate in record.settings["trained"]["rates"]["rates"])
     rows = []
@@ -31,41 +32,33 @@ def by_hand_page(record: ByHandRecord) -> str:
             [
                 target,
                 str(len(own)),
-                *(percent([row.trained.test_error for row in of[method]]) for method in METHODS),
-                *(percent([row.trained.test_balanced_error for row in of[method]]) for method in METHODS),
+                *(mean_and_spread([row.trained.test_error for row in of[method]]) for method in METHODS),
                 f"{statistics.fmean(row.trained.parameters for row in own):,.0f}",
                 f"{_ratio(of[RESNET], own, lambda row: row.trained.parameters):,.0f}",
                 f"{cost / 1e9:,.0f}",
                 *(f"{_ratio(of[method], own, lambda row: row.macs):.2f}" for method in (RESIDUAL, RESNET)),
             ]
         )
-    head = ["", "n", "found: error %", "residual: error %", "ResNet-18: error %"]
-    head += ["found: balanced error %", "residual: balanced error %", "ResNet-18: balanced error %"]
-    head += [
-        "found: parameters (mean)",
-        "ResNet-18: times as many",
-        "found: G multiply-adds, search and training",
-    ]
+    head = ["", "n", "found: error %", "residual: error %", "ResNet-18: error %", "found: parameters (mean)"]
+    head += ["ResNet-18: times as many", "found: G multiply-adds, search and training"]
     head += ["residual: times the multiply-adds", "ResNet-18: times the multiply-adds"]
-    hardware = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
-    libraries = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     parts = [
+        "## Is a found network better than one made by hand?",
+        "\n".join(f"- {question} **{answer}** {more}" for question, answer, more in by_hand_answers(record)),
+        table(head, rows),
         f"{len(whole)} networks, seeds {', '.join(map(str, sorted({row.seed for row in whole})))}; mean and standard "
-        "deviation over seeds. The found networks are those of task-aware FUSE in the searches above. Every network is "
-        f"trained by the same recipe, with the learning rate among {rates} that is best on validation images after a "
-        "short training; choosing it counts as cost. The residual network has as many parameters as the found one of "
-        "the same seed, as nearly as whole widths allow.",
-        markdown(head, rows),
-        "Named before any training: both comparisons, by the test error and a two-sided exact sign-flip test of the "
-        "means of the targets, as above; the balanced error stands beside.",
-        "\n".join(f"- {question} {answer}" for question, answer in by_hand_answers(record)),
-        f"Made by `{record.command}` on {record.hardware['processor']} ({hardware}); {libraries}.",
+        "deviation over seeds. The found networks are those of task-aware FUSE. The residual network has as many "
+        "parameters as the found one of its seed.",
+        f"One recipe for all. The learning rate, one of {rates}, is chosen on validation images after a short "
+        "training, and counts as cost. The effect is the found network's error minus the other's, in points. "
+        "Both comparisons were named before any training.",
+        provenance(record.command, record.hardware, record.versions),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def by_hand_answers(record: ByHandRecord) -> tuple[tuple[str, str], ...]:
-    """A plain sentence for each rival, whatever the answer."""
+def by_hand_answers(record: ByHandRecord) -> tuple[tuple[str, str, str], ...]:
+    """(question, answer, what it costs) for each rival, whatever the answer."""
     whole = _whole(record)
     lines = []
     for method in METHODS[1:]:
@@ -77,20 +70,18 @@ def by_hand_answers(record: ByHandRecord) -> tuple[tuple[str, str], ...]:
         balanced = over_targets(
             _pairs(whole, record.targets, method, lambda row: row.trained.test_balanced_error)
         )
-        mean, p = balanced.means.mean, balanced.means.p
-        beside = f"{abs(mean) * 100:.2f} points {'less' if mean >= 0 else 'more'}"
-        chance = "" if p is None else f", p = {p:.2g}"
         theirs, ours = ([row for row in whole if row.method == one] for one in (method, AWARE.name))
         size, work = (
             _ratio(theirs, ours, of)
             for of in (lambda row: row.trained.parameters, lambda row: row.trained.macs)
         )
         many = f"{size:,.0f}" if method == RESNET else f"{size:.2f}"
-        larger = f"It has {many} times the parameters and takes {work:.2g} times the multiply-adds an image."
         lines.append(
             (
-                f"On {len(pairs)} targets, does a found network err less than {NAMES[method]}?",
-                f"{verdict(paired(own, other), over_targets(pairs))} Balanced error: {beside}{chance}. {larger}",
+                f"Does a found network err less than {NAMES[method]}?",
+                answered(paired(own, other), over_targets(pairs)),
+                f"Balanced error: {effect(balanced.means)}. {NAMES[method][0].upper()}{NAMES[method][1:]} has {many} "
+                f"times the parameters and takes {work:.2g} times the multiply-adds an image.",
             )
         )
     return tuple(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from tanas_experiments.choice import BEYOND, REFERENCE, Against, Figures, StudyRecord
+from tanas_experiments.markdown import effect, percent, provenance, signed, table
 
 WAYS = MappingProxyType(
     {
@@ -35,47 +36,164 @@ SEPARATE, WARM = "separate", "own-warm"
 AIM_SHARE, AIM_TAU = 0.75, 0.5
 """What is aimed at: the choice is the best of three in so many of the triples told apart, and so high a tau."""
 
+HARDLY = 0.05
+"""Points of regret; so small a difference between rules is none."""
+
 ALIKE = 0.1
 """Ways whose multiply-adds differ by less than this share cost the same."""
 
 
 def choice_page(record: StudyRecord) -> str:
-    """The part of the page that shows the record."""
-    size = record.size
-    lines = [
-        f"Targets: {' and '.join(f'`{target}`' for target in record.targets)}; {size['images']:,} training images; the "
-        f"truth about an architecture is l on {size['truth_images']:,} validation images after {size['epochs']} epochs "
-        f"of its own, a mean over {len(record.truths[0].runs)} seeds; a round compares on {size['choice_images']:,} "
-        f"others. {len(record.architectures)} architectures of the standard space. {record.hardware}; "
-        f"{', '.join(f'{name} {version}' for name, version in record.versions.items())}; seed {record.seed}. "
-        f"Remade by `{record.command}`.",
-        "",
-        *_verdict(record),
-        "",
-        *_table(record, None),
-        "",
-        "'Best' counts the groups whose best candidate differs from the second beyond noise; 'near' counts all groups "
-        "in which the choice is the best or no further from it than noise. Intervals of shares are exact (95 %). The "
-        "last column holds a way against the reference on the same groups: the difference of the mean regrets with "
-        "its bootstrap interval and the p of a test that gives signs to the differences by chance, then the groups "
-        "in which just one of the two chose the best, with the p of the exact McNemar test. Groups share "
-        "architectures, so the intervals are a little too narrow.",
-        "",
-        "Noise and what it leaves:",
-        "",
-        "| target | between two runs (sd) | between architectures (sd) | noise |",
-        "| --- | --- | --- | --- |",
-        *(
-            f"| `{one.target}` | {one.deviation:.2f} | {one.spread:.2f} | more than {one.least:.2f} points |"
-            for one in record.noise
-        ),
-        "",
-        f"Two truths differ beyond noise if they are more than {BEYOND:g} standard errors of their difference apart.",
+    """The part of the page that shows the record: a section a question."""
+    size, (way, rule) = record.size, record.default
+    own = record.of(way, rule)
+    aims = (
+        f"Aim: {percent(AIM_SHARE)}, {_met((own.share or 0) >= AIM_SHARE)}; a tau of {AIM_TAU}, "
+        f"{_met(own.tau >= AIM_TAU)}."
+    )
+    parts = [
+        "## Does arg max alpha find the best candidate?",
+        f"**The default finds the best of {own.candidates} in {_share(own)} groups whose best is clear.** {aims}",
+        _ways(record, rule),
+        f"The default is '{WAYS.get(way, way)}'. *Best*: of the groups whose best is clear, with the exact 95 % CI. "
+        "*Near*: of all groups, the choice is the best or within noise of it. *Regret*: points of l below the best, "
+        "mean over all groups. *Tau*: Kendall's, with the truth.",
+        "The last column: mean regret minus that of the reference on the same groups. Groups share architectures, so "
+        "the intervals are a little too narrow.",
+        "## Do separate trainings choose better at the same cost?",
+        _separate(record),
+        "## Is there a better rule than alpha?",
+        _rules(record),
+        *_warm(record),
+        "## Is it the same on each target?",
+        _targets(record),
+        "## How was it measured?",
+        f"A truth is l on {size['truth_images']:,} validation images after {size['epochs']} epochs, a mean over "
+        f"{len(record.truths[0].runs)} seeds. A round trains on {size['images']:,} images and compares on "
+        f"{size['choice_images']:,} other validation images.",
+        f"A best candidate is clear if it is more than {BEYOND:g} standard errors better than the second. "
+        f"{len(record.architectures)} architectures of the standard space, seed {record.seed}.",
+        provenance(record.command, record.hardware, record.versions),
     ]
-    for target in record.targets:
-        if any(one.target == target for one in record.figures):
-            lines += ["", f"### {target}", "", *_table(record, target)]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(parts) + "\n"
+
+
+def _all_targets(record: StudyRecord, rule: str | None = None) -> list[Figures]:
+    return [one for one in record.figures if one.target is None and rule in (None, one.rule)]
+
+
+def _ways(record: StudyRecord, rule: str) -> str:
+    """Every way by one rule, the least regret first; separate trainings, which have no alpha, by their own l."""
+    found = [
+        *_all_targets(record, rule),
+        *(one for one in _all_targets(record, "performance") if one.way == SEPARATE),
+    ]
+    head = ["way", "best", "near", "regret", "tau", "CPU s", "GMACs", "regret against the reference"]
+    return table(
+        head,
+        [
+            [
+                WAYS.get(one.way, one.way),
+                _share(one),
+                f"{one.near} of {one.n}",
+                f"{one.regret:.2f}",
+                signed(one.tau),
+                f"{one.cpu_s:.1f}",
+                f"{one.macs / 1e9:.0f}",
+                _against(one),
+            ]
+            for one in sorted(found, key=lambda one: one.regret)
+        ],
+    )
+
+
+def _separate(record: StudyRecord) -> str:
+    """Separate trainings beside the mixture of the same cost that chooses best, each by its best rule."""
+    reference = record.of(*REFERENCE)
+    alike = [
+        one
+        for one in _all_targets(record)
+        if one.candidates == reference.candidates
+        and one.way not in (SEPARATE, WARM)
+        and abs(one.macs / reference.macs - 1) < ALIKE
+    ]
+    best = min(alike, key=lambda one: (one.regret, -one.tau))
+    mixture = (
+        f"'{WAYS.get(best.way, best.way)}' by {RULES[best.rule]}: {_share(best)}, {best.regret:.2f} points"
+    )
+    apart = [one for one in _all_targets(record) if one.way == SEPARATE]
+    if not apart:
+        return f"Not measured. The best mixture: {mixture}."
+    least = min(apart, key=lambda one: (one.regret, -one.tau))
+    return (
+        f"**Separate trainings by {RULES[least.rule]}: {_share(least)}, {least.regret:.2f} points of regret.** The "
+        f"best mixture of that cost: {mixture}."
+    )
+
+
+def _rules(record: StudyRecord) -> str:
+    by = {(one.way, one.rule): one for one in _all_targets(record)}
+    ways = dict.fromkeys(one.way for one in _all_targets(record))
+    rows = [
+        [
+            WAYS.get(way, way),
+            *(
+                f"{by[way, rule].regret:.2f} ({by[way, rule].best} of {by[way, rule].decided})"
+                if (way, rule) in by
+                else "-"
+                for rule in RULES
+            ),
+        ]
+        for way in ways
+    ]
+    own = record.of(*record.default)
+    least = min((one for one in by.values() if one.way == own.way), key=lambda one: one.regret)
+    said = "No" if own.regret - least.regret < HARDLY else "Yes"
+    return (
+        f"**{said}: the default's regret is {own.regret:.2f} points by {RULES[own.rule]}, and "
+        f"{least.regret:.2f} by {RULES[least.rule]}, the best rule.**\n\n"
+        + table(["regret (best)", *RULES.values()], rows)
+    )
+
+
+def _warm(record: StudyRecord) -> list[str]:
+    warm = [one for one in _all_targets(record) if one.way == WARM]
+    if not warm:
+        return []
+    kept = next((one for one in warm if one.rule == record.default[1]), warm[0])
+    return [
+        "## Does a head start decide the choice?",
+        f"**A first candidate that begins with trained weights is chosen in {kept.first_chosen} of {kept.n} groups by "
+        f"{RULES[kept.rule]}; it is the best in {kept.first_best}.**",
+    ]
+
+
+def _targets(record: StudyRecord) -> str:
+    shown = dict.fromkeys([record.default, REFERENCE, (SEPARATE, "performance")])
+    noise = {one.target: one for one in record.noise}
+    rows = [
+        [
+            f"`{one.target}`",
+            WAYS.get(one.way, one.way),
+            RULES[one.rule],
+            _share(one),
+            f"{one.near} of {one.n}",
+            f"{one.regret:.2f}",
+            signed(one.tau),
+        ]
+        for one in sorted(record.figures, key=lambda one: str(one.target))
+        if one.target is not None and (one.way, one.rule) in shown
+    ]
+    spread = [
+        [f"`{name}`", f"{one.deviation:.2f}", f"{one.spread:.2f}", f"more than {one.least:.2f} points"]
+        for name, one in noise.items()
+    ]
+    return "\n\n".join(
+        [
+            table(["target", "way", "chosen by", "best", "near", "regret", "tau"], rows, text=3),
+            table(["target", "sd between two runs", "sd between architectures", "clear if"], spread),
+        ]
+    )
 
 
 def summary(record: StudyRecord) -> str:
@@ -89,74 +207,6 @@ def summary(record: StudyRecord) -> str:
     )
 
 
-def _verdict(record: StudyRecord) -> list[str]:
-    """Plain sentences: the default against its aim, the best way at the same cost, and separate trainings."""
-    way, rule = record.default
-    own = record.of(way, rule)
-    reached = own.share is not None and own.share >= AIM_SHARE
-    doubt = ", though so few groups leave it open" if reached and (own.low or 0.0) < AIM_SHARE else ""
-    lines = [
-        f"**The default is '{WAYS.get(way, way)}', chosen by {RULES[rule]}.** It chooses the best of {own.candidates} "
-        f"in {_share(own)} of the groups told apart (aim: {AIM_SHARE:.0%}: {_met(reached)}{doubt}), misses the best by "
-        f"{own.regret:.2f} points on average over all {own.n} groups, and Kendall's tau with the truth is "
-        f"{own.tau:.2f} (aim: {AIM_TAU}: {_met(own.tau >= AIM_TAU)}).",
-    ]
-    reference = record.of(*REFERENCE)
-    if (way, rule) != REFERENCE:
-        lines += [
-            "",
-            f"The reference, '{WAYS[REFERENCE[0]]}' and {RULES[REFERENCE[1]]}, does so in {_share(reference)}, with a "
-            f"regret of {reference.regret:.2f} and a tau of {reference.tau:.2f}.",
-        ]
-    alike = [
-        one
-        for one in record.figures
-        if one.target is None
-        and one.n == reference.n
-        and one.candidates == reference.candidates
-        and one.way not in (SEPARATE, WARM)
-        and abs(one.macs / reference.macs - 1) < ALIKE
-    ]
-    best = min(alike, key=lambda one: (one.regret, -one.tau))
-    lines += [
-        "",
-        f"Of the mixtures at the same cost the least regret is that of '{WAYS.get(best.way, best.way)}', chosen by "
-        f"{RULES[best.rule]}: {best.regret:.2f} points, best in {_share(best)}"
-        + (f" ({_difference(best.against)} against the reference)." if best.against else "."),
-    ]
-    apart = [one for one in record.figures if one.target is None and one.way == SEPARATE]
-    if apart:
-        least = min(apart, key=lambda one: (one.regret, -one.tau))
-        lines += [
-            "",
-            f"Separate trainings at the same cost, chosen by {RULES[least.rule]}: best in {_share(least)}, "
-            f"{least.regret:.2f} points of regret.",
-        ]
-    warm = [one for one in record.figures if one.target is None and one.way == WARM]
-    if warm:
-        kept = next((one for one in warm if one.rule == rule), warm[0])
-        lines += [
-            "",
-            f"A first candidate that begins with trained weights is chosen in {kept.first_chosen} of {kept.n} groups "
-            f"by {RULES[kept.rule]}; it is the best in {kept.first_best}.",
-        ]
-    return lines
-
-
-def _table(record: StudyRecord, target: str | None) -> list[str]:
-    lines = [
-        "| way | chosen by | best | near | regret | tau | CPU s | GMACs | against the reference |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for one in record.figures:
-        if one.target == target:
-            lines.append(
-                f"| {WAYS.get(one.way, one.way)} | {RULES[one.rule]} | {_share(one)} | {one.near} of {one.n} | "
-                f"{one.regret:.2f} | {one.tau:.2f} | {one.cpu_s:.1f} | {one.macs / 1e9:.0f} | {_against(one)} |"
-            )
-    return lines
-
-
 def _met(reached: bool) -> str:
     return "met" if reached else "missed"
 
@@ -164,21 +214,15 @@ def _met(reached: bool) -> str:
 def _share(one: Figures) -> str:
     if one.share is None or one.low is None or one.high is None:
         return "0 of 0"
-    return f"{one.best} of {one.decided} ({one.share:.0%}, {one.low:.0%} to {one.high:.0%})"
+    return f"{one.best} of {one.decided} ({percent(one.low)} to {percent(one.high)})"
 
 
 def _against(one: Figures) -> str:
     if (one.way, one.rule) == REFERENCE:
         return "the reference"
-    if one.against is None:
-        return "other candidates"
-    held = one.against
-    return f"{_difference(held)}; best only here {held.only_own}, only there {held.only_reference}, p = {held.p:.3f}"
+    return "other candidates" if one.against is None else _difference(one.against)
 
 
 def _difference(held: Against) -> str:
-    """The difference of the mean regrets, with its interval and test."""
-    paired = held.regret
-    if paired.low is None or paired.high is None or paired.p is None:
-        return f"{paired.mean:+.2f} (one group)"
-    return f"{paired.mean:+.2f} ({paired.low:+.2f} to {paired.high:+.2f}, p = {paired.p:.3f})"
+    """The mean regret minus that of the reference, with its interval and test."""
+    return effect(held.regret, unit=1, sign=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App
 
@@ -23,6 +25,11 @@ from tanas.cli.options import (
     starting,
 )
 
+if TYPE_CHECKING:
+    from tanas.engines.local import LocalEngine
+    from tanas.engines.resources import Resources
+    from tanas.ground.events import Listener
+
 app = App(
     name="reproduce",
     help="The paper's experiments, each into a folder of its own.",
@@ -30,6 +37,21 @@ app = App(
     help_epilogue=EPILOGUE,
     group_parameters=EVERYDAY,
 )
+
+
+@contextmanager
+def _working(
+    machine: Machine, output: Output, record: Path | None
+) -> Iterator[tuple[Resources, LocalEngine, Listener]]:
+    """Resources, workers and listener of an experiment; a record that can't be written is refused first."""
+    from tanas.engines.resources import local_engine
+    from tanas.runs.folder import check_file
+
+    if record is not None:
+        check_file(record)
+    resources = resources_of(machine)
+    with listening(output) as listener, local_engine(resources) as engine:
+        yield resources, engine, listener
 
 
 @app.command(name="figure2")
@@ -58,20 +80,15 @@ def reproduce_figure(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import local_engine
     from tanas.ground.devices import choose_device
     from tanas.ground.records import to_plain, write_json
-    from tanas.runs.folder import check_file
     from tanas_experiments.figure2 import at_scale
     from tanas_experiments.figure2_page import reproduce_figure2, terminal_text
 
     folder = out or Path(f"figure2-{scale}")
     config = at_scale(scale, first_seed=machine.seed, seeds=seeds, method=method)
-    if record is not None:
-        check_file(record)
-    resources = resources_of(machine)
-    device = choose_device(resources.device)
-    with listening(output) as listener, local_engine(resources) as engine:
+    with _working(machine, output, record) as (resources, engine, listener):
+        device = choose_device(resources.device)
         made = reproduce_figure2(
             folder, config, library_of(data), executor=engine, device=device, listener=listener
         )
@@ -108,18 +125,13 @@ def reproduce_searches(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain
-    from tanas.runs.folder import check_file
     from tanas_experiments.searches import at_scale
     from tanas_experiments.searches_page import reproduce_search, terminal_text
 
     folder = out or Path(f"search-{scale}")
     config = at_scale(scale, first_seed=machine.seed, seeds=seeds, targets=target)
-    if record is not None:
-        check_file(record)
-    resources = resources_of(machine)
-    with listening(output) as listener, local_engine(resources) as engine:
+    with _working(machine, output, record) as (resources, engine, listener):
         made = reproduce_search(
             folder,
             config,
@@ -157,17 +169,12 @@ def reproduce_tasks(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain
-    from tanas.runs.folder import check_file
     from tanas_experiments.stream import at_scale, reproduce_stream, terminal_text
 
     folder = out or Path(f"stream-{scale}")
     config = at_scale(scale, first_order=machine.seed, orders=orders)
-    if record is not None:
-        check_file(record)
-    resources = resources_of(machine)
-    with listening(output) as listener, local_engine(resources) as engine:
+    with _working(machine, output, record) as (resources, engine, listener):
         made = reproduce_stream(
             folder,
             config,
@@ -205,18 +212,13 @@ def reproduce_table(
         output: options of commands that show progress.
     """
     starting(output)
-    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain, write_json
-    from tanas.runs.folder import check_file
     from tanas_experiments.table1 import at_scale
     from tanas_experiments.table1_page import reproduce_table1, terminal_text
 
     folder = out or Path(f"table1-{scale}")
     config = at_scale(scale, first_seed=machine.seed, seeds=seeds)
-    if record is not None:
-        check_file(record)
-    resources = resources_of(machine)
-    with listening(output) as listener, local_engine(resources) as engine:
+    with _working(machine, output, record) as (resources, engine, listener):
         made = reproduce_table1(
             folder, config, library_of(data), resources=resources, engine=engine, listener=listener
         )

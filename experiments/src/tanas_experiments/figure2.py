@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from tanas.algorithm.presets import SearchConfig, default, paper, quick
+from tanas.algorithm.related import warn_if_weak
 from tanas.api.build import PAPER_STARTER
 from tanas.dictionary.bench import IN_FLIGHT, DistanceMeasured
-from tanas.dictionary.learn import prepare, warn_if_weak
 from tanas.distances.base import Distance, Measurement
-from tanas.distances.features import FeatureCache
 from tanas.distances.intervals import IntervalConfig
+from tanas.distances.memory import Memory
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import (
@@ -429,7 +429,7 @@ def statements_of(record: Figure2Record, target: str | None, nearest: Sequence[s
 
 
 def _opened(library: Library, name: str, search: SearchConfig) -> Task:
-    return _compact(prepare(library.open(name), performance=search.performance, limit=search.limit))
+    return _compact(library.open(name).measured_by(search.performance).limited(search.limit))
 
 
 def _targets(config: Figure2Config, library: Library, listener: Listener) -> list[Task]:
@@ -471,11 +471,9 @@ def halves_of(task: Task, *, performance: str, limit: int | None) -> tuple[Task,
     validation = _halves(task.validation, seed.child("validation"))
     first, second = (
         _compact(
-            prepare(
-                replace(task, name=f"{task.name}, half {at + 1}", train=train[at], validation=validation[at]),
-                performance=performance,
-                limit=limit,
-            )
+            replace(task, name=f"{task.name}, half {at + 1}", train=train[at], validation=validation[at])
+            .measured_by(performance)
+            .limited(limit)
         )
         for at in range(2)
     )
@@ -677,7 +675,7 @@ def _measure(
     step = f"seed {seed}: distances"
     total = sum(len(sources) for _, sources in wanted)
     listener(StepStarted(step=step, total=total, unit="pairs"))
-    cache, done = FeatureCache(), 0
+    cache, done = Memory(), 0
     kept = checkpoint.child("distances")
     columns: list[list[Measurement]] = []
     running: list[tuple[list[Measurement], str, Future[Measurement]]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 from scipy.cluster.hierarchy import dendrogram, linkage
 from scipy.spatial.distance import squareform
 
-from tanas.cli.text import table
+from tanas.cli.text import table as text_table
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.events import Listener, Told
 from tanas.ground.executor import Executor
@@ -32,6 +33,7 @@ from tanas_experiments.figure2 import (
 )
 from tanas_experiments.figures import Cell, matrix_chart, tree_chart
 from tanas_experiments.folder import experiment_folder
+from tanas_experiments.markdown import percent, provenance
 from tanas_experiments.statements import CHANCE, Statement
 
 RECORD_FILE = "figure2.json"
@@ -209,7 +211,7 @@ def matrix_text(record: Figure2Record) -> str:
     ]
     further = [f"column {len(tasks) + at}: {target.name}" for at, target in enumerate(record.targets, 1)]
     head = "source \\ target"
-    return "\n".join([table([head, *heads], rows), *further])
+    return "\n".join([text_table([head, *heads], rows), *further])
 
 
 def terminal_text(record: Figure2Record, folder: Path) -> str:
@@ -235,27 +237,31 @@ def page(record: Figure2Record, *, title: str = "", folder: str = "") -> str:
         folder: of the pictures, from the page, ending in a slash.
     """
     parts = [title] if title else []
+    counts = Counter(statement.verdict for statement in record.statements)
     parts += [
-        _provenance(record),
+        "## Which of the paper's statements hold?",
+        f"**{', '.join(f'{times} {verdict}' for verdict, times in counts.items())}** "
+        f"(n = {record.n} seed{'s' if record.n > 1 else ''}).",
+        _statement_table(record.statements),
+        "The table compares numbers that sort distances: d, plus what is missing at 1, minus what is left over at the "
+        "least d. *Not found*: it goes the other way, or misses what is asked. *Can't be told*: chance alone would do "
+        f"as much with a probability of {CHANCE:g} or more, or a figure was not measured.",
+        "## How far apart are the tasks?",
         f"![Distance matrix: sources as rows, targets as columns]({folder}{MATRIX_PICTURE}.svg)",
-        "Sources are rows and targets are columns, as in the paper's Figure 2: d(source -> target) carries the "
-        "source's features to the target. The darker, the nearer, by rank. "
+        "d(source -> target) carries the source's features to the target. The darker, the nearer, by rank. "
         + (
-            f"Below each mean stands where {record.interval_level:.0%} of the draws of images, maps and seeds lie. "
+            f"Below each mean: {percent(record.interval_level)} of the draws of images, maps and seeds. "
             if record.interval_level is not None
             else ""
         )
-        + "A number above 1 is 1 and how far even the whole map stays below the gate.",
+        + "Above 1: how far even the whole map stays below the gate.",
         _matrix_table(record),
         f"![Tree of the tasks]({folder}{TREE_PICTURE}.svg)",
         "The tasks joined by the mean of both directions, average linkage.",
-        _statement_table(record.statements),
-        "The numbers of this table are those that sort distances: d, plus what is missing at 1, minus what is left "
-        "over at the least d that is tried. Not found: what was measured goes the other way, or misses what is "
-        f"asked. Can't be told: chance alone would do as much, one way or the other, with a probability of "
-        f"{CHANCE:g} or more; or what it takes was not measured.",
-        *([text] if (text := blind_text(record)) else []),
+        *([f"## Do two seeds agree?\n\n{text}"] if (text := blind_text(record)) else []),
+        "## How good are the representatives?",
         _representative_table(record),
+        _provenance(record),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -265,13 +271,11 @@ def _provenance(record: Figure2Record) -> str:
     images = f"{first.train:,}" if first.train == last.train else f"{first.train:,} to {last.train:,}"
     represent = duration(statistics.mean(run.represent_s for run in record.runs))
     measure = duration(statistics.mean(run.distance_s for run in record.runs))
-    libraries = ", ".join(f"{name} {version}" for name, version in record.versions.items())
     return (
         f"Scale `{record.scale}`, method `{record.method}`, n = {record.n} "
         f"seed{'s' if record.n > 1 else ''} ({', '.join(map(str, record.seeds))}), {len(record.tasks)} base tasks "
         f"of {images} training images each. A seed took {represent} of training and {measure} of measuring, "
-        f"summed over workers. {record.hardware['cores']} cores ({record.hardware['processor']}); {libraries}. "
-        f"Remade by `{record.command}`."
+        f"summed over workers. {provenance(record.command, record.hardware, record.versions)}"
     )
 
 

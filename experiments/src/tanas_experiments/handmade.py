@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import nn
 
-from tanas.dictionary.learn import prepare
 from tanas.ground.checkpoints import Checkpoint, Stopwatch
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SearchError, SettingError, check_range
@@ -169,7 +168,7 @@ def train_and_test(
     """
     watch = Stopwatch(at.checkpoint)
     at = at.heard_by(watch.heard(at.listener))
-    task = prepare(task, performance=config.performance, limit=config.limit)
+    task = task.measured_by(config.performance).limited(config.limit)
     config = config.suited_to(len(task.train))
     classes, name = len(task.classes), name_of(subject)
     cost = subject_cost(subject, task.shape, classes)
@@ -236,7 +235,7 @@ def seconds_expected(subject: Subject, task: Task, config: TrainedConfig, device
         config: the recipe.
         device: where it would be trained.
     """
-    task = prepare(task.without_test(), performance=config.performance, limit=config.limit)
+    task = task.without_test().measured_by(config.performance).limited(config.limit)
     config = config.suited_to(len(task.train))
     network = _made(subject, task, Seed(0)).to(device)
     batch = min(config.training.batch, len(task.train))

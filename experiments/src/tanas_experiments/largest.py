@@ -1,24 +1,24 @@
-"""The largest of many that are drawn, without asking any of them: what every search should be better than."""
+"""The largest of many drawn architectures: the baseline that every search should beat."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tanas.ground.errors import check_range
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
-from tanas.spaces.costs import cost_by_parts
 from tanas.strategies.driver import Problem
 from tanas.strategies.history import Trial
 from tanas.strategies.random_search import BATCH
 from tanas.strategies.registry import STRATEGIES
-from tanas.strategies.trials import ByScore
+from tanas.strategies.trials import ByScore, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
 class LargestConfig:
-    """How many are drawn, and how many of them are tried."""
+    """How many architectures are drawn, and how many of them are tried."""
 
     candidates: int = 4
     """Architectures that are tried, the largest first; 1: the largest is taken."""
@@ -32,7 +32,7 @@ class LargestConfig:
 
 @dataclass(frozen=True)
 class Largest(ByScore):
-    """Parameters as a measure that costs nothing: the architectures of a space that have most, within its limits.
+    """Parameters as a measure without cost: the architectures with most parameters within the limits of a space.
 
     Source: White et al. 2022, "A deeper look at zero-cost proxies for lightweight NAS", in which parameters and
     multiply-adds are rivals that most measures do not beat.
@@ -40,36 +40,22 @@ class Largest(ByScore):
 
     config: LargestConfig = LargestConfig()
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
-    """The short training by which those that are tried are judged."""
+    """The short training by which the candidates are judged."""
     name: str = "largest"
 
     @property
-    def most(self) -> int:
-        return self.config.candidates
-
-    @property
-    def first(self) -> int:
-        return min(BATCH, self.most)
-
-    @property
-    def batch(self) -> int:
-        return BATCH
+    def sizes(self) -> Sizes:
+        return Sizes(most=self.config.candidates, first=BATCH, later=BATCH)
 
     def draw(
-        self,
-        problem: Problem,
-        trials: tuple[Trial, ...],
-        count: int,
-        seen: frozenset[Architecture],
-        seed: Seed,
+        self, problem: Problem, trials: Sequence[Trial], count: int, seen: frozenset[Architecture], seed: Seed
     ) -> tuple[Architecture, ...]:
-        """Proposes those of a pool that have most parameters; see `ByScore.draw`."""
-        shape, classes = problem.task.shape, len(problem.task.classes)
+        """Take those of a pool that have most parameters; see `ByScore.draw`."""
         pool = problem.sample(max(self.config.pool, count), seed.child("pool"), seen)
-        ranked = sorted(pool, key=lambda one: -cost_by_parts(one, shape, classes).parameters)
+        ranked = sorted(pool, key=lambda candidate: -problem.cost(candidate).parameters)
         return tuple(ranked[:count])
 
 
 ONE = "largest"
-"""The strategy by which a search takes the largest of many that are drawn."""
+"""The strategy that takes the largest of many drawn architectures."""
 STRATEGIES[ONE] = lambda configs: Largest(LargestConfig(candidates=1), configs.scoring)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import altair as alt
 
 from tanas.reports.theme import BLUE, INK, MUTED, ORANGE, Chart, styled
+from tanas_experiments.markdown import provenance, table
 from tanas_experiments.nasbench import (
     AIM,
     ALIKE,
@@ -23,12 +24,6 @@ from tanas_experiments.nasbench import (
 
 PICTURE = "nasbench"
 """Name of the picture, without its suffix."""
-
-SHOWN = (1, 3, 5, 10, 25, 100)
-"""Numbers of queries that a table shows."""
-
-SHOWN_PROBED = (5, 25, 28, 30, 35, 50, 100)
-"""The same where the first 25 are probes."""
 
 DRAWN = MappingProxyType(
     {
@@ -55,116 +50,139 @@ def nasbench_page(record: NasBenchRecord, *, folder: str) -> str:
         record: what came of the study.
         folder: of the pictures, from the page.
     """
-    lines = [
-        f"n = {record.n} seeds ({record.seeds[0]} to {record.seeds[-1]}), {record.cells:,} cells. "
-        f"{record.hardware['cores']} cores ({record.hardware['processor']}); "
-        f"{', '.join(f'{name} {version}' for name, version in record.versions.items())}; "
-        f"{record.seconds:.0f} s. Remade by `{record.command}`.",
-        "",
-        *_verdict(record),
-        "",
+    config, last = record.config, record.config.counts[-1]
+    names = " / ".join(target.name for target in record.targets)
+    parts = [
+        "## Does it help to know other data sets?",
+        f"**After {AIM} queries the prior is {_figures(record, 'random, prior', ALIKE, AIM)} points below the best "
+        f"cell; random search after {last} is {_figures(record, 'random', NOTHING, last)}** ({names}; "
+        f"n = {record.n} seeds).",
+        _table(record, (NOTHING, ALIKE)),
         f"![Regret against queries]({folder}{PICTURE}.svg)",
-        "",
         "Mean regret, in points below the best cell; the band is the 95 % interval of the mean. Both axes are "
         f"logarithmic; a regret below {LEAST} is drawn at {LEAST}.",
+        f"Regret after {AIM} queries, mean and its 95 % interval. The last column: queries until the mean regret is at "
+        f"most {WITHIN} points. All sources count alike; every query is counted.",
+        "## Does it matter which source is the nearest?",
+        f"**Transfer after {AIM} queries, a coin choosing the source: {_figures(record, 'transfer', ALIKE, AIM)}; from "
+        f"the nearest, if it is known beforehand: {_figures(record, 'transfer', GIVEN, AIM)}.**",
+        _table(record, (GIVEN,), probed=True),
+        f"Finding the nearest source takes {config.probes} queries, the probes. They are **not** counted in the first "
+        "columns, and counted in the last.",
+        "## Is the aim met?",
+        f"The aim is a mean regret of at most {WITHIN} points on every data set within {AIM} queries.",
+        "\n".join(f"- {line}" for line in _aims(record)),
+        "## What are the data sets and the constants?",
+        table(
+            [
+                "",
+                "best cell, %",
+                "median, %",
+                f"within {WITHIN} of the best",
+                "its place elsewhere",
+                "sources",
+            ],
+            [_about(record, target) for target in record.targets],
+        ),
+        "Sources: mean rank correlation over the probes, and in how many seeds it is the nearest.",
+        *_constants(record),
+        table(
+            [f"on {config.halves} random halves of the cells, after {AIM} queries", "regret"],
+            [
+                [f"{target.name}: {one.strategy}", f"{one.mean:.2f} ± {one.error:.2f}"]
+                for target in record.targets
+                for one in target.halves
+            ],
+        ),
+        f"{record.cells:,} cells, seeds {record.seeds[0]} to {record.seeds[-1]}, {record.seconds:.0f} s. "
+        + provenance(record.command, record.hardware, record.versions),
     ]
-    for target in record.targets:
-        lines += ["", *_section(record, target)]
-    return "\n".join(lines) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
-def _section(record: NasBenchRecord, target: Target) -> list[str]:
-    curves = [curve for curve in record.curves if curve.target == target.name]
-    near = ", ".join(
-        f"{source} {target.correlation[source]:.2f} (the nearest in {times} of {record.n} seeds)"
-        for source, times in target.nearest.items()
-    )
-    return [
-        f"### {target.name}",
-        "",
-        f"Best cell {target.best:.2f} %, median {target.median:.2f} %; {target.near_best} of the cells lie within "
-        f"{WITHIN} points of the best. The first of them is "
-        + ", ".join(f"number {place} of {source}" for source, place in target.places.items())
-        + f". Mean rank correlation over {record.config.probes} probes: {near}.",
-        "",
-        "Which source is nearest is not known; every query is counted:",
-        "",
-        *_table(record.config, [c for c in curves if c.sources in (NOTHING, ALIKE)], SHOWN),
-        "",
-        "The nearest source is known beforehand (what it took to find out is **not** counted):",
-        "",
-        *_table(record.config, [c for c in curves if c.sources == GIVEN], SHOWN),
-        "",
-        f"The nearest source is found by {record.config.probes} probes, which **are** the first "
-        f"{record.config.probes} queries (until then all are random search):",
-        "",
-        *_table(record.config, [c for c in curves if c.sources == PROBED], SHOWN_PROBED),
-        "",
-        *_constants(target),
-        f"On {record.config.halves} random halves of the cells, after {AIM} queries: "
-        + "; ".join(f"{one.strategy} {one.mean:.2f} ± {one.error:.2f}" for one in target.halves)
-        + ".",
-    ]
+def _table(record: NasBenchRecord, knowing: tuple[str, ...], *, probed: bool = False) -> str:
+    """Every strategy on every target.
 
+    Args:
+        record: of the study.
+        knowing: what the strategies know of the sources.
+        probed: whether the queries with the probes counted stand beside.
+    """
+    at = record.config.counts.index(AIM)
+    targets = [target.name for target in record.targets]
 
-def _table(config: NasBenchConfig, curves: Sequence[Curve], shown: Sequence[int]) -> list[str]:
-    at = [config.counts.index(count) for count in shown if count in config.counts]
-    lines = [
-        f"| strategy | {' | '.join(_queries(config.counts[i]) for i in at)} | within {WITHIN} after |",
-        f"| --- | {' | '.join('---:' for _ in at)} | ---: |",
-    ]
-    for curve in curves:
-        numbers = " | ".join(f"{curve.mean[i]:.2f} ± {curve.error[i]:.2f}" for i in at)
-        lines.append(f"| {curve.strategy} | {numbers} | {_reached(curve, config)} |")
-    return lines
+    def within(name: str, sources: Sequence[str]) -> str:
+        by = {c.target: c for c in record.curves if c.strategy == name and c.sources in sources}
+        return " / ".join(_reached(by[target], record.config) if target in by else "-" for target in targets)
 
-
-def _queries(count: int) -> str:
-    return f"{count} quer{'y' if count == 1 else 'ies'}"
+    rows = []
+    for name in _names(record, knowing):
+        by = {c.target: c for c in record.curves if c.strategy == name and c.sources in knowing}
+        rows.append(
+            [
+                name,
+                *(f"{by[target].mean[at]:.2f} ± {by[target].error[at]:.2f}" for target in targets),
+                within(name, knowing),
+                *([within(name, (PROBED,))] if probed else []),
+            ]
+        )
+    head = ["strategy", *targets, f"within {WITHIN} after"]
+    return table([*head, *(["the same, probes counted"] if probed else [])], rows)
 
 
 def _reached(curve: Curve, config: NasBenchConfig) -> str:
-    return f"more than {config.queries}" if curve.within is None else str(curve.within)
+    return f"> {config.queries}" if curve.within is None else str(curve.within)
 
 
-def _constants(target: Target) -> list[str]:
-    tuned = target.tuned
-    if tuned is None:
-        return []
-    how = tuned.prediction
+def _about(record: NasBenchRecord, target: Target) -> list[str]:
     return [
-        f"Constants, chosen without {target.name}. Tuned prior: the {tuned.known} best cells of each source, "
-        f"logarithms divided by {tuned.temperature:g} (regret {tuned.prior_regret:.4f} of the range from "
-        f"median to best; the worst setting {tuned.prior_worst:.4f}). "
-        f"Predictor: smoothing {how.smoothing:g}, residual {how.residual:g}, "
-        f"reach {how.reach:g} ({tuned.prediction_regret:.4f}; the worst {tuned.prediction_worst:.4f}).",
-        "",
+        target.name,
+        f"{target.best:.2f}",
+        f"{target.median:.2f}",
+        f"{target.near_best} cells",
+        ", ".join(f"{place} of {source}" for source, place in target.places.items()),
+        ", ".join(
+            f"{source} {target.correlation[source]:.2f} ({times} of {record.n})"
+            for source, times in target.nearest.items()
+        ),
     ]
 
 
-def _verdict(record: NasBenchRecord) -> list[str]:
-    """What the memory saves, and whether the target is met under each counting."""
-    config, last = record.config, record.config.counts[-1]
+def _constants(record: NasBenchRecord) -> list[str]:
+    """How the tuned strategies were set, for each target without it; nothing where none was."""
+    rows = []
+    for target in record.targets:
+        if (tuned := target.tuned) is not None:
+            how = tuned.prediction
+            rows.append(
+                [
+                    target.name,
+                    f"{tuned.known} / {tuned.temperature:g}",
+                    f"{tuned.prior_regret:.4f} ({tuned.prior_worst:.4f})",
+                    f"{how.smoothing:g} / {how.residual:g} / {how.reach:g}",
+                    f"{tuned.prediction_regret:.4f} ({tuned.prediction_worst:.4f})",
+                ]
+            )
+    if not rows:
+        return []
+    head = ["constants chosen without", "prior: best cells / temperature", "its regret (worst setting)"]
+    return [
+        table([*head, "predictor: smoothing / residual / reach", "its regret (worst setting)"], rows),
+        "These regrets are on the sources, as a share of the range from median to best.",
+    ]
+
+
+def _aims(record: NasBenchRecord) -> list[str]:
+    """Whether the aim is met under each counting."""
     lines = [
-        f"Random search is {_figures(record, 'random', NOTHING, last)} points below the best cell after {last} "
-        f"queries; drawing by the prior after {AIM}: {_figures(record, 'random, prior', ALIKE, AIM)}; the best cells "
-        f"of one other set after {AIM}: {_figures(record, 'transfer', ALIKE, AIM)} "
-        f"({', '.join(target.name for target in record.targets)}).",
-        "",
-        f"Does it matter which set is the nearest? *Transfer* after {AIM} queries, a coin choosing the set: "
-        f"{_figures(record, 'transfer', ALIKE, AIM)}; from the nearest, if that is known beforehand: "
-        f"{_figures(record, 'transfer', GIVEN, AIM)}.",
-        "",
-        f"The target is a mean regret of at most {WITHIN} points on every data set within {AIM} queries.",
-        "",
-        f"- Without knowing which source is nearest, it is {_met(record, (NOTHING, ALIKE))}",
-        f"- With the nearest source known beforehand, it is {_met(record, (GIVEN,))}",
-        f"- With the {config.probes} probes that find the nearest source counted, it is {_probed(record)}",
+        f"Without knowing which source is nearest: {_met(record, (NOTHING, ALIKE))}",
+        f"With the nearest source known beforehand: {_met(record, (GIVEN,))}",
+        f"With the {record.config.probes} probes counted: {_probed(record)}",
     ]
-    if any(target.tuned is not None for target in record.targets):
+    if picked := _picked(record):
         lines.append(
-            "- These rows are picked with the targets' regrets in view. Of *predictor* and *random, tuned prior*, the "
-            f"sources alone would have picked, after {AIM} queries: {'; '.join(_picked(record))}."
+            "These strategies are picked with the targets' regrets in view. Of the two tuned ones, the sources alone "
+            f"would have picked, after {AIM} queries: {'; '.join(picked)}."
         )
     return lines
 
@@ -202,7 +220,9 @@ def _probed(record: NasBenchRecord) -> str:
     if not reached:
         return f"**out of reach**, and no strategy is so near on every data set after {record.config.queries} queries."
     best = min(reached, key=reached.__getitem__)
-    return f"**out of reach**: the probes alone are more. First there is *{best}*, after {reached[best]} queries."
+    return (
+        f"**out of reach**, the probes alone are more. *{best}* is the first, after {reached[best]} queries."
+    )
 
 
 def _names(record: NasBenchRecord, knowing: tuple[str, ...]) -> list[str]:
@@ -220,7 +240,7 @@ def _met(record: NasBenchRecord, knowing: tuple[str, ...]) -> str:
         return f"**met** by {'; '.join(f'*{name}*' for name in met)}."
     best = min(regrets, key=lambda name: max(regrets[name].values()))
     figures = ", ".join(f"{regret:.2f} on {target}" for target, regret in regrets[best].items())
-    return f"**not met**. The least regret on the worst data set has *{best}*: {figures}."
+    return f"**not met**. *{best}* has the least regret on its worst data set: {figures}."
 
 
 def nasbench_chart(record: NasBenchRecord) -> Chart:

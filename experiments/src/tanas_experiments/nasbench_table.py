@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tanas.ground.errors import DataError
-from tanas.networks.cell import Cell
+from tanas.networks.cell import Cell, pairs_of
 from tanas.networks.operations import ZERO
-from tanas.spaces.prior import pairs_of, placed
+from tanas.spaces.prior import placed
 
 OPERATIONS = MappingProxyType(
     {

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tanas.algorithm.neighbours import ALL, CHOICES, Choice
-from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.presets import ALL, CHOICES, Choice, SearchConfig
 from tanas.dictionary.bench import Related
 from tanas.ground.seeds import Seed
 from tanas.spaces.inherit import DEFAULT_INHERIT

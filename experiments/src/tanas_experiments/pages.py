@@ -17,18 +17,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
-from tanas.ground.records import read_json, read_record, write_bytes
+from tanas.ground.records import read_json, write_bytes
 from tanas.reports.theme import Chart, to_svg
 from tanas_experiments.by_hand import ByHandRecord
 from tanas_experiments.by_hand_page import by_hand_page
 from tanas_experiments.choice import StudyRecord
 from tanas_experiments.choice_page import choice_page
-from tanas_experiments.comparison import Record, agreement_page, speed_page, stability_page, transfer_page
+from tanas_experiments.comparison import (
+    agreement_page,
+    speed_page,
+    stability_page,
+    transfer_page,
+    which_page,
+)
 from tanas_experiments.figure2 import Figure2Record
 from tanas_experiments.figure2_page import page, pictures
 from tanas_experiments.nasbench import NasBenchRecord
 from tanas_experiments.nasbench_page import PICTURE, nasbench_chart, nasbench_page
+from tanas_experiments.packed import read_packed
 from tanas_experiments.places import EXPERIMENTS
 from tanas_experiments.searches_chart import searches_pictures
 from tanas_experiments.searches_page import SearchesRecord, searches_page
@@ -42,6 +50,8 @@ from tanas_experiments.truth import read_table
 from tanas_experiments.truth_charts import truth_pictures
 from tanas_experiments.truth_page import read_analysis, truth_page
 from tanas_experiments.weights import WeightsRecord, weights_page
+
+Record = TypeVar("Record")
 
 ROOT = EXPERIMENTS.parent
 PICTURES = "pictures/"
@@ -71,27 +81,33 @@ class Source:
     """Of the page, from the root."""
 
 
-def figure2_part(record: Path) -> Part:
-    """The page of Figure 2."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    measured = read_record(Figure2Record, record)
-    return Part(text=page(measured, folder=PICTURES), charts=pictures(measured))
+MISSING = Part(text="It has not been measured yet.\n")
 
 
-def nasbench_part(record: Path) -> Part:
-    """The page of NAS-Bench-201."""
+def _of(kind: type[Record], page: Callable[[Record], str], record: Path) -> Part:
+    """A text of a record alone."""
+    return Part(text=page(read_packed(kind, record))) if record.exists() else MISSING
+
+
+def _drawn(
+    kind: type[Record],
+    page: Callable[..., str],
+    charts: Callable[[Record], Mapping[str, Chart]],
+    record: Path,
+) -> Part:
+    """A text and the pictures in it."""
     if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    measured = read_record(NasBenchRecord, record)
-    return Part(text=nasbench_page(measured, folder=PICTURES), charts={PICTURE: nasbench_chart(measured)})
+        return MISSING
+    measured = read_packed(kind, record)
+    drawn = charts(measured)
+    return Part(text=page(measured, folder=PICTURES if drawn else None), charts=drawn)
 
 
 def truth_part(record: Path) -> Part:
     """What a table of stand-alone trainings says of searches."""
     read = read_analysis(record)
     if read is None:
-        return Part(text="It has not been measured yet.\n")
+        return MISSING
     table = record.with_name("truth.csv")
     charts = truth_pictures(*read, read_table(table))
     return Part(
@@ -106,80 +122,52 @@ def short_part(record: Path) -> Part:
     return Part(text=short_page(record.parent))
 
 
-def targets_part(record: Path) -> Part:
-    """What a search hands over, beside its rivals."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    return Part(text=targets_page(read_record(TargetsRecord, record)))
+def which_part(record: Path) -> Part:
+    """What the records that compare distances say together; it has none of its own."""
+    paths = [
+        record.with_name(f"{name}.json") for name in ("agreement", "stability", "distance-speed", "transfer")
+    ]
+    return Part(text=which_page(*map(read_json, paths))) if all(path.exists() for path in paths) else MISSING
 
 
-def searches_part(record: Path) -> Part:
-    """Searches side by side."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    measured = read_record(SearchesRecord, record)
-    charts = searches_pictures(measured)
-    return Part(text=searches_page(measured, folder=PICTURES if charts else None), charts=charts)
-
-
-def weights_part(record: Path) -> Part:
-    """What it brings to begin with the weights of a known task."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    return Part(text=weights_page(read_record(WeightsRecord, record)))
-
-
-def by_hand_part(record: Path) -> Part:
-    """Found networks beside networks made by hand."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    return Part(text=by_hand_page(read_record(ByHandRecord, record)))
-
-
-def stream_part(record: Path) -> Part:
-    """Tasks that arrive one after the other."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    measured = read_record(StreamRecord, record)
-    charts = stream_pictures(measured)
-    return Part(text=stream_page(measured, folder=PICTURES if charts else None), charts=charts)
-
-
-def choice_part(record: Path) -> Part:
-    """The page of how FUSE chooses."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    return Part(text=choice_page(read_record(StudyRecord, record)))
-
-
-def table1_part(record: Path) -> Part:
-    """The page of Table 1."""
-    if not record.exists():
-        return Part(text="It has not been measured yet.\n")
-    return Part(text=table1_page(read_record(Table1Record, record)))
-
-
-def comparison_part(make: Callable[[Record], str], record: Path) -> Part:
+def _compared(page: Callable[[Mapping[str, Any]], str], record: Path) -> Part:
     """A part of the page that compares distances."""
-    return Part(text=make(read_json(record)) if record.exists() else "It has not been measured yet.\n")
+    return Part(text=page(read_json(record))) if record.exists() else MISSING
+
+
+def _nasbench_pictures(record: NasBenchRecord) -> dict[str, Chart]:
+    return {PICTURE: nasbench_chart(record)}
 
 
 SOURCES = (
-    Source(page="README.md", name="targets", make=targets_part, folder="."),
-    Source(page="figure2.md", name="figure2", make=figure2_part),
-    Source(page="which-distance.md", name="agreement", make=partial(comparison_part, agreement_page)),
-    Source(page="which-distance.md", name="stability", make=partial(comparison_part, stability_page)),
-    Source(page="which-distance.md", name="distance-speed", make=partial(comparison_part, speed_page)),
-    Source(page="which-distance.md", name="transfer", make=partial(comparison_part, transfer_page)),
-    Source(page="nas-bench-201.md", name="nasbench", make=nasbench_part),
+    Source(page="README.md", name="targets", make=partial(_of, TargetsRecord, targets_page), folder="."),
+    Source(page="figure2.md", name="figure2", make=partial(_drawn, Figure2Record, page, pictures)),
+    Source(page="which-distance.md", name="which-distance", make=which_part),
+    Source(page="which-distance.md", name="agreement", make=partial(_compared, agreement_page)),
+    Source(page="which-distance.md", name="stability", make=partial(_compared, stability_page)),
+    Source(page="which-distance.md", name="distance-speed", make=partial(_compared, speed_page)),
+    Source(page="which-distance.md", name="transfer", make=partial(_compared, transfer_page)),
+    Source(
+        page="nas-bench-201.md",
+        name="nasbench",
+        make=partial(_drawn, NasBenchRecord, nasbench_page, _nasbench_pictures),
+    ),
     Source(page="search-evidence.md", name="short", make=short_part),
-    Source(page="search-evidence.md", name="truth", make=truth_part),
-    Source(page="search-evidence.md", name="search", make=searches_part),
-    Source(page="search-evidence.md", name="by-hand", make=by_hand_part),
-    Source(page="search-evidence.md", name="weights", make=weights_part),
-    Source(page="search-evidence.md", name="stream", make=stream_part),
-    Source(page="fuse.md", name="fuse", make=choice_part),
-    Source(page="table1.md", name="table1", make=table1_part),
+    Source(
+        page="search-evidence.md",
+        name="search",
+        make=partial(_drawn, SearchesRecord, searches_page, searches_pictures),
+    ),
+    Source(page="table1.md", name="by-hand", make=partial(_of, ByHandRecord, by_hand_page)),
+    Source(page="search-evidence.md", name="weights", make=partial(_of, WeightsRecord, weights_page)),
+    Source(page="simulated-searches.md", name="truth", make=truth_part),
+    Source(
+        page="task-stream.md",
+        name="stream",
+        make=partial(_drawn, StreamRecord, stream_page, stream_pictures),
+    ),
+    Source(page="fuse.md", name="fuse", make=partial(_of, StudyRecord, choice_page)),
+    Source(page="table1.md", name="table1", make=partial(_of, Table1Record, table1_page)),
 )
 
 
@@ -213,7 +201,7 @@ def outputs(root: Path, sources: tuple[Source, ...] = SOURCES) -> dict[Path, byt
 
 def stamp(*records: Path) -> str:
     """The line of a picture that says which files it shows."""
-    hashes = (f"{one.name}, sha256 {hashlib.sha256(one.read_bytes()).hexdigest()}" for one in records)
+    hashes = (f"{path.name}, sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in records)
     return f"<!-- of {'; '.join(hashes)} -->"
 
 

@@ -31,19 +31,6 @@ class PairedDifference:
     """Two-sided probability of so large a mean if each difference had its sign by chance; None: of a single pair."""
 
 
-def less_error(one: PairedDifference) -> str:
-    """A difference of errors in words, with its interval: '0.27 points less (95 % interval 0.69 less to 0.20 more)'."""
-
-    def said(value: float) -> str:
-        return f"{abs(value) * 100:.2f} {'less' if value >= 0 else 'more'}"
-
-    text = f"{abs(one.mean) * 100:.2f} points {'less' if one.mean >= 0 else 'more'} test error"
-    if one.low is None or one.high is None:
-        return text
-    ends = [one.high, one.low] if one.mean >= 0 else [one.low, one.high]
-    return f"{text} (95 % interval {said(ends[0])} to {said(ends[1])})"
-
-
 def paired(own: Sequence[float], other: Sequence[float]) -> PairedDifference:
     """Compares two ways on the same targets and seeds; positive: the other one has more.
 

@@ -51,7 +51,7 @@ def progress_of(result: Result) -> tuple[Progress, ...]:
     found, most = [], config.fuse.images
     shown = result.task.train if most is None else min(result.task.train, most)
     for past, winner in zip(result.rounds, winners, strict=True):
-        spent += sum(cost(one, shown * config.fuse.schedule.most_epochs) for one in past.candidates)
+        spent += sum(cost(one, shown * config.fuse.most_epochs) for one in past.candidates)
         if winner not in scores:
             return ()
         if winner not in judged:

@@ -16,15 +16,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from tanas.algorithm.neighbours import ALL
-from tanas.algorithm.presets import SearchConfig, compared, default, quick
+from tanas.algorithm.presets import ALL, SearchConfig, compared, default, quick
 from tanas.algorithm.result import Result
+from tanas.algorithm.space import base_space
 from tanas.api.build import build_dictionary
-from tanas.api.run import Job, Machine, run_search
-from tanas.dictionary.learn import prepare, space_of
+from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.engines.resources import Resources
+from tanas.engines.resources import Machine, Resources
 from tanas.ground.errors import BudgetError, SettingError, check_choice, check_range
 from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted, Warned
 from tanas.ground.records import to_plain
@@ -70,6 +69,7 @@ class Arm:
 UNION = "FUSE in the paper's union"
 BLIND = "FUSE that knows nothing"
 EVERY = "FUSE from all known tasks, none measured"
+TRANSFER = "transfer, no search"
 AWARE = Arm(name="task-aware FUSE", strategy="fuse", inherit=DEFAULT_INHERIT)
 """What the others are held against."""
 ARMS = (
@@ -81,7 +81,7 @@ ARMS = (
     Arm(name="FUSE from random tasks", strategy="fuse", inherit=RANDOM),
     Arm(name=EVERY, strategy="fuse", inherit=ALL),
     Arm(name=UNION, strategy="fuse", inherit=PAPER_INHERIT, few=True),
-    Arm(name="transfer, no search", strategy="fuse", inherit="transfer", few=True),
+    Arm(name=TRANSFER, strategy="fuse", inherit="transfer", few=True),
 )
 RIVALS = (
     Arm(name="evolution", strategy="evolution", inherit=DEFAULT_INHERIT, budget="search"),
@@ -312,9 +312,7 @@ def memory_of(
         library,
         config.search.learning(),
         seed=0,
-        resources=resources,
-        engine=engine,
-        listener=listener,
+        machine=Machine(resources=resources, engine=engine, listener=listener),
     )
     return dictionary
 
@@ -324,7 +322,7 @@ def labels_of(config: SearchesConfig, library: Library, folder: Path) -> dict[st
     search = config.search
     known = {named.label: opened(named, library, folder) for named in config.known}
     return {
-        prepare(task, performance=search.performance, limit=search.limit).fingerprint: label
+        task.measured_by(search.performance).limited(search.limit).fingerprint: label
         for label, task in known.items()
     }
 
@@ -344,9 +342,9 @@ def allowance(task: Task, config: SearchesConfig) -> int:
         config: of the experiment.
     """
     search = config.search
-    task = prepare(task.without_test(), performance=search.performance, limit=search.limit)
+    task = task.without_test().measured_by(search.performance).limited(search.limit)
     scoring = search.suited_to(len(task.train)).scoring
-    space = space_of(search.space, task, max_parameters=search.max_parameters, max_macs=search.max_macs)
+    space = base_space(task, search)
     shape, classes = task.shape, len(task.classes)
     drawn = space.sample(MEAN_DRAWS, seed=Seed(0).child("allowance"), shape=shape, classes=classes)
     mean = fmean(cost_by_parts(one, shape, classes).macs for one in drawn)
@@ -417,7 +415,7 @@ def row_of(target: str, seed: int, arm: str, result: Result) -> SearchRow:
         candidates=len(result.seen),
         neighbours=tuple(one.atom for one in result.neighbours),
         spent={phase.phase: phase.macs for phase in result.ledger.phases},
-        took_s={phase.phase: phase.took_s for phase in result.ledger.phases},
+        took_s={phase.phase: round(phase.took_s, 3) for phase in result.ledger.phases},
         distances=tuple(one.distance for one in result.neighbours),
         left_out=result.space.over_limits,
         allowed=result.config.get("budget_macs"),
@@ -515,7 +513,7 @@ def settings_of(config: SearchesConfig) -> dict[str, Any]:
         "search": to_plain(config.search),
         "budget_scores": config.budget_scores,
         "arms": [to_plain(arm) for arm in (*ARMS, *UNSEARCHED, *RIVALS)],
-        "seeds": to_plain(SCALES[config.scale]().seeds, tuple[int, ...]),
+        "seeds": to_plain(SCALES[config.scale]().seeds),
         "few_seeds": config.few_seeds,
         "rival_seeds": config.rival_seeds,
         "rivals_on": list(config.rivals_on),

@@ -10,25 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.cli.text import table
+from tanas.cli.text import table as text_table
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources
 from tanas.ground.devices import processors
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Listener
-from tanas.ground.records import SCHEMA, digest, from_plain, read_record, to_plain, write_bytes, write_json
+from tanas.ground.records import SCHEMA, digest, from_plain, to_plain, write_bytes
 from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas_experiments.folder import alone_with, experiment_folder
-from tanas_experiments.paired import (
-    CHANCE,
-    OverTargets,
-    PairedDifference,
-    less_error,
-    over_targets,
-    paired,
-    spread,
-)
+from tanas_experiments.markdown import effect, percent, provenance, table, verdict
+from tanas_experiments.packed import read_packed, write_packed
+from tanas_experiments.paired import OverTargets, PairedDifference, over_targets, paired, spread
 from tanas_experiments.progress import reached
 from tanas_experiments.searches import (
     ARMS,
@@ -38,6 +32,7 @@ from tanas_experiments.searches import (
     KIND,
     LARGEST,
     RIVALS,
+    TRANSFER,
     UNION,
     UNSEARCHED,
     ZERO_LINE,
@@ -128,9 +123,9 @@ def reproduce_search(
             # what another process has added meanwhile stays
             others = _there(record, settings) if record is not None else ()
             made[:] = [_record(config, settings, _merged(others, rows), hardware)]
-            write_json(folder / RECORD_FILE, made[0])
+            write_packed(folder / RECORD_FILE, made[0])
             if record is not None:
-                write_json(record, made[0])
+                write_packed(record, made[0])
 
     with experiment_folder(folder, KIND, request):
         known = _merged(there, _there(folder / RECORD_FILE, settings))
@@ -158,7 +153,7 @@ def _merged(first: Sequence[SearchRow], more: Sequence[SearchRow]) -> tuple[Sear
 def _there(path: Path, settings: dict[str, Any]) -> tuple[SearchRow, ...]:
     if not path.exists():
         return ()
-    found = read_record(SearchesRecord, path)
+    found = read_packed(SearchesRecord, path)
     if not _goes_on(found, settings):
         raise SettingError(
             f"{path} holds searches that were made with other settings than these. Name another --record."
@@ -271,7 +266,7 @@ def _figures(
 
 
 def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
-    """The page's text, Markdown.
+    """The page's text, Markdown: a section a question.
 
     Args:
         record: of the searches.
@@ -282,122 +277,194 @@ def searches_page(record: SearchesRecord, *, folder: str | None = None) -> str:
     config = at_scale(record.scale)
     planned = sum(len(arms_of(config, t.label, seed)) for t in config.targets for seed in config.seeds)
     parts = [f"**Not finished**: {record.n} of {planned} searches."] if record.n < planned else []
-    settings = record.settings
-    parts += [
-        f"Scale `{record.scale}`, {record.n} searches, seeds {', '.join(map(str, record.seeds))}. Errors on the test "
-        "split, mean and standard deviation over seeds. 'Against' is the arm's error minus task-aware FUSE's on the "
-        "same targets and seeds, in points, with a 95 % bootstrap interval and the probability of an exact sign-flip "
-        "test (two-sided). Named before the first run: what counts is the test error, and the test is that of the "
-        "means of the targets, each of which counts once; of six targets all must agree (p = .031). Beside it stands "
-        "the test of all pairs, which takes seeds of one target for independent of each other.",
-        "Cost is multiply-adds of training, forward and backward, all counted. Every search by FUSE may spend on a "
-        f"target what {settings['budget_scores']} scores of architectures of mean cost take, its own scores among "
-        "them, and nothing else ends it: one that inherits large architectures tries fewer. It can't buy a part of a "
-        "round, so up to a quarter stays unspent, whoever it inherits from; the cost against task-aware FUSE's is in "
-        "the table. Any other strategy may spend what task-aware FUSE spent, and stops before it would exceed that; as "
-        "that pays for some four trainings, evolution begins with two alive and the predictor with two by chance. "
-        "What measures no distance may also spend what representing the task and measuring took. 'Transfer', "
-        "the random architecture and the largest search nothing, so they cost less. The final training is the same "
-        "recipe for all; it costs what the architecture does.",
-        f"'{EVERY}', and what is asked of it, came later, with half of the other searches in view; the rest was named "
-        "before. "
-        f"'{UNION}' and 'transfer, no search' run for seeds below {settings['few_seeds']}; the rivals for seeds below "
-        f"{settings['rival_seeds']} on {' and '.join(settings['rivals_on']) or 'no target'}. All searches share one "
-        "dictionary, made from seed 0: another one is not in the spread." + _left_out(record),
-    ]
-    for target in record.targets:
-        parts.append(f"**{target}**\n\n{_target_table(record, target)}")
-    if len(record.targets) > 1:
-        parts.append(f"**All targets together**\n\n{_pooled(record)}")
-    if folder is not None:
-        parts.append(
-            f"Test error of each arm minus task-aware FUSE's, over all targets: a pale dot is a target and seed, the "
-            f"large one their mean, the line its 95 % interval, drawn from {LEAST_PAIRS} pairs on.\n\n"
-            f"![Difference from task-aware FUSE by arm]({folder}{PICTURE}.svg)"
-        )
-    parts.append("\n".join(f"- {line}" for line in answers(record)))
-    if soon := _soon(record):
-        parts.append(soon)
-    made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
-    parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
-    return "\n\n".join(parts) + "\n"
+    parts += [_better(record, folder), _errors(record), _costs(record), _soon(record), _conditions(record)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _left_out(record: SearchesRecord) -> str:
-    """What the limits reject, a sentence; empty if they reject nothing."""
-    asked = [row.left_out for row in record.rows if row.left_out is not None]
-    over, drawn = sum(one[0] for one in asked), sum(one[1] for one in asked)
-    return f" The limits of the space leave out {over / drawn:.0%} of what is drawn from it." if over else ""
-
-
-def _target_table(record: SearchesRecord, target: str) -> str:
-    own = {row.seed: row for row in record.rows if row.target == target and row.arm == AWARE.name}
-    rows = []
+def _better(record: SearchesRecord, folder: str | None) -> str:
+    rows, shown, others = [], [], 0
     for arm in arms_in(record):
-        those = [row for row in record.rows if row.target == target and row.arm == arm]
-        if not those:
+        pairs, by_target = compared(record, arm), compared_by_target(record, arm)
+        if arm == AWARE.name or pairs is None or by_target is None:
             continue
-        both = [
-            (row.spent_before_training, own[row.seed].spent_before_training)
-            for row in those
-            if row.seed in own
+        found = _counted(pairs, by_target)
+        if (said := verdict(found)) == "Yes":
+            shown.append(f"'{arm}', {effect(found, 'points')}")
+        others += said != "Yes"
+        rows.append(
+            [
+                arm,
+                said,
+                effect(found),
+                f"{by_target.less} of {by_target.means.n} ({by_target.found})",
+                effect(pairs),
+                _or_empty(compared(record, arm, balanced=True)),
+                str(pairs.n),
+            ]
+        )
+    if not rows:
+        return ""
+    yes = f"**Yes against {len(shown)} of {len(rows)} ways: {'; '.join(shown)}.** " if shown else ""
+    no = f"Against {'the other' if shown else 'all'} {others} it is not shown." if others else ""
+    every = [one for one in answers(record) if one.own == EVERY]
+    picture = [
+        f"![Difference from task-aware FUSE by arm]({folder}{PICTURE}.svg)",
+        "A pale dot is a target and seed. The large dot is their mean, the line its 95 % interval, drawn from "
+        f"{LEAST_PAIRS} pairs on.",
+    ]
+    parts = [
+        f"## Does {AWARE.name} err less than other ways?",
+        f"{yes}{no if yes else f'**{no}**'}",
+        table(
+            [
+                f"{AWARE.name} against",
+                "less error?",
+                "means of targets, points",
+                "less on (significant)",
+                "all pairs, points",
+                "all pairs, balanced error",
+                "n",
+            ],
+            rows,
+        ),
+        *(picture if folder is not None else []),
+        "An effect is the test error of task-aware FUSE minus that of the other way: below 0 it errs less. Each target "
+        "counts once; with six targets all must agree (p = 0.031). This test was named before the first run. The test "
+        "of all pairs stands beside it, but treats the seeds of one target as independent.",
+    ]
+    if every:
+        parts += [
+            "## Does a memory help when nothing is measured?",
+            " ".join(
+                f"**{verdict(one.found)} against {one.other}: {effect(one.found, 'points')}.**"
+                for one in every
+            ),
+            f"{EVERY}: all known tasks count alike. This question was asked with half of the searches in view.",
         ]
+    return "\n\n".join(parts)
+
+
+def _errors(record: SearchesRecord) -> str:
+    by = {(arm, target): _of(record, arm, target) for arm in arms_in(record) for target in record.targets}
+    whole = [arm for arm in arms_in(record) if all(by[arm, target] for target in record.targets)]
+    means = {
+        arm: statistics.fmean(_mean_error(by[arm, target]) for target in record.targets) for arm in whole
+    }
+    least = min(means, key=means.__getitem__, default=None)
+    said = [f"**'{least}' has the lowest mean: {percent(means[least], 2)}.**"] if least is not None else []
+    return "\n\n".join(
+        [
+            "## How large are the errors?",
+            *said,
+            table(
+                ["test error, %", *record.targets, "mean"],
+                [
+                    [
+                        arm,
+                        *(_mean_and_spread(by[arm, target]) for target in record.targets),
+                        f"{100 * means[arm]:.2f}" if arm in means else "",
+                    ]
+                    for arm in arms_in(record)
+                ],
+            ),
+            f"Mean ± standard deviation over seeds {', '.join(map(str, record.seeds))}; {record.n} searches.",
+        ]
+    )
+
+
+def _costs(record: SearchesRecord) -> str:
+    own = {(row.target, row.seed): row for row in record.rows if row.arm == AWARE.name}
+    rows, shares = [], {}
+    for arm in arms_in(record):
+        those = _of(record, arm)
+        both = [(row, own[row.target, row.seed]) for row in those if (row.target, row.seed) in own]
+        if both:
+            spent = [sum(row.spent_before_training for row in rows) for rows in zip(*both, strict=True)]
+            shares[arm] = spent[0] / spent[1]
         searching = [sum(s for phase, s in row.took_s.items() if phase != "train") for row in those]
         rows.append(
             [
                 arm,
                 str(len(those)),
-                percent([row.test_error for row in those]),
-                percent([row.test_balanced_error for row in those]),
-                f"{statistics.median(row.parameters for row in those):,.0f}",
                 f"{statistics.fmean(row.spent_before_training for row in those) / 1e9:,.0f}",
-                f"{sum(mine for mine, _ in both) / sum(theirs for _, theirs in both):.0%}" if both else "",
+                percent(shares[arm]) if arm in shares else "",
                 f"{statistics.fmean(row.spent['train'] for row in those) / 1e9:,.0f}",
                 f"{statistics.fmean(searching):.0f} + {statistics.fmean(row.took_s['train'] for row in those):.0f}",
-                "" if arm == AWARE.name else _difference(compared(record, arm, target=target)),
+                f"{statistics.median(row.parameters for row in those):,.0f}",
             ]
         )
-    head = [
-        "",
-        "n",
-        "error %",
-        "balanced error %",
-        "parameters (median)",
-        "G multiply-adds before the final training",
-    ]
-    head += [
-        f"of {AWARE.name}'s",
-        "G multiply-adds of the final training",
-        "seconds, search + training",
-        "against",
-    ]
-    return markdown(head, rows)
-
-
-def _pooled(record: SearchesRecord) -> str:
-    rows = []
-    for arm in arms_in(record):
-        found = compared_by_target(record, arm)
-        if arm == AWARE.name or found is None:
-            continue
-        rows.append(
-            [
-                arm,
-                _difference(found.means),
-                f"{found.less} of {found.means.n} ({found.found})",
-                _difference(compared(record, arm)),
-                _difference(compared(record, arm, balanced=True)),
-            ]
+    equal = [share for arm, share in shares.items() if arm not in (AWARE.name, TRANSFER, ZERO_LINE, LARGEST)]
+    said = (
+        f"**Searches cost alike, by design: {percent(min(equal))} to {percent(max(equal))} of {AWARE.name}'s "
+        "multiply-adds before the final training.**"
+        if equal
+        else ""
+    )
+    return "\n\n".join(
+        part
+        for part in (
+            "## What does a search cost?",
+            said,
+            table(
+                [
+                    "",
+                    "n",
+                    "G multiply-adds before the final training",
+                    f"of {AWARE.name}'s",
+                    "G multiply-adds of the final training",
+                    "seconds, search + training",
+                    "parameters (median)",
+                ],
+                rows,
+            ),
         )
-    head = ["", "means of targets", f"targets with less error by {AWARE.name} (significant)"]
-    return markdown([*head, "all pairs", "all pairs, balanced error"], rows)
+        if part
+    )
+
+
+def _conditions(record: SearchesRecord) -> str:
+    settings = record.settings
+    lines = [
+        f"A search by FUSE may spend what {settings['budget_scores']} scores of architectures of mean cost take; "
+        "only that ends it. It cannot buy part of a round, so up to a quarter stays unspent.",
+        f"Any other strategy may spend what {AWARE.name} spent. That pays for about four trainings, so evolution and "
+        "the predictor begin with two.",
+        "A search that measures no distance may also spend what representing and measuring took.",
+        f"'{TRANSFER}', '{ZERO_LINE}' and '{LARGEST}' search nothing, so they cost less.",
+        f"'{UNION}' and '{TRANSFER}' run for seeds below {settings['few_seeds']}. The rivals run for seeds below "
+        f"{settings['rival_seeds']} on {' and '.join(settings['rivals_on']) or 'no target'}.",
+        "All searches share one dictionary, made from seed 0. Another dictionary is not in the spread.",
+        *_left_out(record),
+        provenance(record.command, record.hardware, record.versions),
+    ]
+    return "\n".join(["Conditions:", "", *(f"- {line}" for line in lines)])
+
+
+def _left_out(record: SearchesRecord) -> list[str]:
+    """What the limits reject."""
+    asked = [row.left_out for row in record.rows if row.left_out is not None]
+    over, drawn = sum(one[0] for one in asked), sum(one[1] for one in asked)
+    return (
+        [f"The limits of the space reject {percent(over / drawn)} of what is drawn from it."] if over else []
+    )
+
+
+def _of(record: SearchesRecord, arm: str, target: str | None = None) -> list[SearchRow]:
+    return [row for row in record.rows if row.arm == arm and target in (None, row.target)]
+
+
+def _mean_error(rows: Sequence[SearchRow]) -> float:
+    return statistics.fmean(row.test_error for row in rows)
+
+
+def _mean_and_spread(rows: Sequence[SearchRow]) -> str:
+    return mean_and_spread([row.test_error for row in rows]) if rows else ""
 
 
 def _soon(record: SearchesRecord) -> str:
     """After how many rounds and at what cost FUSE has what it ends with where it knows nothing; empty: not known."""
     told = {(row.arm, row.target, row.seed): row.progress for row in record.rows if row.progress}
-    rows = []
+    rows, reaches = [], {}
     for arm in arms_in(record):
         pairs = [
             (own, other)
@@ -406,102 +473,109 @@ def _soon(record: SearchesRecord) -> str:
         ]
         if (found := reached(pairs, rounds=(1, 2))) is None:
             continue
+        end = statistics.fmean(own[-1].score for own, _ in pairs)
+        reaches[arm] = next(iter(found.after.values())), end
         rows.append(
             [
                 arm,
                 str(found.searches),
                 f"{found.rounds:.1f}",
                 *(f"{score:.3f}" for score in found.after.values()),
-                f"{statistics.fmean(own[-1].score for own, _ in pairs):.3f}",
+                f"{end:.3f}",
                 f"{statistics.fmean(own[-1].spent for own, _ in pairs) / 1e9:,.0f}",
                 f"{len(found.shares)} of {found.searches}",
-                f"{statistics.median(found.shares):.0%}" if found.shares else "",
+                percent(statistics.median(found.shares)) if found.shares else "",
             ]
         )
     if not rows:
         return ""
-    head = ["", "n", "rounds", "l after 1", "after 2", "at the end", "G multiply-adds", "has it", "at"]
-    return (
-        "How soon does a search get there? The best l so far after the fixed short training, by which FUSE chooses in "
-        f"the end, means over targets and seeds; how many searches had the l that '{BLIND}' ended with on the same "
-        "target and seed, and the median of what those had spent by then (representing and measuring among it), of "
-        "what that one had spent when it first had it. A short training favours networks that learn fast, so this says "
-        f"when a search can end; what its choice is worth stands in the tables above.\n\n{markdown(head, rows)}"
+    parts = ["## How soon does a search reach its result?"]
+    if AWARE.name in reaches and BLIND in reaches:
+        (first, _), (_, last) = reaches[AWARE.name], reaches[BLIND]
+        parts.append(
+            f"**{AWARE.name[0].upper()}{AWARE.name[1:]} has l = {first:.3f} after one round; {BLIND} ends with "
+            f"{last:.3f} (n = {rows[0][1]} each).**"
+        )
+    head = ["", "n", "rounds", "l after 1", "after 2", "at the end", "G multiply-adds", "reaches it", "at"]
+    return "\n\n".join(
+        [
+            *parts,
+            table(head, rows),
+            f"l: the best so far after the fixed short training, mean over searches. 'Reaches it': searches with the l "
+            f"that '{BLIND}' ended with on the same target and seed. 'At': the median of their spending by then, as a "
+            "share of what that search had spent when it first had it. A short training favours networks that learn "
+            "fast.",
+        ]
     )
 
 
-def answers(record: SearchesRecord) -> tuple[str, ...]:
-    """A plain sentence for each question, whatever the answer."""
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Whether one way has less test error than another."""
+
+    question: str
+    own: str
+    other: str
+    pairs: PairedDifference
+    by_target: OverTargets
+
+    @property
+    def found(self) -> PairedDifference:
+        """What decides."""
+        return _counted(self.pairs, self.by_target)
+
+    @property
+    def text(self) -> str:
+        """The answer in a sentence."""
+        return answered(self.pairs, self.by_target)
+
+
+def answers(record: SearchesRecord) -> tuple[Answer, ...]:
+    """The answer to each question that was measured, whatever it is."""
     aware, blind = AWARE.name, "random search that knows nothing"
     asked = (
-        ("Does knowing other tasks help FUSE", BLIND),
-        ("Does it matter that they are near", "FUSE from the farthest"),
-        ("Are the nearest better than random ones", "FUSE from random tasks"),
-        ("Is task-aware FUSE better than random search in the same space at equal cost", ARMS[1].name),
-        ("Is it better than random search that knows nothing at equal total cost", blind),
-        ("Is it better than FUSE in the paper's hard union of what the nearest have", UNION),
-        (
-            "Is it better than the nearest task's best architecture, taken over without a search",
-            "transfer, no search",
-        ),
-        ("Is it better than no search: one random architecture", ZERO_LINE),
-        ("Is it better than the largest of many that are drawn, taken without a search", LARGEST),
-        ("Does measuring pay: is it better than FUSE from all known tasks alike, at equal total cost", EVERY),
+        ("Does knowing other tasks help FUSE?", aware, BLIND),
+        ("Does it matter that the known tasks are near?", aware, "FUSE from the farthest"),
+        ("Are the nearest tasks better than random ones?", aware, "FUSE from random tasks"),
+        ("Is task-aware FUSE better than random search in its space?", aware, ARMS[1].name),
+        ("Is it better than random search without a memory?", aware, blind),
+        ("Is it better than FUSE in the paper's union?", aware, UNION),
+        ("Is it better than the nearest task's best architecture?", aware, TRANSFER),
+        ("Is it better than one random architecture?", aware, ZERO_LINE),
+        ("Is it better than the largest of many?", aware, LARGEST),
+        ("Is it better than FUSE from all known tasks, none measured?", aware, EVERY),
+        ("Is FUSE from all known tasks better than FUSE that knows nothing?", EVERY, BLIND),
+        ("Is FUSE from all known tasks better than random search without a memory?", EVERY, blind),
     )
-    questions = [(question, aware, arm) for question, arm in asked]
-    every = "Is FUSE from all known tasks alike, with nothing measured, better than"
-    questions += [
-        (f"{every} {BLIND}", EVERY, BLIND),
-        (f"{every} random search that knows nothing", EVERY, blind),
-    ]
-    lines = []
-    for question, own, arm in questions:
-        found, by_target = compared(record, arm, own=own), compared_by_target(record, arm, own=own)
-        if found is not None and by_target is not None:
-            late = " Asked with half of the searches in view." if EVERY in (own, arm) else ""
-            lines.append(f"{question}? {verdict(found, by_target)}{late}")
-    return tuple(lines)
+    found = []
+    for question, own, other in asked:
+        pairs, by_target = compared(record, other, own=own), compared_by_target(record, other, own=own)
+        if pairs is not None and by_target is not None:
+            found.append(Answer(question=question, own=own, other=other, pairs=pairs, by_target=by_target))
+    return tuple(found)
 
 
-def verdict(pairs: PairedDifference, by_target: OverTargets) -> str:
-    """The answer, by the means of the targets; of a single target by its seeds."""
-    several = by_target.means.n > 1
-    found = by_target.means if several else pairs
-    known = found.p is not None and found.p < CHANCE
-    said = ("Yes" if found.mean > 0 else "No") if known else "It can't be told"
-    said += f": {less_error(found)}"
-    if not several:
-        return f"{said}, {_chance(pairs)}."
-    return (
-        f"{said}, p = {found.p:.2g} over {found.n} targets; less on {by_target.less}, "
-        f"significantly within the target on {by_target.found}. All pairs: {_chance(pairs)}."
-    )
+def _counted(pairs: PairedDifference, by_target: OverTargets) -> PairedDifference:
+    """The means of the targets; of a single target its seeds."""
+    return by_target.means if by_target.means.n > 1 else pairs
 
 
-def _chance(found: PairedDifference) -> str:
-    return f"n = {found.n}" if found.p is None else f"n = {found.n}, p = {found.p:.2g}"
+def answered(pairs: PairedDifference, by_target: OverTargets) -> str:
+    """The answer in words, by the means of the targets; of a single target by its seeds."""
+    found = _counted(pairs, by_target)
+    several = f"{found.n} targets, n = {pairs.n}" if found is not pairs else f"n = {pairs.n}"
+    return f"{verdict(found)}: {effect(found, 'points of test error')}; {several}."
 
 
-def _difference(found: PairedDifference | None) -> str:
-    if found is None:
-        return ""
-    text = f"{found.mean * 100:+.2f}"
-    if found.low is None or found.high is None or found.p is None:
-        return text
-    return f"{text} [{found.low * 100:+.2f}, {found.high * 100:+.2f}], p {found.p:.2g}"
+def _or_empty(found: PairedDifference | None) -> str:
+    return "" if found is None else effect(found)
 
 
-def percent(values: Sequence[float]) -> str:
+def mean_and_spread(values: Sequence[float]) -> str:
     """Shares in per cent: their mean, and the standard deviation if there are several."""
     about = spread(values)
     mean = f"{statistics.fmean(values) * 100:.2f}"
     return mean if about is None else f"{mean} ± {about * 100:.2f}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def terminal_text(record: SearchesRecord, folder: Path) -> str:
@@ -509,17 +583,9 @@ def terminal_text(record: SearchesRecord, folder: Path) -> str:
     rows = []
     for target in record.targets:
         for arm in arms_in(record):
-            those = [row for row in record.rows if row.target == target and row.arm == arm]
-            if those:
+            if those := _of(record, arm, target):
                 found = None if arm == AWARE.name else compared(record, arm, target=target)
-                rows.append(
-                    [
-                        target,
-                        arm,
-                        str(len(those)),
-                        percent([r.test_error for r in those]),
-                        _difference(found),
-                    ]
-                )
-    shown = table(["target", "", "n", "error %", "against task-aware FUSE"], rows)
-    return "\n".join([shown, *answers(record), f"summary: {folder / 'summary.md'}"])
+                rows.append([target, arm, str(len(those)), _mean_and_spread(those), _or_empty(found)])
+    shown = text_table(["target", "", "n", "error %", f"{AWARE.name} minus it"], rows)
+    said = [f"{one.question} {one.text}" for one in answers(record)]
+    return "\n".join([shown, *said, f"summary: {folder / 'summary.md'}"])

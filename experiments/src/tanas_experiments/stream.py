@@ -12,17 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tanas.algorithm.neighbours import ALL
-from tanas.algorithm.presets import AUTO, SearchConfig, compared, default, quick
-from tanas.api.run import Job, Machine, run_search
-from tanas.cli.text import table
+from tanas.algorithm.presets import ALL, AUTO, SearchConfig, compared, default, quick
+from tanas.api.run import Job, run_search
+from tanas.cli.text import table as text_table
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.engines.resources import Resources
+from tanas.engines.resources import Machine, Resources
 from tanas.ground.devices import processors
 from tanas.ground.errors import SettingError, check_choice, check_range
 from tanas.ground.events import Listener, StepAdvanced, StepFinished, StepStarted
-from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_bytes, write_json
+from tanas.ground.records import SCHEMA, digest, to_plain, write_bytes
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.networks.training import TrainingConfig
@@ -30,8 +29,10 @@ from tanas.runs.folder import slug
 from tanas.spaces.inherit import DEFAULT_INHERIT
 from tanas.tasks.library import Library
 from tanas_experiments.folder import alone_with, experiment_folder
+from tanas_experiments.markdown import effect, percent, provenance, signed, table
 from tanas_experiments.neighbours import inheriting
-from tanas_experiments.paired import PairedDifference, less_error, paired
+from tanas_experiments.packed import read_packed, write_packed
+from tanas_experiments.paired import PairedDifference, paired
 from tanas_experiments.searches import SearchRow, row_of
 
 KIND = "stream"
@@ -57,6 +58,8 @@ class Way:
         return config if self.rounds is None else replace(config, rounds_led=self.rounds)
 
 
+LATE = 9
+"""Known tasks from which on the searches of a stream are counted: the tenth search knows nine."""
 EMPTY = "nothing known"
 WITHOUT = "memory without distances, one round"
 ONE_ROUND, TWO_ROUNDS = "memory, one round", "memory, two rounds"
@@ -233,13 +236,13 @@ def reproduce_stream(
         def keep() -> None:
             with alone_with(record):
                 own = tuple(done.values())
-                write_json(path, record_of(config, settings, own, hardware))
+                write_packed(path, record_of(config, settings, own, hardware))
                 mine = {one.order for one in own}
                 there = () if record is None else _there(record, settings)
                 others = [one for one in there if one.order not in mine]  # what other processes have added
                 made[:] = [record_of(config, settings, (*others, *own), hardware)]
                 if record is not None:
-                    write_json(record, made[0])
+                    write_packed(record, made[0])
 
         keep()
         each = len(config.tasks) * len(ARMS)
@@ -285,7 +288,7 @@ def reproduce_stream(
 def _there(path: Path, settings: dict[str, Any]) -> tuple[Arrival, ...]:
     if not path.exists():
         return ()
-    found = read_record(StreamRecord, path)
+    found = read_packed(StreamRecord, path)
     if digest(found.settings) != digest(settings):
         raise SettingError(
             f"{path} holds searches that were made with other settings than these. Name another --record."
@@ -334,11 +337,6 @@ class Place:
     n: int
     share: float
     """What they spent before the final training, of what those spent that knew nothing."""
-    seconds: float | None
-    """The same in wall-clock seconds; None: they were not taken."""
-    search: float
-    """The same of the search alone, in multiply-adds: without representing the task, by which it is remembered, and
-    measuring distances."""
     more_error: float
     """Mean of their test error minus that of those."""
     transfers: int
@@ -361,8 +359,6 @@ def places(record: StreamRecord, arm: str) -> tuple[Place, ...]:
                 known=known,
                 n=len(arrivals),
                 share=_share(own, partners),
-                seconds=_seconds(own, partners),
-                search=sum(row.spent["search"] for row in own) / sum(row.spent["search"] for row in partners),
                 more_error=statistics.fmean(
                     one.row.test_error - row.test_error for one, row in zip(arrivals, partners, strict=True)
                 ),
@@ -394,7 +390,7 @@ class Later:
     share: float
     """See `Place`."""
     seconds: float | None
-    """See `Place`."""
+    """The same in wall-clock seconds; None: they were not taken."""
     whole: float
     """`share` with the final trainings."""
     whole_seconds: float | None
@@ -448,7 +444,7 @@ def cheaper_from(found: Sequence[Place]) -> int | None:
 
 
 def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
-    """The page's text, Markdown.
+    """The page's text, Markdown: a section a question.
 
     Args:
         record: of the stream.
@@ -456,85 +452,103 @@ def stream_page(record: StreamRecord, *, folder: str | None = None) -> str:
     """
     if not record.arrivals:
         return "No search has been made yet.\n"
-    parts = [
-        f"Scale `{record.scale}`, {len(record.settings['tasks'])} tasks in {len(record.orders)} "
-        f"order{'' if len(record.orders) == 1 else 's'}, {record.n} searches. 'Cost' is what a search spent before its "
-        "final training, in multiply-adds (representing the task and measuring distances among it), as a share of what "
-        "the same task and seed cost with nothing known; 'seconds' the same by the clock, 'search alone' in "
-        "multiply-adds without representing and measuring. What knows nothing is not remembered, so it represents "
-        "nothing; were it remembered, as the first search of a memory is, it would represent its task at the same "
-        "cost. 'Error' is the difference of the test errors in points "
-        "(positive: the memory's is higher)."
-    ]
+    parts = []
     missing = len(record.orders) * len(record.settings["tasks"]) * len(ARMS) - record.n
     orders = at_scale(record.scale).orders
     unfinished = [f"{missing} searches of these orders are missing"] if missing else []
     unfinished += [f"the experiment has {orders} orders"] if len(record.orders) < orders else []
     if unfinished:
-        parts.insert(0, f"**Not finished**: {', and '.join(unfinished)}.")
+        parts.append(f"**Not finished**: {', and '.join(unfinished)}.")
+    parts += ["## Does memory make later searches cheaper?"]
+    arms = [arm for arm in ARMS if arm != EMPTY and places(record, arm)]
+    if ONE_ROUND in arms:
+        parts.append(f"**{sentence(record, ONE_ROUND)}**")
+    parts.append(_late(record, arms))
     if folder is not None:
-        parts.append(
-            "The costs of all orders together by the number of tasks known; pale: of single orders.\n\n"
-            f"![Cost of a search against the number of tasks known]({folder}{PICTURE}.svg)"
-        )
-    for arm in ARMS:
-        if arm == EMPTY or not (found := places(record, arm)):
-            continue
-        rows = [
-            [
-                str(p.known),
-                str(p.n),
-                f"{p.share:.0%}",
-                "" if p.seconds is None else f"{p.seconds:.0%}",
-                f"{p.search:.0%}",
-                f"{p.more_error * 100:+.2f}",
-                str(p.transfers),
-            ]
-            for p in found
+        parts += [
+            f"![Cost of a search against the number of tasks known]({folder}{PICTURE}.svg)",
+            "The costs of all orders together by the number of tasks known; pale: of single orders.",
         ]
-        head = ["known tasks", "n", "cost", "seconds", "search alone", "error", "taken over"]
-        lines = [head, ["---"] * len(head), *rows]
-        shown = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        parts.append(f"**{arm}**\n\n{shown}\n\n{sentence(record, arm)}")
-    parts.append(one_against_two(record))
-    made = ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-    machine = ", ".join(f"{name} {value}" for name, value in record.hardware.items() if name != "processor")
-    parts.append(f"Made by `{record.command}` on {record.hardware['processor']} ({machine}); {made}.")
+    parts += [
+        f"The table counts searches with {LATE} or more known tasks. Cost is in multiply-adds, seconds are by the "
+        "clock; both include representing the task and measuring distances. Both are shares of what the same tasks and "
+        f"seeds take with {EMPTY}. An error is the way's minus that of the search with {EMPTY}.",
+        f"A search with {EMPTY} is not remembered, so it does not represent its task. 'If remembered' adds that cost "
+        "to it. 'Reused' counts searches that took an architecture over.",
+        "### How does the cost fall with the number of tasks?",
+        _by_place(record, arms),
+        f"Cost as above, of {len(record.orders)} order{'' if len(record.orders) == 1 else 's'} together.",
+    ]
+    if two := one_against_two(record):
+        parts += ["## Is one round enough?", two]
+    parts.append(
+        f"{len(record.settings['tasks'])} tasks, {record.n} searches, scale `{record.scale}`. "
+        + provenance(record.command, record.hardware, record.versions)
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def sentence(record: StreamRecord, arm: str, first: int = 9) -> str:
+def _late(record: StreamRecord, arms: Sequence[str]) -> str:
+    rows = []
+    for arm in arms:
+        if (found := later(record, arm, LATE)) is None:
+            continue
+        there = places(record, arm)
+        start = cheaper_from(there)
+        rows.append(
+            [
+                arm,
+                percent(found.share),
+                _percent(found.seconds),
+                percent(found.whole),
+                _percent(found.whole_seconds),
+                percent(found.remembered),
+                "-" if start is None else f"{start} known",
+                f"{sum(one.transfers for one in there if one.known >= LATE)} of {found.difference.n}",
+                effect(found.difference),
+                str(found.difference.n),
+            ]
+        )
+    head = ["", "cost", "seconds", "cost with final training", "seconds with it", "cost if remembered"]
+    head += ["always cheaper from", "reused", "test error, points", "n"]
+    return table(head, rows) if rows else ""
+
+
+def _by_place(record: StreamRecord, arms: Sequence[str]) -> str:
+    by = {arm: {place.known: place for place in places(record, arm)} for arm in arms}
+    rows = [
+        [str(known), *(percent(by[arm][known].share) if known in by[arm] else "" for arm in arms)]
+        for known in sorted({known for there in by.values() for known in there})
+    ]
+    return table(["known tasks", *arms], rows)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else percent(share)
+
+
+def sentence(record: StreamRecord, arm: str, first: int = LATE) -> str:
     """What the memory does to the cost of a search, whatever the answer.
 
     Args:
         record: of the stream.
         arm: one with a memory.
-        first: known tasks from which on searches are counted: the tenth search knows nine.
+        first: known tasks from which on searches are counted.
     """
-    start = cheaper_from(places(record, arm))
-    when = (
-        "There is no place from which on every search is cheaper than with nothing known."
-        if start is None
-        else f"From {start} known task{'' if start == 1 else 's'} on every place is cheaper than with nothing known."
-    )
     found = later(record, arm, first)
     if found is None:
-        return when
-    difference = found.difference
-    clock = "" if found.seconds is None else f" and {found.seconds:.0%} of its seconds"
-    with_it = f"{found.whole:.0%}" + (
-        "" if found.whole_seconds is None else f" and {found.whole_seconds:.0%}"
-    )
-    chance = "" if difference.p is None else f", p = {difference.p:.2g}"
+        return f"No search with {first} or more known tasks has been made yet."
+    shares = [found.share, *([] if found.seconds is None else [found.seconds])]
+    said = "Yes" if max(shares) < 1 else "In part" if min(shares) < 1 else "No"
+    clock = "" if found.seconds is None else f" and {percent(found.seconds)} of the seconds"
     return (
-        f"{when} With {first} or more known, a search costs {found.share:.0%} of one that knows nothing "
-        f"({found.remembered:.0%}, were that remembered too){clock}; with the final training {with_it}. It has "
-        f"{less_error(difference)}, n = {difference.n} searches of {found.tasks} tasks{chance}."
+        f"{said}: with {first} or more known tasks, {percent(found.share)} of the multiply-adds{clock} before the "
+        f"final training (n = {found.difference.n}). Test error: {effect(found.difference, 'points')}."
     )
 
 
-def one_against_two(record: StreamRecord, first: int = 9) -> str:
-    """What a second round is worth to a search that a memory leads, a sentence; empty without such searches.
+def one_against_two(record: StreamRecord, first: int = LATE) -> str:
+    """What a second round is worth to a search with a memory; empty without such searches.
 
     Args:
         record: of the stream.
@@ -553,31 +567,23 @@ def one_against_two(record: StreamRecord, first: int = 9) -> str:
         return ""
     one, two = ([rows[arm][at] for at in both] for arm in (ONE_ROUND, TWO_ROUNDS))
     spent = [sum(row.spent_before_training for row in arm) for arm in (one, two)]
-    error = paired([row.test_error for row in two], [row.test_error for row in one])
-    score = paired([row.validation_performance for row in two], [row.validation_performance for row in one])
+    error = paired([row.test_error for row in one], [row.test_error for row in two])
+    score = paired([row.validation_performance for row in one], [row.validation_performance for row in two])
     return (
-        f"One round against two, with {first} or more known (n = {len(both)}): {spent[0] / spent[1]:.0%} of the cost, "
-        f"test error {_more(error)}, l on validation {_more(score, digits=3, unit=1)}."
+        f"**One round costs {percent(spent[0] / spent[1])} of two (n = {len(both)}, {first} or more known tasks).** "
+        f"One round minus two: {effect(error, 'points of test error')}; {effect(score, 'of l', unit=1, digits=3)} "
+        "on validation images."
     )
-
-
-def _more(one: PairedDifference, *, digits: int = 2, unit: int = 100) -> str:
-    """A difference with its interval and p, in points or as it is."""
-    text = f"{abs(one.mean) * unit:.{digits}f}{' points' if unit == 100 else ''} "
-    text += "higher" if one.mean >= 0 else "lower"
-    if one.low is None or one.high is None or one.p is None:
-        return text
-    return f"{text} (95 % {one.low * unit:+.{digits}f} to {one.high * unit:+.{digits}f}, p = {one.p:.2g})"
 
 
 def terminal_text(record: StreamRecord, folder: Path) -> str:
     """What a terminal shows."""
     rows = [
-        [arm, str(p.known), str(p.n), f"{p.share:.0%}", f"{p.more_error * 100:+.2f}"]
+        [arm, str(p.known), str(p.n), percent(p.share), signed(100 * p.more_error)]
         for arm in ARMS
         if arm != EMPTY
         for p in places(record, arm)
     ]
-    lines = [table(["", "known", "n", "cost", "error"], rows)] if rows else []
+    lines = [text_table(["", "known", "n", "cost", "error"], rows)] if rows else []
     lines += [f"{arm}: {sentence(record, arm)}" for arm in ARMS if arm != EMPTY]
     return "\n".join([*lines, f"summary: {folder / 'summary.md'}"])

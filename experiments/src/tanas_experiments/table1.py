@@ -17,11 +17,10 @@ from tanas.algorithm.learn import expected_seconds, measure_pace
 from tanas.algorithm.presets import SearchConfig, compared, default, paper, quick
 from tanas.algorithm.result import Result
 from tanas.api.build import PAPER_STARTER, build_dictionary
-from tanas.api.run import Job, Machine, run_search
-from tanas.dictionary.learn import prepare
+from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
 from tanas.engines.local import LocalEngine
-from tanas.engines.resources import Resources
+from tanas.engines.resources import Machine, Resources
 from tanas.ground.checkpoints import Checkpoint
 from tanas.ground.devices import choose_device, processors
 from tanas.ground.errors import SearchError, SettingError, check_choice, check_range
@@ -350,9 +349,7 @@ def table1(
         library,
         config.search.learning(),
         seed=0,  # once for all searches
-        resources=resources,
-        engine=engine,
-        listener=listener,
+        machine=Machine(resources=resources, engine=engine, listener=listener),
     )
     found, not_begun = _searched(config, target, dictionary, bench)
     jobs = _jobs(config, found)
@@ -418,7 +415,7 @@ def tell_estimate(config: Table1Config, target: Task, known: Sequence[Task], ben
     step = "time a few training steps"
     names = sorted({one.name for one, _ in todo if one.name != RESIDUAL})
     bench.listener(StepStarted(step=step, total=len(names) + 1, unit="networks"))
-    blind = prepare(target.without_test(), performance=search.performance, limit=search.limit)
+    blind = target.without_test().measured_by(search.performance).limited(search.limit)
     pace = measure_pace(blind, learning, seed=Seed(0).child("estimate"), device=bench.device)
     bench.listener(StepAdvanced(step=step, done=1))
     each: dict[str, float] = {}
@@ -438,7 +435,7 @@ def tell_estimate(config: Table1Config, target: Task, known: Sequence[Task], ben
     there = {atom.task.fingerprint for atom in Dictionary.create(bench.folder / "dictionary").atoms()}
     learning_s = 0.0
     for task in known:
-        prepared = prepare(task.without_test(), performance=search.performance, limit=search.limit)
+        prepared = task.without_test().measured_by(search.performance).limited(search.limit)
         if prepared.fingerprint not in there:
             learning_s += expected_seconds(prepared, learning, pace)
     longest = max((each[one.name] for one, _ in todo), default=0.0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tanas.cli.text import table
+from tanas.cli.text import table as text_table
 from tanas.engines.local import LocalEngine
 from tanas.engines.resources import Resources
 from tanas.ground.devices import choose_device
@@ -16,8 +16,10 @@ from tanas.ground.records import read_record, write_bytes, write_json
 from tanas.reports.sentences import duration
 from tanas.tasks.library import Library
 from tanas_experiments.folder import experiment_folder
-from tanas_experiments.paired import PairedDifference, paired, spread
+from tanas_experiments.markdown import effect, provenance, table, verdict
+from tanas_experiments.paired import CHANCE, PairedDifference, paired
 from tanas_experiments.searches import AWARE
+from tanas_experiments.searches_page import mean_and_spread
 from tanas_experiments.table1 import (
     CONSTANT,
     KIND,
@@ -178,8 +180,8 @@ def _line(record: Table1Record, method: str) -> Line:
         return Line(
             method=method,
             n=len(plain),
-            error=_percent([one.error for one in plain]),
-            balanced_error=_percent([one.balanced_error for one in plain]),
+            error=mean_and_spread([one.error for one in plain]),
+            balanced_error=mean_and_spread([one.balanced_error for one in plain]),
             parameters=statistics.fmean(one.parameters for one in plain),
             macs=None,
             search_macs=None,
@@ -190,8 +192,8 @@ def _line(record: Table1Record, method: str) -> Line:
     return Line(
         method=method,
         n=len(entries),
-        error=_percent([one.trained.test_error for one in entries]),
-        balanced_error=_percent([one.trained.test_balanced_error for one in entries]),
+        error=mean_and_spread([one.trained.test_error for one in entries]),
+        balanced_error=mean_and_spread([one.trained.test_balanced_error for one in entries]),
         parameters=statistics.fmean(one.trained.parameters for one in entries),
         macs=statistics.fmean(one.trained.macs for one in entries),
         search_macs=statistics.fmean(one.search_macs for one in entries) if searched else None,
@@ -227,83 +229,102 @@ def _error(row: Entry | Plain, balanced: bool) -> float:
     return row.trained.test_balanced_error if balanced else row.trained.test_error
 
 
-def sentences(record: Table1Record) -> tuple[str, ...]:
-    """What the table says of each method beside the found network, whatever it says."""
-    return tuple(
-        sentence
-        for method in methods_of(record)
-        if method != AWARE.name and (sentence := _sentence(record, method))
-    )
+AGAINST = (
+    "against",
+    "less error?",
+    "test error, points",
+    "balanced error, points",
+    "n",
+    "times the parameters",
+    "times the multiply-adds",
+    "times the seconds",
+)
+"""Heads of a `Comparison`'s cells."""
 
 
-def _sentence(record: Table1Record, method: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """The found network beside another method, on the seeds of both."""
+
+    method: str
+    error: PairedDifference
+    """Of the test error: above 0 where the other one has more."""
+    balanced: PairedDifference
+    parameters: str
+    """The other one's, as a multiple; '-': it has none to compare."""
+    macs: str
+    """The same, of search and training."""
+    seconds: str
+
+    @property
+    def verdict(self) -> str:
+        """Whether the found network has less error."""
+        return verdict(self.error)
+
+    @property
+    def cells(self) -> list[str]:
+        """A row of a table."""
+        errors = effect(self.error), effect(self.balanced)
+        times = self.parameters, self.macs, self.seconds
+        return [_label(self.method), self.verdict, *errors, str(self.error.n), *times]
+
+
+def comparisons(record: Table1Record) -> tuple[Comparison, ...]:
+    """The found network beside each other method."""
+    found = [_comparison(record, method) for method in methods_of(record) if method != AWARE.name]
+    return tuple(one for one in found if one is not None)
+
+
+def _comparison(record: Table1Record, method: str) -> Comparison | None:
     difference = against_found(record, method)
     balanced = against_found(record, method, balanced=True)
     if difference is None or balanced is None:
-        return ""
-    text = (
-        f"{_label(method)}: against the found network, test error {_points(difference)}, "
-        f"balanced error {_points(balanced)} ({_certainty(difference, balanced)})"
-    )
+        return None
     own = [one for one in record.entries if one.method == AWARE.name]
     other = [one for one in record.entries if one.method == method]
     shared = {one.seed for one in own} & {one.seed for one in other}
     own, other = ([one for one in rows if one.seed in shared] for rows in (own, other))
-    if not other:
-        return f"{text}."
-    parameters, macs, took = (
-        sum(of(one) for one in other) / sum(of(one) for one in own)
-        for of in (_parameters, lambda one: one.macs, lambda one: one.took_s)
+
+    def times(of: Callable[[Entry], float]) -> str:
+        return f"{sum(map(of, other)) / sum(map(of, own)):.3g}" if other else "-"
+
+    return Comparison(
+        method=method,
+        error=difference,
+        balanced=balanced,
+        parameters=times(lambda one: one.trained.parameters),
+        macs=times(lambda one: one.macs),
+        seconds=times(lambda one: one.took_s),
     )
-    what = "search and training" if other[0].search is not None else "training"
-    return (
-        f"{text}. It has {parameters:.3g} times the parameters; its {what} cost {macs:.3g} times the multiply-adds "
-        f"and {took:.3g} times the seconds of the found network's search and training together."
-    )
-
-
-def _parameters(entry: Entry) -> float:
-    return entry.trained.parameters
-
-
-def _points(difference: PairedDifference) -> str:
-    text = f"{abs(difference.mean) * 100:.2f} points {'higher' if difference.mean >= 0 else 'lower'}"
-    if difference.mean == 0:
-        text = "the same"
-    if difference.low is None or difference.high is None:
-        return text
-    return f"{text} [{difference.low * 100:+.2f}, {difference.high * 100:+.2f}]"
-
-
-def _certainty(*differences: PairedDifference) -> str:
-    first = differences[0]
-    if first.p is None:
-        return "one seed: nothing is known of chance"
-    both = " and ".join(f"{one.p:.2g}" for one in differences)
-    return f"{first.n} seeds, p = {both}"
 
 
 def table1_page(record: Table1Record, *, title: str = "") -> str:
-    """A page in Markdown: how it was made, the table, and what it says of each method.
+    """A page in Markdown: a section a question.
 
     Args:
         record: of the table.
         title: stands above.
     """
+    rows = comparisons(record)
+    by = {said: [_label(row.method) for row in rows if row.verdict == said] for said in ("Yes", "No")}
+    less, more = ("; ".join(names) or "none" for names in by.values())
     parts = [title] if title else []
     parts += [
-        _provenance(record),
+        "## Is the found network better than the others?",
+        f"**Less test error than {len(by['Yes'])} of {len(rows)} (p < {CHANCE:g}): {less}. More than {len(by['No'])}: "
+        f"{more}.**",
+        table(AGAINST, [row.cells for row in rows], text=2),
+        "The found network's error minus the other's, paired by seed, with a 95 % bootstrap interval and an exact "
+        "sign-flip test. With n seeds p cannot be below 2 / 2ⁿ. The costs are those of search and training.",
+        "## What are the errors, sizes and costs?",
         _markdown_table(record),
         "Error and balanced error on the test split: mean ± standard deviation over n seeds. T: 10¹² multiply-adds, "
-        "forward and backward, of all trainings. 'Search' holds representing the task, measuring distances and all "
-        "candidates; 'training' the choice of the learning rate and the final training. Time is by the clock, while "
-        "other networks were trained beside. The paper gives one figure a line, of its own split and many more images: "
-        "its errors stand beside ours, they don't compare with them.",
-        "\n".join(f"- {sentence}" for sentence in sentences(record)),
-        "Differences are paired by seed, in points, with a 95 % bootstrap interval and the probability of an exact "
-        "sign-flip test (two-sided); with n seeds it can't fall below 2 / 2ⁿ, so few seeds can't settle anything.",
-        _rates(record),
+        "forward and backward, of all trainings.",
+        "'Search' holds representing the task, measuring distances and all candidates. 'Training' holds the choice of "
+        "the learning rate and the final training. Other networks were trained beside, which the time includes.",
+        "The paper's figures are of its own split and many more images. They do not compare with ours.",
         _memory(record),
+        _provenance(record),
     ]
     parts += [f"Left out: {_label(one.method)}, seed {one.seed}. {one.reason}" for one in record.left_out]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -327,9 +348,9 @@ def terminal_text(record: Table1Record, folder: Path) -> str:
     head = ["", "n", "error %", "balanced %", "params M", "cost T", "time", "paper's error %"]
     shown = [
         f"{record.task}, scale {record.scale}: {record.images['train']:,} training images for every method",
-        table(head, rows),
+        text_table(head, rows),
         "",
-        *sentences(record),
+        text_table(AGAINST, [row.cells for row in comparisons(record)]),
         *(f"Left out: {_label(one.method)}, seed {one.seed}. {one.reason}" for one in record.left_out),
         "",
         f"Summary: {folder / 'summary.md'}",
@@ -338,24 +359,31 @@ def terminal_text(record: Table1Record, folder: Path) -> str:
 
 
 def _provenance(record: Table1Record) -> str:
-    images, search = record.images, record.config["search"]
-    libraries = ", ".join(f"{name} {version}" for name, version in record.versions.items())
-    rates = ", ".join(f"{rate:g}" for rate in record.config["rates"]["rates"])
-    return (
+    images, search, rates = record.images, record.config["search"], record.config["rates"]
+    tried = ", ".join(f"{rate:g}" for rate in rates["rates"])
+    lines = (
         f"Scale `{record.scale}`, task `{record.task}`: {images['train']:,} training, {images['validation']:,} "
-        f"validation and {images['test']:,} test images, the same for every method; seeds "
-        f"{', '.join(map(str, record.seeds))}. Every network is trained for {search['training']['epochs']} epochs "
-        f"with the recipe of `tanas search`, its learning rate chosen among {rates} by the validation images after "
-        f"{record.config['rates']['epochs']} epochs on {min(record.config['rates']['images'], images['train']):,} "
-        f"images; the test images are seen once, at the end. {record.hardware['cores']} cores "
-        f"({record.hardware['processor']}); {libraries}. Remade by `{record.command}`."
+        f"validation and {images['test']:,} test images, the same for every method.",
+        f"Seeds {', '.join(map(str, record.seeds))}; {search['training']['epochs']} epochs of the recipe of "
+        "`tanas search`.",
+        f"The learning rate is one of {tried}, chosen by the validation images after {rates['epochs']} epochs on "
+        f"{min(rates['images'], images['train']):,} images.",
+        provenance(record.command, record.hardware, record.versions),
     )
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _markdown_table(record: Table1Record) -> str:
     head = ["", "n", "error %", "balanced error %", "parameters, M", "multiply-adds, M", "search, T"]
-    head += ["training, T", "time", "paper: error %", "paper: parameters, M", "paper: GPU days"]
-    rows = [head, ["---", *("---:" for _ in head[1:])]]
+    head += [
+        "training, T",
+        "time",
+        "learning rate",
+        "paper: error %",
+        "paper: parameters, M",
+        "paper: GPU days",
+    ]
+    rows = []
     for line in lines_of(record):
         theirs = _papers(record, line.method)
         days = None if theirs is None else theirs.gpu_days
@@ -371,20 +399,19 @@ def _markdown_table(record: Table1Record) -> str:
                 _tera(line.search_macs),
                 _tera(line.training_macs),
                 "-" if line.took_s is None else duration(line.took_s),
+                _rates(record, line.method),
                 "-" if theirs is None else f"{theirs.error:g}",
                 "-" if theirs is None else f"{theirs.parameters:g}",
                 "-" if days is None else f"{days:g}",
             ]
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return table(head, rows)
 
 
-def _rates(record: Table1Record) -> str:
-    chosen = []
-    for method in dict.fromkeys(entry.method for entry in record.entries):
-        rates = sorted({one.trained.learning_rate for one in record.entries if one.method == method})
-        chosen.append(f"{_label(method)} {' or '.join(f'{rate:g}' for rate in rates)}")
-    return f"Learning rates that were chosen: {'; '.join(chosen)}."
+def _rates(record: Table1Record, method: str) -> str:
+    """The learning rates that its seeds chose."""
+    rates = sorted({one.trained.learning_rate for one in record.entries if one.method == method})
+    return " or ".join(f"{rate:g}" for rate in rates) or "-"
 
 
 def _memory(record: Table1Record) -> str:
@@ -404,12 +431,6 @@ def _papers(record: Table1Record, method: str) -> PaperRow | None:
 
 def _label(method: str) -> str:
     return LABELS.get(method, method)
-
-
-def _percent(values: Sequence[float]) -> str:
-    about = spread(values)
-    mean = f"{statistics.fmean(values) * 100:.2f}"
-    return mean if about is None else f"{mean} ± {about * 100:.2f}"
 
 
 def _millions(number: float) -> str:

@@ -15,7 +15,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from torch import Tensor, nn
 
-from tanas.distances.agreement import regret_at, weighted_tau
 from tanas.distances.conversion import converted
 from tanas.distances.heads import Head
 from tanas.distances.intervals import IntervalConfig
@@ -30,6 +29,7 @@ from tanas.networks.training import TrainingConfig, evaluate, fit
 from tanas.tasks.performance import confusion_of, performance_of
 from tanas.tasks.task import Split, Task
 from tanas_experiments.opened import opened
+from tanas_experiments.rankings import regret_at, weighted_tau
 
 Floats = npt.NDArray[np.float64]
 

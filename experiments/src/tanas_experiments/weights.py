@@ -22,6 +22,7 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.training import evaluate, fit
 from tanas.tasks.task import Task
+from tanas_experiments.markdown import effect, percent, provenance, signed, table, verdict
 from tanas_experiments.paired import PairedDifference, paired
 from tanas_experiments.searches import TEN_DRAWINGS, Named
 
@@ -256,7 +257,7 @@ def whole_targets(record: WeightsRecord) -> WeightsRecord:
 
 
 def weights_page(record: WeightsRecord) -> str:
-    """The page's text, Markdown."""
+    """The page's text, Markdown: a section a question."""
     left = record.n - (record := whole_targets(record)).n
     missing = [label for label in record.targets if label not in {row.target for row in record.rows}]
     if not record.rows:
@@ -274,76 +275,51 @@ def weights_page(record: WeightsRecord) -> str:
                 f"{100 * statistics.fmean(errors):.2f}",
                 _points(among[0]),
                 _points(among[-1]),
-                f"{100 * statistics.fmean(one.errors.mean for one in among):+.2f}",
-                "-" if rank is None else f"{rank:+.2f}",
+                signed(-100 * statistics.fmean(one.errors.mean for one in among)),
+                "-" if rank is None else signed(rank),
                 _points(whole[target]) if target in whole else "-",
             ]
         )
-    head = [
-        "target",
-        "error from scratch, %",
-        "nearest",
-        "farthest",
-        "mean of all",
-        "rank correlation",
-        "nearest, whole weights",
-    ]
+    head = ["target", "error from scratch, %", "nearest", "farthest", "mean of all", "rank correlation"]
+    unfinished = f"**Not finished**: {', '.join(missing)} ({left} trainings are there and not shown)."
     parts = [
-        *(
-            [f"**Not finished**: {', '.join(missing)} (of which {left} trainings are there and not shown)."]
-            if missing
-            else []
-        ),
-        f"One architecture ({record.parameters:,} parameters) on {len(by)} targets, {record.n} trainings, seeds "
-        f"{', '.join(map(str, record.seeds))}. Columns: what {share:.0%} of a known task's weights take off the test "
-        "error, in points (with the known task); the mean over all known tasks; Spearman's correlation of nearness and "
-        f"gain over the {len(record.known)} known tasks; and what the whole weights of the nearest take off.",
-        _markdown(head, lines),
-        _sentences(record, share, by),
-        f"Made by `{record.command}` on {record.hardware['processor']}; "
-        + ", ".join(f"{name} {version}" for name, version in sorted(record.versions.items()))
-        + ".",
+        *([unfinished] if missing else []),
+        "## Do the trained weights of known tasks help?",
+        "\n".join(f"- {line}" for line in weights_answers(record)),
+        table([*head, "nearest, whole weights"], lines),
+        f"An effect is the test error with {percent(share)} of a known task's weights minus that from scratch, in "
+        "points. The known task stands in brackets. Rank correlation (Spearman): of nearness and gain, over the "
+        f"{len(record.known)} known tasks.",
+        f"One architecture ({record.parameters:,} parameters), {record.n} trainings, seeds "
+        f"{', '.join(map(str, record.seeds))}. {provenance(record.command, record.hardware, record.versions)}",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _points(one: Gain) -> str:
-    return f"{100 * one.errors.mean:+.2f} ({one.source})"
+    return f"{signed(-100 * one.errors.mean)} ({one.source})"
 
 
-def _sentences(record: WeightsRecord, share: float, by: Mapping[str, Sequence[Gain]]) -> str:
-    said = []
+def weights_answers(record: WeightsRecord) -> tuple[str, ...]:
+    """What the weights of the nearest and of the farthest known task do, whatever it is.
+
+    Args:
+        record: with the rows of whole targets only.
+    """
+    share = float(record.settings["search"]["warm_share"])
+    by, said = _by_target(record, share), []
     for who, choose in (("nearest", lambda among: among[0]), ("farthest", lambda among: among[-1])):
-        if (difference := apart(record, share, choose)) is not None:
+        if (found := apart(record, share, choose)) is not None:
             said.append(
-                f"Over {len(by)} targets and their seeds the weights of the {who} known task take "
-                f"{100 * difference.mean:.2f} points off the error{_interval(difference)}."
+                f"**{verdict(found)}, of the {who} known task: {effect(found, 'points of test error')}** "
+                f"({len(by)} targets, n = {found.n})."
             )
     near = [r for r in (ranks(among) for among in by.values()) if r is not None]
     if near:
         said.append(
             f"Nearer is better on {sum(r > 0 for r in near)} of {len(near)} targets (mean rank correlation "
-            f"{statistics.fmean(near):+.2f})."
+            f"{signed(statistics.fmean(near))})."
         )
-    whole = [one.target for one in gains(record) if one.share == 1.0]
-    if whole:
-        part = replace(record, rows=tuple(r for r in record.rows if r.target in whole))
-        one, half = apart(part, 1.0, lambda among: among[0]), apart(part, share, lambda among: among[0])
-        if one is not None and half is not None:
-            said.append(
-                f"The whole weights of the nearest take {100 * one.mean:.2f} points off, {share:.0%} of them "
-                f"{100 * half.mean:.2f}."
-            )
-    return " ".join(said)
-
-
-def _interval(difference: PairedDifference) -> str:
-    if difference.low is None or difference.high is None or difference.p is None:
-        return ""
-    low, high = 100 * difference.low, 100 * difference.high
-    return f" (95 % interval {low:+.2f} to {high:+.2f}, n = {difference.n}, p = {difference.p:.3f})"
-
-
-def _markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))
+    if (all_of_it := apart(record, 1.0, lambda among: among[0])) is not None:
+        said.append(f"All weights of the nearest, not {percent(share)}: {effect(all_of_it, 'points')}.")
+    return tuple(said)

@@ -35,14 +35,12 @@ from torch import Tensor
 
 from tanas.algorithm.presets import default
 from tanas.api.build import PAPER_STARTER
-from tanas.dictionary.learn import prepare
 from tanas.distances.agreement import spearman
-from tanas.distances.base import Distance, Pair
-from tanas.distances.features import FeatureCache
+from tanas.distances.base import Distance, Need, Pair
 from tanas.distances.gate import Gate, GateConfig, crossing
 from tanas.distances.linear import LinearConfig, LinearDistance
-from tanas.distances.memory import OF_TARGETS
-from tanas.distances.methods import METHODS, NARROW, DistanceConfig, make_distance
+from tanas.distances.memory import OF_TARGETS, Memory
+from tanas.distances.methods import NARROW, DistanceConfig, all_methods, make_distance
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import (
     Representative,
@@ -78,16 +76,12 @@ ROWS = 1500
 """Fit rows at these widths."""
 SETTINGS = {
     "eighth": (DistanceConfig(transform=TransformConfig(widths=EIGHTH)), ROWS),
-    "refined": (DistanceConfig(transform=TransformConfig(widths=EIGHTH, refine_epochs=10)), ROWS),
     "paper": (DistanceConfig(), 2000),
 }
 """Of the methods, and fit rows, by part."""
 
 BLIND = "a number a target"
 """Of `linear`: the mean of a target's distances in the place of each. What it reaches says nothing of sources."""
-
-REFINED = "transform, fine-tuned from the bracket on"
-"""Ten epochs of fine-tuning at each density below the bisected one, until one fails."""
 
 HEADS = {
     "balanced": GateConfig(measure="balanced"),
@@ -105,14 +99,12 @@ class Asked:
     measure: str
     asked: str
     slack: float
-    errors: float = 0.0
 
     @property
     def name(self) -> str:
         """In words."""
-        slack = f"{self.errors:g} standard errors" if self.errors else f"{self.slack:g}"
         against = {"own": "B's own", "dense": "the dense N_t's", "absolute": "1"}[self.asked]
-        return f"{self.head} head, {self.measure}, {against} - {slack}"
+        return f"{self.head} head, {self.measure}, {against} - {self.slack:g}"
 
 
 def gates() -> list[Asked]:
@@ -123,16 +115,13 @@ def gates() -> list[Asked]:
         for asked in ("own", "dense")
         for slack in slacks
     ]
-    errors = [
-        Asked("balanced", measure, "own", 0.0, e) for measure in ("balanced", "area") for e in (1.0, 2.0)
-    ]
     others = [
         *(Asked("accuracy", "accuracy", asked, s) for asked in ("own", "dense") for s in (0.005, 0.01, 0.02)),
         *(Asked("frozen", measure, "own", 0.04) for measure in ("balanced", "accuracy", "area")),
         *(Asked("balanced", m, "absolute", 0.04) for m in ("balanced", "area")),
         Asked("frozen", "accuracy", "absolute", 0.04),
     ]
-    return [*refitted, *errors, *others]
+    return [*refitted, *others]
 
 
 class Work:
@@ -144,9 +133,9 @@ class Work:
         self._library = Library()
         self._tasks: dict[str, Task] = {}
         self._representatives: dict[str, Representative] = {}
-        self._features = FeatureCache(2**30)
+        self._features = Memory(2**30)
 
-    def pair(self, source: str, target: str, needs: Sequence[str], rows: int) -> Pair:
+    def pair(self, source: str, target: str, needs: Mapping[str, Need], rows: int) -> Pair:
         """Two of the base tasks as a pair."""
         return make_pair(
             self.representative(source),
@@ -161,7 +150,7 @@ class Work:
         """A base task without its test split."""
         if name not in self._tasks:
             task = self._library.open(name)
-            task = prepare(task, performance=self.config.performance, limit=self.config.limit)
+            task = task.measured_by(self.config.performance).limited(self.config.limit)
             self._tasks[name] = task.without_test()
         return self._tasks[name]
 
@@ -226,7 +215,7 @@ def gate_part(work: Work) -> None:
         for seed in (0, 1):
             path = _walk_path(work, seed, source, target)
             if not path.exists():
-                pair = work.pair(source, target, (), ROWS)
+                pair = work.pair(source, target, {}, ROWS)
                 _write(path, walk(pair, Seed(seed).child(source, target)))
                 print(f"walked {source} -> {target}, seed {seed}", flush=True)
 
@@ -263,16 +252,14 @@ def _outputs(network: Any, pair: Pair, masks: Sequence[Tensor] | None) -> tuple[
 
 
 def _read(pair: Pair, fit: Tensor, gate_rows: Tensor, whole: Tensor) -> dict[str, float]:
-    """L by every head and measure, and the standard errors of those that are asked in them."""
+    """The performance l by every head and measure."""
     read = {}
     width = pair.target_fit.shape[1]
     for head, config in HEADS.items():
         frozen = config.head == "frozen"
         scores = Gate(config, pair).scores(fit, whole if frozen else gate_rows, width=width)
         for measure in ("balanced", "accuracy", "area"):
-            gate = Gate(replace(config, measure=measure, slack=0.0, errors=1.0), pair)
-            read[f"{head} {measure}"] = gate.score(scores)
-            read[f"{head} {measure} error"] = gate.slack(scores)
+            read[f"{head} {measure}"] = Gate(replace(config, measure=measure), pair).score(scores)
     return read
 
 
@@ -281,14 +268,13 @@ def order_under(asked: Asked, walked: Mapping[str, Any]) -> float:
     key = f"{asked.head} {asked.measure}"
     performances = [read[key] for read in walked["reads"]]
     against = {"own": walked["own"][key], "dense": performances[0], "absolute": 1.0}[asked.asked]
-    slack = max(asked.slack, asked.errors * walked["own"][f"{key} error"])
-    met = crossing(walked["densities"], performances, against - slack)
+    met = crossing(walked["densities"], performances, against - asked.slack)
     return met.value + met.shortfall - met.surplus
 
 
 def eighth_part(work: Work) -> None:
     """All pairs at an eighth of the hidden widths, by every method; the exact one from several seeds."""
-    methods = [name for name in METHODS if name not in ("narrow", "transform", "exact")]
+    methods = [name for name in all_methods() if name not in ("narrow", "transform", "exact")]
     for source, target in ordered(PAPER_STARTER):
         for name in methods:
             _measure(work, "eighth", name, 0, source, target)
@@ -299,13 +285,11 @@ def eighth_part(work: Work) -> None:
     for seed in EXACT_SEEDS[1:]:
         for source, target in ordered(PAPER_STARTER):
             _measure(work, "eighth", "exact", seed, source, target)
-    for source, target in ordered(PAPER_STARTER):
-        _measure(work, "refined", "transform", 0, source, target)
 
 
 def paper_part(work: Work) -> None:
     """Some targets at the paper's widths."""
-    methods = [name for name in METHODS if name not in ("exact", "transform")]
+    methods = [name for name in all_methods() if name not in ("exact", "transform")]
     for source, target in ordered(FULL_WIDTH):
         for name in (*methods, "transform", "exact"):
             _measure(work, "paper", name, 0, source, target)
@@ -376,7 +360,6 @@ def _gate_table(work: Work) -> dict[str, Any]:
             head="frozen" if asked.head == "frozen" else "ridge",
             asked=asked.asked,
             slack=asked.slack,
-            errors=asked.errors,
             measure=asked.measure,
         )
         closed = []
@@ -385,7 +368,7 @@ def _gate_table(work: Work) -> dict[str, Any]:
                 distance = LinearDistance(LinearConfig(), gate)
                 path = work.kept(f"closed-{asked.name}", distance, 0, source, target, ROWS)
                 if not path.exists():
-                    measured = distance(work.pair(source, target, (), ROWS), Seed(0))
+                    measured = distance(work.pair(source, target, {}, ROWS), Seed(0))
                     _write(path, {"order": measured.order})
                 closed.append(_read_json(path)["order"])
         within = [
@@ -410,7 +393,7 @@ def _agreement(
 ) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     exact = _orders(work, part, "exact", 0, targets)
-    for name in METHODS:
+    for name in all_methods():
         orders = _orders(work, part, name, 0, targets)
         if not orders:
             continue
@@ -441,20 +424,13 @@ def _agreement_with_mean(work: Work, targets: Sequence[str]) -> dict[str, Any]:
         return {}
     mean = _mean_orders(seeds, pairs)
     table: dict[str, Any] = {}
-    for name in METHODS:
+    for name in all_methods():
         orders = _orders(work, "eighth", name, 0, targets)
         if name != "exact" and all(pair in orders for pair in pairs):
             table[name] = {
                 **(_compared(mean, orders, pairs) or {}),
                 "nearest of a seed": _shares_nearest(orders, seeds, targets),
             }
-    refined = _orders(work, "refined", "transform", 0, targets)
-    if all(pair in refined for pair in pairs):
-        table[REFINED] = {
-            **(_compared(mean, refined, pairs) or {}),
-            "nearest of a seed": _shares_nearest(refined, seeds, targets),
-            "cpu_s mean": round(float(np.mean([entry["cpu_s"] for entry in refined.values()])), 3),
-        }
     linear = _orders(work, "eighth", "linear", 0, targets)
     if all(pair in linear for pair in pairs):
         table[BLIND] = {

@@ -21,7 +21,6 @@ from tanas.engines.local import LocalEngine
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.errors import SettingError, TanasError, check_range
 from tanas.ground.events import Event, StepAdvanced
-from tanas.ground.records import read_record, write_json
 from tanas.tasks.library import Library
 from tanas_experiments.by_hand import (
     METHODS,
@@ -33,6 +32,7 @@ from tanas_experiments.by_hand import (
     recorded,
     settings_of,
 )
+from tanas_experiments.packed import read_packed, write_packed
 from tanas_experiments.places import RECORDS
 from tanas_experiments.searches import AWARE
 from tanas_experiments.searches_page import SearchesRecord
@@ -70,11 +70,11 @@ def measure(folders: list[Path], path: Path, work: Path, seeds: int, workers: in
     config = ByHandConfig()
     there: tuple[ByHandRow, ...] = ()
     if path.exists():
-        record = read_record(ByHandRecord, path)
+        record = read_packed(ByHandRecord, path)
         if record.settings != settings_of(config):
             raise SettingError(f"{path} was begun with other settings. Name another --out.")
         there = record.rows
-    searches = read_record(SearchesRecord, RECORDS / "search.json")
+    searches = read_packed(SearchesRecord, RECORDS / "search.json")
     rows = [row for row in searches.rows if row.arm == AWARE.name and row.seed < seeds]
     found = {(row.target, row.seed): (row, found_in(folders, row)) for row in rows}
     command = COMMAND.format(seeds=max([seeds, *(row.seed + 1 for row in there)]))
@@ -93,7 +93,7 @@ def measure(folders: list[Path], path: Path, work: Path, seeds: int, workers: in
             engine=engine,
             listener=told,
             checkpoint=FolderCheckpoint(work / "pieces"),
-            done=lambda made: write_json(path, recorded(made, config, command)),
+            done=lambda made: write_packed(path, recorded(made, config, command)),
         )
 
 

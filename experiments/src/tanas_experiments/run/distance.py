@@ -39,11 +39,9 @@ from torch.nn import functional
 
 from tanas.algorithm.presets import SearchConfig, default, quick
 from tanas.api.build import PAPER_STARTER
-from tanas.dictionary.learn import prepare
-from tanas.distances.base import NEEDS, Distance
-from tanas.distances.features import FeatureCache
-from tanas.distances.memory import OF_TARGETS
-from tanas.distances.methods import METHODS, make_distance
+from tanas.distances.base import Distance, Need
+from tanas.distances.memory import OF_TARGETS, Memory
+from tanas.distances.methods import all_methods, make_distance
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative, represent
 from tanas.distances.transform import fit_transform
@@ -188,7 +186,7 @@ class Setting:
                 for k in range(4 if self.small else 11)
             }
         return {
-            name: prepare(task, performance=self.config.performance, limit=self.config.limit).without_test()
+            name: task.measured_by(self.config.performance).limited(self.config.limit).without_test()
             for name, task in opened.items()
         }
 
@@ -247,25 +245,25 @@ def _pairs(setting: Setting, work: Path, repeats: int, exact_repeats: int) -> di
     refused: dict[str, str] = {}
     values: dict[str, float] = {}
 
-    def pair_of(needs: tuple[str, ...], kept: FeatureCache) -> Any:
+    def pair_of(needs: Mapping[str, Need], kept: Memory) -> Any:
         return make_pair(networks[source], networks[target], tasks[target], images, kept, needs=needs)
 
-    plain = pair_of((), FeatureCache())
+    plain = pair_of({}, Memory())
     rows = len(plain.labels_fit)
     one_epoch = replace(config.transform, epochs=1)
     for round_ in range(max(repeats, exact_repeats)):
         if round_ < repeats:
             spent, _ = _timed(lambda: fit_transform(plain, one_epoch, Seed(0)))
             seconds.setdefault("epoch", []).append(spent)
-        for name in METHODS:
+        for name in all_methods():
             if round_ >= (exact_repeats if name == "exact" else repeats):
                 continue
             distance = make_distance(config, name)
             try:
                 if distance.needs:
-                    anew = FeatureCache()  # with nothing in it of an earlier round
-                    pair_of((), anew)
-                    without, _ = _timed(partial(pair_of, (), anew))
+                    anew = Memory()  # with nothing in it of an earlier round
+                    pair_of({}, anew)
+                    without, _ = _timed(partial(pair_of, {}, anew))
                     whole, pair = _timed(partial(pair_of, distance.needs, anew))
                     needs_s.setdefault(name, []).append(max(whole - without, 0.0))
                 else:
@@ -309,10 +307,13 @@ def _memory(setting: Setting, work: Path) -> dict[str, Any]:
     """Peak memory of each method on one pair."""
     tasks, networks = setting.tasks(), _representatives(work)
     source, target = _ends(tasks)
-    pair = make_pair(networks[source], networks[target], tasks[target], setting.images, needs=NEEDS)
+    config = setting.config.distance
+    needs = {need: make for name in all_methods() for need, make in make_distance(config, name).needs.items()}
+    pair = make_pair(networks[source], networks[target], tasks[target], setting.images, needs=needs)
     (work / "pair").write_bytes(pickle.dumps(pair))
     peaks = {
-        name: _in_a_process(setting, work, "--part", "pair", "--method", name)["peak_gb"] for name in METHODS
+        name: _in_a_process(setting, work, "--part", "pair", "--method", name)["peak_gb"]
+        for name in all_methods()
     }
     return {
         "figures": "peak resident memory, 10^9 bytes, of a process that loads a pair and measures it once",
@@ -373,7 +374,7 @@ def _measure_all(
     config: PairConfig,
 ) -> int:
     """Every distance from an atom to a target, features included; how many pairs are at d = 1."""
-    cache, at_one = FeatureCache(), 0
+    cache, at_one = Memory(), 0
     for target in targets:
         for atom in atoms:
             pair = make_pair(

@@ -16,7 +16,6 @@ The figures go to records/fuse.json (smoke: to WORK).
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import time
@@ -32,7 +31,7 @@ import torch
 
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
-from tanas.ground.records import read_record, to_plain, write_bytes, write_json
+from tanas.ground.records import read_record, to_plain, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.networks.architecture import Architecture, build
@@ -56,6 +55,7 @@ from tanas_experiments.choice import (
     noise_of,
 )
 from tanas_experiments.choice_page import summary
+from tanas_experiments.packed import write_packed
 from tanas_experiments.places import RECORDS
 
 RECORD = RECORDS / "fuse.json"
@@ -71,33 +71,24 @@ SMOKE_TARGETS = ("digits:only=3,5,8,9",)
 class Size:
     """How much is trained on and compared."""
 
-    images: int
+    images: int = 2000
     """Training images."""
-    batch: int
+    batch: int = 64
     """Images a step: a stage takes as many steps as on the images of a search, with its batch."""
-    choice_images: int
+    choice_images: int = 1000
     """Validation images of the round."""
-    truth_images: int
+    truth_images: int = 2000
     """Other validation images, of the truth."""
-    architectures: int
-    epochs: int
+    architectures: int = 24
+    epochs: int = 5
     """Of the truth."""
-    runs: int
+    runs: int = 4
     """Trainings behind a truth, with a seed each."""
-    most_values: int
+    most_values: int = 24_000
     """Most values that a network computes for an image (`values_of`): slower architectures are skipped."""
 
 
-STUDY = Size(
-    images=2000,
-    batch=64,
-    choice_images=1000,
-    truth_images=2000,
-    architectures=24,
-    epochs=5,
-    runs=4,
-    most_values=24_000,
-)
+STUDY = Size()
 SMOKE = Size(
     images=200,
     batch=10,
@@ -321,7 +312,7 @@ class Study:
 
     def write(self) -> None:
         """Writes the record as it stands."""
-        write_bytes(self.record_path, (json.dumps(to_plain(self.record()), indent=None) + "\n").encode())
+        write_packed(self.record_path, self.record())
 
     def _truth(self, target: str, architecture: Architecture, run: int) -> Path:
         return self.out / "truth" / _slug(target) / f"{architecture.key}-{run}.json"

@@ -28,8 +28,8 @@ import torch
 
 from tanas.distances.agreement import spearman
 from tanas.distances.base import Distance
-from tanas.distances.features import FeatureCache
-from tanas.distances.methods import METHODS, DistanceConfig, make_distance
+from tanas.distances.memory import Memory
+from tanas.distances.methods import DistanceConfig, all_methods, make_distance
 from tanas.distances.pairs import make_pair
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.records import digest, read_record, write_bytes
@@ -57,7 +57,7 @@ def main() -> None:
     )
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--methods", default=",".join(name for name in METHODS if name not in LEFT_OUT))
+    parser.add_argument("--methods", default=",".join(name for name in all_methods() if name not in LEFT_OUT))
     parser.add_argument("--seeds", default="0,1,2")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -79,7 +79,7 @@ def measure(config: Figure2Config, seed: int, methods: Sequence[str], run: Path,
         out: folder of the pieces.
     """
     made = kept_representatives(config, Library(), seed, FolderCheckpoint(run / "pieces"))
-    search, features = config.search, FeatureCache(2**30)
+    search, features = config.search, Memory(2**30)
     distances = {name: distance_of(search.distance, name) for name in methods}
     for task, target in made:
         for _, source in made:
@@ -90,7 +90,7 @@ def measure(config: Figure2Config, seed: int, methods: Sequence[str], run: Path,
             left = [name for name in methods if not paths[name].exists()]
             if source is target or not left:
                 continue
-            needs = [need for name in left for need in distances[name].needs]
+            needs = {need: make for name in left for need, make in distances[name].needs.items()}
             # one pair for all of them: its images are put in order only once
             pair = make_pair(source, target, task, search.pair, features, needs=needs)
             pair_seed = Seed(seed).child("distance", source.fingerprint, target.fingerprint)
@@ -114,7 +114,7 @@ def distance_of(config: DistanceConfig, name: str) -> Distance:
 def write_record(config: Figure2Config, run: Path, out: Path) -> None:
     """Writes what the pieces in a folder give, and what the run itself measured."""
     found: dict[str, dict[int, Orders]] = {}
-    for name in (*METHODS, EIGHTH):
+    for name in (*all_methods(), EIGHTH):
         whole = {seed: pieces for seed in config.seeds if (pieces := _pieces(config, out, name, seed))}
         if whole:
             found[name] = whole

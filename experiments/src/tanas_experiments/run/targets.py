@@ -19,9 +19,9 @@ from pathlib import Path
 
 from tanas.algorithm.presets import default
 from tanas.api.progress import listener_for
-from tanas.api.run import Job, Machine, run_search
+from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
-from tanas.engines.resources import Resources, local_engine
+from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.devices import processors
 from tanas.ground.errors import TanasError, check_choice, check_range
 from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_json

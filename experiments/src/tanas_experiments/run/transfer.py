@@ -36,10 +36,8 @@ import safetensors.torch
 import torch
 
 from tanas.algorithm.presets import SearchConfig, default, quick
-from tanas.dictionary.learn import prepare
-from tanas.distances.features import FeatureCache
-from tanas.distances.memory import OF_TARGETS
-from tanas.distances.methods import METHODS, make_distance
+from tanas.distances.memory import OF_TARGETS, Memory
+from tanas.distances.methods import all_methods, make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import (
     Representative,
@@ -131,7 +129,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="digits only, everything small")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    every = ",".join(method for method in METHODS if method != "exact" or not arguments.smoke)
+    every = ",".join(method for method in all_methods() if method != "exact" or not arguments.smoke)
     methods = tuple((arguments.methods or every).split(","))
     once = tuple(method for method in methods if method in arguments.once.split(","))
     seeds = tuple(int(seed) for seed in arguments.seeds.split(","))
@@ -194,7 +192,7 @@ class Experiment:
     def task(self, name: str) -> Task:
         """A task with its test split, as a search would work on it."""
         opened = self.library.open(name.format(data=data_root()))
-        return prepare(opened, performance=self.config.performance, limit=self.config.limit)
+        return opened.measured_by(self.config.performance).limited(self.config.limit)
 
     def representative(self, seed: int, name: str) -> Representative:
         """The representative of a task, trained or read."""
@@ -237,11 +235,11 @@ class Experiment:
                 )
         index = {"values": values, "performance": own.performance}
         write_bytes(self._index(seed, target), json.dumps(index, indent=1).encode())
-        cache = FeatureCache()
+        cache = Memory()
         for method in methods:
             self._order(seed, target, task.without_test(), method, cache)
 
-    def _order(self, seed: int, target: str, task: Task, method: str, cache: FeatureCache) -> None:
+    def _order(self, seed: int, target: str, task: Task, method: str, cache: Memory) -> None:
         """Measures d(source -> target) by one method for every source."""
         distance, config = make_distance(self.config.distance, method), self.config.pair
         own = self.representative(seed, self.targets[target])

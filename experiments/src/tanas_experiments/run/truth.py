@@ -27,6 +27,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +36,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from tanas.algorithm.presets import default
-from tanas.distances.features import FeatureCache
+from tanas.distances.memory import Memory
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
-from tanas.engines.local import InlineEngine, LocalEngine
+from tanas.engines.local import LocalEngine, limited_threads
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, TanasError
+from tanas.ground.executor import InThisProcess
 from tanas.ground.records import read_record, to_plain, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
@@ -189,7 +191,8 @@ def make_table(
         )
 
     wanted = shard_of(jobs(record.config), *shard)
-    with InlineEngine() if workers == 1 else LocalEngine(workers) as engine:
+    inline = nullcontext(InThisProcess())
+    with limited_threads(1), inline if workers == 1 else LocalEngine(workers) as engine:
         made = fill(
             record.architectures,
             record.config,
@@ -215,7 +218,7 @@ def measure_distances(out: Path, record: TruthRecord, place: Place) -> None:
         at = Context(seed=Seed(0).child("represent"), checkpoint=checkpoint)
         representatives[name] = represent(task, search.representative, at)
         print(f"the representative of {name} has l {representatives[name].performance:.3f}", flush=True)
-    distance, cache, values = make_distance(search.distance), FeatureCache(2**28), []
+    distance, cache, values = make_distance(search.distance), Memory(2**28), []
     for target, task in tasks.items():
         for source in tasks:
             if source != target:

@@ -24,8 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from tanas.algorithm.presets import compared, default
-from tanas.dictionary.learn import prepare
-from tanas.distances.features import FeatureCache
+from tanas.distances.memory import Memory
 from tanas.distances.methods import make_distance
 from tanas.distances.pairs import make_pair
 from tanas.distances.representative import represent
@@ -138,7 +137,7 @@ def decisive(search: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _prepared(task: Task, config: WeightsConfig) -> Task:
-    return prepare(task, performance=config.search.performance, limit=config.search.limit)
+    return task.measured_by(config.search.performance).limited(config.search.limit)
 
 
 def _distances(
@@ -151,7 +150,7 @@ def _distances(
         at = Context(seed=Seed(0).child("represent"), checkpoint=checkpoint)
         representatives[label] = represent(task.without_test(), config.search.representative, at)
         print(f"the representative of {label} has l {representatives[label].performance:.3f}", flush=True)
-    distance, cache, found = make_distance(config.search.distance), FeatureCache(2**28), []
+    distance, cache, found = make_distance(config.search.distance), Memory(2**28), []
     for target, task in targets.items():
         for source in known:
             pair = make_pair(
