@@ -6,11 +6,9 @@ import pytest
 import torch
 from tests.distances.digit_tasks import PAIR, representative_of, shuffled, task_of
 
-from tanas.distances.features import FeatureCache
-from tanas.distances.fisher import fisher_information
-from tanas.distances.pairs import PairConfig, make_pair
+from tanas.distances.memory import Memory
+from tanas.distances.pairs import PairConfig, drawn, make_pair
 from tanas.distances.representative import Representative
-from tanas.distances.sampling import drawn
 from tanas.ground.errors import SettingError, TaskError
 from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split
@@ -89,37 +87,26 @@ def test_refuses_to_draw_no_images() -> None:
 
 
 class TestNeeds:
+    def test_are_computed_of_both_networks_on_the_fit_images_once(self) -> None:
+        asked: list[tuple[str, int]] = []
+
+        def mean(representative: Representative, images: Split) -> torch.Tensor:
+            asked.append((representative.task, len(images)))
+            return representative.features(images).mean(dim=0)
+
+        cache = Memory()
+        for source in (0, 3, 0):
+            networks = representative_of(source), representative_of(3)
+            pair = make_pair(*networks, task_of(3), PAIR, cache, needs={"mean": mean})
+        assert asked == [("digits:is=0", 240), ("digits:is=3", 240)]
+        assert torch.equal(pair.extra["mean"][0], pair.source_fit.mean(dim=0))
+        assert torch.equal(pair.extra["mean"][1], pair.target_fit.mean(dim=0))
+
     def test_are_left_out_unless_a_method_asks(self) -> None:
-        pair = make_pair(representative_of(0), representative_of(3), task_of(3), PAIR)
-        assert pair.source_fisher is pair.target_fisher is None
-        assert pair.source_embedding is pair.target_embedding is None
-
-    def test_are_the_fisher_information_of_both_networks_on_the_fit_images(self) -> None:
-        source, target = representative_of(0), representative_of(3)
-        pair = make_pair(source, target, task_of(3), PAIR, needs=("fisher",))
-        fit = drawn(task_of(3).train, PAIR.fit_images, Seed(0).child("pair", "fit"))
-        assert pair.source_fisher is not None
-        assert pair.target_fisher is not None
-        assert torch.equal(pair.source_fisher, fisher_information(source, fit))
-        assert torch.equal(pair.target_fisher, fisher_information(target, fit))
-        assert pair.source_embedding is None
-
-    def test_are_the_embeddings_of_both_tasks(self) -> None:
-        source, target = representative_of(0), representative_of(3)
-        pair = make_pair(source, target, task_of(3), PAIR, needs=("embedding",))
-        assert pair.source_embedding is not None
-        assert pair.target_embedding is not None
-        assert pair.source_embedding.tolist() == pytest.approx(source.embedding)
-        assert pair.target_embedding.tolist() == pytest.approx(target.embedding)
-        assert pair.source_fisher is None
-
-    def test_that_are_unknown_are_refused(self) -> None:
-        message = "The 'needs' of make_pair must be one of fisher, embedding. Got 'hessian' instead."
-        with pytest.raises(SettingError, match=message):
-            make_pair(representative_of(0), representative_of(3), task_of(3), PAIR, needs=("hessian",))
+        assert make_pair(representative_of(0), representative_of(3), task_of(3), PAIR).extra == {}
 
 
-class TestFeatureCache:
+class TestCache:
     def test_computes_features_once_for_tasks_over_the_same_images(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -131,39 +118,8 @@ class TestFeatureCache:
             return features(self, images)
 
         monkeypatch.setattr(Representative, "features", counted)
-        cache = FeatureCache()
+        cache = Memory()
         for digit in (0, 3):
             for source in (0, 3):
                 make_pair(representative_of(source), representative_of(digit), task_of(digit), PAIR, cache)
         assert sorted(asked) == ["digits:is=0"] * 2 + ["digits:is=3"] * 2
-
-    def test_computes_fisher_information_once_for_each_network(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        asked: list[str] = []
-
-        def counted(representative: Representative, images: Split) -> torch.Tensor:
-            asked.append(representative.task)
-            return fisher_information(representative, images)
-
-        monkeypatch.setattr("tanas.distances.features.fisher_information", counted)
-        cache = FeatureCache()
-        for source in (0, 3, 0):
-            make_pair(
-                representative_of(source), representative_of(3), task_of(3), PAIR, cache, needs=("fisher",)
-            )
-        assert sorted(asked) == ["digits:is=0", "digits:is=3"]
-
-    def test_gives_what_the_representative_gives(self) -> None:
-        split = task_of(3).validation
-        expected = representative_of(0).features(split)
-        cache = FeatureCache()
-        for _ in range(2):
-            assert torch.equal(cache.features(representative_of(0), split), expected)
-
-    def test_forgets_the_longest_unused_beyond_its_bound(self) -> None:
-        split = task_of(3).validation
-        size = representative_of(0).features(split).nbytes
-        cache = FeatureCache(most_bytes=2 * size)
-        for start in (0, 1, 0, 2):
-            cache.features(representative_of(0), split.subset(torch.arange(len(split)).roll(start)))
-        assert len(cache) == 2
-        assert len(FeatureCache(most_bytes=0)) == 0

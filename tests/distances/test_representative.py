@@ -18,7 +18,6 @@ from tanas.distances.representative import (
     state_of,
     untrained,
 )
-from tanas.distances.task2vec import embedding
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError, StoreError
@@ -150,23 +149,17 @@ class TestStorage:
         tensors["head.bias"][0] += 1
         assert representative_from(state, tensors).key != representative_of(0).key
 
-    def test_keeps_the_embedding_of_the_task(self) -> None:
-        state, tensors = state_of(representative_of(0))
-        assert state.embedding == embedding(task_of(0))
-        assert representative_from(state, tensors).embedding == state.embedding
-
-    def test_of_an_untrained_network_holds_an_embedding_in_which_every_filter_matters_alike(self) -> None:
-        own = representative_of(0).embedding
-        blank = untrained(representative_of(0), SEED).embedding
-        assert len(blank) == len(own)
-        assert blank == pytest.approx([sum(own) / len(own)] * len(own))
-
-    def test_reads_records_of_before_there_were_embeddings(self) -> None:
+    @pytest.mark.parametrize("embedding", [None, [0.25, 0.5]])
+    def test_reads_records_of_older_versions(self, embedding: list[float] | None) -> None:
         state, tensors = state_of(representative_of(0))
         plain = to_plain(state)
         del plain["embedding"]
+        if embedding is not None:
+            plain["embedding"] = embedding
         old = representative_from(from_plain(RepresentativeState, plain, where="here"), tensors)
-        assert old.embedding == ()
+        # stored distances are found by this key: it stays what the older version computed
+        assert (old.key == representative_of(0).key) == (embedding is None)
+        assert untrained(old, SEED).embedding == (() if embedding is None else (0.375, 0.375))
         split = task_of(3).validation
         assert torch.equal(old.features(split), representative_of(0).features(split))
 

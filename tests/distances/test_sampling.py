@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from tests.distances.digit_tasks import shuffled, task_of
 
-from tanas.distances.sampling import drawn
+from tanas.distances.pairs import drawn
 from tanas.ground.seeds import Seed
 from tanas.tasks.task import Split
 

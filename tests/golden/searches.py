@@ -134,6 +134,8 @@ def golden(name: str) -> Any:
         plain["command"] = plain["command"].replace("--preset smoke", "--preset quick")
         del plain["config"]["largest"]  # a strategy of the laboratory
         plain["config"]["related"] = plain["space"]["related"] = "nearest"  # was said by `inherit`
+        del plain["config"]["distance"]["gate"]["errors"]
+        del plain["config"]["distance"]["transform"]["refine_epochs"]
         for part in ("fuse", "learn"):
             for setting in SETTINGS_GONE:
                 del plain["config"][part][setting]

@@ -3,12 +3,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from tanas.ground.errors import SettingError, StoreError, check_range
 from tanas.ground.records import (
+    ADDED,
     SCHEMA,
     digest,
     from_plain,
@@ -45,6 +46,29 @@ class Loss:
     value: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    gone: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    inner: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaterPart:
+    RETIRED: ClassVar = {"gone": 0}
+    size: int
+    new: float = field(default=0.0, metadata=ADDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class After:
+    inner: tuple[LaterPart, ...]
+
+
 WHOLE = Outer(name="Ä 'quoted'", sizes=(1, 2), inner=Inner(share=0.1), more={"a": [1, None]})
 
 
@@ -55,7 +79,7 @@ class TestPlain:
         assert from_plain(Outer, plain, where="here") == WHOLE
 
     def test_gives_back_tuples_of_records(self) -> None:
-        plain = to_plain((WHOLE, WHOLE), tuple[Outer, ...])
+        plain = to_plain((WHOLE, WHOLE))
         assert from_plain(tuple[Outer, ...], plain, where="here") == (WHOLE, WHOLE)
 
     def test_fills_in_what_an_older_file_lacks(self) -> None:
@@ -108,7 +132,7 @@ class TestFiles:
     @pytest.mark.parametrize("content", [b"", b'{"name": "n', b"\xff\xfe\x00"])
     def test_a_damaged_file_is_named(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "bad.json").write_bytes(content)
-        with pytest.raises(StoreError, match="bad.json can't be read: it is damaged or no JSON"):
+        with pytest.raises(StoreError, match="bad.json can't be read: it is damaged or not JSON"):
             read_json(tmp_path / "bad.json")
 
     def test_a_file_is_whole_or_as_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,6 +191,14 @@ class TestDigest:
         assert len({digest("ab", "c"), digest("a", "bc"), digest("abc"), digest("c", "ab")}) == 4
         assert digest(Inner(share=0.1)) != digest(Inner(share=0.2))
 
+    def test_outlives_fields_that_go_and_come(self) -> None:
+        before = Before(inner=(Part(gone=0, size=2),))
+        assert digest(After(inner=(LaterPart(size=2),))) == digest(before)
+        assert digest({"a": After(inner=(LaterPart(size=2),))}) == digest({"a": before})
+
+    def test_counts_a_field_that_came_where_it_is_set(self) -> None:
+        assert digest(LaterPart(size=2, new=0.5)) != digest(LaterPart(size=2))
+
 
 class TestMarker:
     def test_gives_all_that_the_file_holds(self, tmp_path: Path) -> None:
@@ -177,10 +209,10 @@ class TestMarker:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, "shelf is no shelf: it holds no shelf.json. Make one: tanas shelve '.*my shelf'$"),
-            ("{", "shelf.json can't be read: it is damaged or no JSON"),
-            ("[]", "shelf is no shelf: its shelf.json is of another kind"),
-            ('{"kind": "tanas run", "schema": 1}', "shelf is no shelf: its shelf.json is of another kind"),
+            (None, "shelf is not a shelf: it holds no shelf.json. Make one: tanas shelve '.*my shelf'$"),
+            ("{", "shelf.json can't be read: it is damaged or not JSON"),
+            ("[]", "shelf is not a shelf: its shelf.json is of another kind"),
+            ('{"kind": "tanas run", "schema": 1}', "shelf is not a shelf: its shelf.json is of another kind"),
             ('{"kind": "tanas shelf", "schema": 99}', "The shelf .*shelf has schema 99; this tanas reads"),
             ('{"kind": "tanas shelf"}', "has schema None; .* that wrote it, or make a new one"),
         ],

@@ -1,8 +1,7 @@
-"""The setting in which distances to a task are measured and stored."""
+"""Where and how distances to a task are measured and stored."""
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -12,39 +11,29 @@ import torch
 
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
-from tanas.distances.base import Distance, Measurement, Pair
-from tanas.distances.features import FeatureCache
+from tanas.distances.base import Distance, Measurement
 from tanas.distances.intervals import IntervalConfig
+from tanas.distances.memory import Memory
 from tanas.distances.methods import DistanceConfig, make_distance
-from tanas.distances.pairs import PairConfig, make_pair
+from tanas.distances.pairs import PairConfig, gate_split, make_pair
 from tanas.distances.probes import KnnDistance
-from tanas.distances.representative import UNTRAINED, Representative, untrained
-from tanas.distances.sampling import drawn
+from tanas.distances.representative import Representative, untrained
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
 from tanas.ground.context import Context
-from tanas.ground.errors import SettingError, TanasError
-from tanas.ground.events import Event, Listener
-from tanas.ground.executor import Executor
+from tanas.ground.errors import SettingError
+from tanas.ground.events import Event
 from tanas.ground.records import digest
-from tanas.ground.seeds import Seed
 from tanas.tasks.task import Task
 
 IN_FLIGHT = 4
-"""Pairs that are held in memory at a time: some 30 MB each at 3,500 images and 1,024 features. Where only the
-nearest are wanted, as many are measured before the bound is drawn anew: a number that does not depend on the
-workers, so that neither does what is measured to its end."""
+"""Pairs in memory at a time: about 30 MB each at 3,500 images and 1,024 features. If only the nearest are wanted, the
+bound is updated after as many: what is measured to its end then does not depend on the number of workers."""
 
 COSTLY = ("exact",)
-"""Methods that take minutes to hours a pair: they are run where they are named, and their maps are not fitted
-again unasked."""
-
-TRIAL = 100
-"""Rows of the smaller of two trials from which a pair's seconds are reckoned; at most a sixteenth of the pair's
-own, so that trials cost three eighths of a pair."""
+"""Methods that take minutes to hours per pair: they run only when named, and get no intervals unasked."""
 
 KEPT_WEIGHTS = 2**25
-"""Weights of representatives that are kept in memory: 128 MB, twenty of the default network or one of the paper's.
-Reading one from disk takes as long as a cheap distance."""
+"""Weights of representatives that are kept in memory: 128 MB, twenty of the default network or one of the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +58,7 @@ class Related:
     """A remembered task and its distance to a task."""
 
     name: str
-    """The name that stands for this atom alone."""
+    """The unique name of this atom."""
     atom: Atom
     measurement: Measurement
 
@@ -94,12 +83,11 @@ class Distances:
 
 
 class Loaded:
-    """Representatives of a dictionary's atoms, and features, while memory lasts; the longest unused go first."""
+    """A dictionary with its representatives and their features in memory; the longest unused go first."""
 
     def __init__(self, dictionary: Dictionary, most_weights: int = KEPT_WEIGHTS) -> None:
         self.dictionary = dictionary
-        self.features = FeatureCache()
-        """What the networks answered last."""
+        self.features = Memory()
         self._most_weights = most_weights
         self._kept: OrderedDict[str, Representative] = OrderedDict()
 
@@ -119,31 +107,27 @@ class Loaded:
 
 
 class Reused:
-    """What measurements took that were made before a run: what it made itself before it was killed, it paid itself."""
+    """Seconds of the measurements that were made before a run; its own, made before it was killed, do not count."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Begins, or goes on.
-
-        Args:
-            checkpoint: where the run keeps which measurements are its own.
-        """
+        """Begin, or resume from the keys of the run's own measurements in the checkpoint."""
         self._checkpoint = checkpoint
         self._own: set[str] = set(checkpoint.load("own") or ())
         self._read: dict[str, float] = {}
 
     def made(self, keys: Iterable[str]) -> None:
-        """A measurement of these keys is the run's own."""
+        """Note that the run itself made the measurement with these keys."""
         self._own.update(keys)
         self._checkpoint.save("own", sorted(self._own))
 
     def read(self, key: str, measurement: Measurement) -> None:
-        """A measurement was found under a key."""
+        """Note that a measurement was found under a key."""
         if key not in self._own:
             self._read[key] = measurement.took_s
 
     @property
     def seconds(self) -> float:
-        """That all took that were found and are not the run's own."""
+        """Of all measurements that were found and are not the run's own."""
         return sum(self._read.values())
 
 
@@ -151,38 +135,23 @@ class Reused:
 class Bench:
     """Where and how the distances to one task are measured."""
 
-    dictionary: Dictionary
-    """Remembers what is measured."""
     loaded: Loaded
-    """The atoms' representatives, also from one target to the next."""
+    """The dictionary, which stores what is measured, and what was read from it for earlier targets."""
     target: Representative
-    """The task's own."""
     task: Task
     """Without its test split."""
     distance: Distance
-    """The method."""
     config: PairConfig
-    """The images on which it is measured."""
-    seed: Seed
-    """Of the maps that are fitted; each pair has a child of it, so order and number do not matter."""
-    executor: Executor
-    """Runs the measurements."""
-    listener: Listener
-    """Receives every event."""
-    surer: Distance | None = None
-    """The method with intervals, for tasks with few images and for close distances. None: there is none."""
+    at: Context
+    """The executor, the listener, and the seed of fitted maps: each pair has a child of it."""
+    with_intervals: Distance | None = None
+    """The method with intervals, for tasks with few images and for close distances; None: there is none."""
     probe: Distance | None = None
     """A cheap method that decides which tasks are measured first if only the nearest are wanted. None: by name."""
     null: bool = False
     """Whether the distance of an untrained network is measured too."""
-    cache: FeatureCache = field(default_factory=FeatureCache)
-    """Keeps features, also from one target to the next."""
-    workers: int = 1
-    """How many pairs are measured side by side: for the estimate."""
-    pace_s: float | None = None
-    """Seconds of a pair as they are known from other targets: for the estimate."""
     reused: Reused = field(default_factory=lambda: Reused(NoCheckpoint()), compare=False)
-    """What the measurements took that were read instead of made."""
+    """Counts the seconds of measurements that were read."""
 
     @classmethod
     def of(
@@ -192,52 +161,27 @@ class Bench:
         task: Task,
         distance: DistanceConfig,
         config: PairConfig,
-        *,
         at: Context,
-        pace_s: float | None = None,
         reused: Reused | None = None,
     ) -> Bench:
-        """A bench for a configured method, which is also its own surer form; an untrained network is measured too.
-
-        Args:
-            loaded: what is kept in memory of a dictionary, also from one target to the next.
-            target: the task's own representative.
-            task: without its test split.
-            distance: the method and its settings.
-            config: the images.
-            at: its seed is that of the maps, its executor runs the measurements.
-            pace_s: seconds of a pair, if known.
-            reused: counts what was read; None: a new one.
-        """
+        """A bench for a configured method that also measures an untrained network."""
         sure = replace(distance, intervals=distance.intervals or IntervalConfig())
         return cls(
-            dictionary=loaded.dictionary,
+            loaded=loaded,
             target=target,
             task=task,
             distance=make_distance(distance),
             config=config,
-            seed=at.seed,
-            executor=at.executor,
-            listener=at.listener,
-            surer=None if distance.method in COSTLY else make_distance(sure),
+            at=at,
+            with_intervals=None if distance.method in COSTLY else make_distance(sure),
             probe=KnnDistance(distance.knn, distance.gate),
             null=True,
-            loaded=loaded,
-            cache=loaded.features,
-            workers=at.workers,
-            pace_s=pace_s,
             reused=reused or Reused(NoCheckpoint()),
         )
 
     def rarest(self) -> tuple[str, int, int]:
-        """The class with the fewest images among those that performance is measured on.
-
-        Returns:
-            its name, the number of its images, and that of all.
-        """
-        gate = drawn(
-            self.task.validation, self.config.gate_images, Seed(self.task.split_seed).child("pair", "gate")
-        )
+        """The class with the fewest images to measure on: its name, their number, and the number of all images."""
+        gate = gate_split(self.task, self.config)
         classes, counts = torch.unique(gate.labels, return_counts=True)
         rarest = int(counts.argmin())
         return self.task.classes[int(classes[rarest])], int(counts[rarest]), len(gate)
@@ -245,84 +189,61 @@ class Bench:
 
 @dataclass(frozen=True)
 class Source:
-    """A network from which a distance is measured."""
+    """A network from which a distance is measured, and the key under which its measurement is stored."""
 
     name: str
     atom: Atom | None
     """None: the untrained network."""
     key: str
-    """Under which its measurement is remembered."""
 
 
 def interval_text(measurement: Measurement) -> str:
-    """The interval of a distance as it stands behind it: ' [0.10, 0.15]', or nothing."""
+    """The interval of a distance, such as ' [0.10, 0.15]'; empty if there is none."""
     if measurement.interval is None:
         return ""
     low, high = measurement.interval
     return f" [{low:.3f}, {high:.3f}]"
 
 
-def source_of(bench: Bench, name: str, atom: Atom, distance: Distance) -> Source:
-    """An atom as a network from which a distance is measured."""
-    return Source(name, atom, _key(bench, bench.loaded.representative(atom), distance))
+def source_of(bench: Bench, name: str, atom: Atom | None, distance: Distance) -> Source:
+    """An atom, or the untrained network (None), as the source of a distance."""
+    ends = _network(bench, atom).key, bench.target.key, bench.task.fingerprint
+    return Source(name, atom, digest(*ends, distance.name, distance, bench.config, bench.at.seed))
 
 
-def untrained_source(bench: Bench, distance: Distance) -> Source:
-    """A network like the target's representative with the weights as they were drawn."""
-    return Source(UNTRAINED, None, _key(bench, _untrained(bench), distance))
-
-
-def _untrained(bench: Bench) -> Representative:
-    return untrained(bench.target, bench.seed.child("untrained"))
-
-
-def _key(bench: Bench, source: Representative, distance: Distance) -> str:
-    target = bench.target.key
-    return digest(
-        source.key, target, bench.task.fingerprint, distance.name, distance, bench.config, bench.seed
-    )
-
-
-def pair_of(bench: Bench, source: Source, distance: Distance) -> tuple[Pair, Seed]:
-    """What a distance is measured on, and its seed."""
-    network = _untrained(bench) if source.atom is None else bench.loaded.representative(source.atom)
-    pair = make_pair(network, bench.target, bench.task, bench.config, bench.cache, needs=distance.needs)
-    return pair, bench.seed.child(network.fingerprint, bench.target.fingerprint)
+def _network(bench: Bench, atom: Atom | None) -> Representative:
+    if atom is None:
+        return untrained(bench.target, bench.at.seed.child("untrained"))
+    return bench.loaded.representative(atom)
 
 
 def measure_each(
     bench: Bench, sources: Sequence[Source], distance: Distance, beyond: float | None
 ) -> Iterator[tuple[Source, Measurement | None]]:
-    """Measures, or reads what was measured before under the same bound, in the order of the sources.
+    """Measure distances, or read stored ones, in the order of the sources.
 
-    A measurement that a bound did not end is the same as one without; one that it ended depends on where the
-    bound lay and is remembered only together with it.
+    A measurement that ended early depends on its bound and is stored together with it.
 
     Yields:
-        each source and its measurement; None for an untrained network, if the method refuses that.
+        each source and its measurement; None for an untrained network if the method refuses it.
     """
-    dictionary = bench.dictionary
+    dictionary = bench.loaded.dictionary
     running: list[tuple[Source, str, Measurement | Future[Measurement]]] = []
 
     def started(source: Source, key: str) -> Measurement | Future[Measurement]:
         known = dictionary.measured(key)
         if known is None and beyond is not None:
             whole = dictionary.measured(source.key)
-            # one that lies behind is measured again: its bound must not depend on what else was asked before
+            # beyond the bound it is measured again: results must not depend on earlier commands
             known = whole if whole is not None and whole.order <= beyond else None
             key = source.key
         if known is not None:
             bench.reused.read(key, known)
             return known
-        try:
-            pair, seed = pair_of(bench, source, distance)
-        except SettingError as error:
-            failed: Future[Measurement] = Future()
-            failed.set_exception(error)
-            return failed
-        if beyond is None:
-            return bench.executor.submit(distance, pair, seed)
-        return bench.executor.submit(distance, pair, seed, beyond=beyond)
+        network, features = _network(bench, source.atom), bench.loaded.features
+        pair = make_pair(network, bench.target, bench.task, bench.config, features, needs=distance.needs)
+        seed = bench.at.seed.child(network.fingerprint, bench.target.fingerprint)
+        return bench.at.executor.submit(distance, pair, seed, beyond=beyond)
 
     def collected() -> tuple[Source, Measurement | None]:
         source, key, answer = running.pop(0)
@@ -335,9 +256,9 @@ def measure_each(
                 return source, None
             raise
         keys = (key,) if measurement.at_least else dict.fromkeys((key, source.key))
-        bench.reused.made(keys)  # before it is remembered: who is killed between the two measures again
-        for one in keys:
-            dictionary.remember_distance(one, measurement)
+        bench.reused.made(keys)  # before it is stored: a run that is killed between the two measures again
+        for made in keys:
+            dictionary.remember_distance(made, measurement)
         return source, measurement
 
     for source in sources:
@@ -347,50 +268,3 @@ def measure_each(
             yield collected()
     while running:
         yield collected()
-
-
-def seconds_of(distance: Distance, pair: Pair, seed: Seed) -> float | None:
-    """Seconds that a pair will take, from two trials on few of its rows and a straight line through them.
-
-    Each trial is run twice and the first of the two not counted: what is done for the first time takes longer,
-    and what the sources of a target have in common a method may remember.
-
-    What a method does once a pair, whatever the number of rows, is in both trials and cancels out of the
-    slope; the line is only as good as the method's cost is proportional to the rest.
-
-    Returns:
-        None: the method does not work on so few rows.
-    """
-    rows = max(min(len(pair.labels_fit) // 16, TRIAL), 2)
-    times = []
-    for count in (rows, rows, 2 * rows, 2 * rows):
-        small = _thinned(pair, count / len(pair.labels_fit))
-        began = time.monotonic()
-        try:
-            distance(small, seed)
-        except (TanasError, RuntimeError):  # what it refuses or can't solve on few rows it may do on many
-            return None
-        times.append(time.monotonic() - began)
-    slope = max(times[3] - times[1], 0.0) / rows
-    return times[3] + slope * (len(pair.labels_fit) - 2 * rows)
-
-
-def _thinned(pair: Pair, share: float) -> Pair:
-    """A pair with a share of its rows, spread over the classes."""
-
-    def some(labels: torch.Tensor) -> torch.Tensor:
-        by_class = torch.argsort(labels, stable=True)
-        count = min(max(round(share * len(labels)), 2), len(labels))
-        return by_class[torch.linspace(0, len(labels) - 1, count).long()].sort().values  # (count,)
-
-    fit, gate = some(pair.labels_fit), some(pair.labels_gate)
-    return replace(
-        pair,
-        same=False,
-        source_fit=pair.source_fit[fit],
-        target_fit=pair.target_fit[fit],
-        labels_fit=pair.labels_fit[fit],
-        source_gate=pair.source_gate[gate],
-        target_gate=pair.target_gate[gate],
-        labels_gate=pair.labels_gate[gate],
-    )

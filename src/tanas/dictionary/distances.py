@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from tanas.dictionary.bench import (
     IN_FLIGHT,
@@ -14,20 +14,16 @@ from tanas.dictionary.bench import (
     Source,
     interval_text,
     measure_each,
-    pair_of,
-    seconds_of,
     source_of,
-    untrained_source,
 )
 from tanas.dictionary.task_record import Atom
-from tanas.distances.base import Distance, Measurement
+from tanas.distances.base import Measurement
 from tanas.distances.representative import UNTRAINED
 from tanas.ground.errors import SettingError
-from tanas.ground.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 
 FEW_IMAGES = 20
-"""Of a class, to measure on. With 20 its share of right answers has a standard error of up to 0.11, more than
-twice the usual epsilon."""
+"""Least images of a class to measure on: with 20, its share of right answers has a standard error of up to 0.11."""
 
 
 def measured(
@@ -37,48 +33,40 @@ def measured(
     most: int | None = None,
     within: float | None = None,
 ) -> Distances:
-    """Measures d(atom -> task) for each atom; what was measured before is read, not measured again.
+    """Measure d(atom -> task) for each atom, nearest first; stored measurements are read.
 
-    Where only the nearest are wanted, those that lie behind them need not be measured to their end: a method
-    may stop as soon as a pair is known to be farther, and its measurement is then marked `at_least`. The
-    nearest and their distances are the same as if all had been measured. The order in which atoms are
-    measured comes from the probe, and the bound is drawn anew after each few, so that what is measured to its
-    end does not depend on the workers, nor on what was measured before.
+    If only the nearest are wanted, a method may stop once a pair is known to be farther; its measurement is then
+    marked `at_least`. The nearest and their distances are the same as if all had been measured. The probe decides the
+    order of measuring.
 
     Args:
         bench: where and how.
         atoms: (name, atom) of those to measure.
-        most: only the so many nearest are wanted.
-        within: only those at most so far away are wanted; then `most` is of no account.
-
-    Returns:
-        nearest first.
+        most: only this many nearest are wanted.
+        within: only those within this distance are wanted; `most` is then ignored.
 
     Source: Algorithm 1, the loop over b in B; section 3.1.
     """
     todo = list(atoms)
     label, fewest, images = bench.rarest() if todo else ("", FEW_IMAGES, 0)
     few = fewest < FEW_IMAGES
-    distance = bench.surer if few and bench.surer is not None else bench.distance
-    nulls = [untrained_source(bench, distance)] if bench.null and todo else []
+    distance = bench.with_intervals if few and bench.with_intervals is not None else bench.distance
+    nulls = [source_of(bench, UNTRAINED, None, distance)] if bench.null and todo else []
     step = f"distances to {bench.task.name}"
     sources = [source_of(bench, name, atom, distance) for name, atom in todo]
-    listener, total = bench.listener, len(sources) + len(nulls)
-    estimate = _estimate_s(bench, [*sources, *nulls], distance)
-    listener(StepStarted(step=step, total=total, unit="networks", estimate_s=estimate))
+    tell = bench.at.tell
+    tell(StepStarted(step=step, total=len(sources) + len(nulls), unit="networks"))
 
     found: dict[str, Measurement] = {}
 
-    def tell(source: Source, measurement: Measurement) -> None:
-        found[source.name] = measurement
-        listener(DistanceMeasured(atom=source.name, task=bench.task.name, measurement=measurement))
-        note = f"d({source.name}) {'>=' if measurement.at_least else '='} {measurement.value:.3g}"
-        listener(StepAdvanced(step=step, done=len(found), note=note))
-
     def run(some: Sequence[Source], beyond: float | None) -> None:
         for source, measurement in measure_each(bench, some, distance, beyond):
-            if measurement is not None:
-                tell(source, measurement)
+            if measurement is None:
+                continue
+            found[source.name] = measurement
+            tell(DistanceMeasured(atom=source.name, task=bench.task.name, measurement=measurement))
+            note = f"d({source.name}) {'>=' if measurement.at_least else '='} {measurement.value:.3g}"
+            tell(StepAdvanced(step=step, done=len(found), note=note))
 
     if within is None and (most is None or most >= len(sources)):
         run([*sources, *nulls], None)
@@ -93,7 +81,7 @@ def measured(
         for at in range(most, len(queue), IN_FLIGHT):
             orders = sorted(found[source.name].order for source in queue[:at])
             run(queue[at : at + IN_FLIGHT], orders[most - 1])
-    listener(StepFinished(step=step))
+    tell(StepFinished(step=step))
 
     related = [Related(name, atom, found[name]) for name, atom in todo]
     result = Distances(
@@ -108,9 +96,9 @@ def nearest(related: Sequence[Related], most: int, *, within: float | None = Non
     """Return the nearest tasks.
 
     Args:
-        related: nearest first, as `measured` gives them.
+        related: nearest first.
         most: how many, if there is no threshold.
-        within: tau; if given, all tasks at most this far away are returned instead.
+        within: tau; all tasks at most this far away are returned instead.
     """
     if within is not None:
         return tuple(r for r in related if r.measurement.value <= within and not r.measurement.at_least)
@@ -118,48 +106,26 @@ def nearest(related: Sequence[Related], most: int, *, within: float | None = Non
 
 
 def _nearest_first(bench: Bench, sources: Sequence[Source]) -> list[Source]:
-    """The sources in the order of the probe, then by name: the sooner the nearest are known, the less is left."""
-    if bench.probe is None:
-        return sorted(sources, key=lambda source: source.name)
-    probed = [
-        source_of(bench, source.name, source.atom, bench.probe)
-        for source in sources
-        if source.atom is not None
-    ]
-    try:
-        orders = {
-            source.name: one.order
-            for source, one in measure_each(bench, probed, bench.probe, None)
-            if one is not None
-        }
-    except SettingError:  # the probe can't judge such a task, the method may
-        return sorted(sources, key=lambda source: source.name)
-    return sorted(sources, key=lambda source: (orders[source.name], source.name))
-
-
-def _estimate_s(bench: Bench, sources: Sequence[Source], distance: Distance) -> float | None:
-    """Seconds that the measurements will take; None where next to nothing is left or nothing can be said."""
-    remembered = [bench.dictionary.measured(source.key) for source in sources]
-    left = [source for source, known in zip(sources, remembered, strict=True) if known is None]
-    if len(left) < 3:  # a trial would take as long as what it saves from waiting blindly
-        return None
-    seconds = [known.took_s for known in remembered if known is not None and known.took_s > 0]
-    pace = sum(seconds) / len(seconds) if seconds else bench.pace_s
-    if pace is None:
-        pair, seed = pair_of(bench, left[0], distance)
-        pace = seconds_of(distance, pair, seed)
-    return None if pace is None else pace * math.ceil(len(left) / bench.workers)
+    """The sources in the order of the probe, then by name: the nearest are then known early."""
+    probe = bench.probe
+    orders: dict[str, float] = {}
+    if probe is not None:
+        atoms = [(source.name, source.atom) for source in sources]
+        probed = [source_of(bench, name, atom, probe) for name, atom in atoms if atom is not None]
+        # the probe may refuse a task that the method can measure
+        with suppress(SettingError):
+            found = measure_each(bench, probed, probe, None)
+            orders = {source.name: m.order for source, m in found if m is not None}
+    return sorted(sources, key=lambda source: (orders.get(source.name, 0.0), source.name))
 
 
 def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | None) -> None:
     """Warn about distances that are not reliable."""
-    task, related = bench.task.name, distances.related
+    task, related, warn = bench.task.name, distances.related, bench.at.warn
     if any(r.measurement.gate is not None and r.measurement.gate <= 0 for r in related):
-        bench.listener(
-            Warned(
-                message=f"The distances to {task} mean nothing: its representative is better than a constant answer "
-                "by at most epsilon. Give it more images or epochs."
-            )
+        warn(
+            f"The distances to {task} mean nothing: its representative is better than a constant answer "
+            "by at most epsilon. Give it more images or epochs."
         )
     if rarest is not None:
         label, fewest, images = rarest
@@ -168,21 +134,15 @@ def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | Non
             for r in related[:3]
             if r.measurement.interval is not None
         )
-        bench.listener(
-            Warned(
-                message=f"The distances to {task} rest on few images: {fewest} of '{label}' among the {images} "
-                "validation images"
-                + (f". Intervals of the nearest: {shown}" if shown else "")
-                + f". Give each class at least {FEW_IMAGES} validation images, about {5 * FEW_IMAGES} in all."
-            )
+        warn(
+            f"The distances to {task} rest on few images: {fewest} of '{label}' among the {images} validation images"
+            + (f". Intervals of the nearest: {shown}" if shown else "")
+            + f". Give each class at least {FEW_IMAGES} validation images, about {5 * FEW_IMAGES} in all."
         )
     if distances.blind and distances.untrained is not None:
         best = related[0]
-        bench.listener(
-            Warned(
-                message=f"No remembered task is nearer to {task} than an untrained network "
-                f"(d = {distances.untrained.value:.4f}; the nearest task, {best.name}, has "
-                f"{best.measurement.value:.4f}). Do not rely on the order of these distances, or give the task more "
-                "images."
-            )
+        warn(
+            f"No remembered task is nearer to {task} than an untrained network (d = {distances.untrained.value:.4f}; "
+            f"the nearest task, {best.name}, has {best.measurement.value:.4f}). Do not rely on the order of these "
+            "distances, or give the task more images."
         )

@@ -31,8 +31,8 @@ class Boundary:
 
     def __str__(self) -> str:
         last, following = (
-            f"{one.name} (d = {one.measurement.value:.4f}{interval_text(one.measurement)})"
-            for one in (self.last, self.next)
+            f"{task.name} (d = {task.measurement.value:.4f}{interval_text(task.measurement)})"
+            for task in (self.last, self.next)
         )
         return f"The order of {last} and {following} is uncertain: " + (
             f"in {self.nearer_share:.0%} of {len(self.last.measurement.draws)} redraws of the images, the second "
@@ -71,23 +71,22 @@ class AtThreshold:
 def boundary(bench: Bench, related: Sequence[Related], most: int) -> Boundary | None:
     """Return the last of the nearest tasks and the next task, with the certainty of their order.
 
-    Only these two get intervals, because an interval costs several times as much as a distance.
+    Only these two get intervals: an interval costs several times as much as a distance.
 
     Args:
-        bench: where and how distances are measured.
+        bench: measures the intervals.
         related: nearest first; the first `most` + 1 have exact distances.
         most: how many nearest tasks are taken.
 
     Returns:
-        None if there is no next task, or the method gives no draws to compare.
+        None: there is no next task, or the method gives no draws to compare.
     """
-    if bench.surer is None or most < 1 or most >= len(related):
+    if bench.with_intervals is None or most < 1 or most >= len(related):
         return None
     pair = related[most - 1 : most + 1]
-    if any(one.measurement.at_least for one in pair):
+    if any(task.measurement.at_least for task in pair):
         return None
-    pair = _with_draws(bench, bench.surer, pair)
-    last, following = pair
+    last, following = _with_draws(bench, bench.with_intervals, pair)
     if not (last.measurement.draws and following.measurement.draws):
         return None
     share = nearer_share(last.measurement.draws, following.measurement.draws)
@@ -97,56 +96,49 @@ def boundary(bench: Bench, related: Sequence[Related], most: int) -> Boundary | 
 def at_threshold(bench: Bench, related: Sequence[Related], threshold: float) -> tuple[AtThreshold, ...]:
     """Return the last task within a threshold and the first task beyond it, with the certainty of their sides.
 
-    Tasks beyond the threshold have only lower bounds, so some are measured exactly until the first of them is known.
-    Only the two tasks get intervals.
+    Tasks beyond the threshold may have only lower bounds: some are measured exactly until the first one is known.
 
     Args:
-        bench: where and how distances are measured.
+        bench: measures the intervals.
         related: nearest first, as `measured` gives them for this threshold.
         threshold: tau.
 
     Returns:
-        the last task within and the first task beyond, where they exist; empty if the method gives no draws.
+        those of the two that exist; empty if the method gives no draws.
     """
-    if bench.surer is None:
+    if bench.with_intervals is None:
         return ()
     inside = nearest(related, len(related), within=threshold)
-    names = {one.name for one in inside}
-    beyond = [one for one in related if one.name not in names]
+    names = {task.name for task in inside}
+    beyond = [task for task in related if task.name not in names]
     while beyond and beyond[0].measurement.at_least:  # only a lower bound is known: the next may be nearer
         source = source_of(bench, beyond[0].name, beyond[0].atom, bench.distance)
         ((_, whole),) = measure_each(bench, [source], bench.distance, None)
         assert whole is not None  # only an untrained network may be refused
         beyond[0] = replace(beyond[0], measurement=whole)
-        beyond.sort(key=lambda one: (one.measurement.order, one.name))
+        beyond.sort(key=lambda task: (task.measurement.order, task.name))
     found = []
-    for one in _with_draws(bench, bench.surer, [*inside[-1:], *beyond[:1]]):
-        if draws := one.measurement.draws:
-            # draws are orders: what they have above 1 or below 0 breaks ties and is no distance
+    for task in _with_draws(bench, bench.with_intervals, [*inside[-1:], *beyond[:1]]):
+        if draws := task.measurement.draws:
+            # draws are orders: the part above 1 or below 0 breaks ties and is no distance
             outside = sum(min(max(draw, 0.0), 1.0) > threshold for draw in draws) / len(draws)
-            own = one.name in names
-            found.append(
-                AtThreshold(
-                    threshold=threshold,
-                    atom=one,
-                    within=own,
-                    other_share=outside if own else 1 - outside,
-                )
-            )
+            own = task.name in names
+            share = outside if own else 1 - outside
+            found.append(AtThreshold(threshold=threshold, atom=task, within=own, other_share=share))
     return tuple(found)
 
 
-def _with_draws(bench: Bench, surer: Distance, some: Sequence[Related]) -> Sequence[Related]:
-    """Tasks with intervals and draws from the method that gives them; their distances do not change."""
-    if all(one.measurement.draws for one in some):
+def _with_draws(bench: Bench, distance: Distance, some: Sequence[Related]) -> Sequence[Related]:
+    """Tasks with intervals and draws from the method with intervals; their distances do not change."""
+    if all(task.measurement.draws for task in some):
         return some
     step = f"intervals of the distances to {bench.task.name}"
-    bench.listener(StepStarted(step=step, total=len(some), unit="networks"))
-    sources = [source_of(bench, one.name, one.atom, surer) for one in some]
-    sure = [measurement for _, measurement in measure_each(bench, sources, surer, None)]
-    bench.listener(StepFinished(step=step))
+    bench.at.tell(StepStarted(step=step, total=len(some), unit="networks"))
+    sources = [source_of(bench, task.name, task.atom, distance) for task in some]
+    sure = [measurement for _, measurement in measure_each(bench, sources, distance, None)]
+    bench.at.tell(StepFinished(step=step))
     return [
-        replace(one, measurement=replace(one.measurement, interval=found.interval, draws=found.draws))
-        for one, found in zip(some, sure, strict=True)
+        replace(task, measurement=replace(task.measurement, interval=found.interval, draws=found.draws))
+        for task, found in zip(some, sure, strict=True)
         if found is not None
     ]

@@ -1,4 +1,4 @@
-"""The one rule by which images of a task become the input of another task's representative."""
+"""How images of a task become the input of another task's representative."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ LUMA = (0.299, 0.587, 0.114)
 
 
 def converted(pixels: Tensor, shape: Shape) -> Tensor:
-    """Images in the channels and size that a representative was trained on.
+    """Images in the channels and size that a representative was trained on, (samples, *shape).
 
-    Grey becomes colour by repeating it, colour becomes grey by its luma (ITU-R BT.601); then the image is
-    stretched to the height and width by bilinear interpolation, with antialiasing where it shrinks.
-    Images that fit already are given back as they are.
+    Grey is repeated in each channel, colour becomes its luma. Then the image is stretched by bilinear interpolation,
+    with antialiasing where it shrinks. Images of the right shape are returned unchanged.
 
     Args:
-        pixels: float32 in [0, 1], (samples, channels, height, width) with 1 or 3 channels.
-        shape: (channels, height, width) to be had.
-
-    Returns:
-        float32 in [0, 1], (samples, *shape).
+        pixels: float32 in [0, 1], (samples, 1 or 3 channels, height, width).
+        shape: (channels, height, width).
 
     Raises:
         SettingError: the channels can't be converted.

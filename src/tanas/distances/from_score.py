@@ -1,4 +1,4 @@
-"""Measurements by methods whose answer is one number: d, its tie-break, and how sure it is."""
+"""Measurements by methods whose answer is one number: d, its tie-break and its interval."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from tanas.distances.base import Measurement, Pair
 from tanas.distances.intervals import IntervalConfig, subsets
 
 FIT_DRAWS = 8
-"""Draws of the fit rows for each of `IntervalConfig.maps`: a score of fit rows has to be computed anew for
-each, while the 200 draws of gate rows cost next to nothing."""
+"""Draws of the fit rows for each of `IntervalConfig.maps`: few, because each computes the score anew."""
 KEPT = 0.8
 """Share of the fit rows in each draw of `subsets`."""
 
@@ -26,18 +25,11 @@ def placed(
     intervals: IntervalConfig | None = None,
     dense: float | None = None,
 ) -> Measurement:
-    """A measurement from the one number that sorts: what of it lies outside [0, 1] becomes the tie-break.
+    """A measurement from `Measurement.order`: its part outside [0, 1] becomes shortfall or surplus.
 
-    Args:
-        pair: that was measured.
-        order: greater for farther; d where it lies in [0, 1].
-        draws: `order` under draws of rows.
-        intervals: says where the interval's ends lie among the draws; None: there is none.
-        dense: what A's features reach, l in [0, 1], if the method has an l.
+    The other arguments are fields of the measurement; the interval is taken from the draws.
     """
-    value, ends = min(max(order, 0.0), 1.0), None
-    if intervals is not None and draws:
-        ends = intervals.around(value, draws)
+    value = min(max(order, 0.0), 1.0)
     return Measurement(
         source=pair.source,
         target=pair.target,
@@ -46,46 +38,32 @@ def placed(
         shortfall=max(order - 1.0, 0.0),
         surplus=max(-order, 0.0),
         dense=dense,
-        interval=ends,
+        interval=intervals.around(value, draws) if intervals is not None and draws else None,
         draws=draws,
     )
-
-
-def fit_row_draws(
-    rows: int, order: Callable[[Tensor], float], whole: float, intervals: IntervalConfig | None
-) -> tuple[float, ...]:
-    """`order` under draws of the fit rows, for scores that are computed on those.
-
-    Each draw leaves a fifth of the rows out, because rows that stand there twice make a score of many features
-    on few rows too good. Without replacement the scores scatter less than those of fresh samples of all
-    rows do, by the root of 0.8 / (1 - 0.8), and on fewer rows their level is another: so deviations from
-    the draws' mean are stretched by that factor and laid around the score of all rows.
-
-    Source: Shao and Wu, A General Theory for Jackknife Variance Estimation, Annals of Statistics 17, 1989.
-
-    Args:
-        rows: number of fit rows.
-        order: of some of the rows, given as positions (kept,) int64.
-        whole: `order` of all rows.
-        intervals: `FIT_DRAWS` draws for each of its maps; None: there are none.
-    """
-    if intervals is None:
-        return ()
-    drawn = np.array([order(torch.from_numpy(kept)) for kept in subsets(rows, intervals.maps * FIT_DRAWS)])
-    stretched = whole + (KEPT / (1 - KEPT)) ** 0.5 * (drawn - drawn.mean())
-    return tuple(round(float(draw), 6) for draw in stretched)
 
 
 def placed_by_fit_rows(
     pair: Pair, order: Callable[[Tensor], float], intervals: IntervalConfig | None
 ) -> Measurement:
-    """A measurement from a score of the fit rows alone, its interval from draws of them.
+    """A measurement from a score of the fit rows, with an interval from draws of four fifths of them.
+
+    The draws are without replacement, because repeated rows make a score of many features on few rows too good. Such
+    scores scatter less than those of fresh samples of all rows, by the root of 0.8 / (1 - 0.8), and have another mean.
+    So their deviations from the mean are stretched by that factor and laid around the score of all rows.
+
+    Source: Shao and Wu, A General Theory for Jackknife Variance Estimation, Annals of Statistics 17, 1989.
 
     Args:
         pair: that is measured.
         order: of some of the rows, given as positions (kept,) int64.
-        intervals: as in `fit_row_draws`.
+        intervals: `FIT_DRAWS` draws for each of its maps; None: there are none.
     """
-    whole = order(torch.arange(len(pair.labels_fit)))
-    draws = fit_row_draws(len(pair.labels_fit), order, whole, intervals)
+    rows = len(pair.labels_fit)
+    whole = order(torch.arange(rows))
+    if intervals is None:
+        return placed(pair, whole)
+    drawn = np.array([order(torch.from_numpy(kept)) for kept in subsets(rows, intervals.maps * FIT_DRAWS)])
+    stretched = whole + (KEPT / (1 - KEPT)) ** 0.5 * (drawn - drawn.mean())
+    draws = tuple(round(float(draw), 6) for draw in stretched)
     return placed(pair, whole, draws=draws, intervals=intervals)

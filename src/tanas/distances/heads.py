@@ -1,4 +1,4 @@
-"""A linear head solved in closed form: what can be told of the classes from features."""
+"""A linear head solved in closed form: how well the classes are read from features."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 PENALTIES = (0.01, 0.1, 1.0)
 """Ridge penalties that are tried, as shares of the features' mean variance. Between them l moves by about
-0.01; below them float32 can't tell the Gram matrix from a singular one."""
+0.01; below them the Gram matrix is singular in float32."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,7 +34,7 @@ class Head:
 def fit_ridge(
     features: Tensor, labels: Tensor, classes: int, *, balanced: bool, width: int | None = None
 ) -> Head:
-    """Fits a head to one-hot labels by weighted ridge regression.
+    """Fit a head to one-hot labels by weighted ridge regression.
 
     The penalty is the one of `PENALTIES` with the least squared error when each sample is left out in turn,
     which the leverages give without refitting.
@@ -43,13 +43,9 @@ def fit_ridge(
         features: (samples, features).
         labels: class indices, (samples,).
         classes: number of classes.
-        balanced: each class weighs the same in the squares, so that a rare one is not answered away;
-            else each sample does.
-        width: number of features that the penalty's scale is a mean over, where `features` are orthonormal
-            coordinates of more; None: as many as there are.
-
-    Returns:
-        the head for these features.
+        balanced: each class weighs the same in the squares, else each sample does.
+        width: number of features before they were put into fewer orthonormal coordinates; the penalty's scale is
+            a mean over it.
     """
     onehot = functional.one_hot(labels, classes).to(features.dtype)  # (samples, classes)
     counts = onehot.sum(dim=0)
@@ -76,8 +72,8 @@ def fit_ridge(
 def _factor(gram: Tensor, ridge: float) -> Tensor:
     """The Cholesky factor of a Gram matrix plus a ridge, (features, features).
 
-    Where float32 can't tell the sum from a singular matrix (hardly any feature varies), it is made in
-    float64, with the least ridge that float32 can hold beside the largest variance.
+    Where the sum is singular in float32 (hardly any feature varies), it is factored in float64, with the least ridge
+    that float32 can hold beside the largest variance.
     """
     eye = torch.eye(len(gram), dtype=gram.dtype)
     factor: Tensor

@@ -1,4 +1,4 @@
-"""How sure a distance is: gate rows drawn anew, and maps fitted anew."""
+"""Intervals of distances: gate rows drawn anew, and maps fitted anew."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tanas.ground.seeds import Seed
 
 @dataclass(frozen=True, kw_only=True)
 class IntervalConfig:
-    """How an interval is made."""
+    """How an interval is computed."""
 
     draws: int = 200
-    """Of the gate rows, with replacement: the ends of a 90 % interval then rest on ten draws each."""
+    """Of the gate rows, with replacement. Ten draws then lie beyond each end of a 90 % interval."""
     maps: int = 3
-    """Fitted from as many seeds, or from as many draws of the fit rows where a method has no seed; the draws
-    of gate rows are dealt out among them."""
+    """Number of maps, each from another seed, or from another draw of the fit rows if the method draws nothing. The
+    draws of gate rows are dealt out among them."""
     level: float = 0.9
     """Share of the draws inside the interval."""
 
@@ -36,10 +36,7 @@ class IntervalConfig:
         return float(low), float(high)
 
     def around(self, value: float, draws: Sequence[float]) -> tuple[float, float]:
-        """The interval of a distance in [0, 1], widened where the distance itself lies outside its draws.
-
-        A draw repeats some rows and lacks others, so that a d next to 0 can lie above nearly all of its draws; an
-        interval beside its own value would read as an error.
+        """The interval of a distance in [0, 1], widened to hold the distance itself.
 
         Args:
             value: d, from all rows.
@@ -50,10 +47,7 @@ class IntervalConfig:
 
 
 def row_counts(rows: int, draws: int) -> npt.NDArray[np.int64]:
-    """How often each row is in each draw with replacement, (draws, rows).
-
-    It depends on the two numbers alone: every source of a target is judged on the same draws.
-    """
+    """How often each row is in each draw with replacement, (draws, rows); the same for every source of a target."""
     generator = Seed(0).child("draws", rows).numpy()
     counts = generator.multinomial(rows, np.full(rows, 1 / rows), size=draws)
     return np.asarray(counts, dtype=np.int64)
@@ -68,11 +62,6 @@ def subsets(rows: int, count: int) -> list[npt.NDArray[np.int64]]:
 
 
 def nearer_share(first: Sequence[float], second: Sequence[float]) -> float:
-    """In what share of the common draws the second of two sources is nearer than the first, ties counted half.
-
-    Args:
-        first: `Measurement.draws` of one source of a target.
-        second: of another source of the same target.
-    """
+    """Share of `Measurement.draws` in which the second of two sources of a target is nearer; ties count half."""
     a, b = np.asarray(first), np.asarray(second)
     return float((b < a).mean() + 0.5 * (b == a).mean())

@@ -9,58 +9,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair
-from tanas.distances.checks import check_classes
+from tanas.distances.base import Distance, Measurement, Pair, check_classes
 from tanas.distances.from_score import placed_by_fit_rows
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.measurement import measure
 from tanas.ground.seeds import Seed
 
 ITERATIONS = 200
-"""Most of LogME's fixed-point iterations; it takes some ten."""
+"""Most fixed-point iterations; about ten are used."""
 SETTLED = 1e-6
-"""The iteration ends when alpha / beta changes by less than this share of itself."""
+"""The iteration ends when alpha / beta changes by less than this share."""
 LEAST_SQUARES = 1e-9
-"""Residuals and weights count as at least this share of the labels' sum of squares, and their degrees of freedom
-as at least this number: features that fit labels without any error would have an infinite evidence."""
+"""Lower bound of residuals and weights, as a share of the labels' sum of squares, and of their degrees of freedom:
+a perfect fit would have an infinite evidence."""
 RANK = 1e-11
 """Directions with a smaller share of the greatest variance are rounding errors of a Gram matrix in float64."""
 SATURATED = 30.0
-"""From here on exp(-|x|) is lost beside 1 in float64: the score itself then keeps the order."""
+"""From here on exp(-|x|) vanishes beside 1 in float64: the score itself then keeps the order."""
 
 
 @dataclass(frozen=True)
-class LogMeDistance:
+class LogMeDistance(Distance):
     """1 / (1 + exp(x)), x the greatest log evidence per sample of a Bayesian linear model, mean over classes.
 
-    The one-hot labels of each class are regressed on A's features with a Gaussian prior on the weights; its
-    precision alpha and the noise's beta are those with the greatest evidence, found by fixed-point iteration on
-    one eigendecomposition for all classes. Beyond |x| = 30 what is more becomes shortfall or surplus, so that
-    order is kept. The interval is made of draws of the fit rows; each costs as much as d itself.
+    The one-hot labels of each class are regressed on A's features with a Gaussian prior on the weights; its precision
+    alpha and the noise's beta maximise the evidence. Beyond |x| = 30 the rest becomes shortfall or surplus, which keeps
+    the order. The interval is made of draws of the fit rows; each costs as much as d itself.
 
     Source: You et al., LogME: Practical Assessment of Pre-trained Models for Transfer Learning, ICML 2021.
     """
 
     intervals: IntervalConfig | None = None
 
-    @property
-    def name(self) -> str:
-        return "logme"
+    name = "logme"
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
-
-        Raises:
-            NonFiniteError: features are not finite.
-            SettingError: the fit rows are of one class only.
-        """
-        return measure(pair, lambda: self._measured(pair))
-
-    def _measured(self, pair: Pair) -> Measurement:
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
         check_classes(pair, self.name)
 
         def order(rows: Tensor) -> float:
@@ -70,17 +52,11 @@ class LogMeDistance:
 
 
 def log_evidence(features: Tensor, labels: Tensor, classes: int) -> float:
-    """Greatest log evidence per sample of linear models for the one-hot labels, mean over the classes.
+    """Greatest log evidence per sample of linear models for the one-hot labels, mean over the classes with samples.
 
-    Args:
-        features: (samples, features).
-        labels: class indices, (samples,).
-        classes: number of classes; one without a sample is left out.
-
-    Source: algorithm 1 of You et al.; the updates of alpha and beta are MacKay's, in the basis of the features'
-    left singular vectors, which is computed once.
+    Source: algorithm 1 of You et al., in the basis of the features' left singular vectors.
     """
-    f = features.double()
+    f = features.double()  # (samples, features)
     samples, width = f.shape
     wanted = functional.one_hot(labels, classes).double()  # (samples, classes)
     wanted = wanted[:, wanted.sum(dim=0) > 0]
@@ -125,6 +101,6 @@ def log_evidence(features: Tensor, labels: Tensor, classes: int) -> float:
 
 
 def falling(x: float) -> float:
-    """1 / (1 + exp(x)), and beyond |x| = `SATURATED` so much above 1 or below 0 as |x| exceeds it."""
+    """1 / (1 + exp(x)); where |x| exceeds `SATURATED`, the excess is added or subtracted."""
     inside = min(max(x, -SATURATED), SATURATED)
     return 1 / (1 + math.exp(inside)) + (inside - x)

@@ -1,4 +1,4 @@
-"""What every source of a target has in common, computed once in a process and remembered."""
+"""Tensors that are computed once in a process and kept while memory lasts."""
 
 from __future__ import annotations
 
@@ -9,36 +9,32 @@ from threading import Lock
 
 from torch import Tensor
 
-MOST_BYTES = 2**26
-"""Kept by a process. A target at 1,024 features takes some 4 MB, and three times as much with intervals."""
-
 
 class Memory:
-    """Tensors by the content of what they were computed from; those unused the longest go first.
+    """Tensors by the content that they were computed from; the longest unused go first.
 
-    A pair is measured by a pure function that may run in any process: what it remembers is keyed by content
-    alone, so that it gives what computing anew would have given, to the byte.
+    A pair is measured by a pure function in any process. Keys are contents, so what is remembered equals what
+    computing it anew would give, to the byte. The default size holds the features of one target and its sources.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = 2**29) -> None:
         self._most_bytes = most_bytes
         self._kept: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = Lock()
 
     def once(self, what: str, of: tuple[object, ...], compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` gives, or gave before for the same content; not to be written to.
+        """What `compute` gives, or gave before; not to be written to.
 
         Args:
-            what: is computed.
-            of: all that it depends on: tensors, and what its `repr` tells apart.
+            what: name of the result.
+            of: all that it depends on: tensors, and values that differ in their `repr`.
             compute: makes it.
         """
         key = _content(what, *of)
         with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
+            if key in self._kept:
                 self._kept.move_to_end(key)
-                return found
+                return self._kept[key]
         made = compute()
         with self._lock:
             self._kept[key] = made
@@ -47,7 +43,7 @@ class Memory:
         return made
 
     def clear(self) -> None:
-        """Forgets everything: what comes next costs what it costs alone."""
+        """Forget everything."""
         with self._lock:
             self._kept.clear()
 
@@ -65,5 +61,5 @@ def _content(*parts: object) -> str:
     return total.hexdigest()
 
 
-OF_TARGETS = Memory()
-"""Of this process: a matrix measures the sources of one target one after the other."""
+OF_TARGETS = Memory(2**26)
+"""What all sources of a target share: 4 MB a target at 1,024 features, 12 MB with intervals."""

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import entry_points
 
-from tanas.distances.alignment import CkaDistance
 from tanas.distances.base import Distance
-from tanas.distances.fisher import FisherDistance
 from tanas.distances.gate import GateConfig
-from tanas.distances.h_score import HScoreDistance
 from tanas.distances.intervals import IntervalConfig
-from tanas.distances.leep import LeepDistance
 from tanas.distances.linear import LinearConfig, LinearDistance
 from tanas.distances.logme import LogMeDistance
 from tanas.distances.probes import KnnConfig, KnnDistance, ProbeDistance
-from tanas.distances.task2vec import Task2VecDistance
-from tanas.distances.transform import TransformConfig, TransformDistance, exact_transform
+from tanas.distances.transform import TransformConfig, TransformDistance
 from tanas.ground.errors import UnknownNameError, nearest_names
 
 NARROW = 8
 """The hidden widths of 'narrow' are the paper's divided by this."""
 
+PLUGINS = "tanas.distances"
+"""Entry points of this group are methods of installed packages: functions like those of `METHODS`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DistanceConfig:
-    """Which method measures a distance, and how each of them does."""
+    """Which method measures a distance, and the settings of each."""
 
     method: str = "linear"
-    """A name of `METHODS`."""
+    """A name of `all_methods`."""
     gate: GateConfig = field(default_factory=GateConfig)
     """The performance on B that a map has to keep."""
     intervals: IntervalConfig | None = None
-    """How sure each distance is; None: it is not asked, which is cheaper."""
+    """How intervals of distances are computed; None: not at all, which is cheaper."""
     transform: TransformConfig = field(default_factory=TransformConfig)
     linear: LinearConfig = field(default_factory=LinearConfig)
     knn: KnnConfig = field(default_factory=KnnConfig)
 
     def __post_init__(self) -> None:
-        check_method(self.method)
+        _maker(self.method)
 
 
-METHODS: Mapping[str, Callable[[DistanceConfig], Distance]] = {
+Maker = Callable[[DistanceConfig], Distance]
+
+METHODS: Mapping[str, Maker] = {
     "transform": lambda config: TransformDistance(config.transform, config.gate, config.intervals),
     "exact": lambda config: TransformDistance(
-        exact_transform(config.transform), config.gate, config.intervals
+        replace(config.transform, exact=True), config.gate, config.intervals
     ),
     "narrow": lambda config: TransformDistance(
         config.transform, config.gate, config.intervals, divisor=NARROW
@@ -53,25 +55,15 @@ METHODS: Mapping[str, Callable[[DistanceConfig], Distance]] = {
     "knn": lambda config: KnnDistance(config.knn, config.gate, config.intervals),
     "probe": lambda config: ProbeDistance(config.gate, config.intervals),
     "logme": lambda config: LogMeDistance(config.intervals),
-    "h-score": lambda config: HScoreDistance(config.intervals),
-    "leep": lambda config: LeepDistance(config.intervals),
-    "cka": lambda config: CkaDistance(config.intervals),
-    "fisher": lambda config: FisherDistance(),
-    "task2vec": lambda config: Task2VecDistance(),
 }
-"""Name to method. A new one is listed here; the contract tests then hold it to what every distance promises."""
+"""The methods of tanas itself. The contract tests hold each to what every distance promises."""
 
 
-def check_method(name: str) -> None:
-    """Refuses a name that is none of `METHODS`.
-
-    Raises:
-        UnknownNameError: it is none; the message lists the near ones.
-    """
-    if name not in METHODS:
-        raise UnknownNameError(
-            f"'{name}' is no method of measuring a distance. {nearest_names(name, METHODS)}"
-        )
+@cache
+def all_methods() -> Mapping[str, Maker]:
+    """The methods of tanas, then those of installed packages."""
+    found = {plugin.name: plugin.load() for plugin in entry_points(group=PLUGINS)}
+    return {**METHODS, **{name: found[name] for name in found if name not in METHODS}}
 
 
 def make_distance(config: DistanceConfig, method: str | None = None) -> Distance:
@@ -80,6 +72,15 @@ def make_distance(config: DistanceConfig, method: str | None = None) -> Distance
     Raises:
         UnknownNameError: there is no such method.
     """
-    name = method or config.method
-    check_method(name)
-    return METHODS[name](config)
+    return _maker(method or config.method)(config)
+
+
+def _maker(name: str) -> Maker:
+    if name in METHODS:
+        return METHODS[name]
+    methods = all_methods()
+    if name not in methods:
+        raise UnknownNameError(
+            f"'{name}' is no method of measuring a distance. {nearest_names(name, methods)}"
+        )
+    return methods[name]

@@ -1,4 +1,4 @@
-"""Distances that ask how well B's classes are read from A's features: k nearest neighbours, a linear probe."""
+"""How well B's classes are read from A's features: by k nearest neighbours, or by a linear probe."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tanas.distances.base import Measurement, Pair
-from tanas.distances.checks import check_classes
+from tanas.distances.base import Distance, Measurement, Pair, check_classes
 from tanas.distances.from_score import placed
 from tanas.distances.gate import Gate, GateConfig
 from tanas.distances.heads import fit_ridge
 from tanas.distances.intervals import IntervalConfig, row_counts
-from tanas.distances.measurement import measure
 from tanas.ground.errors import check_choice, check_range
 from tanas.ground.seeds import Seed
 
@@ -23,14 +21,13 @@ METRICS = ("cosine", "euclidean")
 
 @dataclass(frozen=True, kw_only=True)
 class KnnConfig:
-    """How nearest neighbours are looked for."""
+    """How nearest neighbours are found."""
 
     k: int = 9
-    """Neighbours that vote: odd, so that two classes can't tie. On other tasks' features, for indicators of MNIST
-    and Fashion-MNIST, the area was greatest with 9 to 15; the fewer, the rarer a class may be."""
+    """Neighbours that vote: odd, so two classes can't tie. For indicators of MNIST and Fashion-MNIST the area was
+    greatest with 9 to 15; fewer neighbours allow rarer classes."""
     metric: str = "cosine"
-    """'cosine' or 'euclidean': which fit rows are near. Features after a ReLU differ in length with the
-    contrast of the image, which cosine does not see; on the same indicators it reads as much or more."""
+    """'cosine' or 'euclidean'. Cosine ignores the length of features, which grows with the contrast of the image."""
 
     def __post_init__(self) -> None:
         check_range(self.k, "k", "KnnConfig", low=1)
@@ -38,15 +35,13 @@ class KnnConfig:
 
 
 @dataclass(frozen=True)
-class KnnDistance:
-    """1 - l_B of the k nearest neighbours on A's features; gate rows ask, fit rows answer.
+class KnnDistance(Distance):
+    """1 - l_B of the k nearest fit rows on A's features, judged on the gate rows.
 
-    Where l is balanced, a vote weighs one over the number of fit rows of its class, so that a rare class can
-    win; else each weighs the same. A class needs (k + 1) / 2 fit rows: with fewer it could not win a vote by
-    its own.
-
-    Where l saturates at 1 or 0, the mean margin of the vote (the true class's share less the greatest other
-    share) breaks ties, as surplus or shortfall. The interval is made of draws of the gate rows.
+    Where l is balanced, a vote weighs one over the number of fit rows of its class. A class needs (k + 1) / 2 fit
+    rows: with fewer it can't win a vote. Where l saturates at 1 or 0, the mean margin of the vote (the true class's
+    share less the greatest other share) breaks ties, as surplus or shortfall. The interval is made of draws of the
+    gate rows.
 
     Source: Renggli et al., Which Model to Transfer? Finding the Needle in the Growing Haystack, CVPR 2022,
     for neighbours as a proxy of transfer.
@@ -57,44 +52,22 @@ class KnnDistance:
     """Of which only the measure is used."""
     intervals: IntervalConfig | None = None
 
-    @property
-    def name(self) -> str:
-        return "knn"
+    name = "knn"
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
-
-        Raises:
-            NonFiniteError: features are not finite.
-            SettingError: a class of B has too few fit rows.
-        """
-        return measure(pair, lambda: self._measured(pair))
-
-    def _measured(self, pair: Pair) -> Measurement:
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
         check_classes(pair, self.name, least=(self.config.k + 1) // 2)
         gate = Gate(self.gate, pair)
-        scores = votes(
-            pair.source_fit,
-            pair.labels_fit,
-            pair.source_gate,
-            pair.classes,
-            self.config,
-            balanced=gate.balanced,
-        )
+        fit, labels, asked = pair.source_fit, pair.labels_fit, pair.source_gate
+        scores = votes(fit, labels, asked, pair.classes, self.config, balanced=gate.balanced)
         return read(gate, scores, self.intervals)
 
 
 @dataclass(frozen=True)
-class ProbeDistance:
+class ProbeDistance(Distance):
     """1 - l_B of a linear head on A's features: ridge regression on the fit rows, judged on the gate rows.
 
-    Where l saturates at 1 or 0, the mean margin of the head (its score for the true class less the greatest
-    other) breaks ties, as surplus or shortfall. The interval is made of draws of the gate rows; the head
-    stays as it is.
+    Where l saturates at 1 or 0, the mean margin of the head (its score for the true class less the greatest other)
+    breaks ties, as surplus or shortfall. The interval is made of draws of the gate rows; the head stays the same.
 
     Source: Alain and Bengio, Understanding Intermediate Layers Using Linear Classifier Probes, 2017.
     """
@@ -103,24 +76,9 @@ class ProbeDistance:
     """Of which only the measure is used."""
     intervals: IntervalConfig | None = None
 
-    @property
-    def name(self) -> str:
-        return "probe"
+    name = "probe"
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        return ()
-
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        """Measures d(A -> B); see `Distance`. Nothing is drawn from the seed.
-
-        Raises:
-            NonFiniteError: features are not finite.
-            SettingError: the fit rows are of one class only.
-        """
-        return measure(pair, lambda: self._measured(pair))
-
-    def _measured(self, pair: Pair) -> Measurement:
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
         check_classes(pair, self.name)
         gate = Gate(self.gate, pair)
         head = fit_ridge(pair.source_fit, pair.labels_fit, pair.classes, balanced=gate.balanced)
@@ -130,18 +88,15 @@ class ProbeDistance:
 def votes(
     fit: Tensor, labels: Tensor, gate: Tensor, classes: int, config: KnnConfig, *, balanced: bool
 ) -> Tensor:
-    """Shares of the vote of the k nearest fit rows.
+    """Shares of the vote of the k nearest fit rows for each gate row, (gate images, classes); a row sums to 1.
 
     Args:
-        fit: (fit images, features).
+        fit: features, (fit images, features).
         labels: class indices of the fit rows, (fit images,).
-        gate: (gate images, features).
+        gate: features, (gate images, features).
         classes: number of classes.
         config: k and the metric.
         balanced: a vote weighs one over the number of fit rows of its class.
-
-    Returns:
-        (gate images, classes), each row of sum 1.
     """
     if config.metric == "cosine":
         nearness = functional.normalize(gate) @ functional.normalize(fit).T  # (gate images, fit images)
@@ -156,13 +111,7 @@ def votes(
 
 
 def read(gate: Gate, scores: Tensor, intervals: IntervalConfig | None) -> Measurement:
-    """The measurement 1 - l that scores of the gate rows give.
-
-    Args:
-        gate: says what l is.
-        scores: greatest for the class that is answered, (gate images, classes).
-        intervals: of draws of the gate rows; None: there is none.
-    """
+    """The measurement 1 - l from scores of the gate rows, (gate images, classes)."""
     pair = gate.pair
     reached = gate.score(scores)
     order = 1 - reached
@@ -178,7 +127,7 @@ def read(gate: Gate, scores: Tensor, intervals: IntervalConfig | None) -> Measur
 
 
 def _margin(gate: Gate, scores: Tensor) -> float:
-    """Mean of the true class's score less the greatest other one; of the classes' means if l is balanced."""
+    """Mean of the true class's score less the greatest other one; the mean of class means if l is balanced."""
     labels = gate.pair.labels_gate
     column = labels[:, None]  # (gate images, 1)
     others = scores.scatter(1, column, -torch.inf).amax(dim=1)

@@ -11,15 +11,7 @@ from torch import Tensor
 
 
 def magnitude_masks(matrices: Sequence[Tensor], keep: int) -> list[Tensor]:
-    """Which weights are kept when only the largest of all matrices together are.
-
-    Args:
-        matrices: weights.
-        keep: how many are kept, exactly; of equal ones the first are.
-
-    Returns:
-        a mask for each matrix, bool of its shape.
-    """
+    """Masks of exactly so many largest weights of all matrices together; of equal weights the first are kept."""
     magnitudes = torch.cat([matrix.detach().abs().flatten() for matrix in matrices])
     total = len(magnitudes)
     if keep >= total:
@@ -39,14 +31,14 @@ def bisect_density(
 ) -> tuple[float, float]:
     """The bracket of the least density that passes, to within a tolerance of its logarithm.
 
-    Performance falls with density in all but very few curves, so that bisection is safe; whatever the
-    curve, the upper end that is given back did pass, and the lower one did not.
+    Performance falls with density in nearly all curves. Whatever the curve, the upper end of the bracket passed, and
+    the lower end did not.
 
     Args:
-        passes: whether the map at a density below 1 does; at 1 it does.
+        passes: whether the map at a density below 1 passes; at 1 it does.
         least: lowest density that is tried.
         tolerance: of ln density.
-        enough: it ends as soon as the lower end is known to be more than this.
+        enough: bisection ends early once the lower end exceeds this.
 
     Returns:
         (fails, passes); both are `least` where that passes.
@@ -66,16 +58,16 @@ def bisect_density(
 def shrink_density(
     passes: Callable[[float], bool], *, start: float, least: float, shrink: float, patience: int
 ) -> None:
-    """Walks down a geometric schedule of densities until too many in a row fail.
+    """Walk down a geometric schedule of densities until too many in a row fail.
 
     Args:
-        passes: prunes on to a density, lower at each call, and says whether the map passes.
-        start: above the first density.
+        passes: prunes on to a density, lower at each call, and returns whether the map passes.
+        start: above the first density, which is `shrink` times as large.
         least: lowest density that is tried.
-        shrink: each density is so many times the one before.
-        patience: the way ends after so many failures in a row.
+        shrink: ratio of two densities.
+        patience: failures in a row that end the walk.
     """
     failures, density = 0, start * shrink
-    while failures < patience and density > least * 0.999:  # of a chain of products
+    while failures < patience and density > least * 0.999:  # the product rounds
         failures = 0 if passes(density) else failures + 1
         density *= shrink

@@ -1,4 +1,4 @@
-"""One thread, so that a result does not depend on where it is computed."""
+"""One thread: a result then does not depend on where it is computed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """While it lasts, torch computes in one thread; then in as many as before.
-
-    The order in which a sum is made depends on the number of threads, and its last digits on that order.
-    """
+    """A block in which torch computes in one thread: the last digits of a sum depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -19,7 +19,7 @@ from tanas.networks.training import batches
 
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """Shifts features to mean zero and divides them all by one number, to mean square one."""
+    """A shift of features to mean zero, and one divisor for all, to mean square one."""
 
     mean: Tensor
     """(features,)."""
@@ -31,7 +31,7 @@ class Scale:
         """The scale of features (samples, features)."""
         mean = features.mean(dim=0)
         deviation = (features - mean).square().mean().sqrt()
-        return cls(mean, deviation.clamp_min(1e-6))  # features that never change are left as they are
+        return cls(mean, deviation.clamp_min(1e-6))  # constant features
 
     def done(self, features: Tensor) -> Tensor:
         """Scaled features."""
@@ -45,9 +45,8 @@ class Scale:
 class TransformNetwork(nn.Module):
     """N_t: features of A, (samples, F_A), to features of B, (samples, F_B); dense layers with ReLU between.
 
-    Features of A are shifted by the fit rows' mean and divided by their deviation, one number for all
-    features, before the first layer, and features of B likewise after the last: neither is a weight, neither
-    mixes features, and Adam's steps then suit features of any size.
+    Features of A are scaled before the first layer, features of B after the last, by the fit rows' mean and one
+    deviation for all features: Adam's steps then suit features of any size. The scales are no weights.
     """
 
     def __init__(self, source: Tensor, target: Tensor, widths: Sequence[int]) -> None:
@@ -59,34 +58,31 @@ class TransformNetwork(nn.Module):
 
     @property
     def matrices(self) -> list[Tensor]:
-        """The weights that are pruned and counted: all but the biases."""
+        """The weights that are pruned and counted; biases are not."""
         return [layer.weight for layer in self.layers]  # type: ignore[misc]
 
     @property
     def weights(self) -> int:
-        """How many there are."""
+        """Number of weights without biases."""
         return sum(matrix.numel() for matrix in self.matrices)
 
+    def _kept(self, masks: Sequence[Tensor] | None) -> list[Tensor]:
+        return self.matrices if masks is None else [m * k for m, k in zip(self.matrices, masks, strict=True)]
+
     def mapped(self, scaled: Tensor, masks: Sequence[Tensor] | None = None) -> Tensor:
-        """Scaled features of A to scaled features of B, by the weights that the masks leave."""
+        """Scaled features of A to scaled features of B, (samples, F_B)."""
         hidden = scaled
-        for depth, (layer, matrix) in enumerate(zip(self.layers, self.matrices, strict=True)):
-            weight = matrix if masks is None else matrix * masks[depth]
+        for depth, (layer, weight) in enumerate(zip(self.layers, self._kept(masks), strict=True)):
             hidden = functional.linear(torch.relu(hidden) if depth else hidden, weight, layer.bias)  # type: ignore[arg-type]
-        return hidden  # (samples, F_B)
+        return hidden
 
     def coordinates(self, *sources: Tensor, masks: Sequence[Tensor] | None = None) -> list[Tensor]:
         """Outputs for several sets of features, without their common shift, in orthonormal coordinates.
 
-        The output lies in the span of the last layer's columns that a hidden unit still feeds. In an
-        orthonormal basis of it a ridge head is the same head and costs a fraction.
-
-        Returns:
-            for each of `sources`, (samples, F_A), float32 (samples, hidden units or F_B, the fewer).
+        The output lies in the span of the last layer's columns that a hidden unit still feeds. In an orthonormal
+        basis of it, (samples, rank), a ridge head is the same head and costs a fraction.
         """
-        *before, last = (
-            self.matrices if masks is None else [m * k for m, k in zip(self.matrices, masks, strict=True)]
-        )
+        *before, last = self._kept(masks)
         live = last.any(dim=0)  # (last hidden width,)
         if not live.any():
             live[0] = True
@@ -113,16 +109,9 @@ def regress(
     seed: Seed,
     masks: Sequence[Tensor] | None = None,
 ) -> None:
-    """Fits a transform network in place, by mean squared error of scaled features.
+    """Fit a transform network in place to the fit rows of a pair, by mean squared error of scaled features.
 
-    Args:
-        network: N_t.
-        pair: features of A, (samples, F_A), and of B for the same images, (samples, F_B), on which it is fitted.
-        optimizer: of its parameters.
-        epochs: passes over the samples.
-        batch: samples a step.
-        seed: of their order.
-        masks: weights outside them are set to zero and stay so; None: all are fitted.
+    Weights outside the masks are set to zero and stay so. The seed decides the order of rows.
 
     Raises:
         NonFiniteError: the loss is not finite.
@@ -139,8 +128,7 @@ def regress(
         if not math.isfinite(loss.item()):
             raise NonFiniteError(
                 f"The loss of the transform network from {pair.source} to {pair.target} is {loss.item()} "
-                f"in epoch {epoch + 1}. "
-                "Lower its learning rate."
+                f"in epoch {epoch + 1}. Lower its learning rate."
             )
 
 

@@ -8,10 +8,12 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -23,15 +25,18 @@ Record = TypeVar("Record")
 SCHEMA = 1
 """Version of every file that tanas writes; it rises when an older tanas could misread one."""
 
+ADDED = MappingProxyType({"added": True})
+"""Metadata of a dataclass field that came after the first version; see `digest`."""
+
 
 @cache
 def _adapter(kind: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(cast(Any, kind))
 
 
-def to_plain(record: object, kind: Any = None) -> Any:
+def to_plain(record: object) -> Any:
     """A record as JSON's own types: dicts, lists, strings, numbers."""
-    return _adapter(cast(Hashable, kind or type(record))).dump_python(record, mode="json")
+    return _adapter(cast(Hashable, type(record))).dump_python(record, mode="json")
 
 
 def from_plain(kind: type[Record], plain: object, *, where: str) -> Record:
@@ -43,8 +48,7 @@ def from_plain(kind: type[Record], plain: object, *, where: str) -> Record:
         where: file or place that an error names.
 
     Raises:
-        StoreError: it is not of that kind; the message names the first wrong field, and the cause is
-            pydantic's ValidationError.
+        StoreError: the content does not fit; the message names the first wrong field.
     """
     try:
         return _adapter(cast(Hashable, kind)).validate_python(plain)  # type: ignore[no-any-return]
@@ -55,18 +59,18 @@ def from_plain(kind: type[Record], plain: object, *, where: str) -> Record:
         raise StoreError(f"{where} is not a {kind.__name__}: {field}: {message.rstrip('.')}.") from error
 
 
-def to_json(record: object, kind: Any = None) -> str:
+def to_json(record: object) -> str:
     """A record as JSON text, indented, ending in a newline; equal records give equal bytes."""
-    return json.dumps(to_plain(record, kind), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_plain(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, record: object) -> None:
-    """Writes a record as JSON, whole or not at all."""
+    """Write a record as JSON, whole or not at all."""
     write_bytes(path, to_json(record).encode())
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file.
+    """The content of a JSON file.
 
     Raises:
         StoreError: it is missing, unreadable or not JSON.
@@ -76,20 +80,16 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError as error:
         raise StoreError(f"There is no file {path}.") from error
     except (OSError, ValueError) as error:
-        raise StoreError(f"{path} can't be read: it is damaged or no JSON ({error}).") from error
+        raise StoreError(f"{path} can't be read: it is damaged or not JSON ({error}).") from error
 
 
 def read_record(kind: type[Record], path: Path) -> Record:
-    """Reads a record that `write_json` wrote.
-
-    Raises:
-        StoreError: the file is missing, damaged or of another kind.
-    """
+    """A record from a file of `write_json`; StoreError if it is missing, damaged or of another kind."""
     return from_plain(kind, read_json(path), where=str(path))
 
 
 def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
-    """Reads the file that says what a folder is; it holds `kind` and `schema`, and may hold more.
+    """The content of the file that says what a folder is: `kind`, `schema`, and perhaps more.
 
     Args:
         path: of the file.
@@ -97,7 +97,7 @@ def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
         make: the command that makes such a folder, without the folder's name, for the error.
 
     Raises:
-        StoreError: the folder is none of that kind, of another version, or the file is damaged.
+        StoreError: the folder is of another kind or version, or the file is damaged.
     """
     folder, noun = path.parent, kind.removeprefix("tanas ")
     if not path.exists():
@@ -105,10 +105,10 @@ def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
             advice = f"Make one: {make} {shlex.quote(str(folder))}"
         else:  # there the command would be refused
             advice = f"Name another folder, or make one elsewhere: {make} my-{noun}"
-        raise StoreError(f"{folder} is no {noun}: it holds no {path.name}. {advice}")
+        raise StoreError(f"{folder} is not a {noun}: it holds no {path.name}. {advice}")
     plain = read_json(path)
     if not isinstance(plain, dict) or plain.get("kind") != kind:
-        raise StoreError(f"{folder} is no {noun}: its {path.name} is of another kind.")
+        raise StoreError(f"{folder} is not a {noun}: its {path.name} is of another kind.")
     if plain.get("schema") != SCHEMA:
         raise StoreError(
             f"The {noun} {folder} has schema {plain.get('schema')}; this tanas reads schema {SCHEMA}. "
@@ -118,7 +118,7 @@ def read_marker(path: Path, kind: str, *, make: str) -> dict[str, Any]:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a folder is missing, or holds nothing but what is hidden."""
+    """Whether a folder is missing, or holds hidden entries only."""
     try:
         return not folder.exists() or all(entry.name.startswith(".") for entry in folder.iterdir())
     except OSError:  # a file, or a folder that can't be read
@@ -126,7 +126,7 @@ def is_free(folder: Path) -> bool:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file beside its place and renames it there: it is never half-written.
+    """Write a file beside its place and rename it there: it is never half-written.
 
     Raises:
         StoreError: the folder can't be written to.
@@ -142,16 +142,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):  # it may never have been made
             temporary.unlink()
-        raise StoreError(
-            f"{path} can't be written: {error.strerror or error}. Choose another place."
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Gives a folder to fill; when the block ends well it is renamed to `path`, else removed.
-
-    An existing `path` is replaced only at the end.
+    """A folder to fill; when the block ends well it is renamed to `path` and replaces it, else it is removed.
 
     Raises:
         StoreError: the parent can't be written to.
@@ -160,9 +156,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     except OSError as error:
-        raise StoreError(
-            f"{path} can't be written: {error.strerror or error}. Choose another place."
-        ) from error
+        raise _unwritable(path, error) from error
     try:
         temporary.chmod(0o755)
         yield temporary
@@ -177,11 +171,41 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _lasting(part: object) -> Any:
+    """A record as JSON's own types, with the fields that it had in the first version of tanas."""
+    plain = to_plain(part)
+
+    def within(value: object, plain: Any) -> Any:
+        if is_dataclass(value) and isinstance(plain, dict):
+            kept = {
+                field.name: within(getattr(value, field.name), plain[field.name])
+                for field in fields(value)
+                if field.name in plain
+                and not (field.metadata == ADDED and getattr(value, field.name) == field.default)
+            }
+            return getattr(value, "RETIRED", {}) | kept
+        if isinstance(value, (tuple, list)) and isinstance(plain, list):
+            return [within(*pair) for pair in zip(value, plain, strict=True)]
+        if isinstance(value, Mapping) and isinstance(plain, dict):
+            return dict(zip(plain, map(within, value.values(), plain.values()), strict=True))
+        return plain
+
+    return within(part, plain)
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path} can't be written: {error.strerror or error}. Choose another place.")
+
+
 def digest(*parts: object) -> str:
-    """A hash over records, strings and bytes, 16 hexadecimal digits: names a state in caches and file names."""
+    """A hash over records, strings and bytes, 16 hexadecimal digits: names a state in caches and file names.
+
+    A dataclass keeps its digest when its fields change: `RETIRED = {name: value}` in it names fields that it had once,
+    and `metadata=ADDED` marks a later field, which counts only if it is not at its default.
+    """
     total = hashlib.sha256()
     for part in parts:
-        content = part if isinstance(part, bytes) else json.dumps(to_plain(part), sort_keys=True).encode()
+        content = part if isinstance(part, bytes) else json.dumps(_lasting(part), sort_keys=True).encode()
         total.update(len(content).to_bytes(8, "big"))
         total.update(content)
     return total.hexdigest()[:16]

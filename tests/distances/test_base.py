@@ -6,10 +6,10 @@ import pytest
 import torch
 from tests.distances.digit_tasks import PAIR, representative_of, task_of
 
-from tanas.distances.base import Pair
-from tanas.distances.checks import check_classes, check_finite
+from tanas.distances.base import Pair, check_classes
 from tanas.distances.methods import DistanceConfig, make_distance
 from tanas.distances.pairs import make_pair
+from tanas.distances.probes import ProbeDistance
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.seeds import Seed
 
@@ -24,9 +24,8 @@ def test_features_that_are_no_numbers_are_refused_by_name(field: str, wrong: flo
     features = getattr(pair(), field).clone()
     features[5, 3] = wrong
     task = "digits:is=0" if field.startswith("source") else "digits:is=3"
-    with pytest.raises(NonFiniteError, match=f"representative of {task} gives on images of digits:is=3"):
-        check_finite(replace(pair(), **{field: features}))
-    check_finite(pair())
+    with pytest.raises(NonFiniteError, match=f"representative of {task} on images of digits:is=3"):
+        ProbeDistance()(replace(pair(), **{field: features}), Seed(0))
 
 
 def test_fit_rows_of_one_class_are_refused() -> None:
