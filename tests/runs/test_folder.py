@@ -90,13 +90,13 @@ class TestOpen:
 
     def test_a_folder_that_is_no_run_is_refused(self, tmp_path: Path) -> None:
         message = (
-            "a b is no run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one"
+            "a b is not a run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one"
         )
         with pytest.raises(StoreError, match=message):
             Run.open(tmp_path / "a b")
 
     def test_another_kind_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="is no run: its run.json is of another kind"):
+        with pytest.raises(StoreError, match="is not a run: its run.json is of another kind"):
             Run.open(self.damaged(tmp_path, kind="tanas dictionary"))
 
     def test_another_version_is_refused(self, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ class TestOpen:
         with pytest.raises(StoreError, match="run.json is not a RunRecord: request"):
             Run.open(self.damaged(tmp_path, request=3))
         (tmp_path / "run.json").write_text("{")
-        with pytest.raises(StoreError, match="run.json can't be read: it is damaged or no JSON"):
+        with pytest.raises(StoreError, match="run.json can't be read: it is damaged or not JSON"):
             Run.open(tmp_path)
 
     def test_a_result_is_asked_of_a_finished_run(self, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ class TestDamage:
             self.refused(tanas(*command), "result.json is not a Result: parameters")
         result.write_text("{")
         for command in (*needs_weights, ["report", "run"], search):
-            self.refused(tanas(*command), "result.json can't be read: it is damaged or no JSON")
+            self.refused(tanas(*command), "result.json can't be read: it is damaged or not JSON")
 
     def refused(self, answer: Answer, message: str) -> None:
         assert answer.status == 2, answer
@@ -228,7 +228,7 @@ class TestFolders:
     def test_a_run_or_something_else_is_refused(self, tmp_path: Path) -> None:
         begin(tmp_path)
         with pytest.raises(
-            StoreError, match="holds 'run.json', which is no run. Name an empty or a new folder"
+            StoreError, match="holds 'run.json', which is not a run. Name an empty or a new folder"
         ):
             run_folders(tmp_path, ["digits", "mnist"])
 

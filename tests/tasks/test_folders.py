@@ -43,7 +43,7 @@ def test_the_pixels_are_those_of_read_pictures(tmp_path: Path) -> None:
     _fill(tmp_path, {"dog": 12, "cat": 10}, size=(90, 70))
     task = _open(tmp_path, size=32)
     paths = sorted(tmp_path.glob("*/*.png"))
-    images = read_pictures(paths, task.shape)
+    images, _, _ = read_pictures(paths, task.shape)
     labels = np.array([path.parent.name for path in paths])
     assert task.fingerprint == task_from_arrays(images, labels).fingerprint
 
@@ -74,7 +74,7 @@ def test_official_splits_are_kept(tmp_path: Path) -> None:
     task = _open(tmp_path)
     assert (len(task.train), len(task.validation), len(opened(task))) == (20, 6, 8)
     assert task.train.images is task.validation.images
-    expected = read_pictures(sorted((tmp_path / "val").glob("*/*.png")), task.shape)
+    expected, _, _ = read_pictures(sorted((tmp_path / "val").glob("*/*.png")), task.shape)
     held = {task.validation.images[row].numpy().tobytes() for row in task.validation.rows}
     assert held == {image.numpy().tobytes() for image in expected}
 
@@ -120,7 +120,7 @@ def test_hidden_files_are_ignored_and_others_noted(tmp_path: Path) -> None:
     assert task.classes == ("cat", "dog")
     assert len(task.train) + len(task.validation) + len(opened(task)) == 18
     assert task.notes == (
-        "2 files were no picture: README.txt, notes.md.",
+        "2 files were not read: README.txt, notes.md.",
         "1 picture outside every class folder was left out: stray.png.",
     )
 
@@ -129,7 +129,7 @@ def test_folders_beside_the_splits_are_noted(tmp_path: Path) -> None:
     for seed, name in enumerate(("train", "test")):
         _fill(tmp_path / name, {"dog": 6, "cat": 6}, seed=seed)
     (tmp_path / "docs").mkdir()
-    assert _open(tmp_path).notes == ("1 file was no picture: docs/.",)
+    assert _open(tmp_path).notes == ("1 file was not read: docs/.",)
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -146,7 +146,9 @@ def test_a_missing_folder_is_refused_and_misspelt_labellings_explained(tmp_path:
     with pytest.raises(DataError, match=r"There is no folder '.*/none'\.$"):
         _open(tmp_path / "none")
     _fill(tmp_path, {"dog": 6, "cat": 6})
-    with pytest.raises(DataError, match="There is no folder .* 'iz=cat' is no labelling. Did you mean 'is='"):
+    with pytest.raises(
+        DataError, match="There is no folder .* Unknown labelling 'iz=cat'. Did you mean 'is='"
+    ):
         _open(tmp_path, ":iz=cat")
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="There is no folder '.*/file'"):

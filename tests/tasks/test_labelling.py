@@ -107,10 +107,10 @@ def test_what_can_not_be_learnt_is_refused(labelling: str, message: str) -> None
 
 def test_an_unknown_class_names_the_labelled_task() -> None:
     with pytest.raises(
-        UnknownClassError, match="'bird' is no class of pets:is=cat. Its classes are not cat, cat"
+        UnknownClassError, match="Unknown class 'bird' in pets:is=cat. Its classes are not cat, cat"
     ):
         _task("is=cat:is=bird")
-    with pytest.raises(TaskError, match="'elephant' is no class of pets"):
+    with pytest.raises(TaskError, match="Unknown class 'elephant' in pets"):
         _task("is=elephant")
 
 

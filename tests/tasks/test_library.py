@@ -98,9 +98,9 @@ def test_a_relative_path_is_read_where_it_was_typed(tmp_path: Path, monkeypatch:
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     library = Library(tmp_path)
-    with pytest.raises(UnknownNameError, match="'digit' is no source of tasks. Did you mean 'digits'"):
+    with pytest.raises(UnknownNameError, match="Unknown source 'digit'. Did you mean 'digits'"):
         library.open("digit")
-    with pytest.raises(TaskError, match="'eleven' is no class of digits. Its classes are 0, 1"):
+    with pytest.raises(TaskError, match="Unknown class 'eleven' in digits. Its classes are 0, 1"):
         library.open("digits:is=eleven")
 
 
@@ -127,7 +127,7 @@ def test_a_path_where_nothing_is_is_refused_by_what_is_missing(tmp_path: Path) -
     with pytest.raises(DataError, match=r"There is no file 'nowhere\.npz'"):
         library.open("nowhere.npz")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(DataError, match=r"'iz=cat' is no labelling\. Did you mean 'is='"):
+    with pytest.raises(DataError, match=r"Unknown labelling 'iz=cat'\. Did you mean 'is='"):
         library.open(f"{tmp_path}/photos/:iz=cat")
 
 

@@ -8,7 +8,13 @@ import pytest
 
 from tanas.ground.errors import TaskError, UnknownNameError
 from tanas.tasks.labelling import Groups, Is, Only, Take
-from tanas.tasks.names import SOURCES, folder_behind, misspelt_labelling, parse_name
+from tanas.tasks.names import SOURCES, folder_behind, misspelt_labelling, parse_source
+
+
+def parse_name(name: str) -> tuple[str, tuple[object, ...]]:
+    """The source in its canonical form, and the labellings."""
+    source, labellings = parse_source(name)
+    return source.text, labellings
 
 
 @pytest.mark.parametrize(
@@ -56,19 +62,19 @@ def test_any_path_survives_its_canonical_form(path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mnits", r"'mnits' is no source of tasks\. Did you mean 'mnist'"),
+        ("mnits", r"Unknown source 'mnits'\. Did you mean 'mnist'"),
         (
             "zzz:is=3",
-            r"'zzz' is no source of tasks\. Known are: digits, quickdraw, folder:PATH, npz:PATH, mnist, ",
+            r"Unknown source 'zzz'\. Known are: digits, quickdraw, folder:PATH, npz:PATH, mnist, ",
         ),
-        ("hf:cats", "'hf' is no source of tasks. Hugging Face data sets can't be read yet"),
+        ("hf:cats", "Unknown source 'hf'. Hugging Face data sets can't be read yet"),
         (
             "digits:iz=3",
-            r"'iz=3' is no labelling\. Did you mean 'is='\? A labelling is one of only=A,B,C, groups=",
+            r"Unknown labelling 'iz=3'\. Did you mean 'is='\? A labelling is one of only=A,B,C, groups=",
         ),
-        ("digits:gruops=1/2", "'gruops=1/2' is no labelling. Did you mean 'groups='"),
-        ("digits:3", r"'3' is no labelling\. A labelling is one of"),
-        ("digits:", "'' is no labelling"),
+        ("digits:gruops=1/2", "Unknown labelling 'gruops=1/2'. Did you mean 'groups='"),
+        ("digits:3", r"Unknown labelling '3'\. A labelling is one of"),
+        ("digits:", "Unknown labelling ''"),
     ],
 )
 def test_unknown_words_are_refused_with_the_near_ones(name: str, message: str) -> None:
@@ -91,8 +97,8 @@ def test_unknown_words_are_refused_with_the_near_ones(name: str, message: str) -
         ),
         ("digits:groups=1+/2", r"A class is missing in 'groups=1\+/2'"),
         ("digits:is='3", "A quote in .* is opened and not closed"),
-        ("digits:per-class=3", "per-class= stands right behind quickdraw"),
-        ("quickdraw:is=moon:per-class=3", "per-class= stands right behind quickdraw"),
+        ("digits:per-class=3", "per-class= stands right after quickdraw"),
+        ("quickdraw:is=moon:per-class=3", "per-class= stands right after quickdraw"),
         ("quickdraw:per-class=x", "per-class= must be a number of drawings, at least 1. Got 'x' instead."),
         ("folder:p:take=x", "take= must be a number of training images"),
     ],
@@ -161,7 +167,7 @@ def test_a_folder_behind_a_source_is_found(place: Path) -> None:
 
 
 def test_a_misspelt_labelling_is_told_from_a_path() -> None:
-    assert "'iz=cat' is no labelling. Did you mean 'is='?" in misspelt_labelling("photos:iz=cat")
+    assert "Unknown labelling 'iz=cat'. Did you mean 'is='?" in misspelt_labelling("photos:iz=cat")
     assert misspelt_labelling("photos:new") == ""
 
 

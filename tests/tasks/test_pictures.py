@@ -86,11 +86,11 @@ def test_pictures_are_read_in_the_shape_of_a_task(tmp_path: Path) -> None:
         _saved(Image.fromarray(GREY), tmp_path / "grey.png"),
         _saved(Image.fromarray(COLOUR), tmp_path / "colour.png"),
     ]
-    images = read_pictures(paths, (3, 8, 6)).numpy()
+    images, good, bad = read_pictures(paths, (3, 8, 6))
     assert np.array_equal(images[0], np.stack([GREY] * 3))
     assert np.array_equal(images[1], COLOUR.transpose(2, 0, 1))
-    assert read_pictures([str(path) for path in paths], (1, 16, 16)).shape == (2, 1, 16, 16)
-    assert read_pictures([], (1, 16, 16)).shape == (0, 1, 16, 16)
+    assert (good, bad) == (paths, [])
+    assert read_pictures(paths, (1, 16, 16))[0].shape == (2, 1, 16, 16)
 
 
 def test_bad_pictures_are_named(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_class_goes_by_name_or_number(text: str) -> None:
 
 
 def test_an_unknown_class_lists_the_classes() -> None:
-    with pytest.raises(UnknownClassError, match="'eleven' is no class of digits. Its classes are 0, 1"):
+    with pytest.raises(UnknownClassError, match="Unknown class 'eleven' in digits. Its classes are 0, 1"):
         find_class("eleven", tuple("0123456789"), "digits")
 
 
@@ -60,7 +60,7 @@ def test_an_unknown_class_suggests_the_near_ones() -> None:
 
 
 def test_a_number_beyond_the_classes_is_unknown() -> None:
-    with pytest.raises(UnknownClassError, match="'3' is no class of fashion-mnist"):
+    with pytest.raises(UnknownClassError, match="Unknown class '3' in fashion-mnist"):
         find_class("3", FASHION, "fashion-mnist")
 
 

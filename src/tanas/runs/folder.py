@@ -1,4 +1,4 @@
-"""The folder of a run: what was asked, what it has come to, and what it found."""
+"""The folder of a run: its request, its state and its result."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ KIND = "tanas run"
 RUN_FILE = "run.json"
 RESULT_FILE = "result.json"
 BEFORE_FILE = "before-refit.safetensors"
-"""Weights before the last training, with which `tanas grow` and `tanas compress` can begin."""
+"""Weights before the refit, from which `tanas grow` and `tanas compress` can begin."""
 UNFINISHED = "unfinished"
-"""Folder of the state of a run that is not done."""
+"""Folder of the state of an unfinished run."""
 BEST_FILE = "best.json"
-"""Within it: the best architecture so far of a search that was interrupted."""
+"""Within it: the best architecture so far of an interrupted search."""
 RUNS = "runs"
-"""Folder of the runs for which none is named."""
+"""Folder of the runs for which no folder is named."""
 ENDINGS = {"search": "", "grow": "-grown", "compress": "-compressed"}
 """How the name of such a run ends."""
 LEAST_FREE = 50 * 2**20
-"""A run with its checkpoints takes some 30 MB."""
+"""Bytes: a run with its checkpoints takes some 30 MB."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What decides the result of a run: the same request on the same folder goes on, another is refused."""
+    """What decides the result of a run. The same request on the same folder goes on; another is refused."""
 
     task: str
     fingerprint: str
     """Of the task's training and validation data."""
     dictionary: str
-    """Its folder, from the root."""
+    """Absolute path of its folder."""
     seed: int
     reuse: bool
     time_limit_s: float | None
@@ -86,9 +86,8 @@ class RunRecord:
 class Run:
     """A run's folder.
 
-    `run.json` says what was asked, `events.jsonl` what happened, `unfinished/` keeps the state of a run that
-    is not done. At the end come `architecture.json` and `weights.safetensors`, `report.html`, and last of
-    all `result.json`.
+    `run.json` holds the request, `events.jsonl` what happened, `unfinished/` the state of an unfinished run. At the
+    end come `architecture.json` and `weights.safetensors`, `report.html`, and last of all `result.json`.
     """
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
@@ -98,17 +97,12 @@ class Run:
 
     @classmethod
     def begin(cls, folder: Path, request: Request, *, known: tuple[str, ...], command: str) -> Run:
-        """Makes the folder, or opens it to go on with the same request.
+        """Makes the folder, or opens it to go on with the same request, as `begun` does.
 
-        Args:
-            folder: of the run.
-            request: what is asked.
-            known: keys of the dictionary's atoms now; a run that goes on keeps those it began with.
-            command: what repeats it.
+        A run that goes on keeps the atoms (`known`, by key) and the command with which it began.
 
         Raises:
-            StoreError: the folder is something else's, or can't be written.
-            SettingError: it holds a run with other settings; the message names the first.
+            StoreError: the folder can't be written.
         """
         if (begun := cls.begun(folder, request)) is not None:
             return begun
@@ -118,21 +112,17 @@ class Run:
 
     @classmethod
     def begun(cls, folder: Path, request: Request) -> Run | None:
-        """The run of a folder that the same request goes on with; None: a new one can be made there.
+        """The run of a folder that the same request goes on with; None: a new run can be made there.
 
         Raises:
-            StoreError: the folder is something else's.
+            StoreError: the folder holds something else.
             SettingError: it holds a run with other settings; the message names the first.
         """
         if (folder / RUN_FILE).exists():
             run = cls.open(folder)
             _refuse_other(folder, run.record.request, request)
             return run
-        try:
-            foreign = folder.exists() and any(not _is_leftover(entry) for entry in folder.iterdir())
-        except OSError as error:
-            raise StoreError(f"{folder} can't hold a run: {error.strerror}. Name a folder.") from error
-        if foreign:
+        if _entries(folder):
             raise StoreError(f"{folder} is not empty and holds no run. Name an empty or a new folder (out).")
         return None
 
@@ -141,19 +131,20 @@ class Run:
         """Opens the folder of a run, finished or not.
 
         Raises:
-            StoreError: it is none, of another version, or damaged.
+            StoreError: it holds no run, one of another version, or a damaged one.
         """
         path = folder / RUN_FILE
         if not path.exists():
             raise StoreError(
-                f"{folder} is no run: it holds no {RUN_FILE}. Name the folder of a run; `tanas search TASK` makes one."
+                f"{folder} is not a run: it holds no {RUN_FILE}. "
+                "Name the folder of a run; `tanas search TASK` makes one."
             )
         plain = read_marker(path, KIND, make="tanas search TASK")
         return cls(folder, from_plain(RunRecord, plain, where=str(path)))
 
     @property
     def finished(self) -> bool:
-        """Whether the result is there."""
+        """Whether there is a result."""
         return (self.folder / RESULT_FILE).exists()
 
     def result(self) -> Result:
@@ -162,11 +153,11 @@ class Run:
         Raises:
             StoreError: it is not finished, or damaged.
         """
-        if not self.finished:
+        path = self.folder / RESULT_FILE
+        if not path.exists():
             raise StoreError(
                 f"The run {self.folder} is not finished: it has no {RESULT_FILE}. Go on with: {self.record.command}"
             )
-        path = self.folder / RESULT_FILE
         plain = read_json(path)
         if isinstance(plain, dict) and plain.get("schema") != RESULT_SCHEMA:
             raise StoreError(
@@ -176,7 +167,7 @@ class Run:
         return from_plain(Result, plain, where=str(path))
 
     def unseeing(self) -> Network:
-        """The trained network of a finished run as it was before its refit: it has seen no validation image.
+        """The trained network of a finished run before its refit: it was trained on no validation image.
 
         Raises:
             StoreError: the run is not finished, or damaged.
@@ -190,8 +181,8 @@ class Run:
             network.load_state_dict(safetensors.torch.load(path.read_bytes()))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise StoreError(
-                f"{path} is missing or damaged: {error}. It holds the weights before the last training. "
-                "Without it no training can go on from this run: search again into a new folder."
+                f"{path} is missing or damaged: {error}. No training can go on from this run without these weights. "
+                "Search again into a new folder."
             ) from error
         return network
 
@@ -205,12 +196,9 @@ class Run:
         return Classifier.load(self.folder)
 
     def finish(self, result: Result, classifier: Classifier, before: Network | None) -> None:
-        """Writes weights and result, the result last, and drops the state that is no longer needed.
+        """Writes weights and result, the result last, and deletes the state of the unfinished run.
 
-        Args:
-            result: of the run.
-            classifier: its network.
-            before: the network before its refit; None: there was none.
+        `before` is the network before its refit; None: there was none.
         """
         if before is not None:
             state = {name: value.detach().contiguous() for name, value in before.state_dict().items()}
@@ -221,14 +209,9 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While it lasts no other process can work on this run.
-
-        Raises:
-            StoreError: another one does.
-        """
-        path = self.folder / ".lock"
+        """Keeps other processes from working on this run; a StoreError if another process works on it."""
         try:
-            with filelock.FileLock(path, timeout=0):
+            with filelock.FileLock(self.folder / ".lock", timeout=0):
                 yield
         except filelock.Timeout as error:
             raise StoreError(
@@ -237,9 +220,9 @@ class Run:
 
 
 class UsedTime:
-    """Seconds that a run has worked, over all its sessions: a listener, so that even a kill loses little.
+    """Seconds that a run has worked, over all its sessions.
 
-    Of a time limit, a process that is killed forgets at most `SAVED_EVERY_S` and what lies between two events.
+    It saves them when an event comes, at most every `SAVED_EVERY_S`, so a killed process forgets little.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -251,11 +234,11 @@ class UsedTime:
 
     @property
     def seconds(self) -> float:
-        """Of this session and those before it."""
+        """Seconds of this session and those before it."""
         return self._before if self._stopped else self._before + time.monotonic() - self._began
 
     def stop(self) -> None:
-        """What comes later does not count: the search is over, and is so too when the run is resumed."""
+        """Stops counting because the search is over, for later sessions too."""
         with self._lock:
             if self._stopped:
                 return
@@ -271,46 +254,27 @@ class UsedTime:
 
 
 def run_folders(out: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """The folder of each task's run.
-
-    Args:
-        out: the run's folder; of several tasks, the folder that holds their runs.
-        names: of the tasks, all different.
+    """The folder of each task's run: `out` itself, or for several tasks, all different, a folder in it.
 
     Raises:
-        StoreError: several runs are to come into a folder that holds something else.
+        StoreError: several runs are to go into a folder that holds something else.
     """
     if len(names) == 1:
         return (out,)
-    try:
-        foreign = [
-            entry.name
-            for entry in (out.iterdir() if out.exists() else ())
-            if not (_is_leftover(entry) or (entry.is_dir() and _holds_ours(entry)))
-        ]
-    except OSError as error:
-        raise StoreError(f"{out} can't hold runs: {error.strerror}. Name a folder.") from error
-    if foreign:
+    if foreign := [entry.name for entry in _entries(out) if not _holds_ours(entry)]:
         raise StoreError(
-            f"{out} holds {min(foreign)!r}, which is no run. Name an empty or a new folder (out)."
+            f"{out} holds {min(foreign)!r}, which is not a run. Name an empty or a new folder (out)."
         )
-    slugs = [slug(name) for name in names]
-    count = Counter(slugs)
+    count = Counter(map(slug, names))
     return tuple(
-        out / (one if count[one] == 1 else f"{one}-{digest(name)[:6]}")
-        for one, name in zip(slugs, names, strict=True)
+        out / (slug(name) if count[slug(name)] == 1 else f"{slug(name)}-{digest(name)[:6]}") for name in names
     )
 
 
 def default_folder(names: Sequence[str], *, aim: str = "search") -> Path:
-    """The folder of a run, or of the runs of several tasks, where none is named.
-
-    Args:
-        names: of the tasks, all different.
-        aim: 'search', 'grow' or 'compress'.
-    """
+    """The folder of a run, or of the runs of several tasks, if no folder is named; the aim is a key of `ENDINGS`."""
     first = slug(names[0])
-    if len(names) > 1:  # another list of tasks must not meet the memory of this one
+    if len(names) > 1:  # another list of tasks must get another folder
         return Path(RUNS) / f"{first}-and-{len(names) - 1}-more-{digest(*names)[:6]}"
     return Path(RUNS) / f"{first}{ENDINGS[aim]}"
 
@@ -321,30 +285,27 @@ def slug(name: str) -> str:
 
 
 def _holds_ours(folder: Path) -> bool:
-    """Whether a folder is a run's, a dictionary's, or one of them that has not come to its first file."""
-    if (folder / RUN_FILE).exists() or (folder / "dictionary.json").exists():
-        return True
-    return all(_is_leftover(entry) for entry in folder.iterdir())
+    """Whether it is the folder of a run or a dictionary, or one that was killed before its first file."""
+    is_ours = (folder / RUN_FILE).exists() or (folder / "dictionary.json").exists()
+    return is_ours or (folder.is_dir() and not _entries(folder))
 
 
-def _is_leftover(entry: Path) -> bool:
-    """Whether it is what a process that was killed leaves behind before the first file is whole."""
-    return entry.name == ".lock" or (entry.name.startswith(".") and entry.name.endswith(".part"))
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, without what a killed process left behind before its first file was whole."""
+    try:
+        inside = list(folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise StoreError(f"{folder} can't hold a run: {error.strerror}. Name a folder.") from error
+    return [entry for entry in inside if not re.fullmatch(r"\.lock|\.(.*\.)?part", entry.name)]
 
 
 def check_writable(folder: Path) -> None:
-    """Refuses a folder that can't be made or written, before any long work.
-
-    Raises:
-        StoreError: it can't.
-    """
+    """Refuses, with a StoreError, a folder that can't be made or written: before any long work."""
     try:
-        present = folder
-        while not present.exists() and present != present.parent:
-            present = present.parent
+        present = next((place for place in (folder, *folder.parents) if place.exists()), folder)
         if not present.is_dir():
             raise StoreError(f"{folder} can't be made: {present} is a file. Name another place.")
-        # rights are tried, not read: the root user has all of them, and still can't write everywhere
+        # rights are tried, not read: the root user has all rights and still can't write everywhere
         Path(tempfile.mkdtemp(prefix=".tanas.", suffix=".part", dir=present)).rmdir()
         free = shutil.disk_usage(present).free
     except StoreError:
@@ -358,35 +319,28 @@ def check_writable(folder: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Refuses a file that can't be written, before any long work.
-
-    Raises:
-        StoreError: it can't.
-    """
+    """Refuses, with a StoreError, a file that can't be written: before any long work."""
     if path.is_dir():
         raise StoreError(f"{path} can't be written: it is a folder. Name a file.")
     check_writable(path.parent)
 
 
 def _refuse_other(folder: Path, old: Request, new: Request) -> None:
-    was, now = (("search" if one.growth is None else str(one.growth["aim"])) for one in (old, new))
+    was, now = ("search" if asked.growth is None else str(asked.growth["aim"]) for asked in (old, new))
     if was != now:
         raise SettingError(
             f"The run {folder} was begun by `tanas {was}`; now it is `tanas {now}`. Name another folder (out)."
         )
-    difference = _first_difference(to_plain(old), to_plain(new), "")
-    if difference:
-        name, before, now = difference
-        if name == "fingerprint":
-            raise SettingError(
-                f"The run {folder} was begun with other data under the name {new.task}: its files differ, or "
-                "how they are read (data, split_seed, size, skip_bad). Repeat the first command to go on, or name "
-                "another folder (out)."
-            )
-        raise SettingError(
-            f"The run {folder} was begun with {name} = {before!r}; now it is {now!r}. "
-            "Repeat the first command to go on, or name another folder (out)."
-        )
+    if (difference := _first_difference(to_plain(old), to_plain(new), "")) is None:
+        return
+    name, before, after = difference
+    begun = f"with {name} = {before!r}; now it is {after!r}"
+    if name == "fingerprint":
+        settings = "data, split_seed, size, skip_bad"
+        begun = f"with other data under the name {new.task}: its files or its settings ({settings}) differ"
+    raise SettingError(
+        f"The run {folder} was begun {begun}. Repeat the first command to go on, or name another folder (out)."
+    )
 
 
 def _first_difference(old: Any, new: Any, name: str) -> tuple[str, Any, Any] | None:

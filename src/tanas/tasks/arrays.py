@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
@@ -17,8 +16,8 @@ from torch import Tensor
 
 from tanas.ground.errors import DataError
 from tanas.tasks.labelling import labelled, parse_labellings
-from tanas.tasks.pictures import PictureStack, plain_picture
-from tanas.tasks.source import Labels, Part, Reading, Source, make_source
+from tanas.tasks.pictures import PictureStack, first_names, plain_picture
+from tanas.tasks.source import Labels, Part, Reading, make_source
 from tanas.tasks.splits import Side
 from tanas.tasks.task import Task
 
@@ -45,7 +44,7 @@ def task_from_arrays(
         x_test: an official test split, of the same shape; without it 20 % of x is held out.
         y_test: its labels.
         classes: names in the order of the labels; by default the labels themselves, sorted.
-        name: how the task is called.
+        name: of the task.
         labelling: such as 'is=moon' or 'only=1,2:is=1'.
         split_seed: keys the split.
 
@@ -53,180 +52,122 @@ def task_from_arrays(
         DataError: images or labels can't be used.
         TaskError: the labelling does not fit, or a class has too few images.
     """
-    arrays = Arrays(x=x, y=y, x_test=x_test, y_test=y_test)
-    source = source_from_arrays(name, arrays, classes=classes, split_seed=split_seed)
-    return labelled(source.task(), parse_labellings(labelling))
+    if (x_test is None) != (y_test is None):
+        given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
+        raise DataError(f"{name} has {given} without {missing}. Give both or neither.")
+    splits = [_Given(x, y, "x", "y")]
+    if x_test is not None:
+        splits.append(_Given(x_test, y_test, "x_test", "y_test"))
+    source = _source(name, splits, classes=classes, split_seed=split_seed)
+    return labelled(source, parse_labellings(labelling))
 
 
-def task_from_dataset(
-    dataset: Any,
-    *,
-    name: str,
-    classes: Sequence[str] | None = None,
-    test: Any = None,
-    labelling: str = "",
-    split_seed: int = 0,
-    size: int | None = None,
-) -> Task:
+def task_from_dataset(dataset: Any, *, name: str, classes: Sequence[str] | None = None) -> Task:
     """A task over a torch Dataset of (PIL image, tensor or array; class index) pairs.
 
     Args:
         dataset: has a length and items. PIL images are converted as a folder's; tensors and arrays are
             uint8 or floats in [0, 1], (h, w), (h, w, c) or (c, h, w), all of one size.
-        name: how the task is called.
+        name: of the task.
         classes: names in the order of the labels; by default the dataset's `classes`, else the labels.
-        test: a Dataset that is the official test split.
-        labelling: such as 'is=moon'.
-        split_seed: keys the split.
-        size: height and width to which the images are brought.
 
     Raises:
-        DataError: an item is no such pair; the message names its index.
-        TaskError: the labelling does not fit, or a class has too few images.
+        DataError: an item is not such a pair; the message names its index.
+        TaskError: a class has too few images.
     """
-    datasets = [dataset] if test is None else [dataset, test]
-    images, labels, notes = read_datasets(datasets, name=name, size=size)
+    images, labels, notes = read_datasets([dataset], name=name)
     known = classes if classes is not None else getattr(dataset, "classes", None)
     if isinstance(known, str) or not isinstance(known, Sequence):
-        known = None  # something else that happens to go by that name
-    split = [None, None] if test is None else [images[1], labels[1]]
-    source = source_from_arrays(
-        name,
-        Arrays(x=images[0], y=labels[0], x_test=split[0], y_test=split[1], names=("dataset", "labels")),
-        classes=known,
-        split_seed=split_seed,
-        notes=notes,
-    )
-    return labelled(source.task(), parse_labellings(labelling))
+        known = None  # the dataset uses the name `classes` for something else
+    given = _Given(images[0], labels[0], "dataset", "labels")
+    return labelled(_source(name, [given], classes=known, split_seed=0, notes=notes), ())
 
 
-def open_npz(name: str, path: Path, reading: Reading) -> Source:
+def open_npz(name: str, path: Path, reading: Reading) -> Task:
     """Reads an .npz: `x`, `y`, or `x_train`, `y_train`, `x_test`, `y_test`; `classes` optional.
 
     Raises:
-        DataError: it is none, needs pickle, lacks an array, or its arrays can't be used.
+        DataError: it is not an .npz, needs pickle, lacks an array, or its arrays can't be used.
     """
     if not path.is_file():
         raise DataError(f"There is no file {str(path)!r} for {name}.")
     if not is_zipfile(path):
         raise DataError(
-            f"{str(path)!r} is no .npz archive, or a damaged one. Write one with "
+            f"{str(path)!r} is not an .npz archive, or it is damaged. Write one with "
             "numpy.savez(path, x=..., y=...)."
         )
     wanted = ("x", "y", "x_train", "y_train", "x_test", "y_test", "classes")
+    held: dict[str, npt.NDArray[Any]] = {}
+    key = ""
     try:
         with np.load(path, allow_pickle=False) as archive:
             keys = list(archive.files)
-            held = {key: _unpickled(archive, key, path) for key in wanted if key in keys}
-    except DataError:
-        raise
+            for key in (known for known in wanted if known in keys):
+                held[key] = archive[key]
     except (BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError) as error:
+        if "pickle" in str(error):
+            raise DataError(
+                f"{key!r} in {str(path)!r} needs pickle to be read, which could run code. Save plain arrays: "
+                "numbers, or strings of a fixed width."
+            ) from error
         raise DataError(f"The .npz archive {str(path)!r} is damaged ({error}).") from error
-    single = "x" in held or "y" in held
-    names = ("x", "y") if single else ("x_train", "y_train")
-    needed = names if single or not {"x_test", "y_test"} & held.keys() else (*names, "x_test", "y_test")
-    missing = [key for key in needed if key not in held]
+    pairs = [("x", "y")]
+    if not {"x", "y"} & held.keys():
+        pairs = [("x_train", "y_train")]
+        if {"x_test", "y_test"} & held.keys():
+            pairs.append(("x_test", "y_test"))
+    missing = [key for pair in pairs for key in pair if key not in held]
     if missing:
         raise DataError(
             f"{str(path)!r} has no {' and no '.join(repr(key) for key in missing)}. Expected x and y, or "
             f"x_train, y_train, x_test and y_test; it holds {', '.join(keys) or 'nothing'}."
         )
     classes = [str(each) for each in np.atleast_1d(held["classes"])] if "classes" in held else None
-    return source_from_arrays(
-        name,
-        Arrays(
-            x=held[names[0]],
-            y=held[names[1]],
-            x_test=None if single else held.get("x_test"),
-            y_test=None if single else held.get("y_test"),
-            names=names,
-        ),
-        classes=classes,
-        split_seed=reading.split_seed,
-        where=str(path),
-    )
+    splits = [_Given(held[x], held[y], x, y) for x, y in pairs]
+    return _source(name, splits, classes=classes, split_seed=reading.split_seed, where=str(path))
 
 
-def _unpickled(archive: Any, key: str, path: Path) -> npt.NDArray[Any]:
-    try:
-        array: npt.NDArray[Any] = archive[key]
-    except ValueError as error:
-        if "pickle" not in str(error):
-            raise
-        raise DataError(
-            f"{key!r} in {str(path)!r} needs pickle to be read, which could run code. Save plain arrays: "
-            "numbers, or strings of a fixed width."
-        ) from error
-    return array
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Arrays:
-    """Images and labels as they are given."""
+class _Given(NamedTuple):
+    """Images and labels as they are given, and what messages call them."""
 
     x: Any
-    """Images."""
     y: Any
-    """Their labels."""
-    x_test: Any = None
-    """Images of an official test split; None: there is none."""
-    y_test: Any = None
-    names: tuple[str, str] = ("x", "y")
-    """What x and y are called in messages."""
+    x_name: str
+    y_name: str
 
 
-def source_from_arrays(
+def _source(
     name: str,
-    arrays: Arrays,
+    splits: Sequence[_Given],
     *,
     split_seed: int,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] | None,
     where: str = "",
     notes: Sequence[str] = (),
-) -> Source:
-    """A source over arrays.
-
-    Args:
-        name: of the source.
-        arrays: images and labels.
-        split_seed: keys the split.
-        classes: names in the order of the labels.
-        where: a file, for messages; by default the source's name.
-        notes: what was changed while reading.
-
-    Raises:
-        DataError: images or labels can't be used.
-    """
-    where, names = where or name, arrays.names
-    x_test, y_test = arrays.x_test, arrays.y_test
-    if (x_test is None) != (y_test is None):
-        given, missing = ("y_test", "x_test") if x_test is None else ("x_test", "y_test")
-        raise DataError(f"{where} has {given} without {missing}. Give both or neither.")
-    images = images_from_array(arrays.x, f"{names[0]} of {where}")
-    values = _label_values(arrays.y, len(images), names, where)
-    known = _class_names(classes, values, names[1], where)
-    parts = [Part(images, _indices(values, known, classes is not None, f"{names[1]} of {where}"))]
-    if x_test is not None:
-        test_images = images_from_array(x_test, f"x_test of {where}")
-        test_values = _label_values(y_test, len(test_images), ("x_test", "y_test"), where)
-        test_labels = _indices(test_values, known, classes is not None, f"y_test of {where}")
-        if len(test_images):
-            parts.append(Part.official(test_images, test_labels, Side.TEST))
+) -> Task:
+    """The task over all classes of arrays, of which the second pair is the official test split."""
+    where = where or name
+    images = [images_from_array(given.x, f"{given.x_name} of {where}") for given in splits]
+    values = [_label_values(given, len(x), where) for given, x in zip(splits, images, strict=True)]
+    known = _class_names(classes, values[0], where)
+    labels = [
+        _indices(each, known, classes is not None, f"{given.y_name} of {where}")
+        for given, each in zip(splits, values, strict=True)
+    ]
+    tests = zip(images[1:], labels[1:], strict=True)
+    parts = [Part(images[0], labels[0]), *(Part.official(*test, Side.TEST) for test in tests)]
     return make_source(name, known, parts, split_seed=split_seed, notes=notes)
 
 
 def images_from_array(x: Any, where: str) -> Tensor:
-    """Images of an array as they are stored.
+    """Images of an array as they are stored: uint8, (n, c, h, w).
 
     Args:
         x: uint8 or floats in [0, 1]; (n, h, w), (n, h, w, c) or (n, c, h, w) with c = 1 or 3.
-        where: what they are called in messages.
-
-    Returns:
-        uint8, (n, c, h, w).
+        where: what messages call them.
 
     Raises:
-        DataError: another dtype, range or shape, or one that can be read in two ways.
+        DataError: another dtype, range or shape, or a shape that can be read in two ways.
     """
     array = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
     array = _channels_first(array, where)
@@ -257,22 +198,21 @@ def images_from_array(x: Any, where: str) -> Tensor:
 
 
 def read_datasets(
-    datasets: Sequence[Any], *, name: str, size: int | None, skip_bad: bool | None = None
+    datasets: Sequence[Any], *, name: str, size: int | None = None, skip_bad: bool | None = None
 ) -> tuple[list[Tensor], list[Labels], list[str]]:
     """Reads every item of torch Datasets into one tensor each, all of one shape.
 
     Args:
         datasets: of (PIL image, tensor or array; class index) pairs.
         name: of the source, for messages.
-        size: height and width to which the images are brought; None: see `PictureStack`.
-        skip_bad: whether items that can't be read are left out and counted; None: they are refused, and there is no
-            such choice.
+        size: height and width to which PIL images are brought; None: see `PictureStack`.
+        skip_bad: leave unreadable items out and count them; None: refuse them, and the caller has no such choice.
 
     Returns:
         uint8 images, (n, c, h, w), and labels, (n,), of each; notes.
 
     Raises:
-        DataError: an item can't be read or is no such pair, or tensors differ in size; the message names the index.
+        DataError: an item can't be read or is not such a pair, or tensors differ in size; the message names the index.
     """
     stack, plain, labels, ends = PictureStack(size), list[Tensor](), list[int](), list[int]()
     bad: list[str] = []
@@ -281,7 +221,8 @@ def read_datasets(
             where = f"item {index} of {'the test split of ' * (number == 1)}{name}"
             try:
                 item = dataset[index]
-                picture = _picture(item)
+                is_pair = isinstance(item, (tuple, list)) and len(item) == 2
+                picture = plain_picture(item[0]) if is_pair and isinstance(item[0], Image.Image) else None
             except Exception as error:  # of any library between here and the file
                 if not skip_bad:
                     hint = "" if skip_bad is None else " Or leave out bad pictures (skip_bad)."
@@ -290,57 +231,43 @@ def read_datasets(
                     ) from error
                 bad.append(where)
                 continue
-            image, label = _pair(item, where)
-            labels.append(label)
+            if not is_pair:
+                kind = type(item).__name__
+                raise DataError(f"Expected a pair of image and label in {where}. Got {kind} instead.")
+            labels.append(_label(item[1], where))
             if picture is not None:
                 stack.add(picture)
-                continue
-            pixels = images_from_array(image[None], where)[0]  # (c, h, w)
-            if size is None:
-                plain.append(pixels)
+            elif isinstance(item[0], (Tensor, np.ndarray)):
+                plain.append(images_from_array(item[0][None], where)[0])  # (c, h, w)
             else:
-                hwc = pixels.permute(1, 2, 0).contiguous().numpy()
-                stack.add(Image.fromarray(hwc if hwc.shape[2] == 3 else hwc[:, :, 0]))
+                kind = type(item[0]).__name__
+                raise DataError(f"Expected a PIL image, tensor or array in {where}. Got {kind} instead.")
         ends.append(len(labels))
     if bad and not labels:
         raise DataError(f"None of the {len(bad)} pictures of {name} can be read.")
     if not labels:
         raise DataError(f"{name} has no images.")
     if len(stack) and plain:
-        raise DataError(f"{name} mixes PIL images and tensors. Give one kind, or a size for all.")
+        raise DataError(f"{name} mixes PIL images and tensors. Give one kind.")
     shapes = sorted({tuple(pixels.shape) for pixels in plain})
     if len(shapes) > 1:
         raise DataError(
-            f"The images of {name} differ in shape, such as {shapes[0]} and {shapes[-1]}. Give a size to "
-            "which they are brought."
+            f"The images of {name} differ in shape, such as {shapes[0]} and {shapes[-1]}. "
+            "Give one shape, or PIL images, which are resized."
         )
     images, notes = (torch.stack(plain), []) if plain else stack.tensor()
     if bad:
-        named = ", ".join(bad[:3]) + (", ..." if len(bad) > 3 else "")
-        notes = [f"Pictures that can't be read were left out ({len(bad)}): {named}.", *notes]
+        notes = [f"Pictures that can't be read were left out ({len(bad)}): {first_names(bad)}.", *notes]
     whole = np.array(labels, dtype=np.int64)
     cuts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     return [images[cut] for cut in cuts], [whole[cut] for cut in cuts], notes
 
 
-def _picture(item: Any) -> Image.Image | None:
-    """The PIL image of a pair, wholly decoded; None: it has none."""
-    image = item[0] if isinstance(item, (tuple, list)) and len(item) == 2 else None
-    return plain_picture(image) if isinstance(image, Image.Image) else None
-
-
-def _pair(item: Any, where: str) -> tuple[Any, int]:
-    if not (isinstance(item, (tuple, list)) and len(item) == 2):
-        raise DataError(f"Expected a pair of image and label in {where}. Got {type(item).__name__} instead.")
-    image, label = item
-    if not isinstance(image, (Image.Image, Tensor, np.ndarray)):
-        raise DataError(
-            f"Expected a PIL image, tensor or array in {where}. Got {type(image).__name__} instead."
-        )
+def _label(label: Any, where: str) -> int:
     number = np.asarray(label.detach().cpu() if isinstance(label, Tensor) else label)
     if number.size != 1 or number.dtype.kind not in "iub":
         raise DataError(f"Expected an integer label in {where}. Got {label!r} instead.")
-    return image, int(number.reshape(()))
+    return int(number.reshape(()))
 
 
 def _channels_first(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
@@ -357,14 +284,14 @@ def _channels_first(array: npt.NDArray[Any], where: str) -> npt.NDArray[Any]:
             array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape[1:]:
         raise DataError(
-            f"The shape {array.shape} of {where} is none of images: expected (n, h, w), (n, h, w, c) or (n, "
+            f"The shape {array.shape} of {where} does not fit images: expected (n, h, w), (n, h, w, c) or (n, "
             "c, h, w) with c = 1 or 3."
         )
     return array
 
 
-def _label_values(y: Any, images: int, names: tuple[str, str], where: str) -> npt.NDArray[Any]:
-    values = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+def _label_values(given: _Given, images: int, where: str) -> npt.NDArray[Any]:
+    values = given.y.detach().cpu().numpy() if isinstance(given.y, Tensor) else np.asarray(given.y)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "S":
@@ -375,19 +302,19 @@ def _label_values(y: Any, images: int, names: tuple[str, str], where: str) -> np
         values = values.astype(np.int64)
     if values.ndim != 1 or values.dtype.kind not in "iuU":
         raise DataError(
-            f"The labels {names[1]} of {where} are {values.dtype} of shape {values.shape}: expected (n,) "
+            f"The labels {given.y_name} of {where} are {values.dtype} of shape {values.shape}: expected (n,) "
             "integers or strings."
         )
     if len(values) != images:
-        raise DataError(f"{where} has {images} images in {names[0]} and {len(values)} labels in {names[1]}.")
+        raise DataError(
+            f"{where} has {images} images in {given.x_name} and {len(values)} labels in {given.y_name}."
+        )
     if not images:
-        raise DataError(f"{where} has no images in {names[0]}.")
+        raise DataError(f"{where} has no images in {given.x_name}.")
     return values
 
 
-def _class_names(
-    classes: Sequence[str] | None, values: npt.NDArray[Any], labels_name: str, where: str
-) -> tuple[str, ...]:
+def _class_names(classes: Sequence[str] | None, values: npt.NDArray[Any], where: str) -> tuple[str, ...]:
     if classes is None:
         return tuple(str(value) for value in np.unique(values))
     known = tuple(str(each) for each in classes)
@@ -400,7 +327,7 @@ def _class_names(
 
 
 def _indices(values: npt.NDArray[Any], known: tuple[str, ...], named: bool, where: str) -> Labels:
-    """Labels as class indices: numbers count into given names, and are names where none were given."""
+    """Class indices: a number counts into the given names; without given names it is a name itself."""
     if named and values.dtype.kind in "iu":
         outside = (values < 0) | (values >= len(known))
         if outside.any():
@@ -413,7 +340,6 @@ def _indices(values: npt.NDArray[Any], known: tuple[str, ...], named: bool, wher
     different, position = np.unique(values, return_inverse=True)
     for value in different:
         if str(value) not in numbers:
-            raise DataError(f"The label {str(value)!r} in {where} is none of the classes {', '.join(known)}.")
-    table = np.array([numbers[str(value)] for value in different], dtype=np.int64)
-    indices: Labels = table[position]
+            raise DataError(f"Unknown label {str(value)!r} in {where}. The classes are {', '.join(known)}.")
+    indices: Labels = np.array([numbers[str(value)] for value in different], dtype=np.int64)[position]
     return indices

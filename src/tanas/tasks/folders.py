@@ -1,4 +1,4 @@
-"""Folders of pictures: a folder a class, or train/, val/ and test/ with a folder a class in each."""
+"""Folders of pictures: a folder per class, or train/, val/ and test/ with a folder per class in each."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from tanas.ground.errors import DataError
-from tanas.tasks.pictures import SUFFIXES, PictureStack, load_picture
-from tanas.tasks.source import Labels, Part, Reading, Source, make_source
+from tanas.tasks.pictures import SUFFIXES, PictureStack, first_names, load_picture
+from tanas.tasks.source import Part, Reading, make_source
 from tanas.tasks.splits import Side
+from tanas.tasks.task import Task
 
 SPLIT_FOLDERS = {
-    "train": Side.TRAIN,
-    "training": Side.TRAIN,
+    "train": Side.UNDRAWN,  # it gives up images for the splits that are not official
+    "training": Side.UNDRAWN,
     "val": Side.VALIDATION,
     "valid": Side.VALIDATION,
     "validation": Side.VALIDATION,
@@ -27,9 +25,6 @@ SPLIT_FOLDERS = {
     "testing": Side.TEST,
 }
 """Names, in any case, of folders that hold an official split."""
-
-NAMED = 3
-"""Most files that a note names."""
 
 
 @dataclass
@@ -40,31 +35,26 @@ class _Found:
     """File, class, official side."""
     classes: set[str] = field(default_factory=set)
     others: list[str] = field(default_factory=list)
-    """Files that are no pictures, by name."""
+    """Names of other files."""
     unclassed: list[str] = field(default_factory=list)
-    """Pictures outside every class folder, by name."""
+    """Names of pictures outside every class folder."""
 
 
-def open_folder(name: str, folder: Path, reading: Reading) -> Source:
-    """Reads a folder of pictures; what is hidden is ignored.
-
-    Args:
-        name: of the source, canonical.
-        folder: its class folders may hold folders themselves.
-        reading: split seed, size, and whether bad pictures are skipped.
+def open_folder(name: str, folder: Path, reading: Reading) -> Task:
+    """Reads a folder of pictures, whose class folders may hold folders themselves. Hidden files are ignored.
 
     Raises:
-        DataError: it is no folder or has no pictures in class folders; a picture is corrupt or truncated;
-            an official split has a class that train/ has not.
+        DataError: the folder is missing or has no pictures in class folders, a picture is corrupt or truncated,
+            or an official split has a class that train/ does not have.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {str(folder)!r} for {name}.")
-    found, official = _look_through(name, folder)
+    found = _look_through(name, folder)
     if not found.pictures:
         hint = " Its pictures lie outside any class folder." if found.unclassed else ""
         raise DataError(
-            f"The folder {str(folder)!r} is empty: no picture in a class folder.{hint} Expected a folder a "
-            "class, or train/, val/ and test/ with a folder a class in each."
+            f"The folder {str(folder)!r} is empty: no picture in a class folder.{hint} Expected a folder per "
+            "class, or train/, val/ and test/ with a folder per class in each."
         )
     classes = sorted(found.classes)
     numbers = {class_name: number for number, class_name in enumerate(classes)}
@@ -83,39 +73,20 @@ def open_folder(name: str, folder: Path, reading: Reading) -> Source:
     if not len(stack):
         raise DataError(f"None of the {len(bad)} pictures in {str(folder)!r} can be read.")
     images, notes = stack.tensor()
-    if bad:
-        notes.append(f"{_files(bad, 'picture')} can't be read and {_was(bad)} left out: {_some(bad)}.")
-    if found.others:
-        notes.append(
-            f"{_files(found.others, 'file')} {_was(found.others)} no picture: {_some(found.others)}."
-        )
-    if found.unclassed:
-        notes.append(
-            f"{_files(found.unclassed, 'picture')} outside every class folder {_was(found.unclassed)} left "
-            f"out: {_some(found.unclassed)}."
-        )
-    parts = _parts(images, np.array(labels, dtype=np.int64), np.array(sides), official)
-    return make_source(name, classes, parts, split_seed=reading.split_seed, notes=notes)
+    for names, noun, what in (
+        (bad, "picture", "can't be read and was left out"),
+        (found.others, "file", "was not read"),
+        (found.unclassed, "picture", "outside every class folder was left out"),
+    ):
+        if len(names) > 1:
+            noun, what = f"{noun}s", what.replace("was", "were")
+        if names:
+            notes.append(f"{len(names)} {noun} {what}: {first_names(names)}.")
+    part = Part(images, np.array(labels, dtype=np.int64), np.array(sides, dtype=np.int8))
+    return make_source(name, classes, [part], split_seed=reading.split_seed, notes=notes)
 
 
-def _parts(images: Tensor, labels: Labels, sides: npt.NDArray[np.int64], official: bool) -> list[Part]:
-    if not official:
-        return [Part(images, labels)]
-    parts = []
-    for side in (Side.TRAIN, Side.VALIDATION, Side.TEST):
-        here = sides == side
-        if here.any():
-            pixels = images[torch.from_numpy(here)]
-            # the training folder gives up what is not official elsewhere
-            parts.append(
-                Part(pixels, labels[here])
-                if side is Side.TRAIN
-                else Part.official(pixels, labels[here], side)
-            )
-    return parts
-
-
-def _look_through(name: str, folder: Path) -> tuple[_Found, bool]:
+def _look_through(name: str, folder: Path) -> _Found:
     folders, files = _visible(folder)
     by_side = {
         entry: SPLIT_FOLDERS[entry.name.lower()] for entry in folders if entry.name.lower() in SPLIT_FOLDERS
@@ -123,40 +94,35 @@ def _look_through(name: str, folder: Path) -> tuple[_Found, bool]:
     holding = {entry: side for entry, side in by_side.items() if _visible(entry)[0]}
     found = _Found()
     _sort_out(files, found)
-    official = bool(holding) and (len(holding) > 1 or len(by_side) == len(folders))
-    if not official:
+    if not holding or (len(holding) == 1 and len(by_side) < len(folders)):  # such as a class called train
         for entry in folders:
-            _add_class(entry, Side.TRAIN, found)
-        return found, False
-    if Side.TRAIN not in holding.values():
+            _add_class(entry, Side.UNDRAWN, found)
+        return found
+    if Side.UNDRAWN not in holding.values():
         raise DataError(
             f"The folder {str(folder)!r} has no train/ beside {', '.join(e.name for e in by_side)}/."
         )
-    for entry in folders:
-        if entry not in holding:
-            found.others.append(f"{entry.name}/")
+    found.others += [f"{entry.name}/" for entry in folders if entry not in holding]
     for entry, side in holding.items():
         inner, files = _visible(entry)
         _sort_out(files, found)
         for class_folder in inner:
             _add_class(class_folder, side, found)
-    trained = {class_name for _, class_name, side in found.pictures if side is Side.TRAIN}
+    trained = {class_name for _, class_name, side in found.pictures if side is Side.UNDRAWN}
     for path, class_name, _ in found.pictures:
         if class_name not in trained:
             raise DataError(
                 f"Class {class_name!r} of {name} is in {path.relative_to(folder).parts[0]}/ and has no "
                 f"picture in train/. Classes of train/ are {', '.join(sorted(trained)) or 'none'}."
             )
-    return found, True
+    return found
 
 
 def _add_class(folder: Path, side: Side, found: _Found) -> None:
     found.classes.add(folder.name)
     for where, inner, names in os.walk(folder):
         inner[:] = sorted(entry for entry in inner if not _hidden(entry))
-        for file_name in sorted(names):
-            if _hidden(file_name):
-                continue
+        for file_name in sorted(entry for entry in names if not _hidden(entry)):
             if Path(file_name).suffix.lower() in SUFFIXES:
                 found.pictures.append((Path(where, file_name), folder.name, side))
             else:
@@ -175,15 +141,3 @@ def _visible(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name in ("Thumbs.db", "desktop.ini", "__MACOSX")
-
-
-def _files(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}{'s' * (len(names) != 1)}"
-
-
-def _was(names: Sequence[str]) -> str:
-    return "was" if len(names) == 1 else "were"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")

@@ -1,96 +1,80 @@
-"""Labellings: the same images under other classes (indicator, subset, groups) or fewer of them (take)."""
+"""Labellings: the same images under other classes (indicator, subset, groups) or fewer of them (take).
+
+A labelling's `apply` gives the task under it, whose name goes on with the labelling in canonical form. It raises
+TaskError if the task has no such class, or too few images.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from tanas.ground.errors import TaskError, UnknownNameError, nearest_names
-from tanas.tasks.spelling import class_in_name, find_class, split_outside_quotes, unquote
+from tanas.ground.errors import TaskError, UnknownNameError
+from tanas.tasks.spelling import class_in_name, did_you_mean, find_class, split_outside_quotes, unquote
 from tanas.tasks.task import Split, Task
 
 FORMS = {"only": "only=A,B,C", "groups": "groups=A+B/C+D", "is": "is=CLASS", "take": "take=N"}
 """Every labelling by its word, as help and messages write it."""
 
-
-class Labelling(ABC):
-    """A step from a task to another over the same stored images."""
-
-    @abstractmethod
-    def apply(self, task: Task) -> Task:
-        """The task under this labelling; its name goes on with the labelling in canonical form.
-
-        Raises:
-            TaskError: the task has no such class, or too few images.
-        """
+_LISTED = ", ".join(FORMS.values())
 
 
 @dataclass(frozen=True)
-class Only(Labelling):
+class Only:
     """Some of the classes, in the task's own order; images of the others leave the splits."""
 
     chosen: tuple[str, ...]
     """Names or numbers, in any order."""
 
     def apply(self, task: Task) -> Task:
-        """The task with the chosen classes alone."""
-        kept = _find_all(self.chosen, task, "only=")
-        target = {old: new for new, old in enumerate(sorted(kept))}
-        text = "only=" + ",".join(class_in_name(old, task.classes) for old in target)
-        return _relabelled(task, target, tuple(task.classes[old] for old in target), text)
+        kept = sorted(_find_all(self.chosen, task, "only="))
+        text = "only=" + ",".join(class_in_name(old, task.classes) for old in kept)
+        target = {old: new for new, old in enumerate(kept)}
+        return _relabelled(task, target, tuple(task.classes[old] for old in kept), text)
 
 
 @dataclass(frozen=True)
-class Groups(Labelling):
+class Groups:
     """Super-classes, in the order in which they are written; images of other classes leave the splits."""
 
     groups: tuple[tuple[str, ...], ...]
-    """Names or numbers of the classes of each group."""
+    """Names or numbers of the classes of each group, which is then named 'A+B'."""
 
     def apply(self, task: Task) -> Task:
-        """The task with one class a group, named by its members: 'A+B'."""
-        _find_all(
-            [member for group in self.groups for member in group], task, "groups="
-        )  # none in two groups
-        members = [
-            sorted(find_class(member, task.classes, task.name) for member in group) for group in self.groups
-        ]
+        found = iter(_find_all([member for group in self.groups for member in group], task, "groups="))
+        members = [sorted(next(found) for _ in group) for group in self.groups]
         target = {old: new for new, group in enumerate(members) for old in group}
         classes = tuple("+".join(task.classes[old] for old in group) for group in members)
-        text = "groups=" + "/".join(
-            "+".join(class_in_name(old, task.classes) for old in group) for group in members
-        )
-        return _relabelled(task, target, classes, text)
+        written = ["+".join(class_in_name(old, task.classes) for old in group) for group in members]
+        return _relabelled(task, target, classes, "groups=" + "/".join(written))
 
 
 @dataclass(frozen=True)
-class Is(Labelling):
+class Is:
     """An indicator of section 4: label 1 for one class, 0 for the rest."""
 
     chosen: str
     """Name or number of the class."""
 
     def apply(self, task: Task) -> Task:
-        """The task with two classes: the rest, and the chosen one."""
-        one = find_class(self.chosen, task.classes, task.name)
-        target = {old: int(old == one) for old in range(len(task.classes))}
-        name = task.classes[one]
-        return _relabelled(task, target, (f"not {name}", name), f"is={class_in_name(one, task.classes)}")
+        chosen = find_class(self.chosen, task.classes, task.name)
+        target = {old: int(old == chosen) for old in range(len(task.classes))}
+        name = task.classes[chosen]
+        return _relabelled(task, target, (f"not {name}", name), f"is={class_in_name(chosen, task.classes)}")
 
 
 @dataclass(frozen=True)
-class Take(Labelling):
+class Take:
     """Fewer training images, stratified; the validation split shrinks in proportion, the test split stays."""
 
     images: int
     """Number of training images, at least 1."""
 
     def apply(self, task: Task) -> Task:
-        """The task with so many training images."""
         if self.images > len(task.train):
             raise TaskError(
                 f"take={self.images} asks for more than the {len(task.train)} training images of {task.name}."
@@ -98,20 +82,20 @@ class Take(Labelling):
         return replace(task.limited(self.images), name=f"{task.name}:take={self.images}")
 
 
+Labelling: TypeAlias = Only | Groups | Is | Take
+
+
 def parse_labelling(segment: str) -> Labelling:
     """A labelling from its text, such as 'only=3,5'.
 
     Raises:
-        UnknownNameError: its word is none of `FORMS`; the message lists the near ones.
-        TaskError: what stands behind the word can't be read.
+        UnknownNameError: its word is unknown; the message lists the near ones.
+        TaskError: what follows the word can't be read.
     """
     word, equals, value = segment.partition("=")
     word = word.strip().lower()
-    forms = ", ".join(FORMS.values())
     if not equals or word not in FORMS:
-        near = nearest_names(f"{word}=", [f"{known}=" for known in FORMS])
-        suggestion = f" {near}" if near.startswith("Did you mean") else ""
-        raise UnknownNameError(f"{segment!r} is no labelling.{suggestion} A labelling is one of {forms}.")
+        raise UnknownNameError(unknown_labelling(segment))
     if word == "take":
         digits = value.strip()
         if not (digits.isascii() and digits.isdigit() and int(digits) > 0):
@@ -129,36 +113,32 @@ def parse_labelling(segment: str) -> Labelling:
     return Groups(tuple(_names(group, segment) for group in groups))
 
 
+def unknown_labelling(segment: str) -> str:
+    """The message about a text that is not a labelling."""
+    word = segment.partition("=")[0].strip().lower()
+    near = did_you_mean(f"{word}=", [f"{known}=" for known in FORMS])
+    return f"Unknown labelling {segment!r}.{near} A labelling is one of {_LISTED}."
+
+
 def parse_labellings(text: str) -> tuple[Labelling, ...]:
     """Chained labellings from their text, such as 'only=moon,apple:is=moon'; none from an empty one.
 
     Raises:
-        TaskError: one can't be read.
-        UnknownNameError: one is no labelling.
+        TaskError: a labelling can't be read.
+        UnknownNameError: a labelling is unknown.
     """
-    return (
-        tuple(parse_labelling(segment) for segment in split_outside_quotes(text, ":")) if text.strip() else ()
-    )
+    segments = split_outside_quotes(text, ":") if text.strip() else []
+    return tuple(parse_labelling(segment) for segment in segments)
 
 
 def labelled(task: Task, labellings: Sequence[Labelling]) -> Task:
-    """A task under chained labellings, left to right.
+    """A task under chained labellings, left to right; its notes name classes that a split lacks.
 
     Raises:
-        TaskError: a labelling does not fit, or what is left can't be learnt from (`check_learnable`).
+        TaskError: a labelling does not fit, there is one class, a class has no training image, or a split is empty.
     """
     for labelling in labellings:
         task = labelling.apply(task)
-    check_learnable(task)
-    return replace(task, notes=(*task.notes, *_unjudged(task)))
-
-
-def check_learnable(task: Task) -> None:
-    """Refuses a task with one class, a class without a training image, or a split without an image.
-
-    Raises:
-        TaskError: the message names the class and how many images it has.
-    """
     if len(task.classes) < 2:
         raise TaskError(
             f"A task needs at least two classes. {task.name} has only {' '.join(map(repr, task.classes))}."
@@ -175,34 +155,24 @@ def check_learnable(task: Task) -> None:
             )
         if not counts[0, index]:
             raise TaskError(f"Class {name!r} of {task.name} has no training image, only {total} held out.")
-    for split, name in ((task.validation, "validation"), (task._test, "test")):
-        if not len(split):
+    notes = []
+    for split, count in (("validation", counts[1]), ("test", counts[2])):
+        if not count.sum():
             raise TaskError(
-                f"No image of {task.name} is left for its {name} split. A class needs at least three "
+                f"No image of {task.name} is left for its {split} split. A class needs at least three "
                 "different images for one in each split."
             )
-
-
-def _unjudged(task: Task) -> list[str]:
-    """Notes on classes that a split says nothing about."""
-    notes = []
-    assert task._test is not None
-    for split, name in ((task.validation, "validation"), (task._test, "test")):
-        counts = torch.bincount(split.labels, minlength=len(task.classes))
-        absent = [repr(task.classes[index]) for index in torch.nonzero(counts == 0).flatten().tolist()]
-        if absent:
-            notes.append(f"The {name} split has no image of {', '.join(absent)}.")
-    return notes
+        if absent := [repr(name) for name, images in zip(task.classes, count, strict=True) if not images]:
+            notes.append(f"The {split} split has no image of {', '.join(absent)}.")
+    return replace(task, notes=(*task.notes, *notes))
 
 
 def _names(parts: Sequence[str], segment: str) -> tuple[str, ...]:
     for part in parts:
-        split_outside_quotes(part, ":")  # an open quote is refused before it is read
+        split_outside_quotes(part, ":")  # refuses an open quote
     names = tuple(unquote(part) for part in parts)
     if not all(names):
-        raise TaskError(
-            f"A class is missing in {segment!r}. A labelling is one of {', '.join(FORMS.values())}."
-        )
+        raise TaskError(f"A class is missing in {segment!r}. A labelling is one of {_LISTED}.")
     return names
 
 
@@ -215,6 +185,7 @@ def _find_all(names: Sequence[str], task: Task, word: str) -> list[int]:
 
 
 def _relabelled(task: Task, target: dict[int, int], classes: tuple[str, ...], text: str) -> Task:
+    """The task under other labels: `target` gives the new class index of each old one that is kept."""
     table = torch.full((len(task.classes),), -1, dtype=torch.int64)
     table[list(target)] = torch.tensor(list(target.values()))
     return replace(

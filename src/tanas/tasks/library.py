@@ -6,17 +6,24 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import platformdirs
+import torch
 
 from tanas.ground.errors import DataError, check_choice, check_range
-from tanas.tasks.labelling import Labelling, Only, labelled
+from tanas.tasks.arrays import open_npz
+from tanas.tasks.folders import open_folder
+from tanas.tasks.labelling import Only, labelled
 from tanas.tasks.names import PATH_SOURCES, SourceName, folder_behind, misspelt_labelling, parse_source
 from tanas.tasks.performance import PERFORMANCES
-from tanas.tasks.quickdraw import find_categories
-from tanas.tasks.source import Reading, Source
-from tanas.tasks.sources import open_source
+from tanas.tasks.quickdraw import PER_CLASS, find_categories, open_quickdraw
+from tanas.tasks.source import Part, Reading, make_source
 from tanas.tasks.spelling import UnknownClassError
 from tanas.tasks.task import Task
+from tanas.tasks.vision import open_vision_set
+
+DIGITS_HIGHEST = 16
+"""Pixels of scikit-learn's digits are whole numbers from 0 to this."""
 
 MOST_SIZE = 1024
 """Pixels of a side: all pictures of a source are held at once, and a thousand colour ones of this size take 3 GB."""
@@ -40,19 +47,10 @@ class Library:
         size: int | None = None,
         download: bool = True,
     ) -> None:
-        """Nothing is read yet.
-
-        Args:
-            data: the data root; None: $TANAS_DATA, else the user's cache folder.
-            performance: 'balanced' or 'accuracy'.
-            split_seed: keys the split of every source.
-            skip_bad: pictures that can't be read are left out and counted in the task's notes.
-            size: height and width to which pictures of folders and of torchvision's picture sets are brought.
-            download: what is not under the data root is fetched from its official home.
+        """Makes a library that has read nothing yet. For `data` see `data_root`, for the other settings `Reading`.
 
         Raises:
-            SettingError: the measure is unknown, the seed is negative, or the size is less than 1 or more than
-                `MOST_SIZE`.
+            SettingError: the measure is unknown, the seed is negative, or the size is not in [1, `MOST_SIZE`].
         """
         check_choice(performance, "performance", "Library", PERFORMANCES)
         check_range(split_seed, "split_seed", "Library", low=0)
@@ -62,25 +60,19 @@ class Library:
         self.reading = Reading(
             data=data_root(data), split_seed=split_seed, skip_bad=skip_bad, size=size, download=download
         )
-        self._opened: dict[tuple[object, ...], Source] = {}
+        self._opened: dict[tuple[object, ...], Task] = {}
 
     @classmethod
     def of(cls, reading: Reading) -> Library:
-        """One that reads by given settings."""
-        return cls(
-            reading.data,
-            split_seed=reading.split_seed,
-            skip_bad=reading.skip_bad,
-            size=reading.size,
-            download=reading.download,
-        )
+        """A library that reads by given settings."""
+        return cls(**vars(reading))
 
     def open(self, name: str) -> Task:
         """A task by its name, such as 'mnist:is=3' or './photos'; its own name is the canonical form.
 
         Raises:
             UnknownNameError: the source, a labelling or a class is unknown; the message lists near ones.
-            DataError: the images are not there or can't be used.
+            DataError: the images are missing or can't be used.
             TaskError: the labelling does not fit, or a class has too few images.
         """
         source_name, labellings = parse_source(name)
@@ -90,7 +82,14 @@ class Library:
             labellings = (Only(tuple(found)), *labellings[1:])
             categories = tuple(sorted(set(found)))
         source = self._source(source_name, categories)
-        task = _labelled(source, self.performance, labellings)
+        try:
+            task = labelled(source.measured_by(self.performance), labellings)
+        except UnknownClassError as error:
+            if source_name.word != "quickdraw" or categories:
+                raise
+            raise UnknownClassError(
+                f"{error} Those are the paper's ten categories that have files. Name others with only=."
+            ) from error
         if source_name.word in PATH_SOURCES or not (folder := folder_behind(name)):
             return task
         if Path(folder).resolve().parent == self.reading.data.resolve():
@@ -98,39 +97,47 @@ class Library:
         note = f"'{folder}' is a known source of tasks. For the folder of that name write ./{folder}."
         return replace(task, notes=(*task.notes, note))
 
-    def _source(self, name: SourceName, categories: tuple[str, ...]) -> Source:
+    def _source(self, name: SourceName, categories: tuple[str, ...]) -> Task:
+        """The task over all classes of a source, which is read once."""
         path = Path(name.path).expanduser().resolve() if name.word in PATH_SOURCES else None
         key = (name, path, categories)
         if key not in self._opened:
             if path is not None and not path.exists():
                 described = "folder" if name.word == "folder" else "file"
                 hint = misspelt_labelling(name.path)
-                raise DataError(f"There is no {described} {name.path!r}." + (f" {hint}" if hint else ""))
-            self._opened[key] = self._sized(open_source(name, self.reading, categories=categories))
+                raise DataError(f"There is no {described} {name.path!r}. {hint}".rstrip())
+            source = self._read(name, categories)
+            size, (height, width) = self.reading.size, source.train.images.shape[-2:]
+            if size is not None and (height, width) != (size, size):
+                note = f"The images of {source.name} stay {height} x {width}: only pictures in files can be resized."
+                source = replace(source, notes=(*source.notes, note))
+            self._opened[key] = source
         return self._opened[key]
 
-    def _sized(self, source: Source) -> Source:
-        """A source that says so if a size was asked for that its images don't have."""
-        size, (height, width) = self.reading.size, source.train.images.shape[-2:]
-        if size is None or (height, width) == (size, size):
-            return source
-        note = f"The images of {source.name} stay {height} x {width}: only pictures in files can be resized."
-        return replace(source, notes=(*source.notes, note))
+    def _read(self, name: SourceName, categories: tuple[str, ...]) -> Task:
+        if name.word == "digits":
+            return _digits(self.reading.split_seed)
+        if name.word == "quickdraw":
+            per_class = name.per_class or PER_CLASS
+            return open_quickdraw(name.text, self.reading, categories=categories, per_class=per_class)
+        if name.word == "folder":
+            return open_folder(name.text, Path(name.path).expanduser(), self.reading)
+        if name.word == "npz":
+            return open_npz(name.text, Path(name.path).expanduser(), self.reading)
+        return open_vision_set(name.word, self.reading)
 
 
 def data_root(data: Path | None = None) -> Path:
     """The folder that data sets are looked for in: the given one, else $TANAS_DATA, else the user's cache."""
-    if data is not None:
-        return Path(data).expanduser()
-    named = os.environ.get("TANAS_DATA")
+    named = data or os.environ.get("TANAS_DATA")
     return Path(named).expanduser() if named else platformdirs.user_cache_path("tanas")
 
 
-def _labelled(source: Source, performance: str, labellings: tuple[Labelling, ...]) -> Task:
-    task = source.task(performance)
-    try:
-        return labelled(task, labellings)
-    except UnknownClassError as error:
-        if not source.hint:
-            raise
-        raise UnknownClassError(f"{error} {source.hint}") from error
+def _digits(split_seed: int) -> Task:
+    """scikit-learn's 1,797 handwritten digits of 8 x 8 pixels: always there, offline."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / DIGITS_HIGHEST)).astype(np.uint8)  # (n, 8, 8)
+    part = Part(torch.from_numpy(pixels[:, None]), digits.target.astype(np.int64))
+    return make_source("digits", [str(name) for name in digits.target_names], [part], split_seed=split_seed)

@@ -1,4 +1,4 @@
-"""How well a classifier does: the performance l of section 3.1, 1 the highest and 0 complete failure."""
+"""How well a classifier does: the performance l of section 3.1, from 0 (complete failure) to 1."""
 
 from __future__ import annotations
 
@@ -16,16 +16,7 @@ PERFORMANCES = ("balanced", "accuracy")
 
 
 def confusion_of(labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int) -> Confusion:
-    """Counts answers by true class.
-
-    Args:
-        labels: true class indices, (samples,).
-        answers: class indices that were answered, (samples,).
-        classes: number of classes.
-
-    Returns:
-        counts, (classes, classes).
-    """
+    """Counts of answers by true class; labels and answers are class indices, (samples,)."""
     flat = np.asarray(labels, dtype=np.int64) * classes + np.asarray(answers, dtype=np.int64)
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
@@ -36,16 +27,16 @@ def accuracy(confusion: Confusion) -> float:
 
 
 def balanced_accuracy(confusion: Confusion) -> float:
-    """Mean share of right answers a class, over the classes that occur."""
+    """Mean share of right answers per class, over the classes that occur."""
     totals = confusion.sum(axis=1)
     present = totals > 0
     return float(np.mean(np.diag(confusion)[present] / totals[present])) if present.any() else 0.0
 
 
 def chance_corrected(confusion: Confusion) -> float:
-    """Balanced accuracy above a constant answer's, as a share of what is possible; clipped to [0, 1].
+    """Balanced accuracy scaled so that a constant answer scores 0 and perfection 1; clipped to [0, 1].
 
-    A constant answer scores 0 and perfection 1, as the paper defines l (section 3.1).
+    Source: the definition of l in section 3.1.
     """
     present = int((confusion.sum(axis=1) > 0).sum())
     if present < 2:
@@ -55,10 +46,10 @@ def chance_corrected(confusion: Confusion) -> float:
 
 
 def performance_of(confusion: Confusion, measure: str) -> float:
-    """L in [0, 1] by the measure's name.
+    """L in [0, 1] by one of `PERFORMANCES`.
 
     Raises:
-        SettingError: the measure is none of `PERFORMANCES`.
+        SettingError: the measure is unknown.
     """
     check_choice(measure, "performance", "Task", PERFORMANCES)
     return chance_corrected(confusion) if measure == "balanced" else accuracy(confusion)
@@ -74,9 +65,7 @@ class Evaluation:
     @classmethod
     def of(cls, labels: npt.ArrayLike, answers: npt.ArrayLike, classes: int) -> Evaluation:
         """Counts answers; shapes as in `confusion_of`."""
-        return cls(
-            confusion=tuple(tuple(int(n) for n in row) for row in confusion_of(labels, answers, classes))
-        )
+        return cls(confusion=tuple(map(tuple, confusion_of(labels, answers, classes).tolist())))
 
     @property
     def error(self) -> float:
@@ -85,7 +74,7 @@ class Evaluation:
 
     @property
     def balanced_error(self) -> float:
-        """Mean share of wrong answers a class."""
+        """Mean share of wrong answers per class."""
         return 1 - balanced_accuracy(self._counts())
 
     @property
@@ -95,7 +84,7 @@ class Evaluation:
         return float(1 - totals.max() / totals.sum())
 
     def performance(self, measure: str) -> float:
-        """L in [0, 1] by the measure's name."""
+        """L in [0, 1] by one of `PERFORMANCES`."""
         return performance_of(self._counts(), measure)
 
     def _counts(self) -> Confusion:

@@ -30,70 +30,50 @@ DEFAULT_SIZE = 64
 """Height and width of pictures that differ in size or are larger: enough to see what is on them, and a
 network on 64 x 64 pixels can still be searched for without a GPU."""
 
+NAMED = 3
+"""Most files that a note names."""
 
-def read_pictures(paths: Sequence[Path | str], shape: tuple[int, int, int]) -> Tensor:
+
+def read_pictures(
+    paths: Sequence[Path], shape: tuple[int, int, int], *, skip_bad: bool = False
+) -> tuple[Tensor, list[Path], list[Path]]:
     """Reads pictures as a task over a folder of them does.
 
     Args:
         paths: picture files.
         shape: (channels, height, width) of the task; channels are 1 or 3.
-
-    Returns:
-        uint8, (n, channels, height, width).
-
-    Raises:
-        DataError: a file is missing or is no whole picture; the message names it.
-    """
-    channels, height, width = shape
-    read = [in_channels(fitted(load_picture(Path(path)), height, width), channels) for path in paths]
-    return torch.from_numpy(np.stack(read)) if read else torch.empty((0, *shape), dtype=torch.uint8)
-
-
-def read_or_skipped(
-    paths: Sequence[Path], shape: tuple[int, int, int], *, skip_bad: bool
-) -> tuple[Tensor, list[Path], list[Path]]:
-    """`read_pictures`, of which what can't be read may be left out.
-
-    Args:
-        paths: picture files.
-        shape: (channels, height, width) of the task.
-        skip_bad: whether those that can't be read are left out.
+        skip_bad: leave unreadable pictures out.
 
     Returns:
         uint8, (n, channels, height, width); the n files that were read; those that were left out.
 
     Raises:
-        DataError: a file is missing, or can't be read and is not to be left out, or none can be read; the message
-            names it.
+        DataError: a file is missing, or can't be read and is not left out, or none can be read; the message names it.
     """
-    read: list[Tensor] = []
+    channels, height, width = shape
+    read: list[Pixels] = []
     good: list[Path] = []
     bad: list[Path] = []
     for path in paths:
         try:
-            read.append(read_pictures([path], shape))
+            read.append(in_channels(fitted(load_picture(path), height, width), channels))
+            good.append(path)
         except DataError as error:
-            if not path.is_file():  # a slip of whoever named it
+            if not path.is_file():  # a mistyped name
                 raise
             if not skip_bad:
                 raise DataError(f"{error} Or leave out bad pictures (skip_bad).") from error
             bad.append(path)
-        else:
-            good.append(path)
     if not read:
-        raise DataError(f"No picture can be read of {len(bad)}, the first of them {str(bad[0])!r}.")
-    return torch.cat(read), good, bad
+        raise DataError(f"No picture can be read: {len(bad)} failed, the first is {str(bad[0])!r}.")
+    return torch.from_numpy(np.stack(read)), good, bad
 
 
 def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Picture files that were named, alone or by their folder.
-
-    Args:
-        paths: files, which are taken as they are, and folders, whose pictures are taken by name; what is hidden, and
-            what lies in folders within, is not.
+    """Picture files that were named, alone or by their folder; hidden files and inner folders are left out.
 
     Returns:
-        the files; and a note for each folder in which something is no picture, by the ending of its name.
+        the files; and a note for each folder that holds other files, by their endings.
 
     Raises:
         DataError: a folder holds no picture, or can't be read.
@@ -115,17 +95,17 @@ def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
             raise DataError(f"The folder {str(path)!r} holds no picture. {hint}")
         files += found
         if left := [entry.name for entry in inside if entry not in found]:
-            named = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-            why = "it is no picture" if len(left) == 1 else "they are no pictures"
-            notes.append(f"Left out of {path}, since {why}: {named}.")
+            notes.append(f"Left out of {path} (not pictures): {first_names(left)}.")
     return files, notes
 
 
-def load_picture(path: Path) -> Image.Image:
-    """Opens and wholly decodes a picture.
+def first_names(names: Sequence[str]) -> str:
+    """The first names of a list, for a note."""
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
-    Returns:
-        it upright (EXIF), without alpha (on white), in mode L or RGB.
+
+def load_picture(path: Path) -> Image.Image:
+    """Opens and wholly decodes a picture: upright (EXIF), without alpha (on white), in mode L or RGB.
 
     Raises:
         DataError: it is missing, or corrupt or truncated; the message names it.
@@ -134,7 +114,7 @@ def load_picture(path: Path) -> Image.Image:
         raise DataError(f"There is no picture {str(path)!r}.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are what counts
+            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; only the pixels count
             with Image.open(path) as picture:
                 picture.load()
                 return plain_picture(picture)
@@ -177,7 +157,7 @@ def fitted(picture: Image.Image, height: int, width: int) -> Pixels:
 
 
 def in_channels(pixels: Pixels, channels: int) -> Pixels:
-    """One picture as (channels, height, width): grey repeated into colour, colour weighed into grey."""
+    """One picture, (channels, height, width): grey repeated into colour, colour weighed into grey."""
     if channels == 1 and pixels.ndim == 3:
         pixels = np.asarray(Image.fromarray(pixels).convert("L"))
     if pixels.ndim == 2:
@@ -186,9 +166,9 @@ def in_channels(pixels: Pixels, channels: int) -> Pixels:
 
 
 class PictureStack:
-    """Plain pictures on their way into one tensor; what is larger than needed is scaled at once.
+    """Plain pictures on their way into one tensor; a picture that is too large is scaled at once.
 
-    Final size: the stated one; else the pictures' own, if all are equal and at most `DEFAULT_SIZE` high and
+    Final size: the given one; else the pictures' own, if all are equal and at most `DEFAULT_SIZE` high and
     wide; else `DEFAULT_SIZE` squared.
     """
 
@@ -208,12 +188,17 @@ class PictureStack:
         self._pictures.append(np.asarray(picture) if small else fitted(picture, limit, limit))
 
     def tensor(self) -> tuple[Tensor, list[str]]:
-        """All pictures, and notes of what was done to them.
+        """All pictures, uint8, (n, channels, height, width), and notes of what was done to them.
 
-        Returns:
-            uint8, (n, channels, height, width), colour if any picture is; notes, a sentence each.
+        All are in colour if any picture is.
         """
-        width, height = target = self._target()
+        width = height = self._size or DEFAULT_SIZE
+        if (
+            self._size is None
+            and len(self._sizes) == 1
+            and max(own := next(iter(self._sizes))) <= DEFAULT_SIZE
+        ):
+            width, height = own
         ndims = {pixels.ndim for pixels in self._pictures}
         channels = 3 if 3 in ndims else 1
         images = np.empty((len(self._pictures), channels, height, width), dtype=np.uint8)
@@ -222,7 +207,7 @@ class PictureStack:
                 pixels = fitted(Image.fromarray(pixels), height, width)
             images[index] = in_channels(pixels, channels)
         notes = []
-        if self._sizes - {target}:
+        if self._sizes - {(width, height)}:
             (least_w, least_h), (most_w, most_h) = min(self._sizes), max(self._sizes)
             was = f"{least_h} x {least_w}" + (f" to {most_h} x {most_w}" if len(self._sizes) > 1 else "")
             notes.append(
@@ -232,13 +217,6 @@ class PictureStack:
         if len(ndims) > 1:
             notes.append("Grey and colour pictures are mixed: all became colour.")
         return torch.from_numpy(images), notes
-
-    def _target(self) -> tuple[int, int]:
-        if self._size is not None:
-            return self._size, self._size
-        if len(self._sizes) == 1 and max(only := next(iter(self._sizes))) <= DEFAULT_SIZE:
-            return only
-        return DEFAULT_SIZE, DEFAULT_SIZE
 
 
 def _eight_bits(grey: npt.NDArray[np.generic]) -> Pixels:

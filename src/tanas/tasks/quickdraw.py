@@ -11,25 +11,12 @@ import numpy.typing as npt
 import torch
 
 from tanas.ground.errors import DataError
-from tanas.tasks.quickdraw_categories import CATEGORIES
-from tanas.tasks.source import Part, Reading, Source, make_source
+from tanas.tasks.quickdraw_categories import CATEGORIES, PAPER_TEN
+from tanas.tasks.source import Part, Reading, make_source
 from tanas.tasks.spelling import class_word, find_class
 from tanas.tasks.splits import capped, content_keys, draw_sides
+from tanas.tasks.task import Task
 from tanas.tasks.vision import fetch
-
-PAPER_TEN = (
-    "apple",
-    "baseball bat",
-    "bear",
-    "envelope",
-    "guitar",
-    "lollipop",
-    "moon",
-    "mouse",
-    "mushroom",
-    "rabbit",
-)
-"""Source: section 4, the target task's categories."""
 
 PER_CLASS = 6000
 """Drawings a category: what the authors' code takes, 5,000 to train and 1,000 to test."""
@@ -40,11 +27,10 @@ SIDE = 28
 HOME = "https://storage.googleapis.com/quickdraw_dataset/full/numpy_bitmap/"
 
 _OFFICIAL_PREFIX = "full_numpy_bitmap_"
+_OFFICIAL = frozenset(map(class_word, CATEGORIES))
 
 
-def open_quickdraw(
-    name: str, reading: Reading, *, categories: Sequence[str] = (), per_class: int = PER_CLASS
-) -> Source:
+def open_quickdraw(name: str, reading: Reading, *, categories: Sequence[str], per_class: int) -> Task:
     """Reads categories of Quick, Draw!; the side of a drawing follows from its category's file alone.
 
     Args:
@@ -54,21 +40,19 @@ def open_quickdraw(
         per_class: most drawings of a category; every side is cut in proportion.
 
     Raises:
-        DataError: a category has no file and can't be downloaded, or its file is no bitmap file.
+        DataError: a category has no file and can't be downloaded, or its file holds something else.
     """
     files = category_files(reading.data)
-    notes, hint = [], ""
+    notes = []
     chosen = sorted(categories, key=str.lower)
     if not categories:
         chosen = [category for category in PAPER_TEN if class_word(category) in files] or list(PAPER_TEN)
         missing = [category for category in PAPER_TEN if category not in chosen]
-        hint = "Categories beyond the paper's ten are named with only=."
         if missing:
             notes.append(
                 f"Of the paper's ten categories {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} "
                 "left out: no file under the data root."
             )
-            hint = f"{notes[0]} {hint}"
     bitmaps = [_bitmaps(category, files, reading) for category in chosen]
     images, labels, sides, cut = [], [], [], []
     for number, (category, drawings) in enumerate(zip(chosen, bitmaps, strict=True)):
@@ -84,18 +68,17 @@ def open_quickdraw(
         notes.append(f"{per_class} drawings were taken of {', '.join(cut)}; per-class=N changes that.")
     pixels = torch.from_numpy(np.concatenate(images).reshape(-1, 1, SIDE, SIDE))
     part = Part(pixels, np.concatenate(labels), np.concatenate(sides))
-    return make_source(name, chosen, [part], split_seed=reading.split_seed, notes=notes, hint=hint)
+    return make_source(name, chosen, [part], split_seed=reading.split_seed, notes=notes)
 
 
 def find_categories(names: Sequence[str], data: Path) -> list[str]:
     """Categories by name, whether or not their files are there, or by number in the paper's ten.
 
     Raises:
-        UnknownClassError: there is no such category, neither officially nor as a file.
+        UnknownClassError: a category is neither official nor has a file.
     """
-    own = [_category_of(path) for path in category_files(data).values()]
-    official = {class_word(category) for category in CATEGORIES}
-    others = sorted({*CATEGORIES, *(name for name in own if class_word(name) not in official)} - {*PAPER_TEN})
+    own = {_category_of(path) for word, path in category_files(data).items() if word not in _OFFICIAL}
+    others = sorted({*CATEGORIES, *own} - {*PAPER_TEN})
     known = [*PAPER_TEN, *others]
     return [known[find_class(name, known, "quickdraw")] for name in names]
 
@@ -103,15 +86,14 @@ def find_categories(names: Sequence[str], data: Path) -> list[str]:
 def category_files(data: Path) -> dict[str, Path]:
     """Files of categories under the data root, by `class_word` of the category.
 
-    Looked for in its folder quickdraw/ as moon.npy or full_numpy_bitmap_moon.npy, and in the root itself,
-    where only official categories count.
+    They lie in its folder quickdraw/ as moon.npy or full_numpy_bitmap_moon.npy. In the root itself only official
+    categories count.
     """
-    official = {class_word(category) for category in CATEGORIES}
     files: dict[str, Path] = {}
     for folder in (data / "quickdraw", data):
         for path in sorted(folder.glob("*.npy")) if folder.is_dir() else ():
             word = class_word(_category_of(path))
-            if folder != data or word in official:
+            if folder != data or word in _OFFICIAL:
                 files.setdefault(word, path)
     return files
 
@@ -121,26 +103,19 @@ def _category_of(path: Path) -> str:
 
 
 def _bitmaps(category: str, files: dict[str, Path], reading: Reading) -> npt.NDArray[np.uint8]:
-    path = files.get(class_word(category))
-    if path is None:
-        path = _fetched(category, reading)
+    path = files.get(class_word(category)) or _fetched(category, reading)
     try:
-        drawings = np.load(path, mmap_mode="r", allow_pickle=False)
+        drawings: npt.NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise DataError(
             f"The drawings in {str(path)!r} can't be read ({error}). Expected an official .npy."
         ) from error
-    if (
-        drawings.dtype != np.uint8
-        or drawings.ndim < 2
-        or drawings[:1].size != min(len(drawings), 1) * SIDE * SIDE
-    ):
+    if drawings.dtype != np.uint8 or drawings.ndim < 2 or drawings.size != len(drawings) * SIDE * SIDE:
         raise DataError(
             f"{str(path)!r} holds {drawings.dtype} of shape {drawings.shape}: expected uint8 of shape (n, "
             "784), an official bitmap file of Quick, Draw!."
         )
-    flat: npt.NDArray[np.uint8] = drawings.reshape(len(drawings), SIDE * SIDE)
-    return flat
+    return drawings.reshape(len(drawings), SIDE * SIDE)
 
 
 def _fetched(category: str, reading: Reading) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tanas.ground.errors import TaskError, UnknownNameError, nearest_names
 
@@ -27,43 +27,48 @@ def split_outside_quotes(text: str, separator: str) -> list[str]:
     Raises:
         TaskError: a quote is opened and not closed.
     """
+    pieces = [piece[0] for piece in _PIECE.finditer(text)]
+    if len("".join(pieces)) < len(text):
+        raise TaskError(
+            f"A quote in {text!r} is opened and not closed. Quote a name that holds quotes as a shell "
+            'does, such as is="bird\'s nest".'
+        )
     parts = [""]
-    position = 0
-    while position < len(text):
-        piece = _PIECE.match(text, position)
-        if piece is None:
-            raise TaskError(
-                f"A quote in {text!r} is opened and not closed. Quote a name that holds quotes as a shell "
-                "does, "
-                'such as is="bird\'s nest".'
-            )
-        if piece[0] == separator:
+    for piece in pieces:
+        if piece == separator:
             parts.append("")
         else:
-            parts[-1] += piece[0]
-        position = piece.end()
+            parts[-1] += piece
     return parts
 
 
 def unquote(text: str) -> str:
-    """A word without its quotes, as a shell reads it; spaces around it are no part of it."""
-    pieces = _PIECE.finditer(text.strip())
+    """A word without its quotes and the spaces around it, as a shell reads it."""
     return "".join(
         re.sub(r"\\(.)", r"\1", piece[2]) if piece[2] is not None else piece[1] or piece[3] or piece[4] or ""
-        for piece in pieces
+        for piece in _PIECE.finditer(text.strip())
     )
 
 
 def quote(text: str) -> str:
     """A word in quotes if it holds anything that separates words; `unquote` reads it back."""
-    if not _NEEDS_QUOTES.search(text):
-        return text
+    return in_quotes(text) if _NEEDS_QUOTES.search(text) else text
+
+
+def in_quotes(text: str) -> str:
+    """A word in single quotes."""
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
 def class_word(name: str) -> str:
     """A class name as names are compared: lower case, runs of space, slash, underscore and dash one dash."""
     return re.sub(r"[\s/_-]+", "-", name.strip().lower())
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' Did you mean x?' for an unknown name; '' if no known name is near."""
+    near = nearest_names(name, known)
+    return f" {near}" if near.startswith("Did you mean") else ""
 
 
 def find_class(text: str, classes: Sequence[str], owner: str) -> int:
@@ -78,7 +83,7 @@ def find_class(text: str, classes: Sequence[str], owner: str) -> int:
         owner: the task's name, for the message.
 
     Raises:
-        UnknownClassError: no class, or several, go by it; the message lists what there is.
+        UnknownClassError: no class has it, or several; the message lists the classes.
     """
     if text in classes:
         return list(classes).index(text)
@@ -93,12 +98,11 @@ def find_class(text: str, classes: Sequence[str], owner: str) -> int:
         )
     if text.strip().isascii() and text.strip().isdigit() and int(text) < len(classes):
         return int(text)
-    listed = ", ".join(classes[:LISTED]) + (
-        f" and {len(classes) - LISTED} more" if len(classes) > LISTED else ""
+    more = f" and {len(classes) - LISTED} more" if len(classes) > LISTED else ""
+    raise UnknownClassError(
+        f"Unknown class {text!r} in {owner}. Its classes are {', '.join(classes[:LISTED])}{more}."
+        f"{did_you_mean(word, map(class_word, classes))}"
     )
-    near = nearest_names(word, [class_word(name) for name in classes])
-    suggestion = f" {near}" if near.startswith("Did you mean") else ""
-    raise UnknownClassError(f"{text!r} is no class of {owner}. Its classes are {listed}.{suggestion}")
 
 
 def class_in_name(index: int, classes: Sequence[str]) -> str:

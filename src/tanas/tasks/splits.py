@@ -1,7 +1,7 @@
 """Which images are for training, validation and test: a property of the source, not of a task or a run.
 
 The side of an image follows from its pixels: within each class the different images are ordered by a
-keyed hash of their pixels, the first share is for test, the next for validation, the rest for training.
+keyed hash of their pixels. The first share is for test, the next for validation, the rest for training.
 So the order of files does not matter, exact duplicates are on one side, and every task over a source
 holds out the same images.
 """
@@ -22,8 +22,10 @@ Sides = npt.NDArray[np.int8]
 
 
 class Side(IntEnum):
-    """Where an image goes; a higher one is further from training."""
+    """Where an image goes; a higher side is further from training."""
 
+    UNDRAWN = -9
+    """For training, unless it is drawn for a side that has no official split."""
     LEFT_OUT = -1
     TRAIN = 0
     VALIDATION = 1
@@ -31,17 +33,10 @@ class Side(IntEnum):
 
 
 def content_keys(images: npt.NDArray[np.uint8], split_seed: int) -> Keys:
-    """A number for each image that depends on its pixels and the seed alone.
+    """A number for each image, (n,), that depends on its pixels and the seed alone.
 
-    64 bits: among a million images two different ones share a key with a chance of 3 in 10^8, and all
-    that would follow is that they are held to be duplicates.
-
-    Args:
-        images: (n, ...).
-        split_seed: keys the hash.
-
-    Returns:
-        keys, (n,).
+    Images with equal keys are treated as duplicates. With 64 bits, two different images among a million share a
+    key with a chance of 3 in 10^8.
     """
     rows = np.ascontiguousarray(images).reshape(len(images), -1)
     key = f"tanas split {split_seed}".encode()
@@ -50,17 +45,10 @@ def content_keys(images: npt.NDArray[np.uint8], split_seed: int) -> Keys:
 
 
 def draw_sides(keys: Keys, *, test: bool = True, validation: bool = True) -> Sides:
-    """Sides of the images of one class, in proportion.
+    """Sides of the images of one class, (n,), in proportion; duplicates count once.
 
-    Of three or more different images each side gets at least one; of two, one is for validation.
-
-    Args:
-        keys: of the images, (n,); equal ones are duplicates and count once.
-        test: whether test images are drawn: not if there is an official test split.
-        validation: whether validation images are drawn.
-
-    Returns:
-        sides, (n,).
+    Of three or more different images each side gets at least one; of two, one is for validation. Only the sides
+    without an official split are drawn: `test` and `validation` say which.
     """
     different, position = np.unique(keys, return_inverse=True)
     tests = max(round(HELD_OUT * len(different)), int(len(different) >= 3)) if test else 0
@@ -74,38 +62,20 @@ def draw_sides(keys: Keys, *, test: bool = True, validation: bool = True) -> Sid
 
 
 def capped(keys: Keys, sides: Sides, most: int) -> npt.NDArray[np.int64]:
-    """At most so many images of one class, each side in proportion, the first ones in key order.
-
-    Args:
-        keys: (n,).
-        sides: (n,), which the images keep.
-        most: number of images to keep.
-
-    Returns:
-        their positions, (at most `most`,), in key order.
-    """
+    """Positions, in key order, of at most `most` images of one class, each side in proportion."""
     order = np.argsort(keys, kind="stable")
     if len(order) <= most:
         return order
     share = most / len(order)
     held_out = {side: round(share * int((sides == side).sum())) for side in (Side.TEST, Side.VALIDATION)}
     counts = {**held_out, Side.TRAIN: most - sum(held_out.values())}
-    kept = [order[sides[order] == side][:count] for side, count in counts.items()]
-    return np.concatenate(kept)
+    return np.concatenate([order[sides[order] == side][:count] for side, count in counts.items()])
 
 
 def on_one_side(keys: Keys, sides: Sides) -> Sides:
-    """Leaves out every copy of an image that is nearer to training than another copy of it.
+    """The sides, with `Side.LEFT_OUT` for every image that has a copy further from training.
 
     Copies lie on several sides where classes share an image, or an official split repeats one.
-    Images that are held out are never moved, so what is left out is left out of training first.
-
-    Args:
-        keys: (n,), of the images of all classes and splits.
-        sides: (n,).
-
-    Returns:
-        sides, (n,), `Side.LEFT_OUT` for those.
     """
     different, position = np.unique(keys, return_inverse=True)
     furthest = np.full(len(different), Side.LEFT_OUT, dtype=np.int8)

@@ -18,7 +18,7 @@ from tanas.tasks.performance import PERFORMANCES
 from tanas.tasks.splits import content_keys
 
 KEYED = 0
-"""Keys the hashes of images. They are compared between atoms, so it is the same for all, whatever their split."""
+"""Keys the hashes of images. They are compared between atoms, so the key is the same whatever the split seed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +38,16 @@ class Split:
         return len(self.rows)
 
     def pixels(self, which: Tensor | slice = slice(None)) -> Tensor:
-        """Images as float32 in [0, 1], (samples, channels, height, width).
-
-        Args:
-            which: positions within the split, (samples,) int64 or a slice; all if left out.
-        """
+        """Images at positions within the split, float32 in [0, 1], (samples, channels, height, width)."""
         return self.images[self.rows[which]].float().div_(255)
 
     def parts(self, most: int) -> Iterator[Tensor]:
-        """All images in order, at most so many at a time; as `pixels` gives them."""
+        """All images in order as `pixels` gives them, at most `most` at a time."""
         for which in torch.split(torch.arange(len(self)), most):
             yield self.pixels(which)
 
     def subset(self, which: Tensor) -> Split:
-        """The split at some positions, (samples,) int64; the store stays shared."""
+        """The split at positions, (samples,) int64; the store stays shared."""
         return Split(self.images, self.rows[which], self.labels[which], self.strata[which])
 
     def joined(self, other: Split) -> Split:
@@ -59,19 +55,11 @@ class Split:
         images, rows = self.images, other.rows
         if images is not other.images:
             images, rows = torch.cat([images, other.images]), rows + len(images)
-        return Split(
-            images,
-            torch.cat([self.rows, rows]),
-            torch.cat([self.labels, other.labels]),
-            torch.cat([self.strata, other.strata]),
-        )
+        pairs = ((self.rows, rows), (self.labels, other.labels), (self.strata, other.strata))
+        return Split(images, *(torch.cat(pair) for pair in pairs))
 
     def stratified(self, most: int, seed: Seed) -> Split:
-        """At most so many samples, each stratum in proportion (largest remainders) and none left out.
-
-        Args:
-            most: number of samples; all are kept if there are no more.
-            seed: of the draw within each stratum.
+        """At most `most` samples, at least one of each stratum, in proportion (largest remainders).
 
         Raises:
             TaskError: `most` is less than the number of strata.
@@ -83,8 +71,7 @@ class Split:
         if most < len(members):
             raise TaskError(
                 f"A subset of {most} images can't hold one of each of the {len(members)} groups "
-                "(a class of the task and one of its source). "
-                f"Take at least {len(members)}."
+                f"(a class of the task and one of its source). Take at least {len(members)}."
             )
         sizes = np.array([len(m) for m in members])
         shares = 1 + (most - len(members)) * (sizes - 1) / max(int((sizes - 1).sum()), 1)
@@ -100,10 +87,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """An image-classification task (T, X): what a search is given, and what an atom remembers.
-
-    `tanas.tasks.library.Library.open` makes one from a name, `tanas.tasks.arrays.task_from_arrays` from arrays.
-    """
+    """An image-classification task (T, X), made by `Library.open` or `task_from_arrays`."""
 
     name: str
     """As a person types it, in its canonical form: 'mnist:is=3'."""
@@ -130,10 +114,10 @@ class Task:
         return channels, height, width
 
     def sealed(self) -> tuple[Task, Sealed]:
-        """Splits the test split off: the same task without it, and the sealed test split.
+        """The same task without its test split, and the sealed test split.
 
         Raises:
-            TaskError: this is the task without its test split, as a search sees it.
+            TaskError: the task has no test split, as a search sees it.
         """
         if self._test is None:
             raise TaskError(f"The test split of {self.name} can't be reached from a search or a distance.")
@@ -148,13 +132,10 @@ class Task:
         return replace(self, performance=performance)
 
     def limited(self, most: int | None) -> Task:
-        """At most so many training images, the validation images in the same proportion; the test split whole.
-
-        The draw belongs to the task (its split seed), not to a run.
-        """
+        """At most `most` training images, and the same share for validation; the test split stays whole."""
         if most is None or most >= len(self.train):
             return self
-        seed = Seed(self.split_seed).child("limited")
+        seed = Seed(self.split_seed).child("limited")  # of the task, not of a run
         strata = len(torch.unique(torch.stack([self.validation.labels, self.validation.strata]), dim=1)[0])
         share = max(round(len(self.validation) * most / len(self.train)), strata)
         return replace(
@@ -165,16 +146,13 @@ class Task:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash over training and validation data: pixels, labels, class order; no path, no test data."""
+        """Hash over training and validation data (pixels, labels, class order), without paths."""
         return _fingerprint(self.classes, self.train, self.validation)
 
 
 @final
 class Sealed:
-    """A test split that is opened once, after everything was chosen.
-
-    Its size, its hash and the hashes of its images can be asked while it is sealed; images and labels can't.
-    """
+    """A test split that is opened once, after everything was chosen. Until then only hashes and size are known."""
 
     def __init__(self, task: str, classes: tuple[str, ...], split: Split) -> None:
         self._task, self._classes, self._split = task, classes, split
@@ -190,7 +168,7 @@ class Sealed:
 
     @cached_property
     def image_keys(self) -> Tensor:
-        """See `image_keys`: tells whether a network was trained on one of these images."""
+        """A hash of each image, as `image_keys` gives it."""
         return image_keys(self._split)
 
     def open(self) -> Split:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,20 +14,31 @@ from torch import Tensor
 
 from tanas.ground.errors import DataError
 from tanas.tasks.arrays import images_from_array, read_datasets
-from tanas.tasks.source import Labels, Part, Reading, Source, make_source
+from tanas.tasks.source import Labels, Part, Reading, make_source
 from tanas.tasks.splits import Side
+from tanas.tasks.task import Task
 
 Downloaded = TypeVar("Downloaded")
-
-DIGITS = tuple("0123456789")
-_TRAIN_FLAG: tuple[Mapping[str, Any], ...] = ({"train": True}, {"train": False})
-_SPLIT_WORD: tuple[Mapping[str, Any], ...] = ({"split": "train"}, {"split": "test"})
 
 PATIENCE_S = 30.0
 """Seconds without an answer after which an official home counts as out of reach."""
 
+DIGITS = tuple("0123456789")
+_TRAIN_FLAG: tuple[Mapping[str, Any], ...] = ({"train": True}, {"train": False})
 
-@dataclass(frozen=True, kw_only=True)
+
+def _splits(*words: str) -> tuple[Mapping[str, Any], ...]:
+    return tuple({"split": word} for word in words)
+
+
+_TWO = _splits("train", "test")
+_THREE = _splits("train", "val", "test")
+_MNIST_FILES = (
+    "(train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte)"
+)
+
+
+@dataclass(frozen=True)
 class VisionSet:
     """How one set of torchvision is read."""
 
@@ -48,95 +58,53 @@ class VisionSet:
 
 
 VISION_SETS: Mapping[str, VisionSet] = {
-    "mnist": VisionSet(
-        dataset="MNIST",
-        home="MNIST/raw/ (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-        "t10k-labels-idx1-ubyte)",
-        splits=_TRAIN_FLAG,
-        classes=DIGITS,
-    ),
-    "fashion-mnist": VisionSet(
-        dataset="FashionMNIST",
-        home="FashionMNIST/raw/ (train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "
-        "t10k-labels-idx1-ubyte)",
-        splits=_TRAIN_FLAG,
-    ),
-    "kmnist": VisionSet(dataset="KMNIST", home="KMNIST/raw/", splits=_TRAIN_FLAG),
-    "qmnist": VisionSet(dataset="QMNIST", home="QMNIST/raw/", splits=_TRAIN_FLAG, classes=DIGITS),
+    "mnist": VisionSet("MNIST", f"MNIST/raw/ {_MNIST_FILES}", _TRAIN_FLAG, DIGITS),
+    "fashion-mnist": VisionSet("FashionMNIST", f"FashionMNIST/raw/ {_MNIST_FILES}", _TRAIN_FLAG),
+    "kmnist": VisionSet("KMNIST", "KMNIST/raw/", _TRAIN_FLAG),
+    "qmnist": VisionSet("QMNIST", "QMNIST/raw/", _TRAIN_FLAG, DIGITS),
     "emnist": VisionSet(
-        dataset="EMNIST",
-        home="EMNIST/raw/",
-        splits=_TRAIN_FLAG,
+        "EMNIST",
+        "EMNIST/raw/",
+        _TRAIN_FLAG,
         arguments={"split": "balanced"},
         note="Of EMNIST the split 'balanced' is read: 47 classes.",
     ),
-    "cifar10": VisionSet(dataset="CIFAR10", home="cifar-10-batches-py/", splits=_TRAIN_FLAG),
-    "cifar100": VisionSet(dataset="CIFAR100", home="cifar-100-python/", splits=_TRAIN_FLAG),
-    "svhn": VisionSet(
-        dataset="SVHN", home="train_32x32.mat and test_32x32.mat", splits=_SPLIT_WORD, classes=DIGITS
-    ),
-    "usps": VisionSet(dataset="USPS", home="usps.bz2 and usps.t.bz2", splits=_TRAIN_FLAG, classes=DIGITS),
-    "stl10": VisionSet(dataset="STL10", home="stl10_binary/", splits=_SPLIT_WORD),
-    "semeion": VisionSet(dataset="SEMEION", home="semeion.data", classes=DIGITS),
-    "gtsrb": VisionSet(dataset="GTSRB", home="gtsrb/GTSRB/", splits=_SPLIT_WORD, pictures=True),
-    "eurosat": VisionSet(dataset="EuroSAT", home="eurosat/2750/", pictures=True),
-    "food101": VisionSet(dataset="Food101", home="food-101/", splits=_SPLIT_WORD, pictures=True),
-    "flowers102": VisionSet(
-        dataset="Flowers102",
-        home="flowers-102/",
-        splits=({"split": "train"}, {"split": "val"}, {"split": "test"}),
-        pictures=True,
-    ),
+    "cifar10": VisionSet("CIFAR10", "cifar-10-batches-py/", _TRAIN_FLAG),
+    "cifar100": VisionSet("CIFAR100", "cifar-100-python/", _TRAIN_FLAG),
+    "svhn": VisionSet("SVHN", "train_32x32.mat and test_32x32.mat", _TWO, DIGITS),
+    "usps": VisionSet("USPS", "usps.bz2 and usps.t.bz2", _TRAIN_FLAG, DIGITS),
+    "stl10": VisionSet("STL10", "stl10_binary/", _TWO),
+    "semeion": VisionSet("SEMEION", "semeion.data", classes=DIGITS),
+    "gtsrb": VisionSet("GTSRB", "gtsrb/GTSRB/", _TWO, pictures=True),
+    "eurosat": VisionSet("EuroSAT", "eurosat/2750/", pictures=True),
+    "food101": VisionSet("Food101", "food-101/", _TWO, pictures=True),
+    "flowers102": VisionSet("Flowers102", "flowers-102/", _THREE, pictures=True),
     "oxfordiiitpet": VisionSet(
-        dataset="OxfordIIITPet",
-        home="oxford-iiit-pet/",
-        splits=({"split": "trainval"}, {"split": "test"}),
-        pictures=True,
+        "OxfordIIITPet", "oxford-iiit-pet/", _splits("trainval", "test"), pictures=True
     ),
-    "dtd": VisionSet(
-        dataset="DTD",
-        home="dtd/dtd/",
-        splits=({"split": "train"}, {"split": "val"}, {"split": "test"}),
-        pictures=True,
-    ),
-    "fgvcaircraft": VisionSet(
-        dataset="FGVCAircraft",
-        home="fgvc-aircraft-2013b/",
-        splits=({"split": "train"}, {"split": "val"}, {"split": "test"}),
-        pictures=True,
-    ),
-    "country211": VisionSet(
-        dataset="Country211",
-        home="country211/",
-        splits=({"split": "train"}, {"split": "valid"}, {"split": "test"}),
-        pictures=True,
-    ),
-    "renderedsst2": VisionSet(
-        dataset="RenderedSST2",
-        home="rendered-sst2/",
-        splits=({"split": "train"}, {"split": "val"}, {"split": "test"}),
-        pictures=True,
-    ),
+    "dtd": VisionSet("DTD", "dtd/dtd/", _THREE, pictures=True),
+    "fgvcaircraft": VisionSet("FGVCAircraft", "fgvc-aircraft-2013b/", _THREE, pictures=True),
+    "country211": VisionSet("Country211", "country211/", _splits("train", "valid", "test"), pictures=True),
+    "renderedsst2": VisionSet("RenderedSST2", "rendered-sst2/", _THREE, pictures=True),
     "imagenette": VisionSet(
-        dataset="Imagenette",
-        home="imagenette2-160/",
-        splits=({"split": "train"}, {"split": "val"}),
-        arguments={"size": "160px"},
+        "Imagenette",
+        "imagenette2-160/",
+        _splits("train", "val"),
         pictures=True,
+        arguments={"size": "160px"},
         note="Imagenette's validation pictures are the test split: it publishes no other.",
     ),
-    "sun397": VisionSet(dataset="SUN397", home="SUN397/", pictures=True),
-    "caltech101": VisionSet(dataset="Caltech101", home="caltech101/", pictures=True),
-    "caltech256": VisionSet(dataset="Caltech256", home="caltech256/", pictures=True),
+    "sun397": VisionSet("SUN397", "SUN397/", pictures=True),
+    "caltech101": VisionSet("Caltech101", "caltech101/", pictures=True),
+    "caltech256": VisionSet("Caltech256", "caltech256/", pictures=True),
 }
 
 
-def open_vision_set(name: str, reading: Reading) -> Source:
+def open_vision_set(name: str, reading: Reading) -> Task:
     """Reads a set of `VISION_SETS`; what lies under the data root is read without any network.
 
     Raises:
-        DataError: it is not there and can't be downloaded, or what is there can't be read; the message says
-            what to put where.
+        DataError: it is missing and can't be downloaded, or can't be read; the message says what to put where.
     """
     known = VISION_SETS[name]
     datasets = [_load(name, known, {**arguments, **known.arguments}, reading) for arguments in known.splits]
@@ -151,9 +119,8 @@ def open_vision_set(name: str, reading: Reading) -> Source:
     held_out = {1: (), 2: (Side.TEST,), 3: (Side.VALIDATION, Side.TEST)}[len(datasets)]
     official = zip(images[1:], labels[1:], held_out, strict=True)
     parts = [Part(images[0], labels[0]), *(Part.official(*each) for each in official)]
-    return make_source(
-        name, _classes(known, datasets[0], labels), parts, split_seed=reading.split_seed, notes=notes
-    )
+    classes = _classes(known, datasets[0], labels)
+    return make_source(name, classes, parts, split_seed=reading.split_seed, notes=notes)
 
 
 def fetch(what: str, get: Callable[[], Downloaded], *, put: str) -> Downloaded:
@@ -165,24 +132,17 @@ def fetch(what: str, get: Callable[[], Downloaded], *, put: str) -> Downloaded:
         put: which files to put where instead.
 
     Raises:
-        DataError: it can't be reached, or what came is not what was expected.
+        DataError: the home is out of reach, or sends something else.
     """
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE_S)  # Python's downloads wait for ever unless all sockets have a limit
     try:
-        with contextlib.redirect_stdout(sys.stderr), _patience():
+        with contextlib.redirect_stdout(sys.stderr):
             return get()
     except Exception as error:  # of any library between here and there
         raise DataError(
             f"{what} is not there and can't be downloaded ({_line(error)}). Put {put}."
         ) from error
-
-
-@contextlib.contextmanager
-def _patience() -> Iterator[None]:
-    """Python's downloads wait for ever unless all sockets have a limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE_S)
-    try:
-        yield
     finally:
         socket.setdefaulttimeout(before)
 
@@ -193,21 +153,20 @@ def _load(name: str, known: VisionSet, arguments: Mapping[str, Any], reading: Re
     def construct(download: bool) -> Any:
         return getattr(datasets, known.dataset)(str(reading.data), download=download, **arguments)
 
-    put = f"its files under {_shown(reading.data)}: {known.home}"
+    root = f"the data root {str(reading.data)!r}"
+    files = f"files under {root}: {known.home}"
     try:
         return construct(download=False)
     except Exception as error:  # each set has its own way of saying that something is wrong
-        missing = isinstance(error, FileNotFoundError) or "not found" in str(error).lower()
-        if not missing:
+        if not isinstance(error, FileNotFoundError) and "not found" not in str(error).lower():
             raise DataError(
-                f"{name} under {_shown(reading.data)} can't be read ({_line(error)}). Put sound copies of "
-                f"{put.removeprefix('its ')}."
+                f"{name} under {root} can't be read ({_line(error)}). Put sound copies of {files}."
             ) from error
         if not reading.download:
             raise DataError(
-                f"{name} is not there ({_line(error)}), and downloads are switched off. Put {put}."
+                f"{name} is not there ({_line(error)}), and downloads are switched off. Put its {files}."
             ) from error
-    return fetch(name, lambda: construct(download=True), put=put)
+    return fetch(name, lambda: construct(download=True), put=f"its {files}")
 
 
 def _line(error: Exception) -> str:
@@ -215,20 +174,13 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
-def _shown(data: Path) -> str:
-    return f"the data root {str(data)!r}"
-
-
 def _read_whole(name: str, datasets: Sequence[Any]) -> tuple[list[Tensor], list[Labels]]:
     images, labels = [], []
     for dataset in datasets:
         images.append(images_from_array(dataset.data, name))
-        targets = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels).astype(
-            np.int64
-        )
-        labels.append(
-            targets[:, 0] if targets.ndim == 2 else targets
-        )  # QMNIST's further columns are provenance
+        targets = dataset.targets if hasattr(dataset, "targets") else dataset.labels
+        targets = np.asarray(targets).astype(np.int64)
+        labels.append(targets[:, 0] if targets.ndim == 2 else targets)  # QMNIST has further columns
         if len(labels[-1]) != len(images[-1]):
             raise DataError(
                 f"{name} has {len(images[-1])} images and {len(labels[-1])} labels: its files differ."
