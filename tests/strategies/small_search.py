@@ -167,18 +167,18 @@ class Script:
         self,
         candidates: Sequence[Architecture],
         networks: Sequence[Network],
-        task: Task,
-        training: TrainingConfig,
-        asked: Problem,
+        scoring: ScoringConfig,
+        problem: Problem,
         *,
         seed: Seed,
     ) -> tuple[Trial, ...]:
         """In the place of the function of that name: it adds an epoch's number to each bias of the head."""
-        self.asked.append((tuple(candidates), training.epochs))
+        epochs = scoring.training.epochs
+        self.asked.append((tuple(candidates), epochs))
         for one, network in zip(candidates, networks, strict=True):
-            self.epochs[one] = self.epochs.get(one, 0) + training.epochs
-            network.head.bias.data += training.epochs
-        images = training.epochs * len(task.train)
+            self.epochs[one] = self.epochs.get(one, 0) + epochs
+            network.head.bias.data += epochs
+        images = epochs * len(problem.task.limited(scoring.images).train)
         return tuple(Trial(architecture=c, judgement=self.judgement(c), images=images) for c in candidates)
 
 

@@ -14,10 +14,10 @@ from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, Warned
 from tanas.networks.architecture import Architecture
-from tanas.networks.cell import Cell
+from tanas.networks.cell import Cell, pairs_of
 from tanas.networks.operations import _REGISTRY, ZERO
 from tanas.networks.skeleton import Skeleton
-from tanas.spaces.prior import Evidence, learn_prior, pairs_of
+from tanas.spaces.prior import Evidence, learn_prior
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.by_supernets import SupernetRun
 from tanas.strategies.darts import Darts, DartsConfig, Strengths, learning_macs, strongest_cells

@@ -33,7 +33,6 @@ from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, ScoredArchitecture
 from tanas.spaces.costs import cost_by_parts
 from tanas.strategies.base import Outcome, Round, RoundFinished, Stage, training_macs
-from tanas.strategies.driver import Problem
 from tanas.strategies.fuse import Fuse, FuseConfig, final_choice
 from tanas.strategies.mixture import Mixture
 from tanas.tasks.task import Task
@@ -47,6 +46,7 @@ class Fixed:
     starts: list[list[dict[str, Tensor]]] = field(default_factory=list)
     """State of each candidate as each round began."""
     tasks: list[Task] = field(default_factory=list)
+    floor: float = 1.0
 
     def run(self, mixture: Mixture, task: Task, at: Context) -> tuple[Stage, ...]:
         assert mixture.alpha.tolist() == [1 / len(mixture.candidates)] * len(mixture.candidates)
@@ -133,11 +133,7 @@ class TestRounds:
         asked = []
 
         def draw(
-            problem: Problem,
-            best: Architecture | None,
-            count: int,
-            seed: Seed,
-            without: Collection[Architecture],
+            best: Architecture | None, count: int, seed: Seed, without: Collection[Architecture]
         ) -> tuple[Architecture, ...]:
             asked.append((best, count, set(without)))
             return tuple(one for one in others if one not in without)[:count]

@@ -107,9 +107,7 @@ def test_training_raises_what_the_shared_weights_reach_on_validation() -> None:
         patched = replace(run)
         object.__setattr__(patched, "supernet", lambda *, affine=True, kept=kept: kept[0])
         long.rank(patched, steps)
-        losses.append(
-            sum(judged_by(network, one, TASK, TASK.validation, SEED, "cpu").loss for one in run.pool)
-        )
+        losses.append(sum(judged_by(network, one, TASK, SEED, "cpu").loss for one in run.pool))
     assert losses[1] < losses[0]
 
 
@@ -117,7 +115,7 @@ def test_an_architecture_is_judged_by_its_own_answers() -> None:
     run = run_of(LARGE)
     one, split = run.pool[0], TASK.validation
     network = run.supernet().eval()
-    judgement = judged_by(network, one, TASK, split, SEED, "cpu")
+    judgement = judged_by(network, one, TASK, SEED, "cpu")
     alone = build(one, TASK.shape, 2, SEED)
     with torch.no_grad():
         answers = network(split.pixels(), network.path(one.cell))  # (samples, classes)

@@ -14,12 +14,12 @@ from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, StepAdvanced, StepStarted, Warned
 from tanas.networks.architecture import Architecture, build, count_cost
-from tanas.networks.cell import Cell, CellNetwork
+from tanas.networks.cell import Cell, CellNetwork, pairs_of
 from tanas.networks.operations import ZERO
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.prior import pairs_of, placed
+from tanas.spaces.prior import placed
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.by_supernets import (
@@ -27,13 +27,12 @@ from tanas.strategies.by_supernets import (
     BySupernets,
     Descent,
     Ranked,
-    Sharing,
     SupernetRun,
     each_batch,
 )
 from tanas.strategies.driver import Problem, search
+from tanas.strategies.shared import SharedConfig
 from tanas.strategies.supernet import SharedCell, Supernet, mixed_macs, mixing
-from tanas.tasks.task import Task
 
 TASK = tiny().without_test()
 COST = 1_000_000
@@ -251,16 +250,20 @@ class Teller:
 class Told(BySupernets):
     """A search whose supernets a teller stands in for."""
 
-    how: Sharing
+    teller: Teller
+    config: SharedConfig
     scoring: ScoringConfig = SCORING
     name: str = "told"
 
     @property
-    def sharing(self) -> Sharing:
-        return self.how
+    def pool(self) -> int:
+        return self.config.pool
 
-    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
-        return 0.0
+    def costs(self, run: SupernetRun, steps: int) -> Sequence[int]:
+        return self.teller.costs(run, steps)
+
+    def rank(self, run: SupernetRun, steps: int) -> Ranked:
+        return self.teller.rank(run, steps)
 
 
 def search_told(
@@ -271,16 +274,9 @@ def search_told(
     finalists: int = 1,
     pool: int = 5,
 ) -> Outcome:
-    sharing = Sharing(
-        runs=runs,
-        finalists=finalists,
-        pool=pool,
-        training=replace(TRAINING, epochs=2),  # four steps
-        images=100,
-        costs=teller.costs,
-        rank=teller.rank,
-    )
-    return search(Told(sharing), asked)
+    training = replace(TRAINING, epochs=2)  # four steps
+    config = SharedConfig(runs=runs, finalists=finalists, pool=pool, training=training, images=100)
+    return search(Told(teller, config), asked)
 
 
 class TestSearch:

@@ -1,8 +1,7 @@
-"""What every search strategy is: a space and a task without its test split in, an outcome out."""
+"""What a search gives back: its rounds, what they cost, and the best architecture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tanas.ground.errors import BudgetError
@@ -11,23 +10,18 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoredArchitecture
 
 BACKWARD_AND_FORWARD = 3
-"""Multiply-adds of a training step over those of an answer: the backward pass needs the gradients of the inputs
-and of the weights, each as dear as the forward pass."""
+"""Multiply-adds of a training step per multiply-add of an answer: the backward pass computes the gradients of the
+inputs and of the weights, and each costs as much as the forward pass."""
 
 
 def training_macs(macs: int, images: int) -> int:
-    """Multiply-adds of training a network.
-
-    Args:
-        macs: multiply-adds of its answer to one image.
-        images: that it is trained on; an image counts once an epoch.
-    """
+    """Multiply-adds of training a network whose answer to one image takes `macs`; an image counts once an epoch."""
     return BACKWARD_AND_FORWARD * macs * images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ledger:
-    """What a search has spent on training candidates, those that failed among them.
+    """What a search has spent on training candidates; failed candidates count.
 
     Equal cost of two strategies means equal `macs`. Answers on the validation split are not counted.
     """
@@ -35,69 +29,27 @@ class Ledger:
     macs: int = 0
     """Multiply-adds of all trainings, forward and backward."""
     images: tuple[tuple[str, int], ...] = ()
-    """(key, training images seen) of every candidate that was trained, in the order of their first training; where
-    many architectures share weights, these have an entry of their own ('supernet 1')."""
+    """(key, training images seen) of every trained candidate, in the order of their first training; weights that many
+    architectures share have an entry of their own ('supernet 1')."""
 
     def plus(self, key: str, macs: int, images: int) -> Ledger:
-        """With one more training of a candidate.
-
-        Args:
-            key: `Architecture.key`.
-            macs: multiply-adds of its answer to one image.
-            images: that it was trained on; an image counts once an epoch.
-        """
-        return self.spending(key, training_macs(macs, images), images)
-
-    def spending(self, key: str, macs: int, images: int) -> Ledger:
-        """With work that is no training of one architecture, such as that on weights which many share.
-
-        Args:
-            key: what was trained.
-            macs: multiply-adds of all of it, forward and backward.
-            images: that it was trained on; an image counts once an epoch.
-        """
-        seen = dict(self.images)
-        seen[key] = seen.get(key, 0) + images
-        return Ledger(macs=self.macs + macs, images=tuple(seen.items()))
+        """Add one training of a candidate whose answer to one image takes `macs`; an image counts once an epoch."""
+        return self.with_all(Ledger(macs=training_macs(macs, images), images=((key, images),)))
 
     def with_all(self, other: Ledger) -> Ledger:
-        """With all that another one holds."""
+        """Add everything in another ledger."""
         seen = dict(self.images)
         for key, images in other.images:
             seen[key] = seen.get(key, 0) + images
         return Ledger(macs=self.macs + other.macs, images=tuple(seen.items()))
 
 
-def budget_refusal(budget_macs: int, needed: int) -> BudgetError:
-    """The error of a budget that does not allow a beginning.
-
-    Args:
-        budget_macs: what was given.
-        needed: multiply-adds of the first training.
-    """
+def budget_refusal(budget_macs: float, needed: int) -> BudgetError:
+    """Return the error for a budget that does not pay for the first training, which needs `needed` multiply-adds."""
     return BudgetError(
         f"The 'budget_macs' of a search must be at least {needed:,}, what its first training costs. "
         f"Got {budget_macs:,} instead. Raise it, or give the search fewer images or epochs."
     )
-
-
-def scores_macs(
-    certain: Collection[Architecture],
-    candidates: Collection[Architecture],
-    macs: Callable[[Architecture], int],
-    images: int,
-) -> int:
-    """Most multiply-adds that the scores of winners take after a search, so that its budget can set them aside.
-
-    Args:
-        certain: what is scored in any case: earlier winners, and the given seed architecture.
-        candidates: of a round, one of which wins.
-        macs: multiply-adds of an answer to one image.
-        images: of one score; an image counts once an epoch.
-    """
-    known = set(certain)
-    dearest = max((macs(one) for one in candidates if one not in known), default=0)
-    return training_macs(sum(map(macs, known)) + dearest, images)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,24 +73,21 @@ class Round:
     candidates: tuple[Architecture, ...]
     """The first is the seed kept from the round before, if there is one."""
     keys: tuple[str, ...]
-    """A short name of each candidate (`Architecture.key`)."""
+    """`Architecture.key` of each candidate."""
     dropped: tuple[str, ...]
-    """Keys of candidates that were left out since their loss was not finite."""
+    """Keys of candidates that were left out because their loss was not finite."""
     stages: tuple[Stage, ...]
-    """One entry a stage; alphas are of the candidates in order, dropped ones included with weight 0. None where
-    candidates are judged by scores."""
+    """One entry a stage, with dropped candidates at weight 0. Empty where candidates are judged by scores."""
     winner: int
-    """Position of the best candidate: arg max alpha; or the highest score, of equal ones the lowest loss, of those
-    the first; or the lowest loss."""
+    """Position of the best candidate: by alpha, or by score, then by loss, then the first."""
     took_s: float
     """Wall-clock seconds."""
     scores: tuple[float | None, ...] = ()
-    """Validation performance l of each candidate after its training; None: dropped. Empty where candidates are
-    judged by alpha."""
+    """Validation performance l of each candidate after its training; None: dropped. Empty where candidates are judged
+    by alpha."""
     losses: tuple[float | None, ...] = ()
-    """Cross-entropy of each candidate on the validation images after its training, in nats (`Judgement.loss`): of equal
-    l the lower is the better, and what a memory learns of sizes it learns from these. None: dropped. Empty: the
-    candidates were not trained alike, or the round is of an older version."""
+    """Validation cross-entropy of each candidate after its training, in nats (`Judgement.loss`); a memory learns the
+    size trend from it. None: dropped. Empty: the candidates were not trained alike, or an older version wrote this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +110,7 @@ class RoundFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen(Event):
-    """A search is over: this architecture is trained next. It says nothing on a terminal, where the training does."""
+    """A search is over and this architecture is trained next; a terminal shows nothing."""
 
     task: str
     architecture: Architecture
@@ -176,17 +125,14 @@ class Outcome:
     best: Architecture
     rounds: tuple[Round, ...]
     seen: tuple[ScoredArchitecture, ...]
-    """Every candidate, in the order in which it was first seen; scored ones with their score."""
+    """Every candidate in the order in which it was first seen."""
     stopped: str
-    """'rounds' (all were done), 'converged' (the seed stayed), 'exhausted' (nothing new is left in the
-    space), 'budget' (what is left of it does not allow what comes next) or 'time' (the limit was reached; the
-    best so far is given)."""
+    """'rounds' (all done), 'converged' (the seed stayed), 'exhausted' (the space holds nothing new), 'budget' (it does
+    not pay for what comes next) or 'time' (the limit was reached; the best so far is given)."""
     ledger: Ledger = Ledger()
     """What the search spent."""
 
     def chosen(self, task: str) -> Chosen:
-        """The best, as an event."""
-        score = next(
-            (one.score for one in self.seen if one.architecture == self.best and not one.final), None
-        )
-        return Chosen(task=task, architecture=self.best, score=score)
+        """Return the best as an event."""
+        scores = (seen.score for seen in self.seen if seen.architecture == self.best and not seen.final)
+        return Chosen(task=task, architecture=self.best, score=next(scores, None))

@@ -6,32 +6,29 @@ import math
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tanas.ground.events import StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
 from tanas.networks.augmentation import augmented
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.skeleton import Skeleton
-from tanas.networks.training import (
-    TrainingConfig,
-    batches,
-    class_weights,
-    learning_rate_at,
-    make_optimizer,
-)
-from tanas.strategies.base import Ledger, budget_refusal, training_macs
+from tanas.networks.training import TrainingConfig, batches, class_weights, learning_rate_at, make_optimizer
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.base import Ledger, budget_refusal
 from tanas.strategies.driver import Compared, Problem, Proposal
 from tanas.strategies.history import History
+from tanas.strategies.mixture import side_by_side
 from tanas.strategies.supernet import Passes, Supernet
-from tanas.strategies.trials import affordable, compare_by_score, images_of_a_score
+from tanas.strategies.trials import affordable, compare_by_score, images_of_a_score, images_of_scores
 from tanas.tasks.task import Split, Task
 
 SKELETON_DRAWS = 20
@@ -63,19 +60,14 @@ class SupernetRun:
 
     @property
     def key(self) -> str:
-        """What the ledger calls it."""
+        """Its name in the ledger."""
         return f"supernet {self.number + 1}"
 
     def supernet(self, *, affine: bool = True) -> Supernet:
-        """Its network with fresh weights; see `Supernet`."""
+        """Build its network with fresh weights; see `Supernet`."""
+        space, classes = self.problem.space, len(self.task.classes)
         with self.seed.child("weights").initialising():
-            made = Supernet(
-                self.skeleton,
-                self.problem.space,
-                self.task.shape,
-                len(self.task.classes),
-                affine=affine,
-            )
+            made = Supernet(self.skeleton, space, self.task.shape, classes, affine=affine)
         made.norm.fit(self.task.train.pixels())
         return made.to(self.problem.at.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -86,63 +78,71 @@ class SupernetRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """What a supernet says of its architectures."""
+    """A supernet's ranking of its architectures, and what its training took."""
 
     architectures: Iterable[Architecture]
     """The best first; all are in the space and its limits, and none is known."""
     macs: int
-    """Multiply-adds that its training took, forward and backward."""
+    """Multiply-adds, forward and backward."""
     images: int
-    """That it was trained on; an image counts once an epoch."""
+    """Training images; an image counts once an epoch."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sharing:
-    """A way to search by supernets."""
+class SupernetConfig(Protocol):
+    """The settings that all searches by supernets share."""
 
-    runs: int
-    """Supernets, each of a skeleton of its own where the space has so many."""
-    finalists: int
-    """Architectures of each that are scored."""
-    pool: int
-    """Architectures that are drawn for each."""
-    training: TrainingConfig
-    """How each is trained where there is no budget: its epochs, and the batch of a step."""
-    images: int
-    """At most so many training images, stratified; validation images in proportion."""
-    costs: Callable[[SupernetRun, int], Sequence[int]]
-    """(run, steps) -> multiply-adds of its training after each of so many steps, exactly: they are known before."""
-    rank: Callable[[SupernetRun, int], Ranked]
-    """(run, steps) -> what it says after so many steps, or when time has run out."""
-
-    def steps(self, run: SupernetRun) -> int:
-        """Of a supernet's training where there is no budget."""
-        return self.training.epochs * len(run.batch_sizes(run.task.train, self.training.batch))
+    @property
+    def runs(self) -> int: ...
+    @property
+    def finalists(self) -> int: ...
+    @property
+    def images(self) -> int: ...
+    @property
+    def training(self) -> TrainingConfig: ...
 
 
 class BySupernets(ABC):
-    """A strategy that trains a supernet a round; what that ranks highest is trained on its own.
+    """A strategy that trains a supernet a round; the architectures it ranks highest are trained on their own.
 
-    The skeletons are those of architectures drawn from the space, that of a given seed architecture before them if
-    the space has it. Where fewer fit than there are runs they come again, with other weights and another order. The
-    seed architecture itself is tried in the first round. A supernet of no more architectures than are scored anyway
-    is not trained.
+    The skeletons are those of architectures drawn from the space, preceded by that of a given seed architecture if
+    the space has it. If fewer fit than there are runs they repeat, with other weights and another order. The seed
+    architecture itself is tried in the first round. A supernet of no more architectures than are scored anyway is
+    not trained.
 
-    A budget is shared out among the runs, each of which takes as many steps as its share pays for beside its scores;
-    there are fewer runs where all would be too short. What the last one leaves scores more of what it ranks.
+    A budget is shared out among the runs: each takes as many steps as its share pays for beside its scores. There are
+    fewer runs if all would be too short. The rest of the budget scores more of the last ranking.
     """
 
+    config: SupernetConfig
     scoring: ScoringConfig
     scores: bool = True
 
     @property
     @abstractmethod
-    def sharing(self) -> Sharing:
-        """How."""
+    def pool(self) -> int:
+        """Architectures that are drawn for each supernet."""
+
+    @abstractmethod
+    def costs(self, run: SupernetRun, steps: int) -> Sequence[int]:
+        """Multiply-adds of a supernet's training after each of so many steps, exactly; known before it begins."""
+
+    @abstractmethod
+    def rank(self, run: SupernetRun, steps: int) -> Ranked:
+        """Train a supernet for so many steps, or until time has run out, and rank its architectures."""
+
+    def per_image(self, space: SearchSpace) -> int:
+        """Candidates that a supernet computes for each training image; for estimates."""
+        return 1
+
+    def expected_images(self, space: SearchSpace, task: Task, workers: int) -> float:
+        """See `Strategy.expected_images`."""
+        config = self.config
+        trained = config.training.epochs * min(len(task.train), config.images) * self.per_image(space)
+        return config.runs * (trained + images_of_scores(config.finalists, self.scoring, task, workers))
 
     def rounds(self, problem: Problem) -> int:
         """See `Strategy.rounds`."""
-        return self.sharing.runs
+        return self.config.runs
 
     def ended(self, history: History, problem: Problem) -> str:
         """See `Strategy.ended`."""
@@ -151,83 +151,174 @@ class BySupernets(ABC):
         return "rounds" if problem.budget_macs is None else "budget"
 
     def propose(self, history: History, problem: Problem) -> Proposal:
-        """Trains a supernet and takes its best; see `Strategy.propose`."""
-        sharing, number = self.sharing, len(history.rounds)
-        images = images_of_a_score(self.scoring, problem.task)
-        seeded = () if history.rounds else problem.given
-        known = frozenset([*problem.given, *(trial.architecture for trial in history.trials)])
-        run = _run(sharing, problem, _skeletons(problem, sharing.runs)[number], number, known)
-        if run is None and not seeded:
+        """Train a supernet and take its best; see `Strategy.propose`."""
+        number, given = len(history.rounds), () if history.rounds else problem.given
+        known = history.seen.union(problem.given)
+        run = self._run(problem, self._skeletons(problem), number, known)
+        if run is None and not given:
             return Proposal(stopped="exhausted")
-        affordable(seeded, problem, history.ledger, images)  # refuses a budget that does not allow the seed
-        found = _Finalists()
-        if run is not None:
-            runs_left = self._planned(problem) - number
-            found = _finalists(sharing, run, history.ledger, seeded, runs_left, images)
-        if not (candidates := (*seeded, *found.architectures)):
-            return Proposal(stopped="budget")
-        return Proposal(
-            candidates=candidates, stopped="budget" if found.cut else "", spent=found.spent_by(run)
-        )
+        # refuses a budget that does not pay for the given architecture
+        affordable(given, problem, history.ledger, images_of_a_score(self.scoring, problem.task))
+        if run is None:
+            return Proposal(candidates=given)
+        return self._finalists(run, given, history.ledger, self._planned(problem) - number)
 
     def compare(self, proposal: Proposal, history: History, problem: Problem) -> Compared:
         """See `Strategy.compare`."""
         return compare_by_score(proposal.candidates, history, problem, self.scoring)
 
+    def _steps(self, run: SupernetRun) -> int:
+        """Of a supernet's training where there is no budget."""
+        training = self.config.training
+        return training.epochs * len(run.batch_sizes(run.task.train, training.batch))
+
+    def _skeletons(self, problem: Problem) -> tuple[Skeleton, ...]:
+        """The skeleton of each run."""
+        count = self.config.runs
+        drawn = problem.sample(SKELETON_DRAWS * count, problem.at.seed.child("skeletons"), ())
+        given = [seed.skeleton for seed in problem.given if seed.skeleton in problem.space.skeletons]
+        first = [skeleton for skeleton in given if _narrowed(problem, skeleton) is not None]
+        chosen = tuple(dict.fromkeys([*first, *(architecture.skeleton for architecture in drawn)]))[:count]
+        return tuple(chosen[at % len(chosen)] for at in range(count))
+
+    def _run(
+        self, problem: Problem, skeletons: Sequence[Skeleton], number: int, known: frozenset[Architecture]
+    ) -> SupernetRun | None:
+        """A run in its skeleton, or in another if nothing new is left in that; None: nothing is left anywhere."""
+        seed = problem.at.seed.child("run", number)
+        fresh = problem.sample(1, seed.child("elsewhere"), known)
+        for tried in (skeletons[number], *(architecture.skeleton for architecture in fresh)):
+            if (narrow := _narrowed(problem, tried)) is None:
+                continue
+            pool = narrow.sample(self.pool, seed.child("pool"), known)
+            if not pool and fresh and tried == fresh[0].skeleton:
+                pool = fresh  # so rare among its cells that the draws missed it
+            if pool:
+                return SupernetRun(
+                    number=number,
+                    problem=narrow,
+                    skeleton=tried,
+                    task=problem.task.limited(self.config.images),
+                    pool=pool,
+                    known=known,
+                    seed=seed,
+                )
+        return None
+
     def _planned(self, problem: Problem) -> int:
-        """How many runs the budget allows."""
-        images = images_of_a_score(self.scoring, problem.task)
+        """How many runs the budget allows: all if it can, else as even a part of the runs and of their steps."""
+        config, images = self.config, images_of_a_score(self.scoring, problem.task)
         if problem.budget_macs is None:
-            return self.sharing.runs
-        return _planned(self.sharing, problem, _skeletons(problem, self.sharing.runs), images)
+            return config.runs
+        left = problem.budget_macs - problem.price(images, *problem.given)
+        skeletons, shares = self._skeletons(problem), list[tuple[float, int]]()
+        trained = scored = 0.0
+        for number in range(config.runs):
+            if (run := self._run(problem, skeletons, number, frozenset(problem.given))) is None:
+                break
+            usual = fmean(problem.price(images, candidate) for candidate in run.pool)
+            scored += min(len(run.pool), config.finalists) * usual
+            trained += self.costs(run, self._steps(run))[-1] if len(run.pool) > config.finalists else 0
+            part = min(1.0, (left - scored) / trained) if trained else float(scored <= left)
+            shares.append((min((number + 1) / config.runs, part), number + 1))
+        return max((share for share in shares if share[0] > 0), default=(0.0, 1))[1]
+
+    def _finalists(
+        self, run: SupernetRun, given: tuple[Architecture, ...], spent: Ledger, runs_left: int
+    ) -> Proposal:
+        """The seed architecture, and the best of a supernet as far as its share of the budget pays for them.
+
+        If the supernet ranks nothing, or the budget is short, they are taken from those drawn, in order.
+        """
+        problem, finalists = run.problem, self.config.finalists
+        images = images_of_a_score(self.scoring, problem.task)
+        shared, steps, most = len(run.pool) > finalists, self._steps(run), finalists
+        left = problem.left(spent) - problem.price(images, *given)
+        if left < math.inf:
+            prices = [problem.price(images, candidate) for candidate in run.pool]
+            costs = self.costs(run, MOST_LONGER * steps) if shared else [0]
+            least = min(prices) + costs[0]
+            if least > left:
+                if not given and not spent.images:
+                    raise budget_refusal(left, least)
+                return Proposal(candidates=given, stopped="budget")
+            steps = bisect_right(costs, left / runs_left - finalists * fmean(prices)) or 1
+            if runs_left == 1:
+                most = len(run.pool)
+        ranked = self.rank(run, steps) if shared else Ranked(architectures=(), macs=0, images=0)
+        left -= ranked.macs
+        taken: list[Architecture] = []
+        cut = False
+        for candidate in chain(ranked.architectures, run.pool):
+            if len(taken) == most:
+                break
+            if candidate in taken:
+                continue
+            if (price := problem.price(images, candidate)) <= left:
+                taken.append(candidate)
+                left -= price
+            else:
+                cut = True
+        return Proposal(
+            candidates=(*given, *taken),
+            stopped="budget" if cut else "",
+            spent=Ledger(macs=ranked.macs, images=((run.key, ranked.images),) if ranked.images else ()),
+        )
+
+
+def _narrowed(problem: Problem, skeleton: Skeleton) -> Problem | None:
+    """The search with no other skeleton; None if the limits admit no cell in it."""
+    space = replace(problem.space, skeletons=(skeleton,))
+    fits = space.fitting_skeletons(problem.task.shape, len(problem.task.classes))
+    return replace(problem, space=space) if fits else None
 
 
 def each_batch(
     run: SupernetRun, training: TrainingConfig, steps: int, step: Callable[[int, Tensor, Tensor], bool]
 ) -> None:
-    """Goes through a run's training images epoch by epoch, until all steps are done or time has run out.
+    """Go through a run's training images epoch by epoch, until all steps are done or time has run out.
+
+    Torch computes in one thread, so the sums do not depend on the number of workers.
 
     Args:
-        run: gives the images, the order, the listener and the deadline.
+        run: gives the images and their order.
         training: gives the batch and the augmentation.
         steps: how many; the last epoch may end early.
-        step: is given its number from 0, pixels (batch, channels, h, w) and labels (batch,); says whether its loss
-            and its gradients were finite.
+        step: (number, pixels (batch, channels, h, w), labels (batch,)) -> whether loss and gradients were finite.
     """
-    split, listener = run.task.train, run.problem.at.listener
+    split, at = run.task.train, run.problem.at
     name, note = f"{run.key} for {run.task.name}", ""
     number = failed = 0
     epochs = math.ceil(steps / len(run.batch_sizes(split, training.batch)))
-    listener(StepStarted(step=name, total=epochs, unit="epochs"))
+    at.tell(StepStarted(step=name, total=epochs, unit="epochs"))
     for epoch in range(epochs):
-        with run.seed.child("dropout", epoch).initialising():  # dropout draws from torch's global generator
+        # dropout draws from torch's global generator
+        with side_by_side(1), run.seed.child("dropout", epoch).initialising():
             for which in batches(len(split), training.batch, run.seed.child("epoch", epoch)):
                 if number == steps:
                     break
-                if run.problem.at.deadline() <= 0:
+                if at.deadline() <= 0:
                     note = "no time is left"
                     break
-                pixels = split.pixels(which).to(run.problem.at.device)
+                pixels = split.pixels(which).to(at.device)
                 if training.augmentation.changes:
                     pixels = augmented(pixels, training.augmentation, run.seed.child("augmentation", number))
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
-                failed += not step(number, pixels, split.labels[which].to(run.problem.at.device))
+                failed += not step(number, pixels, split.labels[which].to(at.device))
                 number += 1
         if note:
             break
-        listener(StepAdvanced(step=name, done=epoch + 1))
-    listener(StepFinished(step=name, note=note))
+        at.tell(StepAdvanced(step=name, done=epoch + 1))
+    at.tell(StepFinished(step=name, note=note))
     if failed:
-        listener(
-            Warned(
-                message=f"In {failed} of {number} steps of {run.key}, the loss or its gradients were not finite; "
-                "these steps were skipped. Lower the learning rate of the search."
-            )
+        at.warn(
+            f"In {failed} of {number} steps of {run.key}, the loss or its gradients were not finite; "
+            "these steps were skipped. Lower the learning rate of the search."
         )
 
 
 class Descent:
-    """How the weights of a supernet are trained: the house's recipe, its gradients clipped."""
+    """How the weights of a supernet are trained: the usual recipe, its gradients clipped."""
 
     def __init__(self, network: Supernet, run: SupernetRun, training: TrainingConfig, steps: int) -> None:
         self._network = network
@@ -240,11 +331,11 @@ class Descent:
         )
 
     def step(self, number: int, passes: Passes, pixels: Tensor, labels: Tensor) -> bool:
-        """A step of w. One whose loss or gradients are not finite changes nothing.
+        """Make a step of w. If the loss or the gradients are not finite, nothing changes.
 
         Args:
             number: from 0; the learning rate follows it.
-            passes: what is computed; what is not gets no gradient and stays as it is.
+            passes: what is computed; the rest gets no gradient and stays as it is.
             pixels: (batch, channels, h, w) in [0, 1].
             labels: (batch,).
 
@@ -262,159 +353,3 @@ class Descent:
             group["lr"] = self._rate * self._factor(number)
         self._optimizer.step()
         return True
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Finalists:
-    """What a run gives to be scored."""
-
-    architectures: tuple[Architecture, ...] = ()
-    ranked: Ranked = field(default_factory=lambda: Ranked(architectures=(), macs=0, images=0))
-    cut: bool = False
-    """Whether the budget kept any out."""
-
-    def spent_by(self, run: SupernetRun | None) -> Ledger:
-        """What the supernet cost."""
-        if run is None or not self.ranked.images:
-            return Ledger()
-        return Ledger().spending(run.key, self.ranked.macs, self.ranked.images)
-
-
-def _finalists(
-    sharing: Sharing,
-    run: SupernetRun,
-    spent: Ledger,
-    seeded: Sequence[Architecture],
-    runs_left: int,
-    images: int,
-) -> _Finalists:
-    """Trains a supernet and takes its best, as far as the budget allows.
-
-    Where none of what it ranks will do, for it failed or the budget is short, they are taken from those drawn, in the
-    order of the draws.
-
-    Args:
-        sharing: how.
-        run: the supernet.
-        spent: before.
-        seeded: what will be scored beside them.
-        runs_left: this one among them; they share what is left of the budget.
-        images: of one score; an image counts once an epoch.
-
-    Raises:
-        SettingError: nothing was trained yet, and nothing can be.
-    """
-    problem = run.problem
-    shared = len(run.pool) > sharing.finalists
-    steps, most, left = sharing.steps(run), sharing.finalists, math.inf
-    if problem.budget_macs is not None:
-        beside = sum(training_macs(problem.macs(one), images) for one in seeded)
-        left = problem.budget_macs - spent.macs - beside
-        prices = [training_macs(problem.macs(one), images) for one in run.pool]
-        costs = sharing.costs(run, MOST_LONGER * steps) if shared else [0]
-        least = min(prices) + costs[0]
-        if least > left:
-            if not seeded and not spent.images:
-                raise budget_refusal(problem.budget_macs, least)
-            return _Finalists(cut=True)
-        steps = bisect_right(costs, left / runs_left - sharing.finalists * fmean(prices)) or 1
-        if runs_left == 1:
-            most = len(run.pool)
-    ranked = sharing.rank(run, steps) if shared else Ranked(architectures=(), macs=0, images=0)
-    left -= ranked.macs
-    taken: dict[Architecture, None] = {}
-    cut = False
-    for one in chain(ranked.architectures, run.pool):
-        if len(taken) == most:
-            break
-        needed = training_macs(problem.macs(one), images)
-        if one in taken:
-            continue
-        if needed > left:
-            cut = True
-            continue
-        left -= needed
-        taken[one] = None
-    return _Finalists(architectures=tuple(taken), ranked=ranked, cut=cut)
-
-
-def _skeletons(problem: Problem, count: int) -> tuple[Skeleton, ...]:
-    """The skeleton of each run.
-
-    Raises:
-        SettingError: the limits of the space admit nothing.
-    """
-    drawn = problem.sample(SKELETON_DRAWS * count, problem.at.seed.child("skeletons"), ())
-    found = dict.fromkeys(one.skeleton for one in drawn)
-    if problem.seed_architecture is not None:
-        first = problem.seed_architecture.skeleton
-        if first in problem.space.skeletons and _narrowed(problem, first) is not None:
-            found = dict.fromkeys([first, *found])
-    chosen = tuple(found)[:count]
-    return tuple(chosen[at % len(chosen)] for at in range(count))
-
-
-def _narrowed(problem: Problem, skeleton: Skeleton) -> Problem | None:
-    """The search with no other skeleton; None if the limits admit no cell in it."""
-    space = replace(problem.space, skeletons=(skeleton,))
-    fits = space.fitting_skeletons(problem.task.shape, len(problem.task.classes))
-    return replace(problem, space=space) if fits else None
-
-
-def _run(
-    sharing: Sharing, problem: Problem, skeleton: Skeleton, number: int, known: frozenset[Architecture]
-) -> SupernetRun | None:
-    """A run in a skeleton, or in another where nothing new is left in that; None: nothing is left anywhere."""
-    seed = problem.at.seed.child("run", number)
-
-    fresh = problem.sample(1, seed.child("elsewhere"), known)
-    for tried in (skeleton, *(one.skeleton for one in fresh)):
-        if (narrow := _narrowed(problem, tried)) is None:
-            continue
-        pool = narrow.sample(sharing.pool, seed.child("pool"), known)
-        if (
-            not pool and fresh and tried == fresh[0].skeleton
-        ):  # so rare among its cells that the draws missed it
-            pool = fresh
-        if pool:
-            return SupernetRun(
-                number=number,
-                problem=narrow,
-                skeleton=tried,
-                task=problem.task.limited(sharing.images),
-                pool=pool,
-                known=known,
-                seed=seed,
-            )
-    return None
-
-
-def _planned(
-    sharing: Sharing,
-    problem: Problem,
-    skeletons: Sequence[Skeleton],
-    images: int,
-) -> int:
-    """How many runs the budget allows: all of them if it can, else as even a part of them and of their steps as it can.
-
-    Args:
-        sharing: what is wanted.
-        problem: what the search was given.
-        skeletons: of the runs.
-        images: of one score; an image counts once an epoch.
-    """
-    assert problem.budget_macs is not None
-    given = problem.given
-    money = problem.budget_macs - sum(training_macs(problem.macs(one), images) for one in given)
-    shares: dict[int, tuple[float, int]] = {}
-    trained = scored = 0.0
-    for number, skeleton in enumerate(skeletons):
-        if (run := _run(sharing, problem, skeleton, number, frozenset(given))) is None:
-            break
-        usual = fmean(training_macs(problem.macs(one), images) for one in run.pool)
-        scored += min(len(run.pool), sharing.finalists) * usual
-        trained += sharing.costs(run, sharing.steps(run))[-1] if len(run.pool) > sharing.finalists else 0
-        part = min(1.0, (money - scored) / trained) if trained else float(scored <= money)
-        shares[number + 1] = (min((number + 1) / sharing.runs, part), number + 1)
-    fitting = {some: share for some, share in shares.items() if share[0] > 0}
-    return max(fitting, key=fitting.__getitem__, default=1)

@@ -19,23 +19,18 @@ from tanas.strategies.mixture import side_by_side
 from tanas.tasks.task import Task
 
 TIMED = 4
-"""Candidates that are timed for an estimate: their steps take 0.5 to 2 times the mean of a space, so that the
-mean of four is mostly within a third of it."""
+"""Candidates that are timed for an estimate: their steps take 0.5 to 2 times the mean of a space, so the mean of four
+is mostly within a third of it."""
 TIMED_S = 0.2
-"""Least seconds for which a network is timed. On a busy machine one step alone comes out too short: it runs
-before the others have their turn."""
+"""Least seconds for which a network is timed: one step alone is too short to time on a busy machine."""
 MOST_TIMED_STEPS = 10
 """Of a network whose step takes milliseconds: enough for a mean."""
 
 
 def seconds_an_image(network: nn.Module, task: Task, batch: int, device: str) -> float:
-    """Seconds that a network is trained on an image, from steps whose gradients are thrown away.
+    """Seconds of training per image, from steps whose gradients are thrown away.
 
-    Args:
-        network: it is moved to the device; its state does not change.
-        task: gives the images.
-        batch: images of a step.
-        device: where it is trained.
+    The network is moved to the device; its state does not change.
     """
     network.to(device)
     images, steps = min(batch, len(task.train)), list[float]()
@@ -46,7 +41,7 @@ def seconds_an_image(network: nn.Module, task: Task, batch: int, device: str) ->
 
 
 def examples_of(space: SearchSpace, task: Task, *, seed: Seed) -> tuple[Architecture, ...]:
-    """Candidates of a space that are timed; a limit of latency is left out, as it would have to be measured first."""
+    """Draw candidates of a space to time; a limit of latency is ignored, because it would have to be measured first."""
     free = replace(space, max_latency_ms=None)
     return free.sample(TIMED, seed=seed, shape=task.shape, classes=len(task.classes))
 
@@ -54,17 +49,10 @@ def examples_of(space: SearchSpace, task: Task, *, seed: Seed) -> tuple[Architec
 def mean_pace(
     candidates: Sequence[Architecture], task: Task, batch: int, *, seed: Seed, device: str
 ) -> float:
-    """Seconds that a candidate is trained on an image: the mean of a few.
-
-    Args:
-        candidates: that are timed.
-        task: gives the images.
-        batch: images of a step.
-        seed: of the weights; it decides nothing else.
-        device: where they are trained.
-    """
+    """Mean seconds of training per image over a few candidates, whose weights the seed draws."""
     classes, shape = len(task.classes), task.shape
-    paces = [seconds_an_image(build(one, shape, classes, seed), task, batch, device) for one in candidates]
+    networks = (build(candidate, shape, classes, seed) for candidate in candidates)
+    paces = [seconds_an_image(network, task, batch, device) for network in networks]
     return sum(paces) / len(paces)
 
 
@@ -78,20 +66,14 @@ def expected_seconds(
     batch: int,
     budget_macs: int | None,
 ) -> float:
-    """About how long a search takes from its beginning, if nothing ends it before its rounds or its budget do.
+    """Expected seconds of a search from its beginning, if only its rounds or its budget end it.
 
-    Args:
-        strategy: that will search.
-        space: where.
-        task: what for.
-        examples: candidates that are timed, in one thread each, as candidates are trained.
-        at: its seed is that of the weights of what is timed.
-        batch: images of a training step.
-        budget_macs: of the search; None: no limit.
+    The examples are timed in one thread each, as candidates are trained, in steps of `batch` images; the seed of `at`
+    draws their weights.
     """
     images = strategy.expected_images(space, task, at.workers)
     if budget_macs is not None:
-        costs = [cost_of(one, task.shape, len(task.classes)).macs for one in examples]
+        costs = [cost_of(example, task.shape, len(task.classes)).macs for example in examples]
         images = min(images, budget_macs * len(costs) / training_macs(sum(costs), at.workers))
     with side_by_side(1):
         return images * mean_pace(examples, task, batch, seed=at.seed, device=at.device)

@@ -11,12 +11,11 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.strategies.driver import Problem
 from tanas.strategies.history import Trial, best_of
-from tanas.strategies.random_search import by_chance
-from tanas.strategies.trials import ByScore
+from tanas.strategies.trials import ByScore, Sizes
 
 MUTATIONS = 20
-"""Mutations of a parent before an architecture is drawn instead: most have hundreds of neighbours, so that so many
-known ones in a row mean that little is left around it."""
+"""Mutations of a parent before an architecture is drawn instead. Most parents have hundreds of neighbours, so this
+many known ones in a row mean that few new ones are left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +27,9 @@ class EvolutionConfig:
     population: int = 6
     """Architectures alive at a time."""
     sample: int = 3
-    """Draws from it, with replacement as in the paper; the best member drawn is the parent."""
+    """Draws from the population, with replacement as in the paper; the best member drawn is the parent."""
     children: int = 2
-    """Made from one state of the population, so that they can be trained side by side."""
+    """Made from one state of the population, so they can be trained side by side."""
 
     def __post_init__(self) -> None:
         for name in ("candidates", "population", "sample", "children"):
@@ -41,8 +40,7 @@ class EvolutionConfig:
 class Evolution(ByScore):
     """Regularized (aging) evolution.
 
-    The paper trains a child that was tried before once more; here every child is new, so that nothing is spent twice.
-    A candidate whose loss was not finite never joins the population.
+    The paper trains a repeated child again; here every child is new. A failed candidate never joins the population.
 
     Source: Real et al. 2019, "Regularized evolution for image classifier architecture search", algorithm 1.
     """
@@ -53,52 +51,29 @@ class Evolution(ByScore):
     name: str = "evolution"
 
     @property
-    def most(self) -> int:
-        return self.config.candidates
-
-    @property
-    def first(self) -> int:
-        return min(self.config.population, self.config.candidates)
-
-    @property
-    def batch(self) -> int:
-        return self.config.children
+    def sizes(self) -> Sizes:
+        config = self.config
+        return Sizes(most=config.candidates, first=config.population, later=config.children)
 
     def draw(
-        self,
-        problem: Problem,
-        trials: tuple[Trial, ...],
-        count: int,
-        seen: frozenset[Architecture],
-        seed: Seed,
+        self, problem: Problem, trials: Sequence[Trial], count: int, seen: frozenset[Architecture], seed: Seed
     ) -> tuple[Architecture, ...]:
-        """Proposes the first population by chance, then mutations of the fit; see `ByScore.draw`."""
+        """Draw the first population at random, then mutate the fit; see `ByScore.draw`."""
         if not trials:
-            return by_chance(problem, count, seen, seed)
+            return problem.sample(count, seed.child("sample"), seen)
         alive = [trial for trial in trials if trial.judgement is not None][-self.config.population :]
         made: list[Architecture] = []
         for number in range(count):
-            child = self._child(problem, alive, seen | set(made), seed.child("child", number))
+            child = self._child(problem, alive, seen.union(made), seed.child("child", number))
             if child is None:
                 break
             made.append(child)
         return tuple(made)
 
     def _child(
-        self,
-        problem: Problem,
-        alive: Sequence[Trial],
-        seen: frozenset[Architecture],
-        seed: Seed,
+        self, problem: Problem, alive: Sequence[Trial], seen: frozenset[Architecture], seed: Seed
     ) -> Architecture | None:
-        """A new architecture from the best of a sample; None if the space holds no new one.
-
-        Args:
-            problem: what the search was given.
-            alive: the population, the oldest first.
-            seen: what was tried.
-            seed: of the draws.
-        """
+        """A new architecture from the best of a sample of the living; None if the space holds no new one."""
         fresh = problem.sample(1, seed.child("afresh"), seen)
         if not fresh:
             return None
@@ -106,12 +81,10 @@ class Evolution(ByScore):
         members = [alive[at] for at in sorted(drawn_at)]
         best = best_of([member.judgement for member in members])
         assert best is not None  # all that live were judged
-        parent = members[best].architecture
-        task = problem.task
+        parent, shape, classes = members[best].architecture, problem.task.shape, len(problem.task.classes)
         for number in range(MUTATIONS):
-            child = problem.space.mutate(
-                parent, seed=seed.child("mutation", number), shape=task.shape, classes=len(task.classes)
-            )
+            draw = seed.child("mutation", number)
+            child = problem.space.mutate(parent, seed=draw, shape=shape, classes=classes)
             if child not in seen:
                 return child
         return fresh[0]

@@ -13,9 +13,6 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import Judgement
 from tanas.strategies.base import Ledger, Round
 
-LOG = "log"
-"""Where a checkpoint keeps a history."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -23,9 +20,9 @@ class Trial:
 
     architecture: Architecture
     judgement: Judgement | None
-    """After it; None: a loss or an answer was not finite."""
+    """None: a loss or an answer was not finite."""
     images: int = 0
-    """Training images that it took; an image counts once an epoch."""
+    """Training images; an image counts once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,23 +32,23 @@ class History:
     rounds: tuple[Round, ...] = ()
     ledger: Ledger = field(default_factory=Ledger)
     stopped: str = ""
-    """Why no round can follow, where the rounds so far do not tell: 'budget' if the last one had to be cut."""
+    """Why no round can follow: 'budget' if the last one had to be cut."""
     state: Mapping[str, Any] = field(default_factory=dict)
-    """Tensors that the next round goes on from."""
+    """Tensors that the next round continues from."""
 
     @classmethod
     def restored(cls, checkpoint: Checkpoint) -> History:
-        """As it was saved last; empty if it never was."""
-        if (saved := checkpoint.load(LOG)) is None:
+        """Load the last saved history; an empty one if there is none."""
+        if (saved := checkpoint.load("log")) is None:
             return cls()
         stored = from_plain(_Stored, saved["log"], where="the search's checkpoint")
         state = {name: value for name, value in saved.items() if name != "log"}
         return cls(rounds=stored.rounds, ledger=stored.ledger, stopped=stored.stopped, state=state)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Keeps it."""
+        """Save it in a checkpoint."""
         stored = _Stored(rounds=self.rounds, ledger=self.ledger, stopped=self.stopped)
-        checkpoint.save(LOG, {"log": to_plain(stored), **self.state})
+        checkpoint.save("log", {"log": to_plain(stored), **self.state})
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -68,11 +65,6 @@ class History:
         return self.rounds[-1].candidates[self.rounds[-1].winner] if self.rounds else None
 
     @property
-    def winner(self) -> Trial | None:
-        """The winner of the last round, and how it was judged."""
-        return trials_of(self.rounds[-1])[self.rounds[-1].winner] if self.rounds else None
-
-    @property
     def seen(self) -> frozenset[Architecture]:
         """Every candidate."""
         return frozenset(candidate for past in self.rounds for candidate in past.candidates)
@@ -80,7 +72,7 @@ class History:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stored:
-    """What of a history is JSON."""
+    """The part of a history that is stored as JSON."""
 
     rounds: tuple[Round, ...]
     ledger: Ledger
@@ -88,7 +80,7 @@ class _Stored:
 
 
 def trials_of(past: Round) -> tuple[Trial, ...]:
-    """The candidates of a round as they were judged; where they were compared by alpha none was."""
+    """Return the candidates of a round as they were judged; in a round compared by alpha none was."""
     unknown = (None,) * len(past.candidates)
     judged = zip(past.candidates, past.scores or unknown, past.losses or unknown, strict=True)
     return tuple(
@@ -101,13 +93,13 @@ def trials_of(past: Round) -> tuple[Trial, ...]:
 
 
 def best_of(judgements: Sequence[Judgement | None]) -> int | None:
-    """The position of the best (`Judgement.rank`), the first of equal ones; None if nothing was judged."""
+    """Return the position of the best (`Judgement.rank`), the first of equals; None if nothing was judged."""
     ranks = {at: judgement.rank for at, judgement in enumerate(judgements) if judgement is not None}
-    return max(ranks, key=ranks.__getitem__) if ranks else None
+    return max(ranks, key=ranks.__getitem__, default=None)
 
 
 def round_of(trials: Sequence[Trial]) -> Round:
-    """A round of candidates that were judged by scores.
+    """Return a round of candidates that were judged by scores.
 
     Raises:
         SearchError: none was judged.

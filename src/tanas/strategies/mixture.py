@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from tanas.ground.context import Context
-from tanas.ground.errors import NonFiniteError, SearchError
-from tanas.ground.events import Warned
+from tanas.ground.errors import SearchError
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, judgement_of
 from tanas.networks.training import logits_of
@@ -21,10 +20,9 @@ from tanas.tasks.task import Task
 
 @contextmanager
 def side_by_side(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A thread a candidate, so many of them at a time; each computes with one thread of torch.
+    """Compute candidates in so many threads at a time, each with one thread of torch.
 
-    Small networks gain little from a second thread, and two of them side by side much; and as every
-    candidate is computed with one thread, the sums are the same whatever the number of workers.
+    Small networks gain little from a second thread of torch, and the sums do not depend on the number of workers.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -42,19 +40,17 @@ class Mixture:
     """
 
     def __init__(
-        self,
-        candidates: Sequence[Architecture],
-        task: Task,
-        at: Context,
+        self, candidates: Sequence[Architecture], task: Task, at: Context, *, step: str = "w"
     ) -> None:
-        """Builds the candidates' networks, all freshly initialised.
+        """Build the candidates' networks, all freshly initialised.
 
         Args:
             candidates: architectures, at least one.
             task: gives the shape, the classes and the pixels' mean and deviation.
-            at: its seed is that of the initial weights; as many candidates as it has workers are computed side by side.
+            at: seed of the initial weights, device, workers and listener.
+            step: name of the training, for the listener.
         """
-        self.candidates = tuple(candidates)
+        self.candidates, self.step = tuple(candidates), step
         self.networks = [
             build(c, task.shape, len(task.classes), at.seed.child("weights", i)).to(at.device)
             for i, c in enumerate(candidates)
@@ -67,7 +63,7 @@ class Mixture:
         self.images_seen = [0] * len(candidates)
         """Training images of each candidate so far; an image counts once an epoch."""
         self.device, self.workers = at.device, at.workers
-        self._tell = at.tell
+        self._warn = at.warn
         self._answers: dict[int, Tensor] = {}  # validation logits by position, as long as w stands still
 
     @property
@@ -83,10 +79,9 @@ class Mixture:
         return alpha.softmax(dim=0)
 
     def shares(self, floor: float) -> Tensor:
-        """softmax(alpha) drawn towards equal weights, (candidates,) float64; dropped ones have 0.
+        """Return softmax(alpha) drawn towards equal weights, (candidates,) float64; dropped ones have 0.
 
-        Args:
-            floor: least weight of a candidate as a share of 1/|C|: 0 leaves softmax(alpha), 1 gives equal weights.
+        `floor` is the least weight of a candidate as a share of 1/|C|: 0 leaves softmax(alpha), 1 gives equal weights.
         """
         even = torch.zeros_like(self.alpha)
         even[self.active] = 1 / len(self.active)
@@ -97,14 +92,6 @@ class Mixture:
         """Arg max alpha over the active candidates; the first of equal ones."""
         return int(self.weights.argmax())
 
-    def parameters(self) -> list[nn.Parameter]:
-        """w: the weights of all candidates."""
-        return [p for network in self.networks for p in network.parameters()]
-
-    def side_by_side(self) -> AbstractContextManager[ThreadPoolExecutor]:
-        """A thread a candidate, `workers` of them at a time."""
-        return side_by_side(self.workers)
-
     def descend(
         self,
         pixels: Tensor,
@@ -114,7 +101,7 @@ class Mixture:
         floor: float = 0.0,
         own_loss: float = 0.0,
     ) -> float:
-        """Adds the gradients of the loss to w, candidates side by side; gives the mixture's loss, in nats.
+        """Add the gradients of the loss to w, candidates side by side, and return the mixture's loss in nats.
 
         The loss needs all candidates' outputs, but each candidate's own backward pass only its output's gradient.
 
@@ -122,7 +109,7 @@ class Mixture:
             pixels: (batch, channels, h, w) in [0, 1].
             labels: (batch,).
             pool: of `side_by_side`.
-            floor: least weight of a candidate in the mixture, as a share of 1/|C|; see `shares`.
+            floor: see `shares`.
             own_loss: weight of the sum of the candidates' own cross-entropies, which is added to the mixture's.
         """
         self._answers = {}
@@ -130,9 +117,7 @@ class Mixture:
         for i in active:
             self.images_seen[i] += len(labels)
         outputs = dict(zip(active, pool.map(lambda i: self.networks[i](pixels), active), strict=True))
-        for i in active:
-            if not torch.isfinite(outputs[i]).all():
-                self.drop(i)
+        self._drop_unless_finite(outputs)
         active = self.active
         weights = self.shares(floor).to(pixels.device, torch.float32)
         leaves = {i: outputs[i].detach().requires_grad_(True) for i in active}
@@ -146,33 +131,31 @@ class Mixture:
         return loss.item()
 
     def validation_logits(self, task: Task) -> Tensor:
-        """Every active candidate's logits on the validation images: (active, samples, classes)."""
+        """Return the finite logits of the active candidates on the validation images: (active, samples, classes)."""
         active = self.active
-        with self.side_by_side() as pool:
+        with side_by_side(self.workers) as pool:
             answers = pool.map(
                 lambda i: logits_of(self.networks[i], task.validation, device=self.device), active
             )
             logits = dict(zip(active, answers, strict=True))
-        for i, values in logits.items():
-            if not torch.isfinite(values).all():
-                self.drop(i)
+        self._drop_unless_finite(logits)
         self._answers = {i: logits[i] for i in self.active}
-        return torch.stack([logits[i] for i in self.active])
+        return torch.stack(list(self._answers.values()))
 
     def judgements(self, task: Task) -> tuple[Judgement | None, ...]:
-        """How well each candidate does on its own on the validation images; None: it was dropped.
-
-        What it answered last is used if its weights have stood still since.
-        """
+        """Judge each candidate on its own by the validation images; None: it was dropped."""
         if not self._answers:
             self.validation_logits(task)
-        return tuple(
-            judgement_of(self._answers[i], task) if i in self._answers else None
-            for i in range(len(self.networks))
-        )
+        answers = [self._answers.get(i) for i in range(len(self.networks))]
+        return tuple(None if logits is None else judgement_of(logits, task) for logits in answers)
+
+    def _drop_unless_finite(self, outputs: dict[int, Tensor]) -> None:
+        for i, values in outputs.items():
+            if not torch.isfinite(values).all():
+                self.drop(i)
 
     def drop(self, position: int) -> None:
-        """Leaves a candidate out from now on.
+        """Leave a candidate out from now on.
 
         Raises:
             SearchError: it was the last one.
@@ -184,26 +167,9 @@ class Mixture:
                 f"All {len(self.networks)} candidates of a round gave logits that are not finite, {name} last. "
                 "Lower the learning rate of the search."
             )
-        self._tell(Warned(message=f"The candidate {name} gave logits that are not finite and was left out."))
+        self._warn(f"The candidate {name} gave logits that are not finite and was left out.")
 
 
 def mixture_loss(alpha: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the mixed outputs, a scalar in nats.
-
-    Args:
-        alpha: (candidates,).
-        logits: (candidates, samples, classes).
-        labels: (samples,).
-    """
+    """Cross-entropy in nats of logits (candidates, samples, classes) mixed by softmax(alpha), (candidates,)."""
     return functional.cross_entropy(torch.einsum("c,csk->sk", alpha.softmax(0), logits), labels)
-
-
-def check_finite(logits: Tensor) -> None:
-    """Refuses logits that are not finite, (candidates, samples, classes).
-
-    Raises:
-        NonFiniteError: the message names the first such candidate.
-    """
-    bad = torch.nonzero(~torch.isfinite(logits).flatten(1).all(dim=1)).flatten()
-    if len(bad):
-        raise NonFiniteError(f"The logits of candidate {int(bad[0])} are not finite. Leave it out.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tanas.ground.errors import check_range
@@ -10,20 +11,19 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.scoring import ScoringConfig
 from tanas.strategies.driver import Problem
 from tanas.strategies.history import Trial
-from tanas.strategies.trials import ByScore
+from tanas.strategies.trials import ByScore, Sizes
 
 BATCH = 4
-"""Candidates of a round: enough to keep the cores of a laptop busy, few enough that little is lost when the search
-is killed within one."""
+"""Candidates of a round: enough to keep the cores of a laptop busy, few enough to lose little when the search is
+interrupted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomConfig:
-    """How long it goes on."""
+    """How many architectures random search tries."""
 
     candidates: int = 12
-    """Architectures in all. Five rounds of FUSE with three candidates and two epochs, and the scores of five winners
-    by four epochs each, cost as much as twelve scores."""
+    """Architectures in all: twelve scores cost as much as five rounds of FUSE and the scores of its five winners."""
 
     def __post_init__(self) -> None:
         check_range(self.candidates, "candidates", "RandomConfig", low=1)
@@ -39,31 +39,11 @@ class RandomSearch(ByScore):
     name: str = "random"
 
     @property
-    def most(self) -> int:
-        return self.config.candidates
-
-    @property
-    def first(self) -> int:
-        return min(BATCH, self.most)
-
-    @property
-    def batch(self) -> int:
-        return BATCH
+    def sizes(self) -> Sizes:
+        return Sizes(most=self.config.candidates, first=BATCH, later=BATCH)
 
     def draw(
-        self,
-        problem: Problem,
-        trials: tuple[Trial, ...],
-        count: int,
-        seen: frozenset[Architecture],
-        seed: Seed,
+        self, problem: Problem, trials: Sequence[Trial], count: int, seen: frozenset[Architecture], seed: Seed
     ) -> tuple[Architecture, ...]:
-        """Draws by chance alone; see `ByScore.draw`."""
-        return by_chance(problem, count, seen, seed)
-
-
-def by_chance(
-    problem: Problem, count: int, seen: frozenset[Architecture], seed: Seed
-) -> tuple[Architecture, ...]:
-    """Candidates drawn from the space; how every search begins."""
-    return problem.sample(count, seed.child("sample"), seen)
+        """Draw at random; see `ByScore.draw`."""
+        return problem.sample(count, seed.child("sample"), seen)

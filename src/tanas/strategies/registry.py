@@ -36,7 +36,7 @@ class StrategyConfigs(Protocol):
     def darts(self) -> DartsConfig: ...
     @property
     def scoring(self) -> ScoringConfig:
-        """The short training by which all but FUSE judge their candidates, and by which what FUSE finds is scored."""
+        """The short training by which all but FUSE judge their candidates; FUSE scores its winners by it."""
 
 
 STRATEGIES: dict[str, Callable[[StrategyConfigs], Strategy]] = {
@@ -48,24 +48,20 @@ STRATEGIES: dict[str, Callable[[StrategyConfigs], Strategy]] = {
     "ws-random": lambda configs: WeightSharing(configs.shared, configs.scoring),
     "darts": lambda configs: Darts(configs.darts, configs.scoring),
 }
-"""Strategies by name. List a new strategy here; the contract tests then check it. An experiment adds its own."""
+"""Strategies by name. List a new strategy here, and the contract tests check it. An experiment adds its own."""
 
 
 def check_strategy(name: str) -> None:
-    """Refuses a name that is none of `STRATEGIES`.
+    """Refuse a name that is not in `STRATEGIES`.
 
     Raises:
-        UnknownNameError: it is none; the message lists the near ones.
+        UnknownNameError: the message lists the near names.
     """
     if name not in STRATEGIES:
         raise UnknownNameError(f"Unknown search strategy '{name}'. {nearest_names(name, STRATEGIES)}")
 
 
 def make_strategy(name: str, configs: StrategyConfigs) -> Strategy:
-    """A strategy by its name.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
+    """Make a strategy by its name; an unknown one raises `UnknownNameError`."""
     check_strategy(name)
     return STRATEGIES[name](configs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,61 +16,43 @@ from tanas.ground.errors import check_range
 from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
 from tanas.strategies.base import Stage
-from tanas.strategies.mixture import Mixture, check_finite, mixture_loss
+from tanas.strategies.mixture import Mixture, mixture_loss, side_by_side
 from tanas.tasks.task import Task
 
 ALPHA_STEPS = 100
 """Most iterations of the solver; it stops long before, where the loss no longer falls."""
 ALPHA_TOLERANCE = 1e-9
-"""Stops when loss or alpha change by less: far below the noise of a few hundred samples."""
+"""The solver stops when loss or alpha change by less: far below the noise of a few hundred samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EqualWeights:
-    """w under equal weights for a whole stage, then alpha solved once on the frozen candidates.
+    """w under equal weights for one stage, then alpha solved once on the frozen candidates.
 
-    Alpha solved greedily after each epoch collapses on the first fast learner and the others stop learning. In a first
-    try arg max alpha was then the best of three in 29 % of 14 triples on Fashion-MNIST (chance: 33 %), against 79 %
-    when alpha waits for the end of the stage; over 32 other triples waiting alone made no difference that can be told
-    (regret 1.56 against 1.65 points of l), and the candidates' own losses did (`own_loss`; experiments/pages/fuse.md).
+    Alpha solved after each epoch can collapse on the first fast learner, and the others stop learning. Over 32 triples
+    waiting for the end of the stage alone made no clear difference (regret 1.56 against 1.65 points of l); the
+    candidates' own losses did (`own_loss`; experiments/pages/fuse.md).
     """
 
     kind: Literal["equal-weights"] = "equal-weights"
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=2, least_steps=25))
     """The stage: its epochs, and the recipe by which w descends."""
     own_loss: float = 1.0
-    """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends. Without it
-    a candidate is only ever asked to correct what the others say: over 32 triples on two development targets arg max
-    alpha then missed the best by 1.56 points of l, with it by 0.41 (difference -1.98 to -0.41, p = 0.005;
-    experiments/records/fuse.json). 0: the paper's loss."""
+    """Weight of the sum of the candidates' own losses, which is added to the mixture's while w descends. Without it a
+    candidate only learns to correct the others: over 32 triples arg max alpha then missed the best by 1.56 points of l,
+    with it by 0.41 (p = 0.005; experiments/records/fuse.json). 0: the paper's loss."""
+    stages: ClassVar[int] = 1
+    floor: ClassVar[float] = 1.0
 
     def __post_init__(self) -> None:
         check_range(self.own_loss, "own_loss", "EqualWeights", low=0)
 
-    @property
-    def most_epochs(self) -> int:
-        """Epochs of a round, at most."""
-        return self.training.epochs
-
-    @property
-    def expected_epochs(self) -> float:
-        """Epochs of a round, about."""
-        return self.training.epochs
-
     def run(self, mixture: Mixture, task: Task, at: Context) -> tuple[Stage, ...]:
-        """Trains w, then alpha; see `Schedule.run`."""
-        losses = descend_weights(
-            mixture,
-            task,
-            self.training,
-            at,
-            floor=1.0,
-            own_loss=self.own_loss,
-        )
+        """Train w, then alpha; see `Schedule`."""
+        loss = descend_weights(mixture, task, self, at, weight_rate(mixture, task, self))
         logits = mixture.validation_logits(task)
-        solved = fit_alpha(logits, task.validation.labels)
-        mixture.alpha[mixture.active] = solved
-        return (_stage(mixture, losses[-1], logits, task.validation.labels),)
+        mixture.alpha[mixture.active] = fit_alpha(logits, task.validation.labels)
+        return (_stage(mixture, loss, logits, task.validation.labels),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +69,7 @@ class Alternating:
     alpha_steps: int = 20
     """Steps of alpha in one stage."""
     alpha_learning_rate: float = 0.02
-    """Adam's, kept over the stages: a fresh Adam a stage puts alphas on a lattice, where ties go to the first."""
+    """Of one Adam for all stages: a fresh Adam a stage puts alphas on a lattice, where ties go to the first."""
     stages: int = 20
     """Most stages."""
     tolerance: float = 5e-3
@@ -106,39 +88,16 @@ class Alternating:
         check_range(self.stages, "stages", "Alternating", low=1)
         check_range(self.tolerance, "tolerance", "Alternating", low=0, high=1)
 
-    @property
-    def most_epochs(self) -> int:
-        """Epochs of a round, at most."""
-        return self.stages * self.training.epochs
-
-    @property
-    def expected_epochs(self) -> float:
-        """Epochs of a round, about: half of the stages until alpha converges."""
-        return self.most_epochs / 2
-
     def run(self, mixture: Mixture, task: Task, at: Context) -> tuple[Stage, ...]:
-        """Alternates to convergence; see `Schedule.run`."""
+        """Alternate to convergence; see `Schedule`."""
         alpha = mixture.alpha.clone().requires_grad_(True)  # (candidates,)
         alpha_optimizer = torch.optim.Adam([alpha], lr=self.alpha_learning_rate)
-        steps = math.ceil(len(task.train) / self.training.batch) * self.most_epochs
-        # without weight decay it is Adam
-        weight_optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), self.training)
-        scheduler = LambdaLR(weight_optimizer, learning_rate_at(self.training, steps))
-        labels = task.validation.labels
+        rate, labels = weight_rate(mixture, task, self), task.validation.labels  # AdamW without decay is Adam
         stages: list[Stage] = []
         for number in range(self.stages):
             before = mixture.weights
             # (i) freeze alpha, jointly train the candidates
-            losses = descend_weights(
-                mixture,
-                task,
-                self.training,
-                at.drawing("stage", number),
-                optimizer=weight_optimizer,
-                scheduler=scheduler,
-                floor=self.floor,
-                own_loss=self.own_loss,
-            )
+            loss = descend_weights(mixture, task, self, at.drawing("stage", number), rate)
             # (ii) freeze the candidates, update alpha; frozen candidates have constant logits
             logits = mixture.validation_logits(task)
             active = mixture.active
@@ -147,101 +106,85 @@ class Alternating:
                 mixture_loss(alpha[active], logits.double(), labels).backward()  # type: ignore[no-untyped-call]
                 alpha_optimizer.step()
             mixture.alpha = alpha.detach().clone()
-            stages.append(_stage(mixture, losses[-1], logits, labels))
+            stages.append(_stage(mixture, loss, logits, labels))
             if (mixture.weights - before).abs().max() <= self.tolerance or at.deadline() <= 0:
                 break
         return tuple(stages)
 
 
 Schedule = EqualWeights | Alternating
-"""What `FuseConfig.schedule` can be. Each has `run(mixture, task, at)`, which trains
-the mixture in place, sets its alpha, and returns a record a stage."""
+"""What `FuseConfig.schedule` can be. Each has `run(mixture, task, at)`, which trains the mixture in place, sets its
+alpha, and returns a record a stage; its `floor`, `own_loss` and `training` say how w descends."""
 
 
-def descend_weights(
-    mixture: Mixture,
-    task: Task,
-    training: TrainingConfig,
-    at: Context,
-    *,
-    optimizer: torch.optim.Optimizer | None = None,
-    scheduler: LambdaLR | None = None,
-    floor: float = 0.0,
-    own_loss: float = 0.0,
-) -> tuple[float, ...]:
-    """Updates all candidates by the mixture's training loss while alpha stands still.
+def weight_rate(mixture: Mixture, task: Task, schedule: Schedule) -> LambdaLR:
+    """Return the learning rate of w over all stages; it holds the optimizer."""
+    training = schedule.training
+    steps = math.ceil(len(task.train) / training.batch) * training.epochs * schedule.stages
+    optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), training)
+    return LambdaLR(optimizer, learning_rate_at(training, steps))
+
+
+def descend_weights(mixture: Mixture, task: Task, schedule: Schedule, at: Context, rate: LambdaLR) -> float:
+    """Update all candidates by the mixture's training loss while alpha stands still.
 
     Args:
         mixture: is trained in place.
-        task: its training images are used.
-        training: epochs, batch and learning rate.
-        at: its seed is that of the order of the images. No further epoch begins when no time is left.
-        optimizer: to go on with, at its own learning rate; a fresh AdamW by the recipe if left out.
-        scheduler: of that optimizer's learning rate; None: it stays.
-        floor: least weight of a candidate in the mixture, as a share of 1/|C|.
-        own_loss: weight of the sum of the candidates' own losses, which is added to the mixture's.
+        task: gives the training images.
+        schedule: recipe, floor and own losses.
+        at: gives the order of the images. No further epoch begins when no time is left.
+        rate: see `weight_rate`.
 
     Returns:
-        the mixture's mean loss in each epoch, in nats.
+        the mixture's mean loss in the last epoch, in nats.
 
     Source: section 3.3, step (i): min over w of L_train(w; alpha, X_train).
     """
-    split = task.train
+    split, training, step = task.train, schedule.training, mixture.step
     steps = math.ceil(len(split) / training.batch) * training.epochs
-    if optimizer is None:
-        optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), training)
-        scheduler = LambdaLR(optimizer, learning_rate_at(training, steps))
-    losses: list[float] = []
-    with mixture.side_by_side() as pool:
+    mean = math.nan
+    with side_by_side(mixture.workers) as pool:
         seconds = sum(
             seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
         ) / min(mixture.workers, len(mixture.active))
-        at.tell(StepStarted(step="w", total=training.epochs, unit="epochs", estimate_s=steps * seconds))
+        at.tell(StepStarted(step=step, total=training.epochs, unit="epochs", estimate_s=steps * seconds))
         for epoch in range(training.epochs):
-            began = time.monotonic()
+            began, total = time.monotonic(), 0.0
             for i in mixture.active:
                 mixture.networks[i].train()
-            total = 0.0
             for which in batches(len(split), training.batch, at.seed.child("epoch", epoch)):
                 pixels = split.pixels(which).to(mixture.device, memory_format=torch.channels_last)
-                optimizer.zero_grad(set_to_none=True)
                 labels = split.labels[which].to(mixture.device)
-                loss = mixture.descend(pixels, labels, pool, floor=floor, own_loss=own_loss)
-                optimizer.step()
-                if scheduler is not None:
-                    scheduler.step()
+                rate.optimizer.zero_grad(set_to_none=True)
+                loss = mixture.descend(pixels, labels, pool, floor=schedule.floor, own_loss=schedule.own_loss)
+                rate.optimizer.step()
+                rate.step()
                 total += loss * len(which)
-            losses.append(total / len(split))
-            at.tell(StepAdvanced(step="w", done=epoch + 1, note=f"loss {losses[-1]:.3f}"))
+            mean = total / len(split)
+            at.tell(StepAdvanced(step=step, done=epoch + 1, note=f"loss {mean:.3f}"))
             if at.deadline() < time.monotonic() - began:
                 break
-    at.tell(StepFinished(step="w"))
-    return tuple(losses)
+    at.tell(StepFinished(step=step))
+    return mean
 
 
 def fit_alpha(logits: Tensor, labels: Tensor) -> Tensor:
-    """Fits the mixture weights of candidates whose own weights are frozen.
+    """Fit the mixture weights of candidates whose own weights are frozen.
 
     Frozen candidates have constant logits, so the loss is convex in the softmax weights: it is solved on
     logits computed once instead of stepped at through the networks.
 
     Args:
-        logits: of every candidate on the validation split, (candidates, samples, classes).
+        logits: of every candidate on the validation split, finite, (candidates, samples, classes).
         labels: class indices, (samples,).
 
     Returns:
         alpha, (candidates,) float64; the solver starts at 1/|C| each.
 
-    Raises:
-        NonFiniteError: logits of a candidate are not finite; the message names it.
-
     Source: section 3.3, step (ii): "freeze network candidates, update alpha".
     """
-    check_finite(logits)
     logits = logits.double()
-    alpha = torch.full(
-        (len(logits),), 1 / len(logits), dtype=torch.float64, requires_grad=True
-    )  # (candidates,)
+    alpha = torch.full((len(logits),), 1 / len(logits), dtype=torch.float64).requires_grad_(True)
     solver = torch.optim.LBFGS(
         [alpha],
         max_iter=ALPHA_STEPS,

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from tanas.networks.architecture import Architecture, Network, Shape
-from tanas.networks.cell import Cell
+from tanas.networks.cell import Cell, pairs_of
 from tanas.networks.operations import ZERO, make_operation
 from tanas.networks.skeleton import Skeleton
 from tanas.spaces.costs import cost_by_parts
-from tanas.spaces.prior import pairs_of, placed
+from tanas.spaces.prior import placed
 from tanas.spaces.space import SearchSpace
 
 Passes = Callable[[int, nn.ModuleList, Tensor], Tensor | None]
-"""(edge in the order of `pairs_of`, its operations in the order of `Supernet.names`, what stands at its beginning)
--> what arrives at its end; None: the edge is absent."""
+"""(edge in the order of `pairs_of`, its operations in the order of `Supernet.names`, the value at its beginning)
+-> the value that arrives at its end; None: the edge is absent."""
 
 
 class SharedCell(nn.Module):
@@ -53,34 +53,30 @@ class Supernet(nn.Module):
     def __init__(
         self, skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: int, *, affine: bool = True
     ) -> None:
-        """Builds it; weights come from torch's global generator (`Seed.initialising`).
+        """Build it; weights come from torch's global generator (`Seed.initialising`).
 
-        Args:
-            skeleton: stem, stages and head.
-            space: gives the operations and the nodes of a cell.
-            shape: (channels, height, width) of the task's images.
-            classes: number of logits.
-            affine: whether BatchNorm within cells has a scale and a shift of its own. Where operations are mixed by
-                learnt weights it must not: it would undo them.
+        Without `affine`, BatchNorm within cells has no scale and no shift of its own: they would undo the learnt
+        weights by which operations are mixed.
         """
         super().__init__()
+        self.nodes = space.nodes
         self.names = tuple(name for name in space.operations if name != ZERO)
         plain = Network(Architecture(skeleton=skeleton, cell=Cell(2, ())), shape, classes)
         self.norm, self.stem, self.head = plain.norm, plain.stem, plain.head
-        stages = []
+        self.stages = nn.ModuleList()
         for width, count, stage in zip(skeleton.widths, skeleton.cells, plain.stages, strict=True):
             assert isinstance(stage, nn.Sequential)
             cells = [SharedCell(space.nodes, self.names, width) for _ in range(count)]
-            stages.append(nn.ModuleList([stage[0], *cells]))
-        self.stages = nn.ModuleList(stages)
+            self.stages.append(nn.ModuleList([stage[0], *cells]))
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
-        if not affine:
-            for module in self.stages.modules():
-                if isinstance(module, SharedCell):
-                    _forget_affine(module)
+        within = (part for cell in self.modules() if isinstance(cell, SharedCell) for part in cell.modules())
+        for part in within:
+            if not affine and isinstance(part, nn.BatchNorm2d):
+                part.affine = False
+                part.weight = part.bias = None  # type: ignore[assignment]
 
     def forward(self, pixels: Tensor, passes: Passes) -> Tensor:
         images = self.stem(self.norm(pixels))  # (batch, width, h, w)
@@ -92,14 +88,9 @@ class Supernet(nn.Module):
         return self.head(torch.relu(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]  # (batch, classes)
 
     def path(self, cell: Cell) -> Passes:
-        """Passes only the operations of one cell.
-
-        Args:
-            cell: in canonical form; where it has fewer nodes, its output is the last node all the same.
-        """
-        nodes = next(one.nodes for one in self.modules() if isinstance(one, SharedCell))
-        held = placed(cell, nodes)
-        chosen = [self.names.index(held[pair]) if pair in held else None for pair in pairs_of(nodes)]
+        """Pass only the operations of a canonical cell; if it has fewer nodes, its output is still the last node."""
+        held = placed(cell, self.nodes)
+        chosen = [self.names.index(held[pair]) if pair in held else None for pair in pairs_of(self.nodes)]
 
         def passes(edge: int, operations: nn.ModuleList, value: Tensor) -> Tensor | None:
             at = chosen[edge]
@@ -109,11 +100,7 @@ class Supernet(nn.Module):
 
 
 def mixing(weights: Tensor) -> Passes:
-    """Passes the weighted sum of all operations.
-
-    Args:
-        weights: (edges, operations), without the operation that passes nothing.
-    """
+    """Pass the sum of all operations, weighted by (edges, operations); zero has no weight."""
 
     def passes(edge: int, operations: nn.ModuleList, value: Tensor) -> Tensor:
         total: Tensor = weights[edge, 0] * operations[0](value)
@@ -125,14 +112,7 @@ def mixing(weights: Tensor) -> Passes:
 
 
 def mixed_macs(skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: int) -> int:
-    """Multiply-adds of a supernet's answer to one image where all operations of all edges are computed.
-
-    Args:
-        skeleton: of the supernet.
-        space: gives the operations and the nodes of a cell.
-        shape: (channels, height, width) of the task's images.
-        classes: number of logits.
-    """
+    """Multiply-adds of a supernet's answer to one image if all operations of all edges are computed."""
 
     def macs(cell: Cell) -> int:
         return cost_by_parts(Architecture(skeleton=skeleton, cell=cell), shape, classes).macs
@@ -141,10 +121,3 @@ def mixed_macs(skeleton: Skeleton, space: SearchSpace, shape: Shape, classes: in
     edges = len(pairs_of(space.nodes))
     every = [Cell.complete(space.nodes, (name,) * edges) for name in space.operations if name != ZERO]
     return around + sum(macs(cell) - around for cell in every)
-
-
-def _forget_affine(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.affine = False
-            part.weight = part.bias = None  # type: ignore[assignment]
