@@ -120,20 +120,20 @@ def lighten(setattr_: Callable[[Any, str, Any], None]) -> None:
     import tanas.algorithm.winner
     import tanas.api.run
     import tanas.api.search
-    import tanas.cli.demo
     import tanas.engines.resources
-    from tanas.engines.local import InlineEngine, limited_threads
+    from tanas.engines.local import limited_threads
+    from tanas.ground.executor import InThisProcess
 
-    class Engine(InlineEngine):
+    class Engine(InThisProcess):
         def submit_heard(self, listener: Any, function: Any, /, *args: Any) -> Any:
             return self.submit(partial(function, *args, listener=listener))
 
     @contextmanager
     def inline_engine(resources: Any) -> Any:
-        with limited_threads(resources.threads), Engine() as engine:
-            yield engine
+        with limited_threads(resources.threads):
+            yield Engine()
 
-    for module in (tanas.engines.resources, tanas.api.search, tanas.cli.demo):
+    for module in (tanas.engines.resources, tanas.api.search):
         setattr_(module, "local_engine", inline_engine)
     setattr_(tanas.algorithm.winner, "expected_seconds", lambda *_, **__: 1.0)
     setattr_(tanas.api.run, "render", lambda result: f"<html>{result.task.name}</html>")

@@ -490,7 +490,7 @@ class TestDistances:
             assert all(0 <= value <= 1 for value in values), method
         assert len({json.dumps(plain) for plain in first.values()}) == len(METHODS)
         shutil.rmtree(desk / "known" / "distances")
-        for method in ("transform", "knn", "fisher", "task2vec"):
+        for method in ("transform", "knn", "logme"):
             again = tanas("distance", "known", "--method", method, *self.tiny, "--json")
             assert without_times(json.loads(again.out)) == first[method]
 
@@ -703,7 +703,7 @@ class TestPredict:
         assert answer.status == 0, answer.err
         files = [line.split(": ")[0] for line in answer.out.splitlines()]
         assert files == ["pets/more/c.png", "pets/a.PNG", "pets/b.png"]
-        assert answer.err == "Left out of pets, since they are no pictures: more, notes.txt.\n"
+        assert answer.err == "Left out of pets (not pictures): more, notes.txt.\n"
         assert [row["file"] for row in json.loads(tanas("predict", "run", "pets", "--json").out)] == files[1:]
         (pets / "a.PNG").write_bytes((pets / "a.PNG").read_bytes()[:60])
         refused = tanas("predict", "run", "pets")
@@ -719,7 +719,7 @@ class TestPredict:
         none = tanas("predict", "run", "pets/a.PNG", "--skip-bad")
         assert (none.status, none.err) == (
             2,
-            "tanas: No picture can be read of 1, the first of them 'pets/a.PNG'.\n",
+            "tanas: No picture can be read: 1 failed, the first is 'pets/a.PNG'.\n",
         )
         missing = tanas("predict", "run", "pets/b.png", "pets/d.png", "--skip-bad")
         assert (missing.status, missing.err) == (2, "tanas: There is no picture 'pets/d.png'.\n")

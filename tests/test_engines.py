@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from tanas.engines.local import InlineEngine, LocalEngine, WorkerError
+from tanas.engines.local import LocalEngine, WorkerError, limited_threads
 from tanas.ground.errors import SettingError
-from tanas.ground.executor import map_in_order
+from tanas.ground.executor import InThisProcess, map_in_order
 
 
 class AwkwardError(Exception):
@@ -68,9 +68,9 @@ class TestLocalEngine:
         assert told == sorted(told)
         assert told[-1] == 20
 
-    def test_gives_the_same_bits_as_the_inline_engine_with_as_many_threads(self, engine):
-        with InlineEngine() as inline:
-            here = map_in_order(inline, train_a_little, [(1,), (2,)])
+    def test_gives_the_same_bits_as_this_process_with_as_many_threads(self, engine):
+        with limited_threads(1):
+            here = map_in_order(InThisProcess(), train_a_little, [(1,), (2,)])
         assert map_in_order(engine, train_a_little, [(1,), (2,)]) == here
         assert here[0][1] == 1
 
@@ -221,30 +221,21 @@ def run(command, *, expect=0):
     return done
 
 
-class TestInlineEngine:
+class TestInThisProcess:
     def test_gives_a_future_that_is_done(self):
-        future = InlineEngine().submit(math.factorial, 4)
+        future = InThisProcess().submit(math.factorial, 4)
         assert future.done()
         assert future.result() == 24
 
     def test_keeps_an_error_for_result(self):
-        future = InlineEngine().submit(math.factorial, -1)
+        future = InThisProcess().submit(math.factorial, -1)
         with pytest.raises(ValueError, match="negative"):
             future.result()
-
-    def test_sets_the_threads_for_the_job_only(self):
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(2)
-            assert InlineEngine(threads=1).submit(torch.get_num_threads).result() == 1
-            assert torch.get_num_threads() == 2
-        finally:
-            torch.set_num_threads(before)
 
     def test_tells_of_each_job_as_it_ends(self):
         told = []
         ended = []
         map_in_order(
-            InlineEngine(), ended.append, [(1,), (2,)], advanced=lambda n: told.append((n, len(ended)))
+            InThisProcess(), ended.append, [(1,), (2,)], advanced=lambda n: told.append((n, len(ended)))
         )
         assert told == [(1, 1), (2, 2)]

@@ -237,7 +237,9 @@ class TestDivergence:
         ending = ended(at=at_work(listener=told.append), replaces=True)
         assert ending.reference is None and ending.taken.architecture == SMALL
         assert ending.recipe.judged_on == SMALL.key
-        assert any("no comparison with the reference" in getattr(event, "message", "") for event in told)
+        assert any(
+            "is not compared with the reference network" in getattr(event, "message", "") for event in told
+        )
 
     def test_of_the_refit_leaves_the_first_network_with_a_warning(
         self, diverging: Callable[[str], None]

@@ -182,7 +182,7 @@ class TestWhatItBeginsWith:
         expected = {
             "nowhere": "nowhere is not a network to start from. Name the folder of a finished run, a .safetensors file",
             "empty": "empty is not a network to start from",
-            "broken.json": "broken.json can't be read: it is damaged or no JSON",
+            "broken.json": "broken.json can't be read: it is damaged or not JSON",
             "odd.json": "odd.json is not a Architecture",
             "old.json": "schema version 99",
             "strange.json": "Unknown operation 'conv_4x4' in the cell of the architecture",

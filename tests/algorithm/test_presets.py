@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, PRESETS, SearchConfig, default, paper, preset, quick
-from tanas.distances.methods import METHODS
+from tanas.dictionary.task_record import atom_key
+from tanas.distances.methods import METHODS, DistanceConfig, make_distance
 from tanas.distances.transform import paper_gate, paper_transform
 from tanas.ground.errors import SettingError, UnknownNameError
-from tanas.ground.records import from_plain, to_json, to_plain
+from tanas.ground.records import digest, from_plain, to_json, to_plain
 from tanas.spaces.named import SPACES
 from tanas.strategies.schedules import Alternating
 
@@ -42,6 +43,38 @@ class TestEveryPreset:
         assert not config.learning().strict
 
 
+KEYS = {
+    "default": ("82ea526fa0bcabec", "a7c643bfc01ebb9a", "01a854f888661659"),
+    "quick": ("6ac89890dab14982", "1ad5c3a41db6b8da", "c2cb46f44873ae0d"),
+    "paper": ("f8f08e58aeeee48d", "f691f5f0d6c83d39", "041dcb9ef07f6921"),
+}
+"""Hashes over a preset: of a run's settings, of an unfinished atom, and of an atom, as version 0.1 made them."""
+DISTANCE_KEYS = {
+    "transform": "a1dc5662c54a63e5",
+    "exact": "6fc1b831bc402dc1",
+    "narrow": "bbad00d7eb4fba51",
+    "linear": "3723a5561f4281f9",
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_what_earlier_versions_stored_is_found_under_the_same_keys(name: str) -> None:
+    config = PRESETS[name]()
+    atom = atom_key("data", config.representative, config.performance)
+    assert (digest(config), digest(config.learning(), 0), atom) == KEYS[name]
+
+
+@pytest.mark.parametrize("method", DISTANCE_KEYS)
+def test_distances_that_earlier_versions_stored_are_found_under_the_same_keys(method: str) -> None:
+    assert digest(make_distance(DistanceConfig(), method)) == DISTANCE_KEYS[method]
+
+
+def test_settings_written_before_refine_epochs_was_removed_are_read() -> None:
+    plain = to_plain(default())
+    assert plain["distance"]["transform"]["refine_epochs"] == 0
+    assert from_plain(SearchConfig, plain, where="here") == default()
+
+
 def test_paper_is_the_papers_experiment() -> None:
     config = paper()
     assert config.performance == "accuracy"
@@ -60,7 +93,7 @@ def test_paper_is_the_papers_experiment() -> None:
 
 
 def test_unknown_preset_is_told_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match="'defualt' is no preset. Did you mean 'default'?"):
+    with pytest.raises(UnknownNameError, match="Unknown preset 'defualt'. Did you mean 'default'?"):
         preset("defualt")
     assert preset("quick") == PRESETS["quick"]()
     with pytest.raises(UnknownNameError, match="The preset 'smoke' is now called 'quick'."):

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.algorithm.test_learn import learnt, whole
 from tests.conftest import Answer
 from tests.dictionary.small_atoms import SEED
-from tests.dictionary.test_learn import learnt, whole
 
 from tanas.algorithm import warm_start as module
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import WarmStart
-from tanas.algorithm.search_gain import MOST_GAINS, with_gain
 from tanas.algorithm.warm_start import Offered, Winner, begin
+from tanas.algorithm.winner import MOST_GAINS, with_gain
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, Reuse
 from tanas.distances.base import Measurement

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from tests.algorithm.test_learn import learnt, whole
 from tests.conftest import Answer, bars
 from tests.dictionary.small_atoms import SEED
-from tests.dictionary.test_learn import learnt, whole
 from tests.sessions import without_times
 
 from tanas.algorithm.presets import SearchConfig

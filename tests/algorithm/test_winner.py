@@ -13,7 +13,7 @@ from tests.strategies.small_search import CONFIG, SCORING, SEED, SPACE, tiny
 from tanas.algorithm import winner
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import KnownTasks, RelatedTasks
-from tanas.algorithm.reuse import best_within
+from tanas.algorithm.search import best_within
 from tanas.algorithm.winner import find, led
 from tanas.dictionary.task_record import Atom
 from tanas.ground.context import Context

@@ -17,14 +17,15 @@ from tests.sessions import session
 
 import tanas.api.build as building
 from tanas.algorithm.learn import Pace, expected_seconds, measure_pace
+from tanas.algorithm.presets import LearnConfig
 from tanas.api.build import build_dictionary, estimated_seconds
-from tanas.dictionary.learn import LearnConfig
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import RepresentativeConfig
-from tanas.engines.local import InlineEngine, LocalEngine
-from tanas.engines.resources import Resources
+from tanas.engines.local import LocalEngine
+from tanas.engines.resources import Machine, Resources
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, Listener, StepFinished, StepStarted, Told
+from tanas.ground.executor import InThisProcess
 from tanas.ground.seeds import Seed
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
@@ -59,9 +60,7 @@ def test_a_space_of_the_program_is_refused_as_workers_do_not_know_it(
             Library(),
             replace(CONFIG, space="mine"),
             seed=0,
-            resources=Resources(),
-            engine=LocalEngine(1, threads=1),
-            listener=lambda _: None,
+            machine=Machine(resources=Resources(), engine=LocalEngine(1), listener=lambda _: None),
         )
 
 
@@ -126,11 +125,12 @@ class TestEstimate:
             [library.open(name) for name in names],
             library,
             CONFIG,
-            seed=Seed(0),
-            device="cpu",
-            workers=workers,
-            engine=AtOnce(),  # type: ignore[arg-type]
-            listener=listener,
+            seed=0,
+            machine=Machine(
+                resources=Resources(device="cpu", workers=workers),
+                engine=AtOnce(),  # type: ignore[arg-type]
+                listener=listener,
+            ),
         )
 
     def one(self, each: float) -> float:
@@ -154,7 +154,7 @@ class TestEstimate:
     def test_is_told_before_the_first_atom(self, paces: list[tuple[str, ...]], tmp_path: Path) -> None:
         told: list[Event] = []
 
-        class Engine(InlineEngine):
+        class Engine(InThisProcess):
             def submit_heard(self, listener: Any, function: Any, /, *args: Any) -> Any:
                 return self.submit(function, *args, listener=listener)
 
@@ -165,9 +165,11 @@ class TestEstimate:
             library,
             LEARN,
             seed=0,
-            resources=Resources(workers=1),
-            engine=Engine(),  # type: ignore[arg-type]
-            listener=told.append,
+            machine=Machine(
+                resources=Resources(workers=1),
+                engine=Engine(),  # type: ignore[arg-type]
+                listener=told.append,
+            ),
         )
         started = [event for event in told if isinstance(event, StepStarted)]
         assert started[0].step == "time a few training steps"

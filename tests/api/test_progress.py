@@ -8,9 +8,9 @@ from rich.console import Console
 
 from tanas.api.progress import (
     ConsoleListener,
+    Display,
     JsonLinesListener,
     PlainListener,
-    Quiet,
     broadcast,
     listener_for,
     spoken,
@@ -257,7 +257,7 @@ class TestChoice:
     def test_is_nothing_if_quiet(self):
         stream = Terminal()
         with listener_for(stream, quiet=True) as listener:
-            assert isinstance(listener, Quiet)
+            assert type(listener) is Display
             listener(Warned(message="It is weak."))
         assert stream.getvalue() == ""
 

@@ -97,7 +97,7 @@ class TestSearch:
             tanas.search(x, y[:-1], config=config)
         with pytest.raises(SettingError, match="'time_limit' of search must be greater than 0. Got -3"):
             tanas.search(x, y, config=config, time_limit=-3)
-        with pytest.raises(StoreError, match="absent is no dictionary"):
+        with pytest.raises(StoreError, match="absent is not a dictionary"):
             tanas.search(x, y, config=config, dictionary="absent")
         assert not (here / "tanas-runs").exists()
 

@@ -50,12 +50,12 @@ class TestConfigure:
 
     def test_a_file_reaches_the_parts_of_the_distance(self, toml: Path) -> None:
         toml.write_text(
-            "[distance]\nmethod = 'exact'\n[distance.gate]\nasked = 'dense'\nerrors = 2\n"
+            "[distance]\nmethod = 'exact'\n[distance.gate]\nasked = 'dense'\nslack = 0.2\n"
             "[distance.transform]\nepochs = 3\n[distance.intervals]\ndraws = 50\n"
         )
         distance = configure("quick", toml, {"distance.gate.head": "frozen"}).distance
         assert distance.method == "exact"
-        assert distance.gate == GateConfig(asked="dense", errors=2, head="frozen")
+        assert distance.gate == GateConfig(asked="dense", slack=0.2, head="frozen")
         assert distance.transform == replace(quick().distance.transform, epochs=3)
         assert distance.intervals == IntervalConfig(draws=50)
         assert configure("quick", None, {"distance.method": "exact"}).distance.method == "exact"
@@ -151,7 +151,7 @@ class TestConfigure:
     def test_a_wrong_option_is_refused_by_its_owner(self) -> None:
         with pytest.raises(SettingError, match=r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\)"):
             configure("default", None, {"representative.epsilon": 1.4})
-        with pytest.raises(UnknownNameError, match="'papre' is no preset. Did you mean 'paper'?"):
+        with pytest.raises(UnknownNameError, match="Unknown preset 'papre'. Did you mean 'paper'?"):
             configure("papre", None, {})
 
     def test_every_setting_of_a_preset_can_stand_in_a_file(self, toml: Path) -> None:

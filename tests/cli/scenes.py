@@ -2,6 +2,9 @@
 
 A scene is a command that runs twice, without its options and with them. Each option has something by which its effect
 is seen: it differs between the two runs, and has the expected value in the second.
+
+In `SCENES` commands run to their end. In `ARRIVALS` they end where they would begin to compute: what arrives there is
+seen. Each command is once among the first, and what the values do to a search is tested beside the search.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class Seen:
     """Of the tasks that were opened."""
     config: Any = None
     """The configuration that preset, file and options gave."""
+    arrived: dict[str, Any] = field(default_factory=dict)
+    """The arguments with which the command would have begun to compute, and `function`, its name."""
 
     @property
     def result(self) -> Any:
@@ -102,9 +107,16 @@ def made(name: str) -> Callable[[Seen], bool]:
     return lambda seen: (seen.desk / name).exists()
 
 
-def most(key: str) -> Callable[[Seen], Any]:
-    """The largest value of a key among the architectures that were seen, below a bound or not."""
-    return lambda seen: None if seen.result is None else max(one[key] for one in seen.result["seen"])
+def arrived(*path: str) -> Callable[[Seen], Any]:
+    """An attribute of an argument with which the command would have begun to compute; None if it did not."""
+
+    def value(seen: Seen) -> Any:
+        found = seen.arrived.get(path[0])
+        for name in path[1:]:
+            found = getattr(found, name, None)
+        return found
+
+    return value
 
 
 def out(seen: Seen) -> str:
@@ -135,14 +147,15 @@ def says(text: str) -> Callable[[Seen], bool]:
 SQUARE, ACROSS = "npz:bars.npz:is=square", "npz:bars.npz:is=across"
 TINY = "--config fast.toml"
 NO_DEVICE = next(name for name in ("mps", "cuda") if not getattr(torch, name).is_available())
+ELSEWHERE = Option(f"--device {NO_DEVICE}", says(f"has no device '{NO_DEVICE}'"), True)
 MACHINE = (
-    Option("--threads 2", lambda seen: 2 in seen.threads, True),
+    Option("--threads 3", lambda seen: seen.threads[0], 3),
     Option("--workers 3", lambda seen: seen.workers, 3),
 )
 JSON, QUIET = Option("--json", is_json, True), Option("--quiet", progress, "")
 DEBUG = Option("--debug", says("Traceback"), True)
 PICTURES = (
-    Option("--skip-bad", status, 0),
+    Option("--skip-bad", lambda seen: bool(seen.arrived), True),
     Option("--size 8", lambda seen: (1, 8, 8) in seen.shapes, True),
 )
 DATA = Option("--data elsewhere", says("elsewhere/quickdraw/"), True)
@@ -151,183 +164,117 @@ SETTINGS = (
     Option("--preset quick", lambda seen: seen.config.scoring.images, 1000),
     Option("--config fast.toml", lambda seen: seen.config.limit, 60),
 )
-SCORED = "rounds", 0, "candidates"
-SEARCHED = (
-    Option("--limit 40", of_result("task", "train"), 40),
-    Option("--performance balanced", of_result("task", "performance"), "balanced"),
-    Option("--space authors", of_result("space", "base"), "authors"),
-    Option("--candidates 3", lambda seen: len(seen.result["rounds"][0]["candidates"]), 3),
-    Option("--rounds 1", lambda seen: len(seen.result["rounds"]), 1),
-    Option("--epochs 2", of_result("training", "epochs"), 2),
-    Option("--seed 3", of_result("seed"), 3),
-    Option("--split-seed 1", of_result("task", "split_seed"), 1),
-    Option("--max-latency 5000", of_result("space", "max_latency_ms"), 5000),
-    Option("--out rich", made("rich/result.json"), True),
+SPACE = (
+    Option("--performance balanced", arrived("job", "config", "performance"), "balanced"),
+    Option("--limit 40", arrived("job", "config", "limit"), 40),
+    Option("--space authors", arrived("job", "config", "space"), "authors"),
+    Option("--candidates 3", arrived("job", "config", "fuse", "candidates"), 3),
+    Option("--rounds 1", arrived("job", "config", "fuse", "rounds"), 1),
+    Option("--epochs 2", arrived("job", "config", "training", "epochs"), 2),
+    Option("--seed 3", arrived("job", "seed"), 3),
+    Option("--split-seed 1", arrived("task", "split_seed"), 1),
+    Option("--max-parameters 60000", arrived("job", "config", "max_parameters"), 60000),
+    Option("--max-macs 9000000", arrived("job", "config", "max_macs"), 9000000),
+    Option("--max-latency 5000", arrived("job", "config", "max_latency_ms"), 5000),
+    Option("--time-limit 2m", arrived("job", "time_limit"), 120),
+    Option("--out rich", arrived("folder"), Path("rich")),
 )
-LEARNT = (
-    Option("--limit 40", of_atom("task", "train"), 40),
-    Option("--performance balanced", of_atom("task", "performance"), "balanced"),
-    Option("--epsilon 0.9", of_atom("representative", "epsilon"), 0.9),
-    Option("--representative paper", of_atom("representative", "parameters")),
-    Option("--candidates 3", lambda seen: len(seen.atom["rounds"][0]["candidates"]), 3),
-    Option("--seed 3", of_atom("provenance", "seed"), 3),
-    Option("--split-seed 1", of_atom("task", "split_seed"), 1),
-    JSON,
-    QUIET,
-    *MACHINE,
+REPRESENTED = (
+    Option("--epsilon 0.9", arrived("config", "representative", "epsilon"), 0.9),
+    Option("--representative paper", arrived("config", "representative", "architecture"), "paper"),
 )
-LIMITED = (
-    Option("--rounds 2", lambda seen: len(seen.atom["rounds"]), 2),
-    Option("--space authors", of_atom("rounds", 0, "keys")),
-    Option("--max-parameters 90000", of_atom("provenance", "settings", "max_parameters"), 90000),
-    Option("--max-macs 9000000", of_atom("provenance", "settings", "max_macs"), 9000000),
-    Option("--max-latency 5000", of_atom("provenance", "settings", "max_latency_ms"), 5000),
+NEAR = (
+    *REPRESENTED,
+    Option("--limit 40", arrived("config", "limit"), 40),
+    Option("--performance balanced", arrived("config", "performance"), "balanced"),
+    Option("--method probe", arrived("config", "distance", "method"), "probe"),
+    Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),
+    Option("--seed 3", arrived("seed"), 3),
 )
 SEARCH = f"search {SQUARE} --dictionary known {TINY}"
+GROW = f"grow before {SQUARE} {TINY}"
 BUILD = f"dictionary build new {SQUARE} {TINY}"
-MEASURED = (
-    Option("--limit 40", out),
-    Option("--performance balanced", judged),
-    Option("--epsilon 0.9", judged, []),
-    Option("--representative paper", out),
-    Option("--method probe", out),
-    Option("--seed 3", out),
-    Option("--split-seed 1", out),
-)
 
 SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     # the command, what is typed in both runs, what only in the second
-    ("search", SEARCH, (*SEARCHED, *MACHINE, JSON, QUIET)),
     (
         "search",
         SEARCH,
         (
-            Option("--epsilon 0.9", of_result("representative", "epsilon"), 0.9),
-            Option("--representative paper", of_result("representative", "parameters")),
+            Option("--limit 40", of_result("task", "train"), 40),
+            Option("--performance balanced", of_result("task", "performance"), "balanced"),
+            Option("--space authors", of_result("space", "base"), "authors"),
+            Option("--candidates 3", lambda seen: len(seen.result["rounds"][0]["candidates"]), 3),
+            Option("--rounds 1", lambda seen: len(seen.result["rounds"]), 1),
+            Option("--epochs 2", of_result("training", "epochs"), 2),
             Option("--neighbours 1", lambda seen: len(seen.result["neighbours"]), 1),
             Option("--max-parameters 60000", of_result("space", "max_parameters"), 60000),
-            Option("--max-macs 9000000", of_result("space", "max_macs"), 9000000),
-            Option("--remember", lambda seen: len(list(seen.desk.glob("known/atoms/*"))), 3),
-            Option("--strategy random", of_result("strategy"), "random"),
             Option("--inherit union", of_result("space", "inherit"), "union"),
+            Option("--remember", lambda seen: len(list(seen.desk.glob("known/atoms/*"))), 3),
+            Option("--seed 3", of_result("seed"), 3),
+            Option("--split-seed 1", of_result("task", "split_seed"), 1),
+            Option("--out rich", made("rich/result.json"), True),
+            *(*MACHINE, JSON, QUIET),
         ),
     ),
-    (
-        "search",
-        "search npz:many.npz --dictionary known --config many.toml",
-        (
-            Option("--method probe", of_result("distances", 0, "distance")),
-            Option("--intervals", lambda seen: seen.result["distances"][0]["interval"] is not None, True),
-        ),
-    ),
-    (
-        "search",
-        SEARCH,
-        (
-            Option("--threshold 0.1", lambda seen: len(seen.result["neighbours"]), 1),
-            Option("--time-limit 0.01s", of_result("stopped"), "time"),
-        ),
-    ),
-    ("search", SEARCH, (Option("--from all", of_result("space", "related"), "all"),)),
-    ("search", SEARCH, (Option("--no-inherit-seed", of_result(*SCORED)),)),
-    (
-        "search",
-        f"{SEARCH[: -len(TINY)]} --config seedless.toml",
-        (Option("--inherit-seed", of_result(*SCORED)),),
-    ),
-    (
-        "search",
-        SEARCH,
-        (
-            Option("--controls", lambda seen: seen.result["control"] is not None, True),
-            Option("--warm-weights", lambda seen: seen.result["beginning"] is not None, True),
-        ),
-    ),
-    (
-        "search",
-        f"search {SQUARE} {TINY}",
-        (
-            Option("--dictionary known", lambda seen: len(seen.result["dictionary"]), 2),
-            Option("--forget", made("own/dictionary.json"), False),
-        ),
-    ),
-    (
-        "search",
-        f"search {ACROSS} --dictionary known {TINY}",
-        (Option("--reuse", of_result("stopped"), "reused"),),
-    ),
-    ("search", f"search pictures --inherit none {TINY}", PICTURES),
-    ("grow", f"grow before {SQUARE} {TINY}", (*SEARCHED, *MACHINE, JSON, QUIET)),
     (
         "grow",
-        f"grow before {SQUARE} {TINY}",
+        GROW,
         (
-            Option("--max-parameters 9000", lambda seen: most("parameters")(seen) <= 9000, True),
+            Option("--epochs 2", of_result("training", "epochs"), 2),
             Option(
                 "--fresh",
                 of_result("grown", "weights"),
                 "The final training began from scratch, as you asked.",
             ),
+            *(*MACHINE, JSON, QUIET),
         ),
     ),
     (
-        "grow",
-        f"grow before {SQUARE} {TINY}",
+        "dictionary build",
+        BUILD,
         (
-            Option("--max-macs 250000", lambda seen: most("macs")(seen) <= 250000, True),
-            Option("--time-limit 0.01s", of_result("stopped"), "time"),
+            Option("--limit 40", of_atom("task", "train"), 40),
+            Option("--performance balanced", of_atom("task", "performance"), "balanced"),
+            Option("--epsilon 0.9", of_atom("representative", "epsilon"), 0.9),
+            Option("--candidates 3", lambda seen: len(seen.atom["rounds"][0]["candidates"]), 3),
+            Option("--seed 3", of_atom("provenance", "seed"), 3),
+            Option("--split-seed 1", of_atom("task", "split_seed"), 1),
+            *(*MACHINE, JSON, QUIET),
         ),
     ),
-    ("grow", f"grow before pictures {TINY}", PICTURES),
-    ("dictionary build", BUILD, LEARNT),
-    ("dictionary build", BUILD, LIMITED),
-    ("dictionary build", BUILD, (Option("--strict", status, 2),)),
-    ("dictionary build", f"dictionary build new pictures {TINY}", PICTURES),
     *(
-        (command, f"{typed} {TINY}", (option,))
-        for command, typed in (
-            ("distance", f"distance known {SQUARE}"),
-            ("nearest", f"nearest known {SQUARE}"),
+        ("distance", f"distance known {SQUARE} {TINY}", (option,))
+        for option in (
+            Option("--limit 40", out),
+            Option("--performance balanced", judged),
+            Option("--epsilon 0.9", judged, []),
+            Option("--representative paper", out),
+            Option("--method probe", out),
+            Option("--seed 3", out),
+            Option("--split-seed 1", out),
         )
-        for option in MEASURED
     ),
     (
         "distance",
         f"distance known {TINY}",
         (
-            *MACHINE,
-            QUIET,
-            JSON,
-            Option("--compare", lambda seen: '"agreements"' in seen.out, True),
+            *(*MACHINE, QUIET, JSON),
             Option("--csv d.csv", made("d.csv"), True),
             Option("--plot d.svg", made("d.svg"), True),
         ),
     ),
-    ("distance", f"distance known pictures {TINY}", PICTURES),
-    ("nearest", f"nearest known {SQUARE} {TINY}", (*MACHINE, QUIET, JSON)),
-    *(
-        (
-            "nearest",
-            f"nearest known {SQUARE} --json {TINY}",
-            (Option(words, lambda seen: len(json.loads(seen.out)), 1),),
-        )
-        for words in ("--neighbours 1", "--threshold 0.1")
-    ),
-    *(
-        (typed.split()[0], f"{typed} known npz:many.npz --config many.toml", (Option("--intervals", out),))
-        for typed in ("distance", "nearest")
-    ),
-    ("nearest", f"nearest known pictures {TINY}", PICTURES),
     (
-        "demo",
-        "demo",
+        "nearest",
+        f"nearest known {SQUARE} {TINY}",
         (
-            Option("--out other", made("other/run"), True),
-            Option("--seed 3", of_result("seed"), 3),
-            *MACHINE,
-            JSON,
-            QUIET,
+            *(*MACHINE, QUIET, JSON),
+            Option("--neighbours 1", lambda seen: is_json(seen) and len(json.loads(seen.out)), 1),
         ),
+    ),
+    *(
+        (command, f"{command} known pictures {TINY}", (Option("--skip-bad", status, 0), PICTURES[1]))
+        for command in ("distance", "nearest")
     ),
     ("evaluate", f"evaluate before {SQUARE}", (JSON, Option("--split-seed 1", out))),
     (
@@ -377,11 +324,98 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         )
     ),
     *(
-        (command, typed, (Option(f"--device {NO_DEVICE}", says(f"has no device '{NO_DEVICE}'"), True),))
+        (command, typed, (ELSEWHERE,))
         for command, typed in (
             *(("search", SEARCH), ("grow", f"grow before {SQUARE} {TINY}"), ("dictionary build", BUILD)),
             *(("nearest", f"nearest known {SQUARE} {TINY}"), ("distance", f"distance known {TINY}")),
-            ("demo", "demo"),
         )
+    ),
+)
+
+ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
+    (
+        "search",
+        SEARCH,
+        (
+            *SPACE,
+            Option("--epsilon 0.9", arrived("job", "config", "representative", "epsilon"), 0.9),
+            Option(
+                "--representative paper",
+                arrived("job", "config", "representative", "architecture"),
+                "paper",
+            ),
+            Option("--method probe", arrived("job", "config", "distance", "method"), "probe"),
+            Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),
+            Option("--threshold 0.1", arrived("job", "config", "threshold"), 0.1),
+            Option("--controls", arrived("job", "config", "controls"), True),
+            Option("--warm-weights", arrived("job", "config", "warm_weights"), True),
+            Option("--reuse", arrived("job", "reuse"), True),
+        ),
+    ),
+    (
+        "search",
+        SEARCH,
+        (
+            Option("--no-inherit-seed", arrived("job", "config", "inherit_seed"), False),
+            Option("--strategy random", arrived("job", "config", "strategy"), "random"),
+            Option("--from all", arrived("job", "config", "related"), "all"),
+        ),
+    ),
+    (
+        "search",
+        f"search {SQUARE} --config seedless.toml",
+        (Option("--inherit-seed", arrived("job", "config", "inherit_seed"), True),),
+    ),
+    (
+        "search",
+        f"search {SQUARE} {TINY}",
+        (
+            Option("--dictionary known", arrived("dictionary", "folder", "name"), "known"),
+            Option("--forget", arrived("job", "remember"), False),
+        ),
+    ),
+    ("search", f"search pictures {TINY}", PICTURES),
+    ("grow", GROW, SPACE),
+    ("grow", f"grow before pictures {TINY}", PICTURES),
+    (
+        "dictionary build",
+        BUILD,
+        (
+            REPRESENTED[1],
+            Option("--rounds 2", arrived("config", "fuse", "rounds"), 2),
+            Option("--space authors", arrived("config", "space"), "authors"),
+            Option("--max-parameters 90000", arrived("config", "max_parameters"), 90000),
+            Option("--max-macs 9000000", arrived("config", "max_macs"), 9000000),
+            Option("--max-latency 5000", arrived("config", "max_latency_ms"), 5000),
+            Option("--strict", arrived("config", "strict"), True),
+        ),
+    ),
+    ("dictionary build", f"dictionary build new pictures {TINY}", PICTURES),
+    (
+        "distance",
+        f"distance known {SQUARE} {TINY}",
+        (
+            Option("--compare", arrived("function"), "compare_methods"),
+            Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),
+        ),
+    ),
+    (
+        "nearest",
+        f"nearest known {SQUARE} {TINY}",
+        (
+            *NEAR,
+            Option("--threshold 0.1", arrived("config", "threshold"), 0.1),
+            Option("--split-seed 1", lambda seen: seen.arrived["library"].reading.split_seed, 1),
+        ),
+    ),
+    ("demo", "demo", (ELSEWHERE,)),
+    (
+        "demo",
+        "demo",
+        (
+            Option("--out other", arrived("folder"), Path("other/run")),
+            Option("--seed 3", arrived("job", "seed"), 3),
+            *(*MACHINE, JSON, QUIET),
+        ),
     ),
 )

@@ -133,12 +133,6 @@ class TestSpaceContract:
         assert all(space.contains(one) and space.allows(one, SHAPES[0], CLASSES) for one in drawn)
         assert known in drawn, "what did well is drawn more often"
 
-    def test_lies_within_its_union_with_another(self, name: str) -> None:
-        for other in (space_of("authors"), space_of("darts"), space_of("own")):
-            union = space_of(name).union(other)
-            assert all(union.contains(one) for one in samples(name))
-            assert all(union.contains(one) for one in samples(other.name))
-
     def test_keeps_a_limit_of_latency_with_all_that_is_drawn(self, name: str) -> None:
         def latency(architecture: Architecture, shape: Shape, classes: int) -> float:
             return cost_by_parts(architecture, shape, classes).macs / 1e6

@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.strategies.small_search import EQUAL, one_edge
 
-from tanas.algorithm.learn import learn_atom
-from tanas.dictionary.learn import LearnConfig, Learnt
+from tanas.algorithm.learn import Learnt, learn_atom
+from tanas.algorithm.presets import LearnConfig
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance, best_first
 from tanas.distances.representative import Representative, RepresentativeConfig, represent, state_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.dictionary.test_learn import learnt
+from tests.algorithm.test_learn import learnt
 from tests.strategies.small_search import one_edge
 
 from tanas.dictionary.advice import LEAST_SEARCHES, NOT_WORTH, advise

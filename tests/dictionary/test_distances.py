@@ -9,9 +9,8 @@ import pytest
 from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
 from tests.opened import opened
 
-from tanas.dictionary import bench as bench_module
 from tanas.dictionary import distances as module
-from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused, seconds_of
+from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
 from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.store import Dictionary
@@ -19,15 +18,15 @@ from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.gate import GateConfig
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.methods import DistanceConfig
-from tanas.distances.pairs import PairConfig, make_pair
+from tanas.distances.pairs import PairConfig
 from tanas.distances.probes import KnnConfig, KnnDistance
 from tanas.distances.representative import UNTRAINED
 from tanas.distances.transform import TransformConfig, TransformDistance
-from tanas.engines.local import InlineEngine
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned
+from tanas.ground.executor import Executor, InThisProcess
 from tanas.ground.seeds import Seed
 
 NAMES = ("digits:is=3", "digits:is=4", "digits:is=5")
@@ -38,18 +37,19 @@ KNN = KnnDistance(KnnConfig(k=1))
 
 
 @dataclass(frozen=True)
-class ByTheSeed:
+class ByTheSeed(Distance):
     """A distance that is a number drawn from its seed: shows which seed a pair was given."""
 
     name: str = "by the seed"
-    source: str = "none"
-    cost: str = "nothing"
-    needs: tuple[str, ...] = ()
     scale: float = 1.0
+    seconds: float = 0.0
+
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
+        value = self.scale * float(seed.numpy().random())
+        return Measurement(source=pair.source, target=pair.target, same=False, value=value)
 
     def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        value = 0.0 if pair.same else self.scale * float(seed.numpy().random())
-        return Measurement(source=pair.source, target=pair.target, same=pair.same, value=value)
+        return replace(super().__call__(pair, seed, beyond=beyond), took_s=self.seconds)
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,11 @@ class Hasty(ByTheSeed):
 
     name: str = "hasty"
 
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        whole = super().__call__(pair, seed)
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
+        whole = super().measured(pair, seed, None)
         if beyond is None or whole.value <= beyond:
             return whole
         return replace(whole, value=(whole.value + beyond) / 2, at_least=True)
-
-
-@dataclass(frozen=True)
-class Slow(ByTheSeed):
-    """The same, in two seconds as it says."""
-
-    name: str = "slow"
-
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        return replace(super().__call__(pair, seed), took_s=2.0)
 
 
 @dataclass(frozen=True)
@@ -82,8 +72,8 @@ class Sure(ByTheSeed):
     name: str = "sure"
     spread: float = 0.01
 
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-        whole = super().__call__(pair, seed)
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
+        whole = super().measured(pair, seed, None)
         draws = tuple(whole.value + self.spread * step for step in (-2, -1, 0, 1, 2))
         return replace(whole, interval=(draws[0], draws[-1]), draws=draws)
 
@@ -94,10 +84,10 @@ class NeedsATask(ByTheSeed):
 
     name: str = "needs a task"
 
-    def __call__(self, pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
         if pair.source == UNTRAINED:
             raise SettingError("The 'needs a task' distance needs a task.")
-        return super().__call__(pair, seed)
+        return super().measured(pair, seed, None)
 
 
 @pytest.fixture
@@ -118,26 +108,26 @@ def bench(
     target: str = "digits:is=3",
     distance: Distance | None = None,
     told: list[Event] | None = None,
+    seed: Seed = SEED,
+    executor: Executor | None = None,
     **others: Any,
 ) -> Bench:
+    listener = [].append if told is None else told.append
     return Bench(
         **{
-            "dictionary": dictionary,
             "loaded": Loaded(dictionary),
             "target": representative_of(target),
             "task": task_of(target).without_test(),
             "distance": distance or ByTheSeed(),
             "config": PAIR,
-            "seed": SEED,
-            "executor": AtOnce(),
-            "listener": [].append if told is None else told.append,
+            "at": Context(seed=seed, executor=executor or AtOnce(), listener=listener),
             **others,
         }
     )
 
 
 def distances(where: Bench, names: Sequence[str] = NAMES, **wanted: Any) -> Distances:
-    return measured(where, [(name, where.dictionary.find(name)) for name in names], **wanted)
+    return measured(where, [(name, where.loaded.dictionary.find(name)) for name in names], **wanted)
 
 
 def measure(dictionary: Dictionary, *, names: Sequence[str] = NAMES, **others: Any) -> tuple[Related, ...]:
@@ -184,7 +174,7 @@ class TestMeasured:
     def test_that_were_there_before_are_counted_as_read_but_not_a_killed_runs_own(
         self, dictionary: Dictionary, tmp_path: Path
     ) -> None:
-        slow = Slow()
+        slow = ByTheSeed(name="slow", seconds=2.0)
         measure(dictionary, names=NAMES[:1], distance=slow, null=False)  # before the run
         run = FolderCheckpoint(tmp_path / "run")
         for names in (NAMES[:2], NAMES):  # it is killed after the second, and goes on
@@ -202,7 +192,7 @@ class TestMeasured:
         dictionary, run = filled(tmp_path / "memory", MORE), FolderCheckpoint(tmp_path / "run")
         for _ in range(2):
             reused = Reused(run)
-            where = bench(dictionary, distance=Hasty(), probe=Slow(), reused=reused)
+            where = bench(dictionary, distance=Hasty(), probe=ByTheSeed(seconds=2.0), reused=reused)
             distances(where, MORE, most=most)
             assert reused.seconds == 0
 
@@ -276,7 +266,7 @@ class TestOnlyTheNearest:
     @pytest.mark.parametrize("most", [1, 2, 3])
     def test_leave_the_others_at_a_bound(self, tmp_path: Path, most: int) -> None:
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
-        every = measure(where.dictionary, names=MORE, distance=ByTheSeed())
+        every = measure(where.loaded.dictionary, names=MORE, distance=ByTheSeed())
         some = distances(where, MORE, most=most).related
         assert untimed(nearest(some, most)) == untimed(nearest(every, most))
         behind = some[most:]
@@ -287,7 +277,7 @@ class TestOnlyTheNearest:
 
     def test_within_a_threshold_are_the_same_as_if_all_were_measured(self, tmp_path: Path) -> None:
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
-        every = measure(where.dictionary, names=MORE)
+        every = measure(where.loaded.dictionary, names=MORE)
         middle = every[3].measurement.value
         some = distances(where, MORE, within=middle).related
         assert untimed(nearest(some, 1, within=middle)) == untimed(every[:4])
@@ -307,13 +297,13 @@ class TestOnlyTheNearest:
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=KNN)
         first = distances(where, MORE, most=2)
         engine = AtOnce()
-        assert distances(replace(where, executor=engine), MORE, most=2) == first
+        assert distances(replace(where, at=replace(where.at, executor=engine)), MORE, most=2) == first
         assert engine.jobs == 0
 
     def test_are_looked_for_first_among_those_that_a_cheap_probe_puts_first(self, tmp_path: Path) -> None:
         told: list[Event] = []
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=KNN, told=told)
-        probed = measure(where.dictionary, names=MORE, distance=KNN)
+        probed = measure(where.loaded.dictionary, names=MORE, distance=KNN)
         distances(where, MORE, most=2)
         order = [event.atom for event in told if isinstance(event, DistanceMeasured)]
         assert order == [one.name for one in probed]
@@ -323,7 +313,7 @@ class TestOnlyTheNearest:
         refusing = KnnDistance(KnnConfig(k=99))
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), probe=refusing)
         assert untimed(distances(where, MORE, most=2).related[:2]) == untimed(
-            measure(where.dictionary, names=MORE)[:2]
+            measure(where.loaded.dictionary, names=MORE)[:2]
         )
 
     def test_that_are_bounds_say_so(self) -> None:
@@ -357,7 +347,7 @@ class TestUntrained:
         assert not any("untrained" in message for message in warnings(told))
 
     def test_is_left_out_where_the_method_needs_what_only_a_task_has(self, dictionary: Dictionary) -> None:
-        found = distances(bench(dictionary, distance=NeedsATask(), null=True, executor=InlineEngine()))
+        found = distances(bench(dictionary, distance=NeedsATask(), null=True, executor=InThisProcess()))
         assert found.untrained is None
         assert len(found.related) == 3
 
@@ -365,7 +355,7 @@ class TestUntrained:
 class TestFewImages:
     def test_are_warned_of_by_their_numbers_with_intervals(self, dictionary: Dictionary) -> None:
         told: list[Event] = []
-        found = distances(bench(dictionary, surer=Sure(), told=told), NAMES[1:])
+        found = distances(bench(dictionary, with_intervals=Sure(), told=told), NAMES[1:])
         assert all(one.measurement.interval is not None for one in found.related)
         (message,) = warnings(told)
         assert message.startswith(
@@ -385,7 +375,7 @@ class TestFewImages:
     def test_that_suffice_are_not(self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FEW_IMAGES", 3)
         told: list[Event] = []
-        found = distances(bench(dictionary, surer=Sure(), told=told))
+        found = distances(bench(dictionary, with_intervals=Sure(), told=told))
         assert warnings(told) == []
         assert all(one.measurement.interval is None for one in found.related)
 
@@ -396,7 +386,7 @@ class TestBoundary:
         monkeypatch.setattr(module, "FEW_IMAGES", 1)
 
     def edge(self, folder: Path, spread: float, most: int) -> tuple[Boundary | None, Bench, Distances]:
-        where = bench(filled(folder, MORE), distance=Hasty(), surer=Sure(spread=spread))
+        where = bench(filled(folder, MORE), distance=Hasty(), with_intervals=Sure(spread=spread))
         found = distances(where, MORE[1:], most=most + 1)
         return boundary(where, found.related, most), where, found
 
@@ -415,7 +405,7 @@ class TestBoundary:
             return Related(name, atom_of(), measurement)
 
         first, second = one("a", 0.1, (0.1, 0.3, 0.2, 0.1)), one("b", 0.2, (0.2, 0.1, 0.2, 0.3))
-        edge = boundary(bench(Dictionary, surer=Sure()), [first, second], 1)  # type: ignore[arg-type]
+        edge = boundary(bench(Dictionary, with_intervals=Sure()), [first, second], 1)  # type: ignore[arg-type]
         assert edge == Boundary(last=first, next=second, nearer_share=0.375)
         assert not edge.told_apart
         assert str(edge) == (
@@ -426,7 +416,7 @@ class TestBoundary:
     def test_measures_only_the_two_at_it_again(self, tmp_path: Path) -> None:
         edge, where, found = self.edge(tmp_path / "memory", 0.01, 2)
         engine = AtOnce()
-        again = replace(where, executor=engine, surer=Sure(spread=0.02))
+        again = replace(where, at=replace(where.at, executor=engine), with_intervals=Sure(spread=0.02))
         other = boundary(again, found.related, 2)
         assert engine.jobs == 2
         assert edge is not None
@@ -439,8 +429,8 @@ class TestBoundary:
         _, where, found = self.edge(tmp_path / "memory", 0.01, 2)
         assert boundary(where, found.related, len(found.related)) is None
         assert boundary(where, found.related, 0) is None
-        assert boundary(replace(where, surer=None), found.related, 2) is None
-        assert boundary(replace(where, surer=ByTheSeed()), found.related, 2) is None
+        assert boundary(replace(where, with_intervals=None), found.related, 2) is None
+        assert boundary(replace(where, with_intervals=ByTheSeed()), found.related, 2) is None
 
     def test_of_a_real_method_has_the_value_that_was_measured_before(self, dictionary: Dictionary) -> None:
         where = Bench.of(
@@ -457,7 +447,7 @@ class TestBoundary:
         assert len(edge.last.measurement.draws) == IntervalConfig().draws
         (again,) = (
             one
-            for one in distances(replace(where, distance=where.surer), NAMES[1:]).related
+            for one in distances(replace(where, distance=where.with_intervals), NAMES[1:]).related
             if one.name == edge.last.name
         )
         assert again.measurement.value == edge.last.measurement.value
@@ -481,45 +471,6 @@ class TestLoaded:
         keys = [two.representative(atom).key for atom in (first, second, first, third, first, second)]
         assert keys[0] == keys[2] == keys[4] == representative_of(NAMES[0]).key
         assert read == [NAMES[0], NAMES[1], NAMES[2], NAMES[1]]
-
-
-class TestEstimate:
-    def of(self, told: list[Event]) -> float | None:
-        (started,) = (event for event in told if isinstance(event, StepStarted))
-        return started.estimate_s
-
-    def test_is_given_before_the_first_of_many_pairs(self, dictionary: Dictionary) -> None:
-        told: list[Event] = []
-        measure(dictionary, distance=TRANSFORM, told=told)
-        assert (self.of(told) or 0) > 0
-
-    def test_follows_from_the_pace_of_other_targets(self, dictionary: Dictionary) -> None:
-        for workers, seconds in ((1, 21.0), (2, 14.0)):
-            told: list[Event] = []
-            measure(dictionary, told=told, pace_s=7.0, workers=workers, seed=SEED.child(workers))
-            assert self.of(told) == seconds
-
-    def test_is_none_where_all_is_known(self, dictionary: Dictionary) -> None:
-        measure(dictionary)
-        told: list[Event] = []
-        measure(dictionary, told=told, pace_s=7.0)
-        assert self.of(told) is None
-
-    def test_lies_on_a_straight_line_through_two_trials(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        now = [0.0]
-
-        def slow(pair: Pair, seed: Seed, *, beyond: float | None = None) -> Measurement:
-            # the first time takes longer, then 2 s and 10 ms a row
-            now[0] += 2 + 0.01 * len(pair.labels_fit) + (100 if not now[0] else 0)
-            return Measurement(source="a", target="b", same=False, value=0.5)
-
-        monkeypatch.setattr(bench_module.time, "monotonic", lambda: now[0])
-        pair = make_pair(representative_of(NAMES[1]), representative_of(), task_of(), PAIR)
-        assert seconds_of(slow, pair, SEED) == pytest.approx(2 + 0.01 * 60)  # type: ignore[arg-type]
-
-    def test_is_none_where_the_method_refuses_few_rows(self) -> None:
-        pair = make_pair(representative_of(NAMES[1]), representative_of(), task_of(), PAIR)
-        assert seconds_of(KnnDistance(KnnConfig(k=9)), pair, SEED) is None
 
 
 class TestNearest:
@@ -552,7 +503,7 @@ class TestAtThreshold:
         return [(one.measurement.order, one.name) for one in found]
 
     def ends(self, folder: Path, tau: float, spread: float) -> tuple[AtThreshold, ...]:
-        where = bench(filled(folder, MORE), distance=Hasty(), surer=Sure(spread=spread))
+        where = bench(filled(folder, MORE), distance=Hasty(), with_intervals=Sure(spread=spread))
         return at_threshold(where, distances(where, MORE[1:], within=tau).related, tau)
 
     def test_the_last_within_and_the_first_beyond_are_told_from_it_where_their_draws_keep_their_side(
@@ -574,7 +525,7 @@ class TestAtThreshold:
         self, tmp_path: Path
     ) -> None:
         orders = self.orders(tmp_path / "all")
-        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), surer=Sure())
+        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), with_intervals=Sure())
         found = list(distances(where, MORE[1:], within=0.0).related)
         # what is known of the farthest is next to nothing
         at = next(at for at, one in enumerate(found) if one.name == orders[-1][1])
@@ -605,13 +556,13 @@ class TestAtThreshold:
             draws=(1.1, 1.2),
         )
         far = Related("a", atom_of(), measurement)
-        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 1.0)  # type: ignore[arg-type]
+        (end,) = at_threshold(bench(Dictionary, with_intervals=Sure()), [far], 1.0)  # type: ignore[arg-type]
         assert (end.within, end.other_share) == (True, 0)
-        (end,) = at_threshold(bench(Dictionary, surer=Sure()), [far], 0.9)  # type: ignore[arg-type]
+        (end,) = at_threshold(bench(Dictionary, with_intervals=Sure()), [far], 0.9)  # type: ignore[arg-type]
         assert (end.within, end.other_share) == (False, 0)
 
     def test_there_are_none_without_draws(self, tmp_path: Path) -> None:
         where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
         found = distances(where, MORE[1:], within=0.5).related
         assert at_threshold(where, found, 0.5) == ()
-        assert at_threshold(replace(where, surer=ByTheSeed()), found, 0.5) == ()
+        assert at_threshold(replace(where, with_intervals=ByTheSeed()), found, 0.5) == ()

@@ -96,11 +96,13 @@ class TestOpening:
 
     def test_refuses_a_folder_that_is_none(self, tmp_path: Path) -> None:
         with pytest.raises(
-            StoreError, match="is no dictionary: it holds no dictionary.json. Make one: tanas"
+            StoreError, match="is not a dictionary: it holds no dictionary.json. Make one: tanas"
         ):
             Dictionary(tmp_path)
         (tmp_path / "photo.png").touch()
-        with pytest.raises(StoreError, match="is not empty and no dictionary. Name an empty or a new folder"):
+        with pytest.raises(
+            StoreError, match="is not empty and holds no dictionary. Name an empty or a new folder"
+        ):
             Dictionary.create(tmp_path)
         with pytest.raises(
             StoreError, match="photo.png can't be a dictionary: Not a directory. Name a folder."
@@ -115,9 +117,9 @@ class TestOpening:
                 "has schema 99; this tanas reads schema 1. Use the ver",
             ),
             ('{"kind": "tanas dictionary"}', "has schema None; this tanas reads schema 1"),
-            ('{"kind": "words"}', "is no dictionary: its dictionary.json is of another kind"),
-            ("[]", "is no dictionary: its dictionary.json is of another kind"),
-            ("{", "dictionary.json can't be read: it is damaged or no JSON"),
+            ('{"kind": "words"}', "is not a dictionary: its dictionary.json is of another kind"),
+            ("[]", "is not a dictionary: its dictionary.json is of another kind"),
+            ("{", "dictionary.json can't be read: it is damaged or not JSON"),
         ],
     )
     def test_refuses_another_version_or_kind(self, tmp_path: Path, marker: str, message: str) -> None:
@@ -180,7 +182,7 @@ class TestAdding:
         assert Dictionary(dictionary.folder).atoms() == ()
 
     def test_refuses_a_representative_of_another_atom(self, dictionary: Dictionary) -> None:
-        with pytest.raises(StoreError, match="is not the one that the atom digits:is=3 describes"):
+        with pytest.raises(StoreError, match="The atom digits:is=3 describes another representative"):
             dictionary.add(atom_of(), representative_of("digits:is=4"))
         assert dictionary.atoms() == ()
 
@@ -427,7 +429,7 @@ def raise_schema(path: Path) -> None:
 
 
 DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
-    ("atom.json", cut, "atom.json can't be read: it is damaged or no JSON"),
+    ("atom.json", cut, "atom.json can't be read: it is damaged or not JSON"),
     ("atom.json", Path.unlink, "is damaged: it has no atom.json. Delete the folder."),
     ("atom.json", rename_field, "atom.json is not a AtomFile: atom.task.fingerprint: Field required."),
     ("atom.json", raise_schema, "The atom digits:is=3 has schema 7; this tanas reads schema 1"),
@@ -497,7 +499,7 @@ class TestDamage:
         (dictionary.folder / "distances" / "torn.json").write_bytes(content)
         (problem,) = dictionary.verify()
         assert "distances/torn.json" in problem
-        assert problem.endswith(" Delete it, which is safe at any time: the distance is measured again.")
+        assert problem.endswith(" Delete it: the distance is measured again.")
 
     def test_verify_finds_a_renamed_folder(self, dictionary: Dictionary) -> None:
         add(dictionary)

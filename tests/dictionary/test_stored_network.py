@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.algorithm.test_learn import learnt, whole
 from tests.dictionary.small_atoms import atom_of, representative_of, task_of
-from tests.dictionary.test_learn import learnt, whole
 from tests.opened import opened
 
 from tanas.dictionary.store import Dictionary
@@ -98,7 +98,7 @@ class TestStored:
 
     def test_an_atom_that_speaks_of_one_is_not_added_without_it(self, tmp_path: Path) -> None:
         dictionary, made = Dictionary.create(tmp_path), learnt()
-        with pytest.raises(StoreError, match="trained network is not the one"):
+        with pytest.raises(StoreError, match="describes another trained network"):
             dictionary.add(made.atom, made.representative)
         assert dictionary.atoms() == ()
 

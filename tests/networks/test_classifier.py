@@ -122,7 +122,7 @@ class TestClassifier:
             (
                 GREY,
                 (7, 3, 6, 5),
-                r"or \(n, 1, 6, 5\) or \(n, 6, 5, 1\), or one of them without n. Convert and re",
+                r"or \(n, 1, 6, 5\) or \(n, 6, 5, 1\), or one image without n. Convert and re",
             ),
             (
                 COLOUR,
@@ -140,7 +140,7 @@ class TestClassifier:
 
     def test_refuses_images_whose_channels_may_be_first_or_last(self):
         with pytest.raises(
-            DataError, match=r"ambiguous: channels may come first or last, as all of \(3, 3, 3\)"
+            DataError, match=r"ambiguous: channels may come first or last, because all of \(3, 3, 3\)"
         ):
             classifier_of((3, 3, 3))(np.zeros((2, 3, 3, 3), dtype=np.uint8))
 
@@ -163,7 +163,7 @@ class TestClassifier:
             classifier_of()(values)
 
     def test_refuses_images_of_several_sizes(self):
-        with pytest.raises(DataError, match="The images are no array: they differ in shape"):
+        with pytest.raises(DataError, match="The images don't form an array: they differ in shape"):
             classifier_of()([np.zeros((6, 5)), np.zeros((5, 5))])
 
     def test_refuses_to_answer_with_what_is_not_finite(self):
@@ -242,7 +242,7 @@ class TestFolder:
     def test_with_a_file_that_is_no_safetensors_is_refused(self, tmp_path):
         classifier_of().save(tmp_path)
         replace_weights(tmp_path, b"no weights")
-        with pytest.raises(StoreError, match="is no safetensors file"):
+        with pytest.raises(StoreError, match="or not a safetensors file"):
             Classifier.load(tmp_path)
 
     @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ class TestFolder:
             ),
             (
                 {"architecture": {"cell": {"nodes": 2, "edges": [[0, 1, "own_conv"]]}}},
-                "'own_conv' is no operation. .* call register_operation before you load it",
+                "Unknown operation 'own_conv'. .* call register_operation before you load the network",
             ),
             (
                 {"architecture": {"cell": {"nodes": 2, "edges": [[1, 0, "identity"]]}}},

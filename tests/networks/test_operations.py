@@ -9,7 +9,9 @@ from tanas.networks.operations import SamePool, Zero, make_operation, operation_
 
 
 def test_an_unknown_operation_is_refused_with_the_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"'sep_conv_3' is no operation\. Did you mean 'sep_conv_3x3'"):
+    with pytest.raises(
+        UnknownNameError, match=r"Unknown operation 'sep_conv_3'\. Did you mean 'sep_conv_3x3'"
+    ):
         make_operation("sep_conv_3", 4)
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from tanas.distances.base import Measurement
+from tanas.distances.matrix import DistanceMatrix
 from tanas.ground.errors import SettingError, StoreError
 from tanas.reports import chart_data, charts, theme
 
@@ -12,51 +14,44 @@ def texts(svg):
     return [element.text for element in ElementTree.fromstring(svg).iter() if element.tag.endswith("text")]
 
 
+def measured(value):
+    """A measurement of a distance; beyond 1, by its shortfall."""
+    return Measurement(
+        source="?", target="?", same=value == 0, value=min(value, 1.0), shortfall=max(value - 1.0, 0.0)
+    )
+
+
+def drawn(sources, targets, values, null=()):
+    flat = [measured(value) for row in values for value in row]
+    return charts.heat_map(DistanceMatrix.of(sources, targets, flat, [measured(value) for value in null]))
+
+
 class TestHeatMap:
-    def test_what_sorts_tells_apart_what_lies_at_one_and_shades_by_rank(self) -> None:
-        values, orders = [[0.001, 1.0], [1.0, 1.0]], [[0.001, 1.02], [1.05, 1.0]]
-        drawn = charts.heat_map(
-            ["a", "b"], ["c", "d"], values, orders=orders, null=[0.5, 1.0], null_orders=[0.5, 1.01]
-        ).to_dict()
-        (cells,) = (rows for rows in drawn["datasets"].values() if "label" in rows[0])
+    def test_tells_apart_what_lies_at_one_and_shades_by_rank(self) -> None:
+        chart = drawn(["a", "b"], ["c", "d"], [[0.001, 1.02], [1.05, 1.0]], null=[0.5, 1.01])
+        (cells,) = (rows for rows in chart.to_dict()["datasets"].values() if "label" in rows[0])
         by_label = {cell["label"]: cell["strength"] for cell in cells}
-        assert [by_label[label] for label in ("1.05", "1.02", "1.01")] == sorted(
-            by_label[label] for label in ("1.05", "1.02", "1.01")
-        )
+        assert sorted(by_label, key=by_label.__getitem__) == ["1.05", "1.02", "1.01", "1.00", "0.50", "0.001"]
         assert by_label["1.05"] == 0
-        assert max(by_label, key=by_label.__getitem__) == "0.001"
 
-    def test_prints_the_value_of_each_measured_cell(self):
-        values = [[0.0, 0.25, None], [0.5, 0.0, float("nan")]]
-        chart = charts.heat_map(["a", "b"], ["a", "b", "c"], values, title="distance")
-        printed = texts(theme.to_svg(chart))
+    def test_prints_the_value_of_each_cell(self):
+        printed = texts(theme.to_svg(drawn(["a", "b"], ["a", "b", "c"], [[0.0, 0.25, 1], [0.5, 0.0, 0.125]])))
         numbers = sorted(text for text in printed if re.fullmatch(r"[\d.]+", text or ""))
-        assert numbers == ["0", "0", "0.25", "0.50"]
-        assert {"distance", "source", "target", "a", "b", "c"} <= set(printed)
+        assert numbers == ["0", "0", "0.12", "0.25", "0.50", "1.00"]
+        assert {"source", "target", "a", "b", "c"} <= set(printed)
 
-    def test_has_sources_as_rows(self):
-        svg = theme.to_svg(charts.heat_map(["one", "two", "three"], ["t"], [[0.1], [0.2], [0.3]]))
-        places = {
-            element.text: float(re.search(r",([-\d.]+)\)", element.get("transform"))[1])
-            for element in ElementTree.fromstring(svg).iter()
-            if element.text in ("one", "two", "three")
-        }
-        assert places["one"] < places["two"] < places["three"]
-
-    def test_sets_an_untrained_network_apart_from_the_sources(self):
-        values = [[0.1, 0.2], [0.3, 0.4]]
-        svg = theme.to_svg(charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.55, None]))
+    def test_has_sources_as_rows_and_sets_an_untrained_network_apart(self):
         names = ("one", "two", "(untrained network)")
+        svg = theme.to_svg(drawn(names[:2], names[:2], [[0.1, 0.2], [0.3, 0.4]], null=[0.55, 0.6]))
         places = {
             element.text: float(re.search(r",([-\d.]+)\)", element.get("transform"))[1])
             for element in ElementTree.fromstring(svg).iter()
             if element.text in names and element.get("text-anchor") == "end"
         }
         first, second, null = (places[name] for name in names)
+        assert first < second
         assert null - second == pytest.approx(2 * (second - first), abs=1)
         assert "0.55" in texts(svg)
-        with pytest.raises(SettingError, match="'null' of heat_map must have an entry for each of the 2"):
-            charts.heat_map(["one", "two"], ["one", "two"], values, null=[0.5])
 
     @pytest.mark.parametrize("atoms", [1, 2, 40])
     def test_takes_one_to_forty_atoms_with_long_names(self, atoms):
@@ -64,22 +59,13 @@ class TestHeatMap:
             f"npz:../some/where/far/away/{number} <&'> {'x' * 40}:is={number}" for number in range(atoms)
         ]
         values = [[abs(a - b) / atoms for a in range(atoms)] for b in range(atoms)]
-        printed = texts(theme.to_svg(charts.heat_map(names, names, values)))
+        printed = texts(theme.to_svg(drawn(names, names, values)))
         assert sum(text == "0" for text in printed) == atoms
         assert sum((text or "").startswith("npz:") for text in printed) == 2 * atoms
 
     def test_keeps_names_apart_that_look_alike_when_shortened(self):
         names = ["a" * 60 + middle + "b" * 60 for middle in "xyz"]
-        printed = texts(theme.to_svg(charts.heat_map(names, names, [[0.5] * 3] * 3)))
-        assert printed.count("0.50") == 9
-
-    def test_takes_values_beyond_one(self):
-        printed = texts(theme.to_svg(charts.heat_map(["a"], ["b", "c"], [[1234.5, 3.25]], limit=None)))
-        assert {"1.23e+03", "3.25"} <= set(printed)
-
-    def test_refuses_values_of_another_shape(self):
-        with pytest.raises(SettingError, match="must have a row for each of the 2 sources, with an entry"):
-            charts.heat_map(["a", "b"], ["c"], [[0.1, 0.2], [0.3, 0.4]])
+        assert texts(theme.to_svg(drawn(names, names, [[0.5] * 3] * 3))).count("0.50") == 9
 
 
 class TestSave:
@@ -87,25 +73,25 @@ class TestSave:
         ("name", "start"), [("d.svg", b"<svg"), ("d.png", b"\x89PNG"), ("d.HTML", b"<!doctype html>")]
     )
     def test_writes_by_suffix(self, tmp_path, name, start):
-        theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "new" / name)
+        theme.save(drawn(["a"], ["b"], [[0.5]]), tmp_path / "new" / name)
         content = (tmp_path / "new" / name).read_bytes()
         assert content.startswith(start)
         assert b"<script" not in content
 
     def test_refuses_another_suffix(self, tmp_path):
         with pytest.raises(SettingError, match=r"written as \.svg, \.png, \.html\. Got 'd\.pdf' instead"):
-            theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.pdf")
+            theme.save(drawn(["a"], ["b"], [[0.5]]), tmp_path / "d.pdf")
         assert list(tmp_path.iterdir()) == []
 
     def test_names_a_place_that_cannot_be_written(self, tmp_path):
         (tmp_path / "d.svg").mkdir()
         with pytest.raises(StoreError, match=r"d\.svg can't be written"):
-            theme.save(charts.heat_map(["a"], ["b"], [[0.5]]), tmp_path / "d.svg")
+            theme.save(drawn(["a"], ["b"], [[0.5]]), tmp_path / "d.svg")
 
 
 class TestInlineSvg:
     def test_takes_the_colours_of_the_page_and_has_no_identities(self, moon, digits):
-        drawn = [
+        made = [
             charts.error_chart(chart_data.error_rows(moon), moon.task.test),
             charts.distance_chart(chart_data.distance_rows(moon)),
             charts.alpha_chart(chart_data.alpha_rows(digits), width=charts.FULL),
@@ -114,7 +100,7 @@ class TestInlineSvg:
             charts.cost_chart(chart_data.cost_rows(moon)),
             charts.confusion_chart(digits.confusion, digits.task.classes),
         ]
-        for chart in drawn:
+        for chart in made:
             svg = theme.inline_svg(chart, 'say "<it>"')
             assert svg.startswith('<svg class="chart shrinks" role="img" ')
             assert 'aria-label="say &quot;&lt;it&gt;&quot;"' in svg

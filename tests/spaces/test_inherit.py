@@ -59,7 +59,7 @@ def test_the_best_are_scored_ones_that_differ_smaller_first_where_equal() -> Non
     worse, unscored = scored(0.5, "identity"), scored(None, "sep_conv_3x3")
     again = scored(0.4, "conv_1x1", "zero")
     again = replace(again, architecture=small.architecture)
-    assert atom("a", 0.1, again, unscored, worse, large, small).best(9) == (small, large, worse)
+    assert atom("a", 0.1, again, unscored, worse, large, small).best() == (small, large, worse)
 
 
 def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_others() -> None:
@@ -185,7 +185,7 @@ def test_a_prior_keeps_the_base_space_and_prefers_what_the_nearest_have() -> Non
 
 
 def test_the_nearer_counts_for_more_and_none_for_nothing() -> None:
-    ranked = [one.architecture for one in ZERO_DIGIT.best(3)]
+    ranked = [one.architecture for one in ZERO_DIGIT.best()]
     near, far = weighed(0.9, ranked), weighed(0.4, ranked)
     assert [one.weight for one in near] == pytest.approx([0.9, 0.45, 0.3])
     assert [one.weight for one in far] == pytest.approx([0.4, 0.2, 0.4 / 3])
@@ -247,7 +247,7 @@ def test_a_prior_learns_sizes_from_good_and_bad_of_all_that_is_known() -> None:
     assert told.note.endswith("the trend is learnt from 8 trainings of 1 remembered task.")
     behind = inherit((TROUSERS,), BASE, behind=(telling,), **prior)
     assert behind.space.size_trend is not None
-    assert behind.givers == (TROUSERS.name,), "what lies behind gives nothing else"
+    assert behind.sources == (TROUSERS.name,), "what lies behind gives nothing else"
     assert behind.space.prior == inherit((TROUSERS,), BASE, **prior).space.prior
     assert inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space.size_trend is None
 
@@ -299,7 +299,7 @@ def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() 
     assert every.space == inherit(alike, BASE, **{**ASKED, "mode": "prior"}).space
     assert every.space.size_trend is not None
     assert (every.mode, every.seed_architecture) == ("prior", None)
-    assert every.givers == (digit.name, trousers.name)
+    assert every.sources == (digit.name, trousers.name)
     assert "all 2 remembered tasks count alike." in every.note
     assert "at random" not in every.note, "there is no nearest that could have given one"
     assert inherit((), BASE, **{**ASKED, "mode": "prior"}).space == BASE

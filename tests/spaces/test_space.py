@@ -342,13 +342,6 @@ def test_two_spaces_are_equal_whoever_times_them() -> None:
     assert SMALL.limited(max_latency_ms=2.0, latency=by_macs) != SMALL
 
 
-def test_a_union_of_limits_of_latency_has_the_looser() -> None:
-    fast = SMALL.limited(max_latency_ms=2.0, latency=by_macs)
-    assert fast.union(replace(fast, max_latency_ms=3.0)).max_latency_ms == 3.0
-    assert fast.union(SMALL).max_latency_ms is None
-    assert fast.union(fast).latency is by_macs
-
-
 def test_the_only_architecture_of_a_space_cannot_be_mutated() -> None:
     space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(NARROW,))
     only = space.sample(1, seed=Seed(0), **TASK)[0]
@@ -378,30 +371,6 @@ def test_nearest_skeletons_differ_in_one_field_where_there_are_such() -> None:
     far, both = replace(start, widths=(32, 64)), replace(half, widths=(12, 24))
     found = nearest_skeletons(start, (start, near, longer, half, far, both))
     assert set(found) == {near, longer, half}
-
-
-def test_a_union_contains_both() -> None:
-    other = SearchSpace(
-        name="other",
-        operations=("conv_1x1",),
-        nodes=4,
-        skeletons=(replace(NARROW, stem="half"),),
-        max_parameters=700,
-    )
-    union = SMALL.limited(500, 600).union(other)
-    assert union.name == "small+other"
-    assert union.operations == ("conv_1x1", "conv_3x3", "identity", "zero")
-    assert union.nodes == 4
-    assert set(union.skeletons) == {*SMALL.skeletons, *other.skeletons}
-    assert (union.max_parameters, union.max_macs) == (700, None)
-    assert all(union.contains(one) for space in (SMALL, other) for one in everything(space))
-
-
-def test_a_union_of_complete_dags_of_different_nodes_contains_both() -> None:
-    three = replace(SMALL, operations=("identity",))
-    four = replace(three, nodes=4)
-    union = three.union(four)
-    assert all(union.contains(one) for space in (three, four) for one in everything(space))
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,15 @@ class TestSteps:
 
 class TestLimits:
     def test_growing_goes_to_four_times_both_figures_unless_told_otherwise(self) -> None:
-        assert (moves().max_parameters, moves().max_macs) == (4 * HAS.parameters, 4 * HAS.macs)
+        assert (moves().space.max_parameters, moves().space.max_macs) == (4 * HAS.parameters, 4 * HAS.macs)
         told = moves(max_parameters=HAS.parameters + 500)
-        assert (told.max_parameters, told.max_macs) == (HAS.parameters + 500, 4 * HAS.macs)
+        assert (told.space.max_parameters, told.space.max_macs) == (HAS.parameters + 500, 4 * HAS.macs)
 
     def test_compressing_goes_to_half_of_the_parameters_and_never_up(self) -> None:
         own = moves("compress")
-        assert (own.max_parameters, own.max_macs) == (round(HAS.parameters / 2), HAS.macs)
+        assert (own.space.max_parameters, own.space.max_macs) == (round(HAS.parameters / 2), HAS.macs)
         told = moves("compress", max_macs=HAS.macs // 3)
-        assert (told.max_parameters, told.max_macs) == (HAS.parameters, HAS.macs // 3)
+        assert (told.space.max_parameters, told.space.max_macs) == (HAS.parameters, HAS.macs // 3)
 
     def test_growing_below_what_is_there_is_refused_with_its_figures(self) -> None:
         with pytest.raises(
@@ -134,7 +134,7 @@ class TestLimits:
         has = cost(full)
         tight = {"max_parameters": has.parameters, "max_macs": has.macs}
         with pytest.raises(
-            SettingError, match=r"must leave room for a transformation: the smallest has [\d,]+ param"
+            SettingError, match=r"must be large enough for a transformation: the smallest has [\d,]+ param"
         ):
             Transformations.of("grow", full, space(("conv_3x3",), 2, **tight), shape=SHAPE, classes=CLASSES)
 
@@ -192,7 +192,7 @@ class TestCandidates:
     def test_compressing_stays_near_the_limit_where_it_can(self) -> None:
         down = moves("compress")
         shares = [
-            cost(one).parameters / down.max_parameters
+            cost(one).parameters / down.space.max_parameters
             for one in down.candidates(None, 8, seed=Seed(), without=())
         ]
         assert len(shares) == 8
@@ -264,7 +264,7 @@ class TestLatency:
 
     def test_alone_it_leaves_the_parameters_where_they_are(self) -> None:
         some = moves("compress", max_latency_ms=HAS.macs / 2e3, latency=by_macs)
-        assert (some.max_parameters, some.max_macs) == (HAS.parameters, HAS.macs)
+        assert (some.space.max_parameters, some.space.max_macs) == (HAS.parameters, HAS.macs)
 
     def test_the_same_seed_gives_the_same(self) -> None:
         some = moves("compress", max_latency_ms=HAS.macs / 2e3, latency=by_macs)
@@ -281,7 +281,7 @@ class TestLatency:
             (
                 "compress",
                 1.0,
-                "'max_parameters', 'max_macs' or 'max_latency_ms' of compress must be less than",
+                "'max_parameters' and 'max_macs', or 'max_latency_ms', of compress must be less than",
             ),
             ("compress", 1e-6, "the smallest that transformations reach takes"),
         ],

@@ -15,12 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import warn_of_gaps
 from tanas.algorithm.result import Mistake, RecipeTried
-from tanas.algorithm.warm_start import Winner
+from tanas.algorithm.target import Target, warn_of_gaps
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
-from tanas.ground.events import Listener, StepFinished, StepStarted, Told, Warned
+from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.recipe import with_recipe
 from tanas.networks.scoring import cross_entropy_of, judgement_of, unscored
@@ -30,13 +29,13 @@ from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
-from tanas.tasks.task import Sealed, Split, Task
+from tanas.tasks.task import Split, Task
 
 TEMPERATURES = tuple(2 ** (step / 4) for step in range(-4, 13))
 """From 1/2 to 8, in steps of a fifth: the loss at the best of them is within 1 % of the least."""
 
-Went = Fitted | NonFiniteError | AbandonedError
-"""The result of a training; the errors: it diverged, or was abandoned."""
+TrainingResult = Fitted | NonFiniteError | AbandonedError
+"""The errors: the training diverged, or was abandoned."""
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures."""
@@ -48,7 +47,7 @@ class Recipe:
 
     name: str
     tried: tuple[RecipeTried, ...]
-    """The results of a whole training by each recipe; empty if there was one recipe only."""
+    """Results of a whole training by each recipe; empty if there was one recipe."""
     judged_on: str
     """Key of the architecture that was trained by each recipe."""
 
@@ -59,14 +58,13 @@ class Finished:
 
     architecture: Architecture
     network: Network
-    """Trained on training and validation images, unless there was no refit. The searched network gets none if the
-    reference network is handed over."""
+    """Trained on training and validation images, unless there was no refit."""
     before: Network
-    """The network that was compared on validation images: trained on the training images alone."""
+    """Trained on the training images alone, so validation images can judge it."""
     validation: Evaluation
     """Of `before`."""
     right: Tensor
-    """The share of the accuracy of `before` that each validation image adds, (samples,); see `shares_right`."""
+    """Shares of the accuracy of `before`, (samples,), from `shares_right`."""
     fitted: Fitted
     refitted: Fitted | None
 
@@ -84,26 +82,25 @@ class Ending:
     found: Finished
     """The searched network."""
     reference: Finished | None
-    """The reference network, trained alike; None: it was not asked for, is the searched architecture itself, or
-    diverged with every recipe."""
+    """The reference network; None: not wanted, equal to the searched architecture, or diverged with every recipe."""
     replaces: bool
     """Whether the reference network may be handed over instead of the searched network."""
 
     @property
     def reference_taken(self) -> bool:
         """Whether the reference network is handed over, because the searched network is not clearly better."""
-        if not self.replaces or self.reference is None:
-            return False
-        return not clearly_better(self.found.right, self.reference.right)
+        return self.taken is not self.found
 
     @property
     def taken(self) -> Finished:
         """The network that is handed over."""
-        return self.reference if self.reference_taken and self.reference is not None else self.found
+        if self.reference is None or not self.replaces:
+            return self.found
+        return self.found if clearly_better(self.found.right, self.reference.right) else self.reference
 
     @property
     def other(self) -> Finished | None:
-        """The network that is not handed over; None if there was only one."""
+        """The network that is not handed over, if there were two."""
         return self.found if self.reference_taken else self.reference
 
 
@@ -123,46 +120,37 @@ class Trained:
     outcome: Outcome
     """Of the search; its best architecture is the one that is handed over."""
     test: Split
-    """The test split, opened."""
+    """The opened test split."""
     examined: Examined
-    """The answers of the network on the test split."""
 
 
 def train(
-    winner: Winner, space: SearchSpace, task: Task, sealed: Sealed, config: SearchConfig, at: Context
+    outcome: Outcome,
+    space: SearchSpace,
+    target: Target,
+    at: Context,
+    *,
+    network: Network | None = None,
+    replaces: bool = False,
 ) -> Trained:
-    """Train the winner and the reference network, then open the test split.
+    """Train the best architecture of a search and the reference network of the space, then open the test split.
 
-    Args:
-        winner: of the search.
-        space: the searched space, which contains the reference architecture.
-        task: all images except the test split.
-        sealed: the test split.
-        config: the settings of the search.
-        at: seed, device, workers, listener and checkpoint.
+    `network` and `replaces` are those of `finish`.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
         TaskError: the test split was opened before.
     """
+    task, config = target.task, target.config
     with at.phase("train"):
         reference = reference_architecture(space, task.shape, len(task.classes)) if config.reference else None
+        final = at.child("final")
         ending = finish(
-            winner.outcome.best,
-            task,
-            config,
-            at.child("final"),
-            network=winner.network(task, config, at),
-            reference=reference,
-            replaces=bool(winner.outcome.rounds) and winner.weights is None,
+            outcome.best, task, config, final, network=network, reference=reference, replaces=replaces
         )
-        test = sealed.open()
-        return Trained(
-            ending=ending,
-            outcome=taking(ending, winner.outcome, task),
-            test=test,
-            examined=examine(ending.taken.network, task, test, at),
-        )
+        test = target.sealed.open()
+        examined = examine(ending.taken.network, task, test, at)
+    return Trained(ending=ending, outcome=taking(ending, outcome, task), test=test, examined=examined)
 
 
 def finish(
@@ -175,22 +163,15 @@ def finish(
     reference: Architecture | None = None,
     replaces: bool = False,
 ) -> Ending:
-    """Train the searched architecture and the reference network. The test split is not touched.
+    """Train the searched architecture and the reference network on all images except the test split.
 
-    Every recipe trains the reference network on the training images (the searched architecture if there is no
-    reference). The recipe with the lowest validation loss is taken. The searched architecture is trained by it too, and
-    validation images compare both networks. The network that is handed over is trained again on training and
-    validation images, for as many epochs. The reference network gets this refit in any case.
+    Every recipe trains the reference network on the training images (without a reference, the searched architecture).
+    The recipe with the lowest validation loss then trains the searched architecture too, and validation images compare
+    both. The network that is handed over is trained again on training and validation images, for as many epochs; the
+    reference network in any case.
 
-    Args:
-        architecture: the searched architecture.
-        task: all images except the test split, not only those that the search has seen.
-        config: the settings of the search.
-        at: seed and checkpoint of the final training, device, workers and listener.
-        network: has the weights that all trainings of the architecture begin with; None: from scratch.
-        reference: the reference architecture; None: there is no comparison.
-        replaces: whether the reference network is handed over unless the searched network is clearly better
-            (`clearly_better`).
+    `network` has the weights that all trainings of the architecture begin with; None: from scratch. With `replaces`,
+    the reference network is handed over unless the searched network is `clearly_better`.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
@@ -199,23 +180,24 @@ def finish(
         reference = None
     trainings = _Trainings(task, config, at)
     first = (architecture, network) if reference is None else (reference, None)
-    by_recipe = {name: trainings.judged(*first, name) for name in config.recipes}
+    by_recipe = {name: trainings.make(*first, name) for name in config.recipes}
     done = side_by_side(tuple(by_recipe.values()), at)
     try:
-        recipe = trainings.choose(by_recipe, done, first[0])
+        recipe = trainings.choose(by_recipe, done, first[0].key)
     except NonFiniteError as error:
         if reference is None:
             raise
-        at.tell(Warned(message=f"{error} There is no comparison with the reference network."))
+        at.warn(f"{error} The network is not compared with the reference network.")
         return finish(architecture, task, config, at, network=network)
 
     # the other trainings are independent; the refit of the searched network begins last, because it may not be needed
-    left = {} if reference is None else {"found": trainings.judged(architecture, network, recipe.name)}
+    named = {"found" if reference is None else "reference": by_recipe[recipe.name]}
+    if reference is not None:
+        named["found"] = trainings.make(architecture, network, recipe.name)
+        if config.refit:
+            named["reference, refit"] = trainings.make(reference, None, recipe.name, refit=True)
     if config.refit:
-        if reference is not None:
-            left["reference, refit"] = trainings.refitted(reference, None, recipe.name)
-        left["found, refit"] = trainings.refitted(architecture, network, recipe.name)
-    named = {"found" if reference is None else "reference": by_recipe[recipe.name], **left}
+        named["found, refit"] = trainings.make(architecture, network, recipe.name, refit=True)
 
     def ended(training: Training) -> None:
         """Abandon the refit of the searched network as soon as the reference network is known to be handed over."""
@@ -224,16 +206,17 @@ def finish(
         if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
             named["found, refit"].abandon()
 
-    done |= side_by_side(tuple(left.values()), at, ended=ended)
+    done |= side_by_side([training for training in named.values() if training not in done], at, ended=ended)
 
     def finished(name: str, architecture: Architecture) -> Finished:
         """The trained architecture; raises its error if its training diverged."""
         first, again = named[name], named.get(f"{name}, refit")
         fitted, refitted = done[first], None if again is None else done[again]
-        assert not isinstance(fitted, AbandonedError)  # only a refit is given up
+        assert not isinstance(fitted, AbandonedError)  # only a refit is abandoned
         if isinstance(fitted, NonFiniteError):
             raise fitted
-        if again is None or not isinstance(refitted, Fitted) or not trainings.finite(again):
+        # BatchNorm's statistics can overflow even if no loss did
+        if again is None or not isinstance(refitted, Fitted) or not trainings.logits(again).isfinite().all():
             again, refitted = first, None
         before, after = first.network, again.network
         assert isinstance(before, Network) and isinstance(after, Network)
@@ -247,29 +230,21 @@ def finish(
             refitted=refitted,
         )
 
-    ending = Ending(
-        recipe=recipe,
-        found=finished("found", architecture),
-        reference=None if reference is None else finished("reference", reference),
-        replaces=replaces,
-    )
+    found = finished("found", architecture)
+    compared = None if reference is None else finished("reference", reference)
+    ending = Ending(recipe=recipe, found=found, reference=compared, replaces=replaces)
     if ending.reference_taken:
         # even if its refit ended before it was abandoned: results must not depend on timing
-        found = ending.found
         ending = replace(ending, found=replace(found, network=found.before, refitted=None))
-        at.tell(
-            Told(
-                message="You get the reference network, which needs no search: the searched network is not clearly "
-                "better on validation images."
-            )
+        at.say(
+            "You get the reference network, which needs no search: the searched network is not clearly better on "
+            "validation images."
         )
-    # told here, so that an abandoned refit and a diverged refit give the same messages
+    # here, so that an abandoned refit and a diverged refit give the same messages
     if config.refit and ending.taken.refitted is None:
-        at.tell(
-            Warned(
-                message="The refit on training and validation images diverged, so the network that was trained on the "
-                "training images alone is handed over. Lower the learning rate of the final training."
-            )
+        at.warn(
+            "The refit on training and validation images diverged, so the network that was trained on the training "
+            "images alone is handed over. Lower the learning rate of the final training."
         )
     return ending
 
@@ -286,13 +261,24 @@ class _Trainings:
         self._every = task.train.joined(task.validation)
         self._logits: dict[Training, Tensor] = {}
 
-    def judged(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
-        """Return a training on the training images, for the comparison on validation images."""
-        return self._training(architecture, network, recipe, self.task.train, "train")
-
-    def refitted(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
-        """Return a training on training and validation images."""
-        return self._training(architecture, network, recipe, self._every, "refit")
+    def make(
+        self, architecture: Architecture, network: Network | None, recipe: str, *, refit: bool = False
+    ) -> Training:
+        """Return a training on the training images; a refit has the validation images too."""
+        task, at, classes = self.task, self.at, len(self.task.classes)
+        what, split = ("refit", self._every) if refit else ("train", task.train)
+        fresh = at.seed.child("weights")
+        own = (
+            copy.deepcopy(network) if network is not None else build(architecture, task.shape, classes, fresh)
+        )
+        return Training(
+            own,
+            split,
+            with_recipe(self.training, recipe),
+            classes=classes,
+            at=at.drawing("refit" if refit else "order").keeping(architecture.key, f"{what}-{recipe}"),
+            step=f"{what} {architecture.key} on {task.name}, {recipe}",
+        )
 
     def logits(self, training: Training) -> Tensor:
         """The logits of a trained network on the validation images, (samples, classes); computed once."""
@@ -301,25 +287,14 @@ class _Trainings:
             self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
         return self._logits[training]
 
-    def finite(self, training: Training) -> bool:
-        """Whether a trained network's logits are finite: BatchNorm's statistics can overflow even if no loss did."""
-        return bool(torch.isfinite(self.logits(training)).all())
-
     def right(self, training: Training) -> Tensor:
-        """The share of the accuracy that each validation image adds, (samples,); see `shares_right`."""
+        """The `shares_right` of a trained network."""
         return shares_right(self.logits(training), self.task)
 
     def choose(
-        self,
-        trainings: Mapping[str, Training],
-        done: Mapping[Training, Went],
-        architecture: Architecture,
+        self, trainings: Mapping[str, Training], done: Mapping[Training, TrainingResult], key: str
     ) -> Recipe:
-        """Return the recipe whose training has the lowest validation loss.
-
-        Raises:
-            NonFiniteError: every training diverged.
-        """
+        """Return the recipe whose training has the lowest validation loss; raises if every training diverged."""
         tried = []
         for name, training in trainings.items():
             try:
@@ -331,7 +306,7 @@ class _Trainings:
             except NonFiniteError as error:
                 if len(trainings) == 1:
                     raise
-                self.at.tell(Told(message=f"{error} The recipe '{name}' is left out."))
+                self.at.say(f"{error} The recipe '{name}' is left out.")
                 tried.append(RecipeTried(recipe=name, loss=None, performance=None))
         # equal losses: the first recipe
         best = min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
@@ -340,36 +315,13 @@ class _Trainings:
                 f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
             )
         several = tuple(tried) if len(tried) > 1 else ()
-        return Recipe(name=best.recipe, tried=several, judged_on=architecture.key)
-
-    def _training(
-        self, architecture: Architecture, network: Network | None, recipe: str, split: Split, what: str
-    ) -> Training:
-        task, classes = self.task, len(self.task.classes)
-        if network is None:
-            own = build(architecture, task.shape, classes, self.at.seed.child("weights"))
-        else:
-            own = copy.deepcopy(network)
-        return Training(
-            own,
-            split,
-            with_recipe(self.training, recipe),
-            classes=classes,
-            at=self.at.drawing("order" if what == "train" else what).keeping(
-                architecture.key, f"{what}-{recipe}"
-            ),
-            step=f"{what} {architecture.key} on {task.name}, {recipe}",
-        )
+        return Recipe(name=best.recipe, tried=several, judged_on=key)
 
 
 def shares_right(logits: Tensor, task: Task) -> Tensor:
     """The share of the accuracy that each validation image adds, (samples,) float64: 0 if its answer is wrong.
 
-    Their sum is the accuracy; where performance is 'balanced', the balanced accuracy.
-
-    Args:
-        logits: on the validation images, (samples, classes).
-        task: gives the labels and the measure of performance.
+    Their sum is the accuracy; where performance is 'balanced', the balanced accuracy. Logits are (samples, classes).
     """
     labels = task.validation.labels
     if task.performance == "balanced":
@@ -383,12 +335,8 @@ def shares_right(logits: Tensor, task: Task) -> Tensor:
 def clearly_better(one: Tensor, other: Tensor) -> bool:
     """Whether a network is better than another by more than two standard errors of their difference.
 
-    The other network needs no search, so the searched network has to show a clear gain. With a few hundred validation
-    images, the better of two networks is often better by chance (docs/networks.md).
-
-    Args:
-        one: shares of the network's accuracy, (samples,), from `shares_right`.
-        other: shares of the other network's accuracy, (samples,).
+    Both are given by their `shares_right`. With a few hundred validation images, the better of two networks is often
+    better by chance (docs/networks.md).
 
     Source: McNemar, Note on the sampling error of the difference between correlated proportions, 1947; its two-sided
     test at 5 %.
@@ -398,13 +346,9 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
 
 
 def tempered_loss(logits: Tensor, task: Task) -> float:
-    """Cross-entropy on the validation images at the best temperature, in nats; see `cross_entropy_of`.
+    """Cross-entropy on the validation images at the best temperature, in nats; logits are (samples, classes).
 
     A network that has seen its images often is overconfident, which says little about how often it is right.
-
-    Args:
-        logits: on the validation images, (samples, classes).
-        task: gives the labels and the measure of performance.
 
     Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
     """
@@ -412,22 +356,15 @@ def tempered_loss(logits: Tensor, task: Task) -> float:
 
 
 def side_by_side(
-    trainings: Sequence[Training],
-    at: Context,
-    *,
-    ended: Callable[[Training], None] = lambda training: None,
-) -> dict[Training, Went]:
+    trainings: Sequence[Training], at: Context, *, ended: Callable[[Training], None] = lambda training: None
+) -> dict[Training, TrainingResult]:
     """Run trainings, as many at a time as there are workers, and return the result of each.
 
     Each training uses as many threads as this process, so results do not depend on the number of workers.
-
-    Args:
-        trainings: in the order in which they begin.
-        at: has the workers.
-        ended: called with each finished training, in its thread.
+    `ended` is called with each finished training, in its thread.
     """
 
-    def run(training: Training, listener: Listener) -> Went:
+    def run(training: Training, listener: Listener) -> TrainingResult:
         training.listener = listener
         try:
             fitted = training.run()
@@ -441,29 +378,19 @@ def side_by_side(
             training.abandon()
 
     jobs = [partial(run, training) for training in trainings]
-    done = in_threads(jobs, at.workers, at.listener, give_up=give_up)
-    return dict(zip(trainings, done, strict=True))
+    return dict(zip(trainings, in_threads(jobs, at.workers, at.listener, give_up=give_up), strict=True))
 
 
 def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
-    """Return a network's answers on the test split, counted, and its worst mistakes.
-
-    Args:
-        network: trained.
-        task: gives the classes.
-        test: the test split, opened.
-        at: device and listener.
-    """
+    """Count a network's answers on the opened test split, and keep its worst mistakes."""
     step = f"test on {task.name}"
     at.tell(StepStarted(step=step, total=1, unit="networks"))
     warn_of_gaps(task, "test", test, at)
     logits = logits_of(network.to(at.device), test, device=at.device)
     network.cpu()
     at.tell(StepFinished(step=step))
-    return Examined(
-        evaluation=evaluation_of(logits, test, classes=len(task.classes)),
-        mistakes=_mistakes(logits, test, task.classes),
-    )
+    evaluation = evaluation_of(logits, test, classes=len(task.classes))
+    return Examined(evaluation=evaluation, mistakes=_mistakes(logits, test, task.classes))
 
 
 def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:
@@ -472,7 +399,7 @@ def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:
     if not ending.reference_taken:
         return outcome
     seen = outcome.seen
-    if all(one.architecture != best for one in seen):
+    if all(candidate.architecture != best for candidate in seen):
         seen = (*seen, unscored(best, task))
     return replace(outcome, best=best, seen=seen)
 

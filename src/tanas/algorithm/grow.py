@@ -1,39 +1,41 @@
-"""Growing and compressing: FUSE that begins with an existing architecture and searches its transformations.
-
-The counterpart of `tanas.algorithm.search` for a network that exists already.
-"""
+"""Growing and compressing: FUSE that begins with an existing architecture and searches its transformations."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
-from tanas.algorithm.final import Trained, examine, finish
+from tanas.algorithm.final import train
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import introduce, nothing_known
+from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Grown, Recorded, Result, Sized
 from tanas.algorithm.search import Found
-from tanas.algorithm.space import SpaceDefined
+from tanas.algorithm.space import SpaceDefined, base_space
+from tanas.algorithm.target import Target
 from tanas.algorithm.warm_start import Winner
-from tanas.algorithm.winner import estimating
-from tanas.dictionary.learn import score_winners, space_of
+from tanas.algorithm.winner import estimating, score_winners
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
-from tanas.ground.events import Told
-from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.morph import morph_along
 from tanas.networks.scoring import ScoredArchitecture, unscored
 from tanas.spaces.differences import differences
 from tanas.spaces.inherit import Inherited
-from tanas.spaces.latency import Latency, MeasuredLatency
-from tanas.spaces.reference import reference_architecture
+from tanas.spaces.latency import Latency
+from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
-from tanas.spaces.transformations import GROW, Transformations
+from tanas.spaces.transformations import Transformations
 from tanas.strategies.base import Outcome
 from tanas.strategies.driver import Problem, search
 from tanas.strategies.fuse import Fuse
 from tanas.tasks.task import Sealed, Task
+
+HOW = {
+    "grow": "Every candidate was one transformation of the best architecture so far (wider, deeper, an operation "
+    "replaced, or an edge added)",
+    "compress": "Every candidate was the end of a chain of transformations (narrower, shallower, a cheaper operation, "
+    "or an edge dropped) that led within the limits",
+}
+"""How candidates came about, by the aim."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,23 +57,16 @@ class Origin:
     name: str
     """In words, such as 'the network of digits:is=8'."""
     trained: TrainedOrigin | None
-    """None: an architecture alone. The weights of an export are not used, because it does not record which images they
-    have seen; these might be test images of the task."""
+    """None: an architecture alone. The weights of an export are not used, because they might have seen test images."""
 
 
 def transform(
-    task: Task,
-    origin: Origin,
-    aim: str,
-    config: SearchConfig,
-    at: Context,
-    *,
-    keep_weights: bool = True,
+    task: Task, origin: Origin, aim: str, config: SearchConfig, at: Context, *, keep_weights: bool = True
 ) -> Found:
     """Grow or compress an architecture for a task, then train and test the result.
 
-    All candidates begin with new weights, so none has a head start. Only the final training continues from the weights
-    of the origin, where possible: see `kept_network`.
+    All candidates begin with new weights. Only the final training continues from the weights of the origin, where
+    possible: see `kept_network`. A dictionary can't remember the result, because no distance is measured.
 
     Args:
         task: as its source gives it. Its test split is opened once, at the end.
@@ -81,49 +76,37 @@ def transform(
         at: seed, device, workers, listener and checkpoint.
         keep_weights: whether the final training may continue from the origin's weights.
 
-    Returns:
-        the result; a dictionary can't remember it, because no distance is measured.
-
     Raises:
         SettingError: no transformation satisfies the limits; the message names limits that can be reached.
         SearchError: every candidate failed.
     """
-    task, sealed = task.measured_by(config.performance).sealed()
-    small = task.limited(config.limit)
-    config = config.suited_to(len(small.train))
-    introduce(small, len(task.train), at)
-    latency = MeasuredLatency.of(at)
-    moves = transformations_of(origin, aim, small, config, latency)
-    inherited = _space(moves, origin, small, at)
+    target = Target.of(task, config, at)
+    task, config = target.searched, target.config
+    moves = transformations_of(origin, aim, task, config, target.latency)
+    inherited = _space(moves, origin, task, at)
 
     # the seed is the architecture as it is, unless it exceeds the limits
     with at.phase("search"):
-        outcome = _find(moves, inherited.space, small, config, at)
-        outcome, before = _scored(moves, outcome, small, config, at)
+        outcome = _find(moves, inherited.space, task, config, at)
+        outcome, before = _scored(moves, outcome, task, config, at)
         at.tell(outcome.chosen(task.name))
-    with at.phase("train"):
-        network, weights = kept_network(origin, outcome, small, sealed, at, wanted=keep_weights)
-        at.tell(Told(message=weights))
-        base = space_of(config.space, small, max_parameters=config.max_parameters, max_macs=config.max_macs)
-        reference = reference_architecture(base, task.shape, len(task.classes)) if config.reference else None
-        final = at.child("final")
-        ending = finish(outcome.best, task, config, final, network=network, reference=reference)
-        test = sealed.open()
-        trained = Trained(
-            ending=ending,
-            outcome=outcome,
-            test=test,
-            examined=examine(ending.found.network, task, test, at),
-        )
-    grown = _grown(origin, moves, before, outcome, small, sealed, kept=network is not None, weights=weights)
+    network, weights = kept_network(origin, outcome, task, target.sealed, at, wanted=keep_weights)
+    at.say(weights)
+    trained = train(outcome, base_space(task, config), target, at, network=network)
+    grown = Grown(
+        aim=moves.aim,
+        origin=origin.name,
+        before=_sized(before),
+        after=_sized(next(seen for seen in outcome.seen if seen.architecture == outcome.best)),
+        differences=differences(moves.origin, outcome.best),
+        recorded=_recorded(origin, target),
+        kept_weights=network is not None,
+        weights=weights,
+    )
     return Found(
-        task=task,
-        sealed=sealed,
-        searched=small,
-        config=config,
-        related=nothing_known(),
+        target=target,
+        related=RelatedTasks(),
         space=inherited,
-        latency=latency,
         search=outcome,
         winner=Winner(outcome=outcome),
         trained=trained,
@@ -134,27 +117,14 @@ def transform(
 def transformations_of(
     origin: Origin, aim: str, task: Task, config: SearchConfig, latency: Latency
 ) -> Transformations:
-    """Return the transformations of the origin for a task, within the limits.
-
-    Args:
-        origin: the architecture to begin with.
-        aim: 'grow' or 'compress'.
-        task: without its test split.
-        config: has the space and the limits.
-        latency: measures how long an architecture takes; used only if there is a limit on it.
-
-    Raises:
-        SettingError: no transformation satisfies the limits, or the strategy is not FUSE.
-        UnknownNameError: the space, or an operation of the origin, is unknown.
-    """
+    """Return the transformations of the origin for a task; a `SettingError` if none satisfies the limits."""
     if config.strategy != "fuse":
         raise SettingError(
             f"The 'strategy' of {aim} must be fuse: no other strategy compares transformations. "
             f"Got {config.strategy!r} instead. Leave it out."
         )
-    base = space_of(config.space, task, max_parameters=None, max_macs=None)
     limited = replace(
-        base,
+        named_space(config.space, shape=task.shape),
         max_parameters=config.max_parameters,
         max_macs=config.max_macs,
         max_latency_ms=config.max_latency_ms,
@@ -169,15 +139,7 @@ def kept_network(
     """Return the network that the final training begins with (None: from scratch), and a sentence that says why.
 
     Weights are kept if every transformation from the origin to the architecture found keeps the function, and if the
-    run had the same test split: no weight may have seen a test image.
-
-    Args:
-        origin: the architecture that the search began with.
-        outcome: of the search; its rounds hold the transformations.
-        task: without its test split.
-        sealed: its test split, whose hash is compared.
-        at: its seed sets the new weights.
-        wanted: whether weights may be kept.
+    run had the same test split, by its hash: no weight may have seen a test image.
     """
     scratch = "The final training began from scratch"
     if origin.trained is None:
@@ -189,13 +151,13 @@ def kept_network(
         return None, (
             f"{scratch}: the run had another task or split, so its weights may have seen test images of this task."
         )
-    path = _path(origin.architecture.canonical(), outcome)
+    path = [origin.architecture.canonical()]  # over the rounds' winners to the architecture found
+    for past in outcome.rounds:
+        if (winner := past.candidates[past.winner]) != path[-1]:
+            path.append(winner)
+    seed = at.seed.child("final", "morph")
     network = morph_along(
-        origin.trained.network,
-        path,
-        shape=task.shape,
-        classes=len(task.classes),
-        seed=at.seed.child("final", "morph"),
+        origin.trained.network, tuple(path), shape=task.shape, classes=len(task.classes), seed=seed
     )
     if network is None:
         return None, f"{scratch}: the architecture found can't reproduce the network of the run."
@@ -205,61 +167,28 @@ def kept_network(
     )
 
 
-def _path(start: Architecture, outcome: Outcome) -> tuple[Architecture, ...]:
-    """The architectures from the origin over the rounds' winners to the architecture found, without repeats."""
-    path = [start]
-    for past in outcome.rounds:
-        if (winner := past.candidates[past.winner]) != path[-1]:
-            path.append(winner)
-    return tuple(path)
-
-
 def _space(moves: Transformations, origin: Origin, task: Task, at: Context) -> Inherited:
     """The space around the origin, as its record shows it: architectures one transformation apart."""
     apart = moves.apart(moves.origin)
-    skeletons = {moves.origin.skeleton, *(one.skeleton for one in apart)}
-    limits = f"at most {moves.max_parameters:,} parameters and {moves.max_macs:,} multiply-adds"
-    if moves.max_latency_ms is not None:
-        limits += f" and {moves.max_latency_ms:g} ms per image"
-    if moves.aim == GROW:
-        how = (
-            "Every candidate was one transformation of the best architecture so far (wider, deeper, an operation "
-            "replaced, or an edge added)"
-        )
-    else:
-        how = (
-            "Every candidate was the end of a chain of transformations (narrower, shallower, a cheaper operation, "
-            "or an edge dropped) that led within the limits"
-        )
+    skeletons = {moves.origin.skeleton, *(architecture.skeleton for architecture in apart)}
+    limits = f"at most {moves.space.max_parameters:,} parameters and {moves.space.max_macs:,} multiply-adds"
+    if moves.space.max_latency_ms is not None:
+        limits += f" and {moves.space.max_latency_ms:g} ms per image"
     note = (
-        f"The search began with {origin.name}. {how}, with {limits}. {len(apart):,} architectures are one "
+        f"The search began with {origin.name}. {HOW[moves.aim]}, with {limits}. {len(apart):,} architectures are one "
         "transformation apart from it, before limits."
     )
-    space = SearchSpace(
-        name=moves.aim,
-        operations=moves.operations,
-        nodes=moves.nodes,
-        skeletons=tuple(skeletons),
-        max_parameters=moves.max_parameters,
-        max_macs=moves.max_macs,
-        max_latency_ms=moves.max_latency_ms,
-        latency=moves.latency,
-    )
+    space = replace(moves.space, skeletons=tuple(skeletons))
     size = len(apart) + 1
     at.tell(SpaceDefined(task=task.name, note=note, size=size))
-    at.tell(Told(message=note))
+    at.say(note)
     return Inherited(space=space, seed_architecture=moves.origin, mode="none", note=note, size=size)
 
 
 def _find(
     moves: Transformations, space: SearchSpace, task: Task, config: SearchConfig, at: Context
 ) -> Outcome:
-    def draw(
-        problem: Problem, best: Architecture | None, count: int, seed: Seed, without: Collection[Architecture]
-    ) -> tuple[Architecture, ...]:
-        return moves.candidates(best, count, seed=seed, without=without)
-
-    strategy = Fuse(config.fuse, draw=draw, scoring=config.scoring)
+    strategy = Fuse(config.fuse, draw=moves.candidates, scoring=config.scoring)
     listener = estimating(strategy, space, task, config, at, examples=[moves.origin])
     problem = Problem(
         space=space,
@@ -275,71 +204,33 @@ def _scored(
     moves: Transformations, outcome: Outcome, task: Task, config: SearchConfig, at: Context
 ) -> tuple[Outcome, ScoredArchitecture]:
     """The outcome with scores of the winners, and the origin with its score, by the same short training."""
-
-    def scores_of(one: Outcome) -> Outcome:
-        return score_winners(one, task, config.scoring, at=at)
-
-    outcome = scores_of(outcome)
-    known = {one.architecture: one for one in outcome.seen if one.score is not None}
+    outcome = score_winners(outcome, task, config.scoring, at=at)
+    known = {seen.architecture: seen for seen in outcome.seen if seen.score is not None}
     if moves.origin in known or outcome.stopped == "time":
         return outcome, known.get(moves.origin, unscored(moves.origin, task))
-    alone = scores_of(
-        Outcome(
-            best=moves.origin,
-            rounds=(),
-            seen=(unscored(moves.origin, task),),
-            stopped=outcome.stopped,
-            ledger=outcome.ledger,
-        )
-    )
+    alone = replace(outcome, best=moves.origin, rounds=(), seen=(unscored(moves.origin, task),))
+    alone = score_winners(alone, task, config.scoring, at=at)
     (before,) = alone.seen
-    seen = tuple(before if one.architecture == moves.origin else one for one in outcome.seen)
-    return replace(outcome, seen=seen, ledger=alone.ledger), before
-
-
-def _grown(
-    origin: Origin,
-    moves: Transformations,
-    before: ScoredArchitecture,
-    outcome: Outcome,
-    task: Task,
-    sealed: Sealed,
-    *,
-    kept: bool,
-    weights: str,
-) -> Grown:
-    after = next(one for one in outcome.seen if one.architecture == outcome.best)
-    return Grown(
-        aim=moves.aim,
-        origin=origin.name,
-        before=_sized(before),
-        after=_sized(after),
-        differences=differences(moves.origin, outcome.best),
-        recorded=_recorded(origin, task, sealed),
-        kept_weights=kept,
-        weights=weights,
-    )
+    every = tuple(before if seen.architecture == moves.origin else seen for seen in outcome.seen)
+    return replace(outcome, seen=every, ledger=alone.ledger), before
 
 
 def _sized(scored: ScoredArchitecture) -> Sized:
     return Sized(
-        architecture=scored.architecture,
-        parameters=scored.parameters,
-        macs=scored.macs,
-        score=scored.score,
+        architecture=scored.architecture, parameters=scored.parameters, macs=scored.macs, score=scored.score
     )
 
 
-def _recorded(origin: Origin, task: Task, sealed: Sealed) -> Recorded | None:
+def _recorded(origin: Origin, target: Target) -> Recorded | None:
     if origin.trained is None:
         return None
-    result = origin.trained.result
+    task, metrics = origin.trained.result.task, origin.trained.result.metrics
+    images = (target.searched.fingerprint, target.sealed.fingerprint)
     return Recorded(
-        task=result.task.name,
-        validation_error=result.metrics.validation_error,
-        validation_balanced_error=result.metrics.validation_balanced_error,
-        test_error=result.metrics.test_error,
-        test_balanced_error=result.metrics.test_balanced_error,
-        same_images=(result.task.fingerprint, result.task.test_fingerprint)
-        == (task.fingerprint, sealed.fingerprint),
+        task=task.name,
+        validation_error=metrics.validation_error,
+        validation_balanced_error=metrics.validation_balanced_error,
+        test_error=metrics.test_error,
+        test_balanced_error=metrics.test_balanced_error,
+        same_images=(task.fingerprint, task.test_fingerprint) == images,
     )

@@ -1,26 +1,18 @@
-"""A base task is learnt by Algorithm 1 on an empty dictionary, without the final training."""
+"""What a dictionary learns: a base task, by Algorithm 1 on an empty dictionary, or the task of a search."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import nothing_known
+from tanas.algorithm.presets import SHARED, LearnConfig, SearchConfig
+from tanas.algorithm.related import RelatedTasks, warn_if_weak
+from tanas.algorithm.search import Found
 from tanas.algorithm.space import base_space
 from tanas.algorithm.winner import find
-from tanas.dictionary.learn import (
-    LearnConfig,
-    Learnt,
-    atom_of,
-    prepare,
-    represent_macs,
-    space_of,
-    warn_if_weak,
-)
 from tanas.dictionary.stored_network import StoredNetwork, stored
-from tanas.dictionary.task_record import Provenance, best_first
-from tanas.distances.representative import RepresentativeNetwork, represent
+from tanas.dictionary.task_record import Atom, AtomTask, Provenance, best_first
+from tanas.distances.representative import Representative, RepresentativeNetwork, macs_of, represent, state_of
 from tanas.distances.threads import one_thread
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.context import Context
@@ -31,40 +23,58 @@ from tanas.networks.architecture import Network
 from tanas.networks.scoring import ScoringConfig
 from tanas.spaces.inherit import inherit
 from tanas.spaces.latency import MeasuredLatency
-from tanas.strategies.base import Outcome
+from tanas.strategies.base import Outcome, training_macs
 from tanas.strategies.estimate import examples_of, mean_pace, seconds_an_image
 from tanas.strategies.fuse import Fuse
 from tanas.strategies.trials import images_of_scores
-from tanas.tasks.task import Task
+from tanas.tasks.task import Sealed, Task
 
 
-def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
-    """Trains the representative of a task and searches its architecture, so that there is something to inherit.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Learnt:
+    """The record of a task that a dictionary adds."""
 
-    Args:
-        task: as its source gives it.
-        config: how.
-        at: with what; one candidate is trained at a time, as atoms are learnt side by side.
+    atom: Atom
+    representative: Representative
+    network: StoredNetwork | None
+    """The trained network that the atom keeps; None: every training diverged."""
 
-    Raises:
-        TaskError: `strict` is set and the representative misses 1 - epsilon.
+
+def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
+    """Return the task of a search as an atom for the dictionary; None if the search trained no representative.
+
+    The stored network was trained on the training images alone, because other tasks of the same source use the
+    validation images to compare networks.
+
+    Source: Algorithm 1, its last line.
     """
-    task, sealed = prepare(task, performance=config.performance, limit=config.limit).sealed()
-    config = config.suited_to(len(task.train))
-    watch = Stopwatch(at.checkpoint)
-    at = at.heard_by(watch.heard(at.listener))
-    with at.phase("represent"):
-        representative = represent(task, config.representative, at.child("represent"))
-    warn_if_weak(representative, at.listener, strict=config.strict)
-    related = nothing_known(representative)
-    base = base_space(task, config, MeasuredLatency.of(at))
-    space = inherit((), base, mode="none", per_atom=1, shape=task.shape, classes=len(task.classes))
-    networks: dict[str, Network] = {}
-    with at.phase("search"):
-        outcome = find(space, related, task, _searching(config), at, wanted=True, networks=networks)
+    representative, target, ending = found.related.representative, found.target, found.trained.ending
+    if representative is None:
+        return None
+    task = target.searched
+    outcome = _judged(found.outcome, ending.taken.validation.performance(task.performance))
+    kept, seen = ending.taken.before, target.task.train
+    before = None if ending.reference_taken else found.winner.weights
+    network = stored(kept, outcome.best, task.shape, task.classes, seen, made_by="search", before=before)
+    made = learnt_of(task, target.sealed, representative, outcome, network, target.config, watch, seed=seed)
+    return replace(made, atom=replace(made.atom, reuse=found.winner.gain))
+
+
+def learnt_of(
+    task: Task,
+    sealed: Sealed,
+    representative: Representative,
+    outcome: Outcome,
+    network: StoredNetwork | None,
+    config: SearchConfig | LearnConfig,
+    watch: Stopwatch,
+    *,
+    seed: int,
+) -> Learnt:
+    """Return the atom of a task that was searched, or of a base task that was learnt."""
     provenance = Provenance(
-        made_by="build",
-        seed=at.seed.root,
+        made_by="build" if isinstance(config, LearnConfig) else "search",
+        seed=seed,
         versions=versions(),
         settings=to_plain(config),
         represent_s=watch.seconds("represent"),
@@ -72,100 +82,104 @@ def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
         represent_macs=represent_macs(representative, task),
         search_macs=outcome.ledger.macs,
     )
-    network = _best_of(networks, outcome, task, config.scoring)
-    atom = atom_of(
-        task,
-        representative,
-        outcome,
-        provenance,
-        test_fingerprint=sealed.fingerprint,
-        limit=config.limit,
-        network=network,
+    atom = Atom(
+        task=AtomTask.of(task, test_fingerprint=sealed.fingerprint, limit=config.limit),
+        representative=state_of(representative)[0],
+        architectures=best_first(outcome.seen),
+        rounds=outcome.rounds,
+        provenance=provenance,
+        kept=None if network is None else network.record,
     )
     return Learnt(atom=atom, representative=representative, network=network)
 
 
-def _searching(config: LearnConfig) -> SearchConfig:
-    """The search by which a base task is learnt."""
-    return SearchConfig(
-        performance=config.performance,
-        limit=config.limit,
-        representative=config.representative,
-        space=config.space,
-        max_parameters=config.max_parameters,
-        max_macs=config.max_macs,
-        max_latency_ms=config.max_latency_ms,
-        inherit="none",
-        fuse=config.fuse,
-        scoring=config.scoring,
+def represent_macs(representative: Representative, task: Task) -> int:
+    """Multiply-adds of training a representative on all training images of a task, forward and backward."""
+    return training_macs(macs_of(representative), representative.epochs * len(task.train))
+
+
+def _judged(outcome: Outcome, value: float) -> Outcome:
+    """The outcome with l after the final training as the score of an architecture that won the only round.
+
+    Later tasks can then reuse it. Scores are compared within a task only, and this task has no other score.
+    """
+    if any(seen.score is not None for seen in outcome.seen):
+        return outcome
+    judged = (
+        replace(seen, score=value, final=True) if seen.architecture == outcome.best else seen
+        for seen in outcome.seen
     )
+    return replace(outcome, seen=tuple(judged))
+
+
+def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
+    """Train the representative of a task and search its architecture, for a dictionary to remember.
+
+    Candidates are trained one at a time, because atoms are learnt side by side.
+
+    Raises:
+        TaskError: `strict` is set and the representative misses 1 - epsilon.
+    """
+    task, sealed = task.measured_by(config.performance).limited(config.limit).sealed()
+    config = config.suited_to(len(task.train))
+    watch = Stopwatch(at.checkpoint)
+    at = at.heard_by(watch.heard(at.listener))
+    with at.phase("represent"):
+        representative = represent(task, config.representative, at.child("represent"))
+    warn_if_weak(representative, at.listener, strict=config.strict)
+    base = base_space(task, config, MeasuredLatency.of(at))
+    space = inherit((), base, mode="none", per_atom=1, shape=task.shape, classes=len(task.classes))
+    shared = {name: getattr(config, name) for name in SHARED}
+    searching = SearchConfig(inherit="none", fuse=config.fuse, **shared)
+    networks: dict[str, Network] = {}
+    with at.phase("search"):
+        related = RelatedTasks(representative=representative)
+        outcome = find(space, related, task, searching, at, wanted=True, networks=networks)
+    network = _best_of(networks, outcome, task, config.scoring)
+    return learnt_of(task, sealed, representative, outcome, network, config, watch, seed=at.seed.root)
 
 
 def _best_of(
     networks: Mapping[str, Network], outcome: Outcome, task: Task, config: ScoringConfig
 ) -> StoredNetwork | None:
-    """The network with the best score, as an atom keeps it; None: every training diverged."""
+    """The network with the best score, for the atom; None: every training diverged."""
     best = best_first(outcome.seen)[0]
     if best.score is None:
         return None
-    return stored(
-        networks[best.architecture.key],
-        best.architecture,
-        task.shape,
-        task.classes,
-        task.limited(config.images).train,
-        made_by="score",
-    )
+    network, seen = networks[best.architecture.key], task.limited(config.images).train
+    return stored(network, best.architecture, task.shape, task.classes, seen, made_by="score")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast networks train here."""
+    """The training speed of networks on this machine, in seconds for each training image and epoch."""
 
     representative: float
-    """Seconds of a representative for each training image and epoch."""
     candidate: float
-    """The same of a candidate of the space, a mean over a few."""
+    """Of a candidate of the space: a mean over a few."""
 
 
 def measure_pace(task: Task, config: LearnConfig, *, seed: Seed, device: str) -> Pace:
-    """Times training steps whose gradients are thrown away: of a representative, and of a few candidates.
-
-    It is measured where and as atoms are learnt: in a worker, while the others measure too.
-
-    Args:
-        task: as it is worked on.
-        config: the networks and their batches.
-        seed: of the candidates that are timed.
-        device: where they are trained.
-    """
-    classes, shape = len(task.classes), task.shape
-    space = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    with one_thread():  # as in a worker
+    """Time training steps of a representative and of a few candidates; their gradients are thrown away."""
+    with one_thread():  # as in a worker, where atoms are learnt
         batch = config.fuse.schedule.training.batch
-        candidate = mean_pace(examples_of(space, task, seed=seed), task, batch, seed=seed, device=device)
+        examples = examples_of(base_space(task, config), task, seed=seed)
+        candidate = mean_pace(examples, task, batch, seed=seed, device=device)
         with seed.initialising():
-            network = RepresentativeNetwork(config.representative, shape, classes)
+            network = RepresentativeNetwork(config.representative, task.shape, len(task.classes))
         representative = seconds_an_image(network, task, config.representative.training.batch, device)
     return Pace(representative=representative, candidate=candidate)
 
 
 def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
-    """About how long `learn_atom` takes from its beginning.
+    """About how long `learn_atom` takes from its beginning, at a pace measured on images of the task's size.
 
-    What decides it and is not known yet is taken halfway: between the first training of the representative and
-    its whole budget, and half of the stages until alpha converges. All rounds are counted, and a new candidate
-    wins one as often as chance has it.
-
-    Args:
-        task: as it is worked on.
-        config: how.
-        pace: of networks for images of this task's size.
+    Unknown lengths are taken halfway: between the representative's first training and its whole budget, and half of the
+    stages until alpha converges. All rounds count, and a new candidate wins a round as often as chance has it.
     """
     config = config.suited_to(len(task.train))
     fuse, images = config.fuse, len(task.train)
-    space = space_of(config.space, task, max_parameters=config.max_parameters, max_macs=config.max_macs)
-    searched = Fuse(fuse).expected_images(space, task, workers=1)
+    searched = Fuse(fuse).expected_images(base_space(task, config), task, workers=1)
     winners = 1 + (fuse.rounds - 1) * (1 - 1 / fuse.candidates)
     a_score = images_of_scores(1, config.scoring, task, workers=1)
     first, _, most = config.representative.epochs_for(images)

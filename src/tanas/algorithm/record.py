@@ -1,19 +1,24 @@
-"""Puts the record of a search together."""
+"""The record of a search: its result, and the cost of each phase and of the memory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tanas.algorithm.final import Ending
-from tanas.algorithm.ledger import ledger_of
+from tanas.algorithm.learn import represent_macs
+from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import (
     RESULT_SCHEMA,
     Control,
     Costs,
+    DictionaryCost,
     FinalTraining,
+    LedgerRecord,
     Metrics,
     Neighbour,
+    PhaseCost,
     Reference,
     RepresentativeRecord,
     Result,
@@ -24,18 +29,24 @@ from tanas.algorithm.rival import Beside, Controlled
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import timed
 from tanas.dictionary.bench import Related
-from tanas.distances.representative import Representative
+from tanas.dictionary.task_record import Atom
+from tanas.distances.pairs import PairConfig
+from tanas.distances.representative import Representative, macs_of
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.records import to_plain
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
+from tanas.strategies.base import training_macs
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
+
+OWN = "the task's representative"
+"""Name of the network of the task itself in a ledger."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Circumstances:
-    """The facts of a record that are not results: time, warnings, machine and command."""
+    """The facts of a record that are not results."""
 
     watch: Stopwatch
     """Seconds of the phases."""
@@ -47,18 +58,12 @@ class Circumstances:
 
 
 def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int) -> Result:
-    """Return the record of a search, as RUN/result.json holds it.
-
-    Args:
-        found: the result of the search.
-        beside: its comparisons.
-        around: time, warnings, machine and command.
-        seed: seed of every random draw.
-    """
-    task, related, ending, inherited = found.task, found.related, found.trained.ending, found.space
-    outcome, config, test, watch = found.outcome, found.config, found.trained.examined, around.watch
+    """Return the record of a search, as RUN/result.json holds it."""
+    target, related, ending = found.target, found.related, found.trained.ending
+    task, config, outcome = target.task, target.config, found.outcome
+    test, watch, own = found.trained.examined, around.watch, related.representative
     cost = cost_of(outcome.best, task.shape, len(task.classes))
-    control = beside.control
+    reused = [near for near in related.neighbours if near.name in found.space.sources]
     return Result(
         schema=RESULT_SCHEMA,
         task=_task(found),
@@ -69,15 +74,15 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
         metrics=_metrics(task, ending.taken.validation, test.evaluation),
         confusion=test.evaluation.confusion,
         mistakes=test.mistakes,
-        representative=None if related.representative is None else _representative(related.representative),
-        neighbours=tuple(_neighbour(one) for one in related.neighbours if one.name in inherited.givers),
-        distances=tuple(_neighbour(one) for one in related.measured),
+        representative=None if own is None else _representative(own),
+        neighbours=tuple(map(_neighbour, reused)),
+        distances=tuple(map(_neighbour, related.measured)),
         space=_space(found),
         strategy=config.strategy,
         rounds=outcome.rounds,
         seen=outcome.seen,
         stopped=outcome.stopped,
-        training=_training(ending, len(found.searched.train)),
+        training=_training(ending, len(target.searched.train)),
         training_losses=ending.taken.fitted.losses,
         rivals=beside.rivals,
         reference=_reference(task, ending),
@@ -88,17 +93,17 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
         config=to_plain(config),
         environment=around.environment,
         command=around.command,
-        latency_s=found.latency(outcome.best, task.shape, len(task.classes)) / 1000,
+        latency_s=target.latency(outcome.best, task.shape, len(task.classes)) / 1000,
         advice="" if found.advice is None else str(found.advice),
         beginning=found.winner.beginning,
-        control=None if control is None else _control(task, control, watch),
+        control=None if beside.control is None else _control(task, beside.control, watch),
         ledger=ledger_of(found, watch),
         grown=found.grown,
     )
 
 
 def _task(found: Found) -> TaskRecord:
-    searched = found.searched
+    searched, sealed = found.target.searched, found.target.sealed
     return TaskRecord(
         name=searched.name,
         classes=searched.classes,
@@ -106,17 +111,18 @@ def _task(found: Found) -> TaskRecord:
         performance=searched.performance,
         train=len(searched.train),
         validation=len(searched.validation),
-        test=len(found.sealed),
-        available=len(found.task.train),
+        test=len(sealed),
+        available=len(found.target.task.train),
         fingerprint=searched.fingerprint,
-        test_fingerprint=found.sealed.fingerprint,
+        test_fingerprint=sealed.fingerprint,
         split_seed=searched.split_seed,
         notes=searched.notes,
     )
 
 
 def _space(found: Found) -> SpaceRecord:
-    inherited, space, config = found.space, found.space.space, found.config
+    inherited, space, config = found.space, found.space.space, found.target.config
+    notes = (inherited.note, timed(config, found.target.latency))
     return SpaceRecord(
         base=config.space,
         inherit=inherited.mode,
@@ -127,7 +133,7 @@ def _space(found: Found) -> SpaceRecord:
         size=space.size if inherited.size is None else inherited.size,
         max_parameters=space.max_parameters,
         max_macs=space.max_macs,
-        note=" ".join(filter(None, (inherited.note, timed(config, found.latency)))),
+        note=" ".join(filter(None, notes)),
         inputs=space.inputs,
         max_latency_ms=config.max_latency_ms,
         over_limits=inherited.over_limits,
@@ -190,8 +196,7 @@ def _metrics(task: Task, validation: Evaluation, test: Evaluation) -> Metrics:
         validation_balanced_error=validation.balanced_error,
         validation_performance=validation.performance(task.performance),
         constant_error=test.constant_error,
-        constant_balanced_error=1
-        - 1 / present,  # a constant answer is right in one of the classes that occur
+        constant_balanced_error=1 - 1 / present,  # right in one of the classes that occur
     )
 
 
@@ -221,3 +226,81 @@ def _costs(watch: Stopwatch) -> Costs:
         f"{name}_s": watch.seconds(name) for name in ("represent", "distance", "search", "train", "rivals")
     }
     return Costs(**phases, total_s=sum(phases.values()) + watch.seconds("control"))
+
+
+def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
+    """Return the cost of each phase of a search, from its stopwatch, and the cost of the memory that it began with."""
+    task, related, spent = found.target.searched, found.related, found.winner.outcome.ledger
+    took_s, macs, images, cached_s = watch.seconds("search"), spent.macs, spent.images, 0.0
+    if found.reused and related.known.own is not None:
+        made = related.known.own[1].provenance
+        took_s, macs, images, cached_s = made.search_s, made.search_macs or 0, (), made.search_s
+    phases = (
+        _represent(task, related.representative, watch),
+        _distance(task, related, found.target.config.pair, watch),
+        PhaseCost(phase="search", took_s=took_s, macs=macs, images=images, cached_s=cached_s),
+        _train(task, found.trained.ending, watch),
+        PhaseCost(phase="rivals", took_s=watch.seconds("rivals"), macs=0, images=()),
+    )
+    return LedgerRecord(phases=phases, dictionary=_dictionary(related.known.every, phases))
+
+
+def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
+    """The cost of all final trainings: searched and reference network, every recipe.
+
+    An abandoned refit is not counted, because its length depends on timing.
+    """
+    images: list[tuple[str, int]] = []
+    total = 0
+    for trained in filter(None, (ending.found, ending.reference)):
+        first, key = trained.fitted, trained.architecture.key
+        seen = sum(len(fit.losses) * fit.images for fit in (first, trained.refitted) if fit is not None)
+        if ending.recipe.judged_on == key:  # by the other recipes, too
+            seen += max(len(ending.recipe.tried) - 1, 0) * len(first.losses) * first.images
+        images.append((key, seen))
+        total += training_macs(cost_of(trained.architecture, task.shape, len(task.classes)).macs, seen)
+    return PhaseCost(phase="train", took_s=watch.seconds("train"), macs=total, images=tuple(images))
+
+
+def _represent(task: Task, representative: Representative | None, watch: Stopwatch) -> PhaseCost:
+    seen = 0 if representative is None else representative.epochs * len(task.train)
+    return PhaseCost(
+        phase="represent",
+        took_s=watch.seconds("represent"),
+        macs=0 if representative is None else represent_macs(representative, task),
+        images=((OWN, seen),) if seen else (),
+    )
+
+
+def _distance(task: Task, related: RelatedTasks, config: PairConfig, watch: Stopwatch) -> PhaseCost:
+    """The networks' answers to the images of the pairs, once each, and the trainings of the maps."""
+    sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
+    asked = sum(have if most is None else min(most, have) for most, have in sizes)
+    networks = [(known.name, macs_of(known.atom.representative)) for known in related.measured]
+    if networks and related.representative is not None:
+        networks = [(OWN, macs_of(related.representative)), *networks]
+    maps = sum(known.measurement.map_macs for known in related.measured)
+    return PhaseCost(
+        phase="distance",
+        took_s=watch.seconds("distance") + related.reused_s,
+        macs=sum(macs * asked for _, macs in networks) + maps,
+        images=tuple((name, asked) for name, _ in networks),
+        cached_s=related.reused_s,
+    )
+
+
+def _dictionary(known: Sequence[tuple[str, Atom]], phases: Sequence[PhaseCost]) -> DictionaryCost:
+    made = [atom.provenance for _, atom in known]
+    macs: int | None = 0
+    for atom in made:
+        if macs is None or atom.represent_macs is None or atom.search_macs is None:
+            macs = None
+        else:
+            macs += atom.represent_macs + atom.search_macs
+    spent = sum(phase.macs for phase in phases if phase.phase not in ("train", "rivals"))
+    return DictionaryCost(
+        atoms=len(made),
+        took_s=sum(atom.represent_s + atom.search_s for atom in made),
+        macs=macs,
+        searches=None if macs is None or not spent else macs / spent,
+    )

@@ -7,66 +7,59 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tanas.algorithm.neighbours import CHOICES
-from tanas.algorithm.presets import DEFAULT_NEIGHBOURS, SearchConfig
+from tanas.algorithm.presets import CHOICES, DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.dictionary.bench import Bench, Loaded, Related, Reused
-from tanas.dictionary.distances import measured, nearest
+from tanas.dictionary.distances import measured as distances_of
+from tanas.dictionary.distances import nearest
 from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
-from tanas.dictionary.learn import warn_if_weak
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
-from tanas.distances.representative import Representative, represent
+from tanas.distances.representative import Representative, RepresentativeState, represent
 from tanas.ground.context import Context
-from tanas.ground.errors import SettingError
-from tanas.ground.events import Told, Warned
-from tanas.tasks.task import Split, Task
+from tanas.ground.errors import SettingError, TaskError
+from tanas.ground.events import Listener, Warned
+from tanas.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KnownTasks:
     """The tasks that a dictionary remembers when a search begins."""
 
-    others: tuple[tuple[str, Atom], ...]
+    others: tuple[tuple[str, Atom], ...] = ()
     """(name, atom) of every task that can be related to the new one."""
-    own: tuple[str, Atom] | None
-    """(name, atom) of the new task itself if it is remembered; it does not count as a related task."""
+    own: tuple[str, Atom] | None = None
+    """(name, atom) of the new task itself, if it is remembered; it is not a related task."""
 
     @property
     def every(self) -> tuple[tuple[str, Atom], ...]:
-        """All remembered tasks; the new task itself, if remembered, comes last."""
-        return (*self.others, *(() if self.own is None else (self.own,)))
+        """All remembered tasks; the new task itself comes last."""
+        return self.others if self.own is None else (*self.others, self.own)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RelatedTasks:
     """The remembered tasks, ordered by their distance to a new task."""
 
-    known: KnownTasks
-    representative: Representative | None
+    known: KnownTasks = KnownTasks()
+    representative: Representative | None = None
     """The representative of the new task; None: no distance was measured."""
-    measured: tuple[Related, ...]
+    measured: tuple[Related, ...] = ()
     """Nearest first. Tasks that are not among the nearest may have a lower bound instead of a distance."""
-    order: tuple[Related, ...]
+    order: tuple[Related, ...] = ()
     """In the order in which tasks are reused: nearest first, unless a control asks for others."""
-    neighbours: tuple[Related, ...]
+    neighbours: tuple[Related, ...] = ()
     """The related tasks: the first of `order`."""
     reused_s: float = 0.0
     """Seconds of measuring that earlier runs spent."""
     untrained: Measurement | None = None
-    """Of an untrained network, beside the known tasks' own; None: nothing was measured."""
+    """Distance of an untrained network; None: nothing was measured."""
     edge: Boundary | None = None
     """The last of the neighbours and the next one; None: there is a threshold, or no next one."""
     ends: tuple[AtThreshold, ...] = ()
     """The last neighbour within the threshold and the first beyond it, if there is a threshold."""
-
-
-def nothing_known(representative: Representative | None = None) -> RelatedTasks:
-    """What an empty dictionary has to say of a task."""
-    known = KnownTasks(others=(), own=None)
-    return RelatedTasks(known=known, representative=representative, measured=(), order=(), neighbours=())
 
 
 def relate(
@@ -79,29 +72,30 @@ def relate(
     learns: bool = True,
     reuse: bool = False,
 ) -> RelatedTasks:
-    """Return the remembered tasks that are related to a task.
+    """Return the remembered tasks that are related to a new task, given without its test split.
 
-    Args:
-        dictionary: the memory.
-        task: the new task, without its test split.
-        config: the settings of the search.
-        at: seed, device, workers, listener and checkpoint.
-        known: the atoms to use, so that a resumed run does not see later ones; None: all.
-        learns: whether to train a representative even if no distance has to be measured.
-        reuse: whether the task's own architecture will be reused.
+    `known` and `learns` are those of `tanas.algorithm.search.search`. With `reuse`, the task's own architecture will be
+    reused.
 
     Raises:
         SettingError: `config.neighbours` exceeds the number of other tasks, or there is nothing to reuse.
     """
     found = known_tasks(dictionary, task, config, known=known, reuse=reuse)
-    greet(found, dictionary, task, config, at, reuse=reuse)
+    if found.own and not reuse:
+        at.say(
+            f"{task.name} is already remembered ({found.own[0]}). Its best architecture can be reused without a new "
+            "search."
+        )
+    if not found.others:
+        at.say(
+            f"{dictionary.folder} remembers no other task, so the whole space '{config.space}' is searched. "
+            f"Make a first memory: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
+        )
     representative = None
-    if learns or (
-        found.others and CHOICES[config.related].measures
-    ):  # where every task counts alike nothing is measured
+    if learns or (found.others and CHOICES[config.related].measures):
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
-        warn_if_weak(representative, at.listener, strict=False)  # a weak one never stops a search
+        warn_if_weak(representative, at.listener, strict=False)
     related = related_tasks(found, dictionary, representative, task, config, at)
     doubts = [
         f"{end} Add validation images, or set a 'threshold' farther from this distance."
@@ -112,8 +106,24 @@ def relate(
         more = len(related.neighbours) + 1
         doubts.append(f"{related.edge} Add validation images, or set 'neighbours' to {more} to reuse both.")
     for doubt in doubts:
-        at.tell(Warned(message=f"The choice of related tasks is uncertain. {doubt}"))
+        at.warn(f"The choice of related tasks is uncertain. {doubt}")
     return related
+
+
+def warn_if_weak(representative: RepresentativeState, listener: Listener, *, strict: bool) -> None:
+    """Warn if a representative does not reach 1 - epsilon; with `strict`, raise a `TaskError`."""
+    if not representative.weak:
+        return
+    message = (
+        f"The representative of {representative.task} reaches l = {representative.performance:.3f}, "
+        f"less than 1 - epsilon = {1 - representative.epsilon:.3f}"
+    )
+    if strict:
+        raise TaskError(f"{message}. Raise epsilon, give it more epochs, or accept weak ones (strict).")
+    advice = "Give it more images or epochs, or raise epsilon."
+    listener(
+        Warned(message=f"{message}. It is marked weak: distances to this task are less reliable. {advice}")
+    )
 
 
 def known_tasks(
@@ -127,13 +137,8 @@ def known_tasks(
 ) -> KnownTasks:
     """Return the tasks of a dictionary that can be related to a task, and the task itself if it is remembered.
 
-    Args:
-        dictionary: the memory.
-        task: the new task.
-        config: has the number of neighbours.
-        known: the atoms to use; None: all.
-        reuse: whether the task's own architecture will be reused.
-        coming: how many atoms earlier tasks of the same command will add.
+    `known` are the atoms to use (None: all), `coming` the number of atoms that earlier tasks of the same command will
+    add. With `reuse`, the task's own architecture will be reused.
 
     Raises:
         SettingError: `config.neighbours` exceeds the number of other tasks, or there is nothing to reuse.
@@ -145,7 +150,7 @@ def known_tasks(
         ((name, atom) for name, atom in named if atom.task.fingerprint == task.fingerprint),
         key=lambda entry: entry[1].best is None,  # one with scores first, if several share its data
     )
-    folder = (dictionary.base or dictionary).folder  # the one that a person named
+    folder = (dictionary.base or dictionary).folder  # the one that the user named
     if config.neighbours is not None and config.neighbours > len(others) + coming:
         if dictionary.base is None and not coming:
             most = f"{len(others)}, the number of other tasks in {folder}"
@@ -163,58 +168,6 @@ def known_tasks(
     return KnownTasks(others=others, own=own[0] if own else None)
 
 
-def greet(
-    known: KnownTasks, dictionary: Dictionary, task: Task, config: SearchConfig, at: Context, *, reuse: bool
-) -> None:
-    """Tell, before any long work, whether the task itself and other tasks are remembered."""
-    if known.own and not reuse:
-        at.tell(
-            Told(
-                message=f"{task.name} is already remembered ({known.own[0]}). Its best architecture can be reused "
-                "without a new search."
-            )
-        )
-    if not known.others:
-        at.tell(
-            Told(
-                message=f"{dictionary.folder} remembers no other task, so the whole space '{config.space}' is "
-                f"searched. Make a first memory: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
-            )
-        )
-
-
-def introduce(task: Task, available: int, at: Context) -> None:
-    """Tell what a user should know about a task's images, such as caps and classes without images.
-
-    Args:
-        task: the task, after the cap.
-        available: its training images before the cap.
-        at: has the listener.
-    """
-    for note in task.notes:
-        at.tell(Told(message=note))
-    warn_of_gaps(task, "validation", task.validation, at)
-    if available > len(task.train):
-        at.tell(
-            Told(
-                message=f"The search uses {len(task.train):,} of the {available:,} training images of {task.name} "
-                "(the setting 'limit'); the final training uses them all."
-            )
-        )
-
-
-def warn_of_gaps(task: Task, name: str, split: Split, at: Context) -> None:
-    """Warn about classes without an image in a split: its figures say nothing about them."""
-    present = set(split.labels.tolist())
-    if missing := [repr(label) for place, label in enumerate(task.classes) if place not in present]:
-        at.tell(
-            Warned(
-                message=f"{task.name} has no {name} image of {', '.join(missing)}: "
-                f"{name} figures say nothing about that class. Give each class at least five images."
-            )
-        )
-
-
 def related_tasks(
     known: KnownTasks,
     dictionary: Dictionary,
@@ -223,75 +176,60 @@ def related_tasks(
     config: SearchConfig,
     at: Context,
 ) -> RelatedTasks:
-    """Return the related tasks: measures d(b -> t) for every remembered task b and takes the nearest.
+    """Measure d(b -> t) for every remembered task b, and return the nearest tasks.
 
-    Nothing is measured where every task counts alike. The last of the nearest tasks and the next one have intervals,
-    or the last within the threshold and the first beyond it.
+    Nothing is measured where every task counts alike. The last of the nearest tasks and the next one get intervals;
+    with a threshold, the last within it and the first beyond it.
 
     Source: Algorithm 1, "for b in B: calculate the distance d(b, t) to find the related tasks".
     """
+    choice, seed = CHOICES[config.related], at.seed.child("neighbours")
+    if not known.others or representative is None or not choice.measures:
+        with at.phase("distance"):
+            return RelatedTasks(known=known, representative=representative)
     reused = Reused(at.checkpoint.child("distances"))
-    with at.phase("distance"):
-        found = _measured(known, dictionary, representative, task, config, at, reused)
-    measured = found.measured
-    near = nearest(measured, config.neighbours or DEFAULT_NEIGHBOURS, within=config.threshold)
-    choice = CHOICES[config.related]
-    order = choice.order(measured, at.seed.child("neighbours"))
-    neighbours = order[: len(near)]
-    if choice.stands_in and near and {one.name for one in neighbours} == {one.name for one in near}:
-        at.tell(
-            Warned(
-                message=f"related = '{config.related}' takes the nearest {len(near)} of {len(measured)} remembered "
-                "tasks, so it does not serve as a control. Lower 'neighbours', or add tasks to the memory."
-            )
-        )
-    return replace(
-        found, representative=representative, order=order, neighbours=neighbours, reused_s=reused.seconds
-    )
-
-
-def _measured(
-    known: KnownTasks,
-    dictionary: Dictionary,
-    representative: Representative | None,
-    task: Task,
-    config: SearchConfig,
-    at: Context,
-    reused: Reused,
-) -> RelatedTasks:
-    """The remembered tasks with their distances, before any is chosen."""
-    others = known.others
-    choice = CHOICES[config.related]
-    if not others or representative is None or not choice.measures:
-        return replace(nothing_known(), known=known)
-    bench = Bench.of(
-        Loaded(dictionary),
-        representative,
-        task,
-        config.distance,
-        config.pair,
-        at=at.drawing("distance"),
-        reused=reused,
-    )
     most = config.neighbours or DEFAULT_NEIGHBOURS
-    # one more than is reused, to hold the last of them against; who stands in shows only among all
-    wanted = len(others) if choice.stands_in else most + 1
-    within = None if choice.stands_in else config.threshold
-    distances = measured(bench, others, most=wanted, within=within)
     edge: Boundary | None = None
     ends: tuple[AtThreshold, ...] = ()
-    sure: dict[str, Related] = {}
-    if config.threshold is not None:
-        ends = at_threshold(bench, distances.related, config.threshold)
-        sure = {end.atom.name: end.atom for end in ends}
-    elif (edge := boundary(bench, distances.related, most)) is not None:
-        sure = {edge.last.name: edge.last, edge.next.name: edge.next}
+    surer: dict[str, Related] = {}
+    with at.phase("distance"):
+        bench = Bench.of(
+            Loaded(dictionary),
+            representative,
+            task,
+            config.distance,
+            config.pair,
+            at=at.drawing("distance"),
+            reused=reused,
+        )
+        distances = distances_of(
+            bench,
+            known.others,
+            # one more than is reused, to compare the last of them with; a control needs all distances
+            most=len(known.others) if choice.stands_in else most + 1,
+            within=None if choice.stands_in else config.threshold,
+        )
+        if config.threshold is not None:
+            ends = at_threshold(bench, distances.related, config.threshold)
+            surer = {end.atom.name: end.atom for end in ends}
+        elif (edge := boundary(bench, distances.related, most)) is not None:
+            surer = {edge.last.name: edge.last, edge.next.name: edge.next}
+    measured = tuple(surer.get(related.name, related) for related in distances.related)
+    near = nearest(measured, most, within=config.threshold)
+    order = choice.order(measured, seed)
+    neighbours = order[: len(near)]
+    if choice.stands_in and near and {task.name for task in neighbours} == {task.name for task in near}:
+        at.warn(
+            f"related = '{config.related}' takes the nearest {len(near)} of {len(measured)} remembered tasks, so it "
+            "does not serve as a control. Lower 'neighbours', or add tasks to the memory."
+        )
     return RelatedTasks(
         known=known,
-        representative=None,
-        measured=tuple(sure.get(one.name, one) for one in distances.related),
-        order=(),
-        neighbours=(),
+        representative=representative,
+        measured=measured,
+        order=order,
+        neighbours=neighbours,
+        reused_s=reused.seconds,
         untrained=distances.untrained,
         edge=edge,
         ends=ends,

@@ -1,4 +1,8 @@
-"""The record of a search: what RUN/result.json holds. All values but those ending in `_s` repeat exactly."""
+"""The record of a search: what RUN/result.json holds.
+
+All values but those ending in `_s`, wall-clock seconds, repeat exactly. `macs` of a network are multiply-adds for one
+image. Errors and performances l are shares in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,11 @@ RESULT_SCHEMA = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Shares in [0, 1]."""
+    """The errors and the performance l of the network that is handed over."""
 
     test_error: float
     test_balanced_error: float
     test_performance: float
-    """l on the test split, by the task's measure."""
     validation_error: float
     validation_balanced_error: float
     validation_performance: float
@@ -34,35 +37,31 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeTried:
-    """The result of a whole training by a recipe."""
+    """The result of a whole training by a recipe, on validation images; None: it diverged."""
 
     recipe: str
     loss: float | None
-    """Cross-entropy on the validation images, in nats, at the temperature that suits the network best; where
-    performance is 'balanced', its mean over the classes. None: it diverged."""
+    """Cross-entropy at the best temperature, in nats; its mean over the classes with 'balanced' performance."""
     performance: float | None
-    """Validation performance l; None: it diverged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalTraining:
-    """The final training of the network that is handed over: recipe, epochs and numbers of images."""
+    """The final training of the network that is handed over."""
 
     recipe: str
-    """One of `tanas.networks.recipe.RECIPES`."""
     tried: tuple[RecipeTried, ...]
     """The recipes that were compared; empty if there was one only."""
     judged_on: str
     """Key of the architecture that was trained by each of them."""
     epochs: int
-    """Of each training."""
     search_images: int
     """Training images that the search and the distances used."""
     train_images: int
-    """Training images of the final training before the refit."""
+    """Training images before the refit."""
     validation_images: int
     refit_images: int
-    """Training and validation images of the refit, whose network is handed over; 0: there was no refit."""
+    """Training and validation images of the refit; 0: no refit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,33 +71,29 @@ class Reference:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-adds for one image."""
     found: str
     """Key of the searched architecture."""
     validation_performance: float
-    """l of the reference."""
     found_validation_performance: float
     replaces: bool
-    """Whether the reference network could be handed over: only after a search from scratch."""
+    """Whether it could be handed over: only after a search from scratch."""
     taken: bool
-    """Whether the reference network is handed over: the searched network was not better on validation images by more
-    than two standard errors of the difference."""
+    """Whether it is handed over, because the searched network is not `clearly_better` on validation images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rival:
-    """A method that the network is compared with. Shares in [0, 1]."""
+    """A method that the network is compared with."""
 
     name: str
     """'no search', 'what the search found', or a classic method."""
     settings: str
-    """Its settings, in words."""
     images: int
-    """Training and validation images that it was fitted on."""
+    """Training and validation images."""
     test_error: float
     test_balanced_error: float
     took_s: float
-    """Wall-clock seconds of its training; networks are trained side by side."""
+    """Of its training; networks are trained side by side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +101,15 @@ class Neighbour:
     """An atom and its distance to the task."""
 
     atom: str
-    """Its name, that of its task."""
     distance: float
-    """d(atom -> task), in [0, 1]: the share of the map's weights that is needed; other methods have their own
-    meaning of it."""
+    """d(atom -> task), in [0, 1]: the share of the map's weights that is needed; other methods define it otherwise."""
     shortfall: float
-    """How far even the whole map stays below the gate (0 if it passes): the tie-break at 1."""
+    """By how much even the whole map misses the gate; it orders tasks at distance 1."""
     weak: bool
     """The atom's representative misses 1 - epsilon."""
     fingerprint: str
-    """Hash of the atom's training and validation data."""
     interval: tuple[float, float] | None = None
-    """90 % interval over redrawn images and refitted maps; None: not measured. The last of the nearest tasks and the
-    next task have it if the method gives intervals."""
+    """90 % interval over redrawn images and refitted maps; measured for the last of the nearest tasks and the next."""
     at_least: bool = False
     """The distance is a lower bound: measuring stopped once the task was known not to be among the nearest."""
 
@@ -128,37 +119,32 @@ class SpaceRecord:
     """The searched space."""
 
     base: str
-    """Name of the base space."""
     inherit: str
     """How related tasks shaped it; 'none' if they did not."""
     operations: tuple[str, ...]
     nodes: int
-    """Nodes of a cell."""
     skeletons: int
-    """Number of skeletons."""
     size: int
-    """Number of distinct architectures, before limits of parameters and multiply-adds."""
+    """Number of distinct architectures, before limits."""
     max_parameters: int | None
     max_macs: int | None
     note: str
-    """Why the space is as it is, in words."""
+    """How the space came about, in words."""
     inputs: int | None = None
     """Edges into a node; None: as many as there are nodes before it."""
     max_latency_ms: float | None = None
-    """Most milliseconds for the answer to one image, as measured; None: no limit."""
+    """Most milliseconds for one image; None: no limit."""
     related: str = "nearest"
-    """Which known tasks something was reused from; older results have it in `inherit`."""
+    """Which known tasks were reused; older results have it in `inherit`."""
     over_limits: tuple[int, int] | None = None
-    """(architectures that exceed the limits of parameters or multiply-adds, architectures drawn to count them); None:
-    not counted."""
+    """(architectures beyond the limits of parameters or multiply-adds, architectures drawn); None: not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepresentativeRecord:
-    """The target's own epsilon-representative."""
+    """The epsilon-representative of the task."""
 
     performance: float
-    """l that it reached on the validation split."""
     epsilon: float
     weak: bool
     """It misses 1 - epsilon."""
@@ -174,13 +160,12 @@ class TaskRecord:
     shape: tuple[int, int, int]
     """(channels, height, width)."""
     performance: str
-    """'balanced' or 'accuracy': what l is."""
     train: int
-    """Number of images that the search used."""
+    """Training images that the search used."""
     validation: int
     test: int
     available: int
-    """Training images in all; more than `train` if the search was limited (`limit`)."""
+    """All training images."""
     fingerprint: str
     test_fingerprint: str
     split_seed: int
@@ -196,9 +181,7 @@ class Costs:
     distance_s: float
     search_s: float
     train_s: float
-    """The final trainings, with that of the reference network."""
     rivals_s: float
-    """Of classic methods."""
     total_s: float
 
 
@@ -210,12 +193,11 @@ class PhaseCost:
     """'represent', 'distance', 'search' (with the scores of its winners), 'train' (searched and reference network, all
     recipes and refits) or 'rivals' (classic methods; no multiply-adds)."""
     took_s: float
-    """Wall-clock seconds."""
     macs: int
-    """Multiply-adds: of trainings forward and backward, of those that failed too; of a distance what the networks took
-    to answer, and the training of maps where they are trained, not the algebra where they are solved."""
+    """Of trainings forward and backward, also of failed ones. Of a distance: the networks' answers and the training of
+    maps, but not the algebra of solved maps."""
     images: tuple[tuple[str, int], ...]
-    """(network, images that it was trained on or asked about; an image counts once an epoch)."""
+    """(network, images that it was trained on or answered; an image counts once an epoch)."""
     cached_s: float = 0.0
     """Seconds that an earlier run spent; its results were reused."""
 
@@ -226,12 +208,11 @@ class DictionaryCost:
 
     atoms: int
     took_s: float
-    """Wall-clock seconds of learning them."""
+    """Of learning them."""
     macs: int | None
-    """Multiply-adds of learning them; None: unknown, because an atom is older than such records."""
+    """Multiply-adds of learning them; None: an atom is older than such records."""
     searches: float | None
-    """The cost in searches like this one, final trainings left out. The memory pays off once it has saved that many
-    searches. None: unknown."""
+    """The cost in searches like this one, without final trainings: the memory pays off once it has saved as many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,16 +225,15 @@ class LedgerRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """The errors of the network before it was grown or compressed, from its own run. Shares in [0, 1]."""
+    """The errors of the network before it was grown or compressed, from its own run."""
 
     task: str
-    """Name of the task that it was found for."""
     validation_error: float
     validation_balanced_error: float
     test_error: float
     test_balanced_error: float
     same_images: bool
-    """Whether its run had the same training, validation and test images as this run; else errors do not compare."""
+    """Whether its run had the same images in every split; else errors do not compare."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,14 +243,13 @@ class Sized:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-adds for one image of the size of this run."""
     score: float | None
     """Validation performance l after one fixed short training from new weights; None: not scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grown:
-    """The network that a run began to grow or compress, and its result."""
+    """A network that was grown or compressed."""
 
     aim: str
     """'grow' or 'compress'."""
@@ -279,11 +258,11 @@ class Grown:
     before: Sized
     after: Sized
     differences: tuple[str, ...]
-    """The changes, one phrase each; empty if the network stayed as it was."""
+    """The changes, one phrase each; empty: none."""
     recorded: Recorded | None
-    """The errors of the starting network; None: it began with an architecture alone."""
+    """The errors of the starting network; None: an architecture alone was given."""
     kept_weights: bool
-    """Whether the final training continued from the weights of the run."""
+    """Whether the final training continued from the weights of the starting network."""
     weights: str
     """The weights that the final training began with, and why, in words."""
 
@@ -295,16 +274,14 @@ class Control:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-adds for one image."""
     candidates: int
-    """How many it tried."""
     spent: int
     """Multiply-adds of its trainings; at most those of the search that it is compared with."""
     test_error: float
     test_balanced_error: float
     validation_performance: float
     took_s: float
-    """Wall-clock seconds of its search and final training."""
+    """Of its search and final training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,9 +289,7 @@ class WarmStart:
     """The trained network of a related task, tried as a start of the final training."""
 
     atom: str
-    """Name of the related task."""
     distance: float
-    """d(atom -> task)."""
     architecture: str
     """Key of its architecture; empty: no network is stored."""
     score: float | None
@@ -330,7 +305,7 @@ class Beginning:
     atom: str
     """Name of the related task whose weights were used; empty: it began from scratch."""
     found: str
-    """Key of the architecture that the search found."""
+    """Key of the searched architecture."""
     scratch: float | None
     """l of the searched architecture after the same short training from scratch; None: not scored."""
     tried: tuple[WarmStart, ...]
@@ -344,7 +319,6 @@ class Mistake:
     """A test image that the network got wrong."""
 
     truth: str
-    """Name of its class."""
     answer: str
     confidence: float
     """Probability that the network gave its answer."""
@@ -361,7 +335,6 @@ class Result:
     architecture: Architecture
     parameters: int
     macs: int
-    """Multiply-adds for one image."""
     layers: tuple[tuple[str, str, int, int], ...]
     """(name, shape of the output as text, parameters, multiply-adds) of each layer of the network."""
     metrics: Metrics
@@ -370,7 +343,7 @@ class Result:
     mistakes: tuple[Mistake, ...]
     """The most confident wrong answers on the test split, most confident first."""
     representative: RepresentativeRecord | None
-    """None: no representative was trained, because no distance was measured."""
+    """None: no distance was measured."""
     neighbours: tuple[Neighbour, ...]
     """The related tasks that were reused, nearest first."""
     distances: tuple[Neighbour, ...]
@@ -384,7 +357,7 @@ class Result:
     training_losses: tuple[float, ...]
     """Mean training loss of each epoch of the final training before the refit, in nats."""
     rivals: tuple[Rival, ...]
-    """Best first, by the error that counts for the task; empty if there are none."""
+    """Best first, by the error that counts for the task."""
     costs: Costs
     dictionary: tuple[tuple[str, str], ...]
     """(name, fingerprint) of each atom when the run began."""
@@ -398,11 +371,10 @@ class Result:
     latency_s: float | None = None
     """Seconds per image on this machine in one thread (median). None: the run is older than latency limits."""
     control: Control | None = None
-    """None: not asked for (`controls`)."""
     reference: Reference | None = None
-    """None: not asked for, or the search found the reference architecture itself."""
+    """None: not wanted, or equal to the searched architecture."""
     advice: str = ""
-    """Advice to search or to reuse, from past searches; empty if there are no related tasks."""
+    """Advice to search or to reuse, from past searches; empty: no related task."""
     ledger: LedgerRecord | None = None
     """None: the run is older than ledgers."""
     beginning: Beginning | None = None

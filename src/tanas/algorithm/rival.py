@@ -1,8 +1,9 @@
-"""Comparisons for the report: rivals of the network and, if asked for, random search at equal cost."""
+"""Comparisons for the report: rivals of the network and, if wanted, random search at equal cost."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from tanas.algorithm.final import Ending, Examined, Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
@@ -12,7 +13,7 @@ from tanas.algorithm.warm_start import begin
 from tanas.algorithm.winner import estimating
 from tanas.ground.context import Context, no_limit
 from tanas.ground.errors import BudgetError
-from tanas.ground.events import StepFinished, StepStarted, Told, Warned
+from tanas.ground.events import StepFinished, StepStarted
 from tanas.networks.rivals import classic_rivals
 from tanas.strategies.base import Outcome
 from tanas.strategies.driver import Problem, search
@@ -29,7 +30,7 @@ class Controlled:
     """The result of random search for the same number of multiply-adds."""
 
     outcome: Outcome
-    """Of random search; its best architecture was trained, or a related task's network that scored higher."""
+    """Its best architecture was trained, or a related task's network that scored higher."""
     ending: Ending
     test: Examined
 
@@ -39,44 +40,36 @@ class Beside:
     """The comparisons of a found network."""
 
     control: Controlled | None = None
-    """None: not asked for, or there was no search to compare it with."""
+    """None: not wanted, or there was no search to compare it with."""
     rivals: tuple[Rival, ...] = ()
     """Best first."""
 
 
 def beside(found: Found, at: Context) -> Beside:
-    """Return random search, if asked for, and the rivals, tested on the same images as the found network."""
+    """Return random search, if wanted, and the rivals, tested on the same images as the found network."""
     with at.phase("control"):
         control = random_search_beside(found, at)
     with at.phase("rivals"):
-        rivals = rivals_beside(found.trained, found.task, found.config, at)
+        rivals = rivals_beside(found.trained, found.target.task, found.target.config, at)
     return Beside(control=control, rivals=rivals)
 
 
 def random_search_beside(found: Found, at: Context) -> Controlled | None:
     """Return the result of random search with the same space, first seed, images, recipe and cost.
 
-    Networks of related tasks compete with its winner too, and the winner is trained and tested.
-
-    Args:
-        found: the search to compare it with. Its test split is open, but random search never sees it.
-        at: the context of the search.
-
-    Returns:
-        None if it was not asked for, if there was no search, or if the search cost less than any training of random
-        search.
+    Networks of related tasks compete with its winner too, and the winner is trained and tested. The test split is
+    open, but random search never sees it. None: not wanted, no search to compare with, or a cost below that of one
+    training.
     """
-    config, inherited, task = found.config, found.space, found.task
+    config, inherited, task = found.target.config, found.space, found.target.task
     if not config.controls:
         return None
     if not found.search.rounds:
-        at.tell(
-            Told(message="Random search at equal cost is skipped: there was no search to compare it with.")
-        )
+        at.say("Random search at equal cost is skipped: there was no search to compare it with.")
         return None
     strategy = RandomSearch(RandomConfig(candidates=MOST_CONTROLS), config.scoring)
-    small, limited = task.limited(config.limit), replace(config, budget_macs=found.search.ledger.macs)
-    # it draws like a search but keeps its own state; the time limit applies to the search alone
+    small, limited = found.target.searched, replace(config, budget_macs=found.search.ledger.macs)
+    # drawn like a search, with a state of its own; the time limit applies to the search alone
     own = replace(at.drawing("search").keeping("control"), deadline=no_limit)
     problem = Problem(
         space=inherited.space,
@@ -88,48 +81,34 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
     try:
         outcome = search(strategy, problem)
     except BudgetError as error:  # a finished search must not be lost because of this comparison
-        at.tell(Warned(message=f"Random search at equal cost is skipped. {error}"))
+        at.warn(f"Random search at equal cost is skipped. {error}")
         return None
     winner = begin(outcome, found.offered, small)
     alike = replace(config, recipes=(found.trained.ending.recipe.name,))
-    ending = finish(
-        winner.outcome.best,
-        task,
-        alike,
-        at.drawing("final").keeping("control"),
-        network=winner.network(task, config, at),
-    )
+    network, own = winner.network(task, config, at), at.drawing("final").keeping("control")
+    ending = finish(winner.outcome.best, task, alike, own, network=network)
     test = examine(ending.found.network, task, found.trained.test, at)
     return Controlled(winner.outcome, ending, test)
 
 
 def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Context) -> tuple[Rival, ...]:
-    """Return the rivals of the network, tested on the same images, best first.
-
-    Args:
-        trained: the network that is handed over; its test split is open.
-        task: all images except the test split.
-        config: says whether classic methods are wanted.
-        at: device, seed and listener.
-    """
+    """Return the rivals of the network, tested on the same images, best first."""
     rivals: list[Rival] = []
     ending, split = trained.ending, trained.test
+
+    def add(name: str, settings: str, images: int, test: Evaluation, took_s: float) -> None:
+        errors = {"test_error": test.error, "test_balanced_error": test.balanced_error}
+        rivals.append(Rival(name=name, settings=settings, images=images, took_s=took_s, **errors))
+
     if (other := ending.other) is not None:
-        test = examine(other.network, task, split, at).evaluation
+        fits = [fit for fit in (other.fitted, other.refitted) if fit is not None]
         parameters = sum(weights.numel() for weights in other.network.parameters())
-        alike = "the same training"
+        settings = f"{other.architecture.key}, {parameters:,} parameters, the same training"
         if not other.refitted and config.refit:
-            alike += ", not refitted"
-        rivals.append(
-            Rival(
-                name=FOUND if ending.reference_taken else NO_SEARCH,
-                settings=f"{other.architecture.key}, {parameters:,} parameters, {alike}",
-                images=(other.refitted or other.fitted).images,
-                test_error=test.error,
-                test_balanced_error=test.balanced_error,
-                took_s=other.fitted.seconds + (0.0 if other.refitted is None else other.refitted.seconds),
-            )
-        )
+            settings += ", not refitted"
+        test = examine(other.network, task, split, at).evaluation
+        name = FOUND if ending.reference_taken else NO_SEARCH
+        add(name, settings, fits[-1].images, test, sum(fit.seconds for fit in fits))
     if config.rivals:
         step = f"classic methods on {task.name}"
         at.tell(StepStarted(step=step, total=1, unit="comparisons"))
@@ -142,18 +121,7 @@ def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Contex
             seed=at.seed.child("rivals"),
         ):
             counted = Evaluation.of(split.labels.numpy(), classic.answers, len(task.classes))
-            rivals.append(
-                Rival(
-                    name=classic.name,
-                    settings=classic.settings,
-                    images=classic.images,
-                    test_error=counted.error,
-                    test_balanced_error=counted.balanced_error,
-                    took_s=classic.took_s,
-                )
-            )
+            add(classic.name, classic.settings, classic.images, counted, classic.took_s)
         at.tell(StepFinished(step=step))
-    balanced = task.performance == "balanced"
-    return tuple(
-        sorted(rivals, key=lambda rival: rival.test_balanced_error if balanced else rival.test_error)
-    )
+    error = "test_balanced_error" if task.performance == "balanced" else "test_error"
+    return tuple(sorted(rivals, key=attrgetter(error)))

@@ -7,39 +7,33 @@ from dataclasses import dataclass
 
 from tanas.algorithm.final import Trained, train
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import RelatedTasks, introduce, relate
+from tanas.algorithm.related import RelatedTasks, relate
 from tanas.algorithm.result import Grown
 from tanas.algorithm.space import advice_for, announced, base_space, related_space
+from tanas.algorithm.target import Target
 from tanas.algorithm.warm_start import Offered, Winner, try_networks
 from tanas.algorithm.winner import choose, find
 from tanas.dictionary.advice import Advice
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.task_record import Atom
+from tanas.dictionary.task_record import Atom, best_first
 from tanas.ground.context import Context
+from tanas.ground.errors import SettingError
 from tanas.networks.architecture import Network
 from tanas.networks.classifier import Classifier
+from tanas.networks.scoring import ScoredArchitecture
 from tanas.spaces.inherit import Inherited
-from tanas.spaces.latency import MeasuredLatency
+from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
-from tanas.tasks.task import Sealed, Task
+from tanas.tasks.task import Task
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Found:
     """The result of a search."""
 
-    task: Task
-    """All images except the test split."""
-    sealed: Sealed
-    """The test split, now open."""
-    searched: Task
-    """The task with the images that the search has seen."""
-    config: SearchConfig
-    """The settings, adapted to the size of the task."""
+    target: Target
     related: RelatedTasks
     space: Inherited
-    latency: MeasuredLatency
-    """The measured latencies of architectures."""
     search: Outcome
     """The outcome of the search, before it was compared with networks of related tasks."""
     winner: Winner
@@ -62,19 +56,19 @@ class Found:
     @property
     def classifier(self) -> Classifier:
         """The trained network, with all that it needs to be used."""
-        taken = self.trained.ending.taken
+        task, taken = self.target.task, self.trained.ending.taken
         return Classifier(
-            task=self.task.name,
+            task=task.name,
             architecture=taken.architecture,
-            shape=self.task.shape,
-            classes=self.task.classes,
-            performance=self.task.performance,
+            shape=task.shape,
+            classes=task.classes,
+            performance=task.performance,
             network=taken.network,
         )
 
     @property
     def before_refit(self) -> Network | None:
-        """The network from before the refit, which has seen no validation image; None: there was no refit."""
+        """The network from before the refit, which has seen no validation image; None: no refit."""
         return self.trained.ending.taken.before_refit
 
 
@@ -91,7 +85,7 @@ def search(
 
     Args:
         task: as its source gives it. Its test split is opened once, at the end.
-        dictionary: the memory. It is only read; `tanas.algorithm.remember` makes the record that it can add.
+        dictionary: the memory. It is only read; `tanas.algorithm.learn.remember` makes the record that it can add.
         config: the settings of the search.
         at: seed, device, workers, listener and checkpoint; a killed search resumes from its checkpoint.
         known: the atoms to use, so that a resumed run does not see later ones; None: all.
@@ -103,41 +97,84 @@ def search(
 
     Source: Algorithm 1; sections 3.1 (distance), 3.2 (space), 3.3 (FUSE).
     """
-    task, sealed = task.measured_by(config.performance).sealed()  # nothing below can reach the test split
-    small = task.limited(config.limit)
-    config = config.suited_to(len(small.train))
-    introduce(small, len(task.train), at)
+    target = Target.of(task, config, at)  # its test split is sealed: nothing below can reach it
+    task, config = target.searched, target.config
 
     # for b in B: calculate the distance d_(b,t) to find the related tasks
-    related = relate(dictionary, small, config, at, known=known, learns=learns)
+    related = relate(dictionary, task, config, at, known=known, learns=learns)
 
     # define the search space by combining operations, cells, skeleton from related tasks
-    latency = MeasuredLatency.of(at)
-    base = base_space(small, config, latency)
-    advice = advice_for(related, base, small, config, at)
-    space = announced(related_space(related, base, small, config, advice), small, at)
+    base = base_space(task, config, target.latency)
+    advice = advice_for(related, base, task, config, at)
+    space = announced(related_space(related, base, task, config, advice), task, at)
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with at.phase("search"):
-        outcome = find(space, related, small, config, at, learns=learns)
-        offered = None  # the networks of related tasks, if their weights are asked for
-        if config.warm_weights:
-            offered = try_networks(related, dictionary, base, task, sealed, config, at)
-        winner = choose(outcome, space, related, offered, small, config, at, learns=learns)
+        outcome = find(space, related, task, config, at, learns=learns)
+        offered = try_networks(related, dictionary, base, target, at) if config.warm_weights else None
+        winner = choose(outcome, space, related, offered, task, config, at, learns=learns)
 
     # return the best architecture, trained
-    trained = train(winner, space.space, task, sealed, config, at)
+    network = winner.network(task, config, at)
+    trained = train(winner.outcome, space.space, target, at, network=network, replaces=winner.replaceable)
     return Found(
-        task=task,
-        sealed=sealed,
-        searched=small,
-        config=config,
+        target=target,
         related=related,
         space=space,
-        latency=latency,
         search=outcome,
         winner=winner,
         trained=trained,
         offered=offered,
         advice=advice,
+    )
+
+
+def reuse(
+    task: Task,
+    dictionary: Dictionary,
+    config: SearchConfig,
+    at: Context,
+    *,
+    known: Sequence[Atom] | None = None,
+    learns: bool = True,
+) -> Found:
+    """Train and test the best remembered architecture of a task, without a search; arguments as in `search`.
+
+    Raises:
+        SettingError: the dictionary holds no scored architecture of the task, or none within the limits.
+    """
+    target = Target.of(task, config, at)
+    task, config = target.searched, target.config
+    related = relate(dictionary, task, config, at, known=known, learns=learns, reuse=True)
+    base = base_space(task, config, target.latency)
+    space = related_space(related, base, task, config)  # the space of a search, for the record
+    assert related.known.own is not None  # else `relate` has refused
+    name, atom = related.known.own
+    at.say(f"The best architecture of {name} is reused without a search.")
+    with at.phase("search"):
+        best = best_within(atom, base, task)
+        outcome = Outcome(best=best.architecture, rounds=(), seen=(best,), stopped="reused")
+        at.tell(outcome.chosen(task.name))
+    return Found(
+        target=target,
+        related=related,
+        space=space,
+        search=outcome,
+        winner=Winner(outcome=outcome),
+        trained=train(outcome, space.space, target, at),
+        reused=True,
+    )
+
+
+def best_within(atom: Atom, space: SearchSpace, task: Task) -> ScoredArchitecture:
+    """Return the best scored architecture of a remembered task within limits, or raise a `SettingError`."""
+    scored = [found for found in best_first(atom.architectures) if found.score is not None]
+    for found in scored:
+        if space.allows(found.architecture, task.shape, len(task.classes)):
+            return found
+    least = min(scored, key=lambda found: found.parameters)
+    raise SettingError(
+        f"There is nothing to reuse within the limits: of {len(scored)} scored architectures of {task.name}, the "
+        f"smallest has {least.parameters:,} parameters and {least.macs:,} multiply-adds. "
+        "Raise the limits, or search without reuse."
     )

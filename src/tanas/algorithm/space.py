@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tanas.algorithm.neighbours import CHOICES
-from tanas.algorithm.presets import AUTO, SearchConfig
+from tanas.algorithm.presets import AUTO, CHOICES, LearnConfig, SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.dictionary.advice import Advice, advise
-from tanas.dictionary.learn import LearnConfig, space_of
 from tanas.dictionary.task_record import Atom
 from tanas.ground.checkpoints import NoCheckpoint
 from tanas.ground.context import Context
-from tanas.ground.events import Event, Told
+from tanas.ground.events import Event
 from tanas.ground.seeds import Seed
-from tanas.spaces.inherit import (
-    DEFAULT_INHERIT,
-    Inheritance,
-    Inherited,
-    can_be_taken,
-    inherit,
-)
+from tanas.spaces.inherit import DEFAULT_INHERIT, Inheritance, Inherited, can_be_taken, inherit
 from tanas.spaces.latency import Latency, MeasuredLatency
+from tanas.spaces.named import named_space
 from tanas.spaces.space import SearchSpace
 from tanas.tasks.task import Task
 
 LIMIT_DRAWS = 200
-"""Architectures that are drawn to estimate which share exceeds the limits: to a few hundredths, in a second."""
+"""Architectures that are drawn to estimate the share beyond the limits: to a few hundredths, in a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,35 +31,23 @@ class SpaceDefined(Event):
     size: int
 
 
-def base_space(task: Task, config: SearchConfig | LearnConfig, latency: Latency) -> SearchSpace:
-    """Return the named space of a configuration, with its limits.
+def base_space(task: Task, config: SearchConfig | LearnConfig, latency: Latency | None = None) -> SearchSpace:
+    """Return the named space of a configuration for images of the task's size, with the limits of the configuration.
 
-    Args:
-        task: gives the shape.
-        config: names the space and its limits.
-        latency: measures how long an architecture takes; used only if there is a limit on it.
+    Without `latency`, its limit on milliseconds is ignored.
     """
-    return space_of(
-        config.space,
-        task,
+    return named_space(config.space, shape=task.shape).limited(
         max_parameters=config.max_parameters,
         max_macs=config.max_macs,
-        max_latency_ms=config.max_latency_ms,
+        max_latency_ms=None if latency is None else config.max_latency_ms,
         latency=latency,
     )
 
 
 def check_space(task: Task, config: SearchConfig | LearnConfig, *, device: str) -> None:
-    """Raise an error if the base space is unknown, or its limits admit no architecture for a task.
+    """Check that a configuration admits an architecture for a task, timed on a device if latency is limited.
 
-    Args:
-        task: gives the shape and the classes.
-        config: names the space and its limits.
-        device: where networks are timed, if there is a limit on latency.
-
-    Raises:
-        UnknownNameError: the space is unknown.
-        SettingError: the limits admit no architecture.
+    Raises an `UnknownNameError` if the space is unknown, a `SettingError` if the limits admit no architecture.
     """
     latency = MeasuredLatency(device=device, checkpoint=NoCheckpoint())
     base_space(task, config, latency).check_limits(task.shape, len(task.classes))
@@ -79,25 +60,19 @@ def advice_for(
     if not related.neighbours:
         return None
     advice = advise(
-        [(one.name, one.atom) for one in related.neighbours],
+        [(near.name, near.atom) for near in related.neighbours],
         [atom for _, atom in related.known.others],
         warm=config.warm_weights,
         fits=lambda architecture: can_be_taken(architecture, base, task.shape, len(task.classes)),
     )
-    at.tell(Told(message=str(advice)))
+    at.say(str(advice))
     return advice
 
 
 def related_space(
-    related: RelatedTasks,
-    base: SearchSpace,
-    task: Task,
-    config: SearchConfig,
-    advice: Advice | None = None,
+    related: RelatedTasks, base: SearchSpace, task: Task, config: SearchConfig, advice: Advice | None = None
 ) -> Inherited:
     """Return the search space that the related tasks shape, or the base space.
-
-    With 'all', every remembered task shapes it; with a control, the tasks that the control takes.
 
     Source: Algorithm 1, "define search space by combining operations, cells and skeletons from related tasks".
     """
@@ -105,15 +80,22 @@ def related_space(
     if mode == AUTO:
         mode = "transfer" if advice is not None and advice.reuse else DEFAULT_INHERIT
     choice = CHOICES[config.related]
-    gives = [
-        _gives(
-            one.name, one.atom, one.measurement.value, near.measurement.value if choice.stands_in else None
-        )
-        for one, near in zip(related.order, related.measured, strict=True)  # the first are the nearest
-    ]
-    giving, others = gives[: len(related.neighbours)], gives[len(related.neighbours) :]
+    others: list[Inheritance] = []
+    if choice.measures:
+        sources = [
+            _source(
+                known.name,
+                known.atom,
+                known.measurement.value,
+                near.measurement.value if choice.stands_in else None,
+            )
+            for known, near in zip(related.order, related.measured, strict=True)  # the first are the nearest
+        ]
+        sources, others = sources[: len(related.neighbours)], sources[len(related.neighbours) :]
+    else:
+        sources = [_source(name, atom) for name, atom in related.known.others]
     return inherit(
-        giving if choice.measures else [_gives(name, atom) for name, atom in related.known.others],
+        sources,
         base,
         behind=others if config.threshold is None else (),
         mode=mode,
@@ -124,30 +106,28 @@ def related_space(
 
 
 def announced(inherited: Inherited, task: Task, at: Context) -> Inherited:
-    """Return the space with the share that its limits exclude, and tell the listener about it."""
+    """Tell the listener about the space, and return it with the share that its limits exclude."""
     inherited = _counted(inherited, task, at.seed.child("limits"))
     at.tell(SpaceDefined(task=task.name, note=inherited.note, size=inherited.space.size))
-    at.tell(Told(message=inherited.note))
+    at.say(inherited.note)
     return inherited
 
 
 def timed(config: SearchConfig, latency: MeasuredLatency) -> str:
     """A sentence on how many architectures the latency limit has excluded; empty without a limit."""
-    limit_ms = config.max_latency_ms
-    if limit_ms is None:
+    if (limit_ms := config.max_latency_ms) is None:
         return ""
-    taken = latency.measured
-    slow = sum(ms > limit_ms for ms in taken)
+    slow = sum(ms > limit_ms for ms in latency.measured)
     return (
-        f"{len(taken)} architectures were timed; {slow} took "
-        f"more than {limit_ms:g} ms per image on this machine and were left out."
+        f"{len(latency.measured)} architectures were timed; {slow} took more than {limit_ms:g} ms per image on this "
+        "machine and were left out."
     )
 
 
-def _gives(
+def _source(
     name: str, atom: Atom, distance: float | None = None, counts_as: float | None = None
 ) -> Inheritance:
-    """What can be reused from a remembered task; see `Inheritance`."""
+    """What can be reused from a remembered task."""
     return Inheritance(
         name=name,
         distance=distance,

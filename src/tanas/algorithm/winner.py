@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
-from tanas.algorithm.search_gain import gain_wanted, with_gain
 from tanas.algorithm.space import timed
-from tanas.algorithm.warm_start import Offered, Winner, begin
-from tanas.dictionary.learn import score_winners
+from tanas.algorithm.warm_start import Offered, Winner, begin, best_offer, short_score
+from tanas.dictionary.task_record import Reuse
 from tanas.ground.context import Context
-from tanas.ground.events import Event, Listener, StepStarted, Told
-from tanas.networks.architecture import Architecture, Network
-from tanas.networks.scoring import unscored
+from tanas.ground.errors import NonFiniteError
+from tanas.ground.events import Event, Listener, StepStarted, Warned
+from tanas.ground.records import from_plain, to_plain
+from tanas.networks.architecture import Architecture, Network, build, cost_of
+from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, unscored
+from tanas.networks.threads import in_threads
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.latency import MeasuredLatency
 from tanas.spaces.space import SearchSpace
-from tanas.strategies.base import Outcome
+from tanas.strategies.base import Ledger, Outcome
 from tanas.strategies.driver import Problem, Strategy, search
 from tanas.strategies.estimate import examples_of, expected_seconds
 from tanas.strategies.fuse import final_choice
 from tanas.strategies.registry import make_strategy
 from tanas.tasks.task import Task
+
+MOST_GAINS = 10
+"""Gains that a memory measures. Each costs two short trainings; the standard error of the mean of ten is a third of
+their standard deviation."""
+
+EVALUATED_AGAIN = "looked_again"
+"""Checkpoint entry: whether time was left for the second evaluation."""
 
 
 def choose(
@@ -39,15 +49,7 @@ def choose(
 ) -> Winner:
     """Return the architecture for the final training, and the weights that it begins with.
 
-    Args:
-        outcome: of the search.
-        inherited: the space, and the first seed.
-        related: the remembered tasks.
-        offered: the networks of related tasks with their scores; None: `warm_weights` is off.
-        task: without its test split.
-        config: the settings of the search.
-        at: seed, device, workers, listener and checkpoint.
-        learns: whether to measure the gain over reuse for the memory.
+    `offered` holds the networks of related tasks. With `learns`, the gain over reuse is measured for the memory.
     """
     winner = begin(outcome, offered, task)
     if learns:
@@ -69,15 +71,8 @@ def find(
 ) -> Outcome:
     """Search the space for the best architecture. Winners are scored where a choice or the memory needs it.
 
-    Args:
-        inherited: the space, and the first seed.
-        related: the remembered tasks.
-        task: without its test split.
-        config: the settings of the search.
-        at: seed, device, workers, listener and checkpoint.
-        learns: whether a memory may learn the scores; if not, only scores that decide a choice are made.
-        wanted: whether scores are wanted in any case.
-        networks: is given the networks that were scored, by the keys of their architectures.
+    With `learns`, a memory may learn the scores; with `wanted`, winners are scored in any case. `networks` is filled
+    with the scored networks, by the keys of their architectures.
 
     Source: Algorithm 1, "while criteria not met: sample C candidates, evaluate them using FUSE".
     """
@@ -97,21 +92,17 @@ def find(
         )
         outcome = search(strategy, problem)
     if isinstance(latency := inherited.space.latency, MeasuredLatency) and (note := timed(config, latency)):
-        at.tell(Told(message=note))
+        at.say(note)
     if not learns and not _needs_scores(inherited, config):
         return outcome
     wanted = wanted or (learns and (related.known.own is not None or gain_wanted(inherited, related, config)))
     if (alone := _alone(outcome, config)) and not wanted:
-        at.tell(
-            Told(
-                message=f"{outcome.best.key} won the only round, so it gets no score before its final training."
-            )
-        )
+        at.say(f"{outcome.best.key} won the only round, so it gets no score before its final training.")
         return outcome
     # the reused architecture is scored in any case: the memory learns the gain over reuse
     also = () if first is None else (first,)
     outcome = score_winners(outcome, task, config.scoring, at=at, also=also, networks=networks)
-    # whether a dictionary wants scores must not change what is found
+    # scores for the memory alone must not change the result
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
 
 
@@ -122,11 +113,9 @@ def led(config: SearchConfig, space: SearchSpace, at: Context) -> SearchConfig:
     if config.strategy != "fuse" or config.budget_macs is not None or not known or fewer >= rounds:
         return config
     many = "1 round is" if fewer == 1 else f"{fewer} rounds are"
-    at.tell(
-        Told(
-            message=f"The size trend of the remembered tasks is reliable, so {many} searched instead of {rounds} "
-            "(the setting 'rounds_led')."
-        )
+    at.say(
+        f"The size trend of the remembered tasks is reliable, so {many} searched instead of {rounds} "
+        "(the setting 'rounds_led')."
     )
     return replace(config, fuse=replace(config.fuse, rounds=fewer))
 
@@ -140,28 +129,20 @@ def estimating(
     *,
     examples: Sequence[Architecture] | None = None,
 ) -> Listener:
-    """Return a listener that adds the expected seconds when the search begins; earlier sessions are not deducted.
+    """Return a listener that adds the expected seconds when the search begins, and passes every event on.
 
-    Args:
-        strategy: the strategy that will search.
-        space: the search space.
-        task: the task.
-        config: the settings of the search.
-        at: the seed of the candidates to time, and the listener that hears every event.
-        examples: candidates to time; None: drawn from the space.
+    `examples` are the candidates to time; None: drawn from the space. Earlier sessions are not deducted.
     """
     step, own = f"search {task.name}", at.drawing("estimate")
 
     def told(event: Event) -> None:
         if isinstance(event, StepStarted) and event.step == step and event.estimate_s is None:
-            seconds = expected_seconds(
-                strategy,
-                space,
-                task,
+            candidates, batch = (
                 examples or examples_of(space, task, seed=own.seed),
-                own,
-                batch=config.scoring.training.batch,
-                budget_macs=config.budget_macs,
+                config.scoring.training.batch,
+            )
+            seconds = expected_seconds(
+                strategy, space, task, candidates, own, batch=batch, budget_macs=config.budget_macs
             )
             event = replace(event, estimate_s=seconds)
         at.tell(event)
@@ -169,19 +150,148 @@ def estimating(
     return told
 
 
-def _needs_scores(inherited: Inherited, config: SearchConfig) -> bool:
-    """Whether scores made after the search decide a choice.
+def score_winners(
+    outcome: Outcome,
+    task: Task,
+    config: ScoringConfig,
+    *,
+    at: Context,
+    also: Sequence[Architecture] = (),
+    networks: MutableMapping[str, Network] | None = None,
+) -> Outcome:
+    """Return the outcome with scores of the best architecture, every round's winner and `also`, and their cost.
 
-    FUSE chooses among its winners by score, and networks of related tasks are compared with the winner. Other
-    strategies have already scored their choice, and a transferred architecture has no competitor.
+    After the time limit, only the best architecture is scored. Existing scores are kept; scores do not depend on the
+    workers. `networks` is filled with the trained networks, by the keys of their architectures.
+    """
+    winners = dict.fromkeys([outcome.best, *(past.candidates[past.winner] for past in outcome.rounds), *also])
+    if outcome.stopped == "time":
+        winners = {outcome.best: None}
+    done = {seen.architecture.key: seen for seen in outcome.seen if seen.score is not None}
+    ledger, images = outcome.ledger, len(task.limited(config.images).train)
+
+    def scored(architecture: Architecture, network: Network, listener: Listener) -> ScoredArchitecture | None:
+        """Train the network and return its score; None: no time is left."""
+        own = at.child("score", architecture.key).heard_by(listener)
+        part = own.checkpoint
+        if (state := part.load("scored")) is not None:
+            if (weights := part.load("weights")) is not None:
+                network.load_state_dict(weights)
+            return from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
+        if architecture != outcome.best and at.deadline() <= 0:
+            return None
+        try:
+            made = score(architecture, task, config, own, network=network)
+            network.cpu()
+            if networks is not None:
+                part.save("weights", network.state_dict())
+        except NonFiniteError as error:
+            listener(Warned(message=f"{error} The architecture gets no score."))
+            made = unscored(architecture, task)
+        part.save("scored", to_plain(made))
+        return made
+
+    # built here, one after the other: torch draws initial weights from one generator for all threads
+    built = {
+        winner: build(winner, task.shape, len(task.classes), at.seed.child("score", winner.key, "weights"))
+        for winner in winners
+        if winner.key not in done
+    }
+    jobs = [partial(scored, *entry) for entry in built.items()]
+    for (architecture, network), made in zip(
+        built.items(), in_threads(jobs, at.workers, at.listener), strict=True
+    ):
+        if made is None:
+            continue
+        # a training that diverged is counted whole: its last epoch is unknown
+        ledger = ledger.plus(architecture.key, made.macs, images * config.training.epochs)
+        if made.score is not None:
+            done[architecture.key] = made
+            if networks is not None:
+                networks[architecture.key] = network
+    seen = tuple(done.get(seen.architecture.key, seen) for seen in outcome.seen)
+    return replace(outcome, seen=seen, ledger=ledger)
+
+
+def _needs_scores(inherited: Inherited, config: SearchConfig) -> bool:
+    """Whether scores made after the search decide a choice: that of FUSE, or one with networks of related tasks.
+
+    Other strategies have already scored their choice, and a transferred architecture has no competitor.
     """
     return config.warm_weights or (config.strategy == "fuse" and inherited.transferred is None)
 
 
 def _alone(outcome: Outcome, config: SearchConfig) -> bool:
-    """Whether the winner needs no score because there was only one round. This saves a third of such a search.
+    """Whether the winner of a single round needs no score, which saves a third of such a search.
 
     A budget includes the score; networks of related tasks and random search at equal cost are compared with it.
     """
     asked = config.budget_macs is not None or config.warm_weights or config.controls
     return config.strategy == "fuse" and len(outcome.rounds) == 1 and not asked
+
+
+def gain_wanted(inherited: Inherited, related: RelatedTasks, config: SearchConfig) -> bool:
+    """Whether to measure the gain over reuse: an architecture is reused, and the memory has too few gains."""
+    reuses = [atom.reuse for _, atom in related.known.others if atom.reuse is not None]
+    measured = sum(reuse.warm == config.warm_weights for reuse in reuses)
+    return config.inherit_seed and inherited.seed_architecture is not None and measured < MOST_GAINS
+
+
+def with_gain(
+    winner: Winner,
+    found: Outcome,
+    inherited: Inherited,
+    related: RelatedTasks,
+    offered: Offered | None,
+    task: Task,
+    config: SearchConfig,
+    at: Context,
+) -> Winner:
+    """Return the winner with its gain over the architecture that could have been reused, if measurable.
+
+    The best of several scores is biased upwards by about the noise of a score. So both architectures are scored a
+    second time, from another seed, and the memory keeps these second scores.
+
+    `found` is the outcome of the search before it was compared with networks of related tasks (`offered`). The winner's
+    ledger includes the cost of measuring. If the remembered tasks have enough gains, nothing is scored.
+    """
+    first = inherited.seed_architecture
+    scores = {seen.architecture: seen.score for seen in found.seen}
+    if first is None or not gain_wanted(inherited, related, config) or not found.rounds:
+        return winner
+    # a search that resumes after its time limit finishes a second evaluation that had begun
+    if (in_time := at.checkpoint.load(EVALUATED_AGAIN)) is None:
+        in_time = at.deadline() > 0
+        at.checkpoint.save(EVALUATED_AGAIN, in_time)
+    own, other = scores.get(first), scores.get(found.best)
+    if not in_time or own is None or other is None:
+        return winner
+    reused, network, reuse = first, None, None
+    start, offer = best_offer(offered)
+    if start is not None and offer is not None and start.score is not None and start.score > own:
+        reused, network = offer.record.architecture, offer
+        reuse = Reuse(source=start.atom, distance=start.distance, score=start.score, best=start.score)
+    else:
+        for near in related.neighbours:
+            if any(seen.architecture.canonical() == first for seen in near.atom.architectures):
+                reuse = Reuse(source=near.name, distance=near.measurement.value, score=own, best=own)
+                break
+    if reuse is None:
+        return winner
+    reuse = replace(reuse, warm=config.warm_weights)
+    if winner.weights is not None or (network is None and found.best == first):
+        return replace(winner, gain=reuse)  # the winner is the reused architecture: the gain is zero
+
+    at.say("Second evaluation of the searched and the reused architecture: the gain over reuse.")
+    ledger, images = Ledger(), len(task.limited(config.scoring.images).train)
+    again: list[float] = []
+    for architecture, weights in ((reused, network), (found.best, None)):
+        name = architecture.key if weights is None else f"{architecture.key}-warm"
+        value = short_score(architecture, weights, task, config, at.child("again", name))
+        macs = cost_of(architecture, task.shape, len(task.classes)).macs
+        ledger = ledger.plus(f"{architecture.key}, again", macs, images * config.scoring.training.epochs)
+        if value is not None:
+            again.append(value)
+    outcome = replace(winner.outcome, ledger=winner.outcome.ledger.with_all(ledger))
+    gain = None if len(again) < 2 else replace(reuse, score=again[0], best=again[1])
+    return replace(winner, outcome=outcome, gain=gain)

@@ -16,9 +16,9 @@ import platformdirs
 from tanas.algorithm.grow import Origin, TrainedOrigin
 from tanas.algorithm.presets import SearchConfig
 from tanas.api.progress import listener_for
-from tanas.api.run import Job, Machine, run_search
+from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
-from tanas.engines.resources import Resources, local_engine
+from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.errors import StoreError, TaskError
 from tanas.ground.events import Listener
 from tanas.ground.records import digest, from_plain, read_json, to_plain
@@ -36,19 +36,12 @@ from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 
-OUT = "--out"
-"""The option of a command after which the folder of its run stands."""
-
 
 def open_memory(folder: Path | None = None) -> Dictionary:
-    """The user's own dictionary, or a named one.
-
-    Args:
-        folder: of an existing dictionary; None: `$TANAS_DICTIONARY`, else a folder in the user's data folder,
-            which the first search makes (`Dictionary.settle`).
+    """The dictionary of a folder. None: `$TANAS_DICTIONARY`, else the user's own, which the first search makes.
 
     Raises:
-        StoreError: the named folder is no dictionary.
+        StoreError: the named folder holds no dictionary.
     """
     if folder is not None:
         return Dictionary(folder)
@@ -75,29 +68,25 @@ def search(
     reuse: bool = False,
     time_limit: float | None = None,
 ) -> Run:
-    """Searches an architecture for images in memory, trains and tests it: Algorithm 1.
+    """Search an architecture for images in memory, train it and test it: Algorithm 1.
 
     Args:
         x: uint8 images or floats in [0, 1], (n, h, w), (n, h, w, c) or (n, c, h, w); or a torch Dataset of
             (image, label) pairs, then without `y`; or a `Task`.
         y: labels, (n,), integers or strings.
-        out: folder of the run; None: `tanas-runs/NAME-HASH` here, another one for other data or settings.
+        out: folder of the run; None: `tanas-runs/NAME-HASH` here, which differs for other data or settings.
         dictionary: folder of a dictionary; None: the user's own, which remembers each search.
         remember: whether the dictionary learns the task; None: only the user's own does.
         name: of the task, for people.
         classes: names of the classes, in the order of integer labels.
         x_test: images of an official test split.
         y_test: its labels.
-        config: how; None: the default preset.
+        config: settings; None: the default preset.
         seed: of every draw.
         resources: devices, threads and workers.
-        listener: is told what happens; None: progress and messages go to stderr, as from the command line.
-            `tanas.ground.events.ignore` is silent.
-        reuse: whether a task that is known takes its best architecture without a search.
+        listener: receives every event; None: progress goes to stderr. `tanas.ground.events.ignore` is silent.
+        reuse: whether a remembered task takes its best architecture without a search.
         time_limit: seconds after which the search takes its best so far.
-
-    Returns:
-        the run: `.result()`, `.classifier()`, `.folder`.
 
     Raises:
         TanasError: the input or a setting is wrong.
@@ -111,45 +100,39 @@ def search(
     folder = Path(out)
     resources = resources or Resources()
     shown = listener_for(sys.stderr) if listener is None else nullcontext(listener)
+    job = Job(
+        config=config,
+        command=f"tanas.search(..., out={str(folder)!r}) from Python",
+        seed=seed,
+        time_limit=time_limit,
+        reuse=reuse,
+        remember=dictionary is None if remember is None else remember,
+    )
     with local_engine(resources) as engine, shown as told:
         return run_search(
-            task,
-            folder,
-            memory,
-            Job(
-                remember=dictionary is None if remember is None else remember,
-                config=config,
-                seed=seed,
-                reuse=reuse,
-                time_limit=time_limit,
-                command=f"tanas.search(..., out={str(folder)!r}) from Python",
-            ),
-            Machine(resources=resources, engine=engine, listener=told),
+            task, folder, memory, job, Machine(resources=resources, engine=engine, listener=told)
         )
 
 
 def load(run: Path | str) -> Classifier:
-    """The trained network of a finished run, ready to be called on images.
-
-    Args:
-        run: folder of the run, or the file of an export to safetensors.
+    """The trained network of a finished run (its folder), or of an export to safetensors (its file).
 
     Raises:
-        StoreError: it is no finished run, and no such file.
+        StoreError: the path holds neither.
     """
     folder = Path(run)
     return Run.open(folder).classifier() if (folder / RUN_FILE).exists() else Classifier.load(folder)
 
 
 def open_origin(path: Path) -> Origin:
-    """What can be grown or compressed.
+    """A network that can be grown or compressed.
 
     Args:
-        path: folder of a finished run; the file of an export to safetensors; or an architecture.json, or a folder
-            that holds one. Such a file may also hold an architecture alone: its `skeleton` and `cell`.
+        path: folder of a finished run, file of an export to safetensors, or an architecture.json (or its folder). The
+            latter may hold an architecture alone: its `skeleton` and `cell`.
 
     Raises:
-        StoreError: it is none of these, is not finished, or is damaged.
+        StoreError: the path holds none of these, or the run is not finished or damaged.
     """
     if (path / RUN_FILE).exists():
         run = Run.open(path)
@@ -179,22 +162,12 @@ def open_origin(path: Path) -> Origin:
 
 
 def stream_memory(out: Path, base: Dictionary) -> Dictionary:
-    """A dictionary beside the runs of several tasks that arrive one after the other; it sees all of `base`.
-
-    Args:
-        out: folder of the runs.
-        base: stays as it is.
-    """
+    """A dictionary in the folder of several runs that adds to `base` without changing it."""
     return Dictionary(out / "dictionary", base=base, may_be_new=True)
 
 
 def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, Any]:
-    """Tests the network of a run on the test split of a task.
-
-    Args:
-        folder: of the finished run.
-        name: of the task; None: the run's own, with its own split seed and size of pictures.
-        library: opens the task.
+    """Test the network of a run on the test split of a task; None: the run's own, with its split and image size.
 
     Raises:
         TaskError: the task has other classes or images of another size.
@@ -207,10 +180,10 @@ def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, 
         library = Library.of(replace(library.reading, split_seed=result.task.split_seed, size=size))
     task = library.open(name or result.task.name)
     if task.classes != classifier.classes or task.shape != classifier.shape:
+        known, given = ("x".join(map(str, shape)) for shape in (classifier.shape, task.shape))
         raise TaskError(
-            f"The network of {folder} tells {', '.join(classifier.classes)} apart in images of "
-            f"{_size(classifier.shape)}; {task.name} has {', '.join(task.classes)} in {_size(task.shape)}. "
-            "Name a task with the same classes and size."
+            f"The network of {folder} knows the classes {', '.join(classifier.classes)} in images of {known}; "
+            f"{task.name} has {', '.join(task.classes)} in {given}. Name a task with the same classes and size."
         )
     task, sealed = task.sealed()
     test = sealed.open()
@@ -226,10 +199,6 @@ def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, 
         "same_test_split": sealed.fingerprint == result.task.test_fingerprint,
         "confusion": found.confusion,
     }
-
-
-def _size(shape: tuple[int, int, int]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _task_of(x: Any, y: Any, x_test: Any, y_test: Any, classes: Sequence[str] | None, name: str) -> Task:

@@ -17,9 +17,7 @@ from tanas.ground.errors import SettingError, StoreError, UnknownNameError, near
 from tanas.ground.records import from_plain, to_plain
 
 _OWN = re.compile(r"The '([\w.]+)' of \w+ (must be .*)", re.DOTALL)
-"""What a field's owner says of its value."""
-
-_SOME = "A setting"
+"""The message of a configuration class about one of its fields."""
 
 _EXPECTED = {
     "int_": "a whole number",
@@ -33,7 +31,7 @@ _EXPECTED = {
     "too_": "a list of another length",
     "literal_": "one of {choices}",
 }
-"""What was expected, by how the name of pydantic's refusal begins."""
+"""The expected value, by the beginning of the name of pydantic's error."""
 
 
 def configure(name: str, file: Path | None, options: Mapping[str, Any]) -> SearchConfig:
@@ -41,12 +39,12 @@ def configure(name: str, file: Path | None, options: Mapping[str, Any]) -> Searc
 
     Args:
         name: of a preset.
-        file: TOML whose keys are the configuration's fields; its tables are the fields' own.
+        file: TOML; its keys are fields of the configuration, and its tables those of nested configurations.
         options: fields by dotted name, such as 'fuse.rounds'; None leaves a field as it is.
 
     Raises:
-        SettingError: a value is outside its range, or a key is none of the configuration's.
-        UnknownNameError: there is no such preset.
+        SettingError: a value is outside its range.
+        UnknownNameError: the preset or a key of the file is unknown.
     """
     config = preset(name)
     if file is not None:
@@ -54,7 +52,7 @@ def configure(name: str, file: Path | None, options: Mapping[str, Any]) -> Searc
     given = {dotted: value for dotted, value in options.items() if value is not None}
     for dotted in [name for name in given if "." in name]:
         config = _with(config, dotted.split("."), given.pop(dotted))
-    return replace(config, **given)  # at once: one may only be allowed with another
+    return replace(config, **given)  # together: an option may be valid only with another
 
 
 def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
@@ -68,21 +66,21 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
     try:
         result = from_plain(SearchConfig, merged, where=str(file))
     except UnknownNameError as error:
-        raise UnknownNameError(f"{_key_of(str(error), content)} in {file}: {error}") from error
+        raise UnknownNameError(f"{_key_of(str(error), content) or 'A setting'} in {file}: {error}") from error
     except StoreError as error:
         assert isinstance(error.__cause__, ValidationError)
         raise SettingError(_complaint(error.__cause__, merged, file)) from error
-    _merged(to_plain(result), content, str(file), "")  # refuses keys that another kind of schedule has not
+    _merged(to_plain(result), content, str(file), "")  # refuses keys that the chosen kind of schedule lacks
     return result
 
 
 def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -> str:
-    """One sentence about the first value that is refused: its key, its file, and what was expected."""
+    """One sentence about the first refused value: its key, its file, and what was expected."""
     problems = error.errors()
     # a schedule of one kind is refused by every other kind, too
-    other = [one for one in problems if one["type"] == "literal_error" and one["loc"][-1:] == ("kind",)]
-    first = next((one for one in problems if one not in other), problems[0])
-    kind, context, inside = first["type"], first.get("ctx", {}), content
+    kinds = [each for each in problems if each["type"] == "literal_error" and each["loc"][-1:] == ("kind",)]
+    first = next((each for each in problems if each not in kinds), problems[0])
+    kind, inside = first["type"], content
     path: list[str] = []
     for part in first["loc"]:
         if isinstance(inside, Mapping) and part in inside:
@@ -96,11 +94,11 @@ def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -
     if kind == "missing":
         return f"{key} is missing."
     if kind == "value_error":
-        message = str(context["error"])
-        if named := _OWN.match(message):  # the owner's class is no business of who writes a file
+        message = str(first["ctx"]["error"])
+        if named := _OWN.match(message):  # who writes a file does not know the class
             return f"'{'.'.join([*path, named[1]])}' in {file} {named[2]}"
         return f"{key}: {message}"
-    choices = ", ".join(str(one["ctx"]["expected"]).replace("'", "") for one in other)
+    choices = ", ".join(str(each["ctx"]["expected"]).replace("'", "") for each in kinds)
     expected = next(
         (words for start, words in _EXPECTED.items() if kind.startswith(start)), "of another kind"
     )
@@ -108,27 +106,21 @@ def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -
 
 
 def _key_of(message: str, content: Mapping[str, Any], before: str = "") -> str:
-    """The quoted key whose value a message quotes first; 'A setting' if there is none."""
+    """The quoted key whose value a message quotes first; empty if there is none."""
     for key, value in content.items():
         if isinstance(value, Mapping):
-            if (found := _key_of(message, value, f"{before}{key}.")) != _SOME:
+            if found := _key_of(message, value, f"{before}{key}."):
                 return found
         elif isinstance(value, str) and message.split("'")[1:2] == [value]:
             return f"'{before}{key}'"
-    return _SOME
+    return ""
 
 
 def _shown(value: Any) -> str:
-    """A value as TOML has it."""
+    """A value in the notation of TOML."""
     if isinstance(value, Mapping | list | tuple):
         return "a table" if isinstance(value, Mapping) else "a list"
-    return (
-        str(value).lower()
-        if isinstance(value, bool)
-        else repr(value)
-        if isinstance(value, str)
-        else str(value)
-    )
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _merged(base: dict[str, Any], changes: Mapping[str, Any], where: str, path: str) -> dict[str, Any]:
@@ -154,11 +146,7 @@ def _with(config: Any, path: list[str], value: Any) -> Any:
 
 
 def seconds(text: str) -> float:
-    """A duration in seconds from '90', '90s', '10m' or '2h'.
-
-    Raises:
-        SettingError: it is none.
-    """
+    """The seconds of a duration such as '90', '90s', '10m' or '2h'; SettingError for any other text."""
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], text[-1]) if text[-1:].lower() in units else (text, "s")
     try:
@@ -173,11 +161,7 @@ def seconds(text: str) -> float:
 
 
 def count(text: str | None, name: str) -> int | str | None:
-    """A number, or 'all' for no cap, which is given back as it is; None stays None.
-
-    Raises:
-        SettingError: it is neither.
-    """
+    """A number of images; 'all' (no cap) and None are returned unchanged, any other text is a SettingError."""
     if text is None or text == "all":
         return text
     if not text.isdecimal() or int(text) < 1:

@@ -1,4 +1,4 @@
-"""The commands, each nothing but wiring."""
+"""The commands of `tanas`."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ from tanas.cli.options import (
     config_of,
     library_of,
     listening,
-    resources_of,
-    saying,
     show,
     starting,
+    working,
 )
 from tanas.ground.errors import SettingError
 
@@ -51,7 +50,7 @@ app.command(dictionary_commands.app)
 app.command(growing.grow, usage="tanas grow RUN TASK [OPTIONS]")
 app.command(growing.compress, usage="tanas compress RUN TASK [OPTIONS]")
 LABORATORY = "tanas.laboratory"
-"""Where an installed laboratory leaves its command."""
+"""Entry points in which an installed laboratory registers its command."""
 
 
 @app.command
@@ -66,15 +65,9 @@ def demo(*, out: Path = Path("tanas-demo"), machine: Machine = MACHINE, output: 
     starting(output)
     from tanas.cli.demo import run_demo
 
-    with listening(output) as listener:
-        run_demo(
-            out,
-            library_of(DATA),
-            resources=resources_of(machine),
-            seed=machine.seed,
-            listener=listener,
-            say=saying(output),
-        )
+    with working(machine, output) as workplace:
+        plain, text = run_demo(out, library_of(DATA), workplace, seed=machine.seed)
+    show(output, plain, text)
 
 
 @app.command(usage="tanas distance FOLDER [TASK...] [OPTIONS]")
@@ -86,9 +79,6 @@ def distance(
     csv: Path | None = None,
     plot: Path | None = None,
     settings: Measuring = MEASURING,
-    data: Data = DATA,
-    machine: Machine = MACHINE,
-    output: Output = OUTPUT,
 ) -> None:
     """Print the distances between the tasks of a memory, or from its tasks to others.
 
@@ -99,56 +89,32 @@ def distance(
         csv: Write the distances to this file.
         plot: Draw a heat map to this file: .png, .svg or .html.
         settings: Options that decide a distance.
-        data: Options of commands that open tasks.
-        machine: Options of commands that compute.
-        output: Options of commands that show progress.
     """
-    starting(output)
+    starting(settings.output)
     from tanas.api.distances import compare_methods, distance_matrix
     from tanas.cli.text import comparison_view, matrix_view
     from tanas.dictionary.store import Dictionary
     from tanas.distances.matrix import DistanceMatrix
-    from tanas.engines.resources import local_engine
     from tanas.ground.records import to_plain, write_bytes
     from tanas.reports import charts, theme
     from tanas.runs.folder import check_file
 
-    dictionary, library, config = Dictionary(folder), library_of(data), config_of(settings)
+    dictionary, library, config = Dictionary(folder), library_of(settings.data), config_of(settings)
     if plot is not None:
         theme.check_suffix(plot)
     for file in (csv, plot):
         if file is not None:
             check_file(file)
-    with listening(output) as listener, local_engine(resources_of(machine)) as engine:
+    with working(settings.machine, settings.output) as workplace:
         run = compare_methods if compare else distance_matrix
-        found = run(
-            dictionary,
-            tasks,
-            library,
-            config,
-            seed=machine.seed,
-            resources=resources_of(machine),
-            engine=engine,
-            listener=listener,
-        )
+        found = run(dictionary, tasks, library, config, workplace, seed=settings.machine.seed)
     matrix = found if isinstance(found, DistanceMatrix) else found.matrices[found.reference]
     if csv is not None:
         write_bytes(csv, matrix.csv().encode())
     if plot is not None:
-        rows = [
-            [matrix.measurement(source, target) for target in matrix.targets] for source in matrix.sources
-        ]
-        chart = charts.heat_map(
-            matrix.sources,
-            matrix.targets,
-            [[one.value for one in row] for row in rows],
-            null=[one.value for one in matrix.null],
-            orders=[[one.order for one in row] for row in rows],
-            null_orders=[one.order for one in matrix.null],
-        )
-        theme.save(chart, plot)
+        theme.save(charts.heat_map(matrix), plot)
     view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
-    show(output, to_plain(found), view)
+    show(settings.output, to_plain(found), view)
 
 
 @app.command(usage="tanas nearest FOLDER TASK [OPTIONS]")
@@ -160,9 +126,6 @@ def nearest(
     neighbours: Whole | None = None,
     threshold: float | None = None,
     settings: Measuring = MEASURING,
-    data: Data = DATA,
-    machine: Machine = MACHINE,
-    output: Output = OUTPUT,
 ) -> None:
     """Show the tasks of a memory that are nearest to a task.
 
@@ -172,30 +135,17 @@ def nearest(
         neighbours: Number of tasks to show. Default: three, or all if the memory has fewer.
         threshold: Show all tasks within this distance, instead of a number of them.
         settings: Options that decide a distance.
-        data: Options of commands that open tasks.
-        machine: Options of commands that compute.
-        output: Options of commands that show progress.
     """
-    starting(output)
+    starting(settings.output)
     from tanas.api.distances import nearest_atoms
     from tanas.cli.text import near_rows, near_view
     from tanas.dictionary.store import Dictionary
-    from tanas.engines.resources import local_engine
 
-    dictionary, library = Dictionary(folder), library_of(data)
+    dictionary, library = Dictionary(folder), library_of(settings.data)
     config = config_of(settings, neighbours=neighbours, threshold=threshold)
-    with listening(output) as listener, local_engine(resources_of(machine)) as engine:
-        near = nearest_atoms(
-            dictionary,
-            task,
-            library,
-            config,
-            seed=machine.seed,
-            resources=resources_of(machine),
-            engine=engine,
-            listener=listener,
-        )
-    show(output, near_rows(near), near_view(near))
+    with working(settings.machine, settings.output) as workplace:
+        near = nearest_atoms(dictionary, task, library, config, workplace, seed=settings.machine.seed)
+    show(settings.output, near_rows(near), near_view(near))
 
 
 @app.command(usage="tanas search TASK... [OPTIONS]")
@@ -207,9 +157,6 @@ def search(
     remember: Annotated[bool | None, Parameter(negative="--forget", group=RESEARCH)] = None,
     reuse: Annotated[Flag, Parameter(group=RESEARCH)] = False,
     settings: Settings = SETTINGS,
-    data: Data = DATA,
-    machine: Machine = MACHINE,
-    output: Output = OUTPUT,
     command_line: CommandLine = "tanas search",
 ) -> None:
     """Find and train a network for a task.
@@ -223,55 +170,51 @@ def search(
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
         settings: Options that decide a search.
-        data: Options of commands that open tasks.
-        machine: Options of commands that compute.
-        output: Options of commands that show progress.
         command_line: What was typed.
     """
-    starting(output)
-    from tanas.api.run import Job, Machine, check_searches, run_search
+    starting(settings.output)
+    from tanas.api.run import Job, check_searches, run_search
     from tanas.api.search import open_memory, stream_memory
     from tanas.api.settings import seconds
     from tanas.cli.text import run_view
-    from tanas.engines.resources import local_engine
     from tanas.ground.events import tell_repeats
     from tanas.ground.records import read_json
-    from tanas.runs.folder import default_folder, run_folders
+    from tanas.runs.folder import RESULT_FILE, default_folder, run_folders
 
     if not tasks:
         raise SettingError("Name a task to search for, such as digits:is=8 or ./photos.")
     limit_s = None if time_limit is None else seconds(time_limit)
-    config = config_of(settings)
-    library, resources = library_of(data), resources_of(machine)
+    config, library = config_of(settings), library_of(settings.data)
     named = [library.open(task) for task in tasks]
     opened = list({task.name: task for task in named}.values())
-    names = [task.name for task in opened]
+    several, names = len(opened) > 1, [task.name for task in opened]
     out = out or default_folder(names)
     folders = run_folders(out, names)
     memory = open_memory(dictionary)
     remembers = dictionary is None if remember is None else remember
-    if len(opened) > 1 and not remembers:
-        # each finds the ones before it; the named dictionary stays as it is
-        memory = stream_memory(out, memory)
+    if several and not remembers:
+        memory = stream_memory(
+            out, memory
+        )  # later tasks find earlier ones; the named dictionary stays as it is
     job = Job(
         config=config,
         command=command_line,
-        seed=machine.seed,
+        seed=settings.machine.seed,
         time_limit=limit_s,
         reuse=reuse,
-        remember=remembers or len(opened) > 1,
+        remember=remembers or several,
     )
-    if len(opened) > 1:
-        check_searches(opened, folders, memory, job, resources)
-    runs = []
-    with listening(output) as listener, local_engine(resources) as engine:
-        tell_repeats((task.name for task in named), "searched", listener)
-        where = Machine(resources=resources, engine=engine, listener=listener)
-        for task, folder in zip(opened, folders, strict=True):
-            runs.append(run_search(task, folder, memory, job, where))
+    with working(settings.machine, settings.output) as workplace:
+        if several:
+            check_searches(opened, folders, memory, job, workplace.resources)
+        tell_repeats((task.name for task in named), "searched", workplace.listener)
+        runs = [
+            run_search(task, folder, memory, job, workplace)
+            for task, folder in zip(opened, folders, strict=True)
+        ]
+    documents = [read_json(run.folder / RESULT_FILE) for run in runs]
     text = "\n\n".join(run_view(run.result(), run.folder) for run in runs)
-    documents = [read_json(run.folder / "result.json") for run in runs]
-    show(output, documents[0] if len(documents) == 1 else documents, text)
+    show(settings.output, documents if several else documents[0], text)
 
 
 @app.command(usage="tanas evaluate RUN [TASK] [OPTIONS]")
@@ -310,29 +253,22 @@ def predict(run: Path, /, *files: Path, skip_bad: Flag = False, output: Output =
     """
     from tanas.api.search import load
     from tanas.ground.events import Told
-    from tanas.tasks.pictures import pictures_of, read_or_skipped
+    from tanas.tasks.pictures import pictures_of, read_pictures
 
     if not files:
         raise SettingError("Name at least one picture to predict.")
     classifier = load(run)
     named, notes = pictures_of(files)
-    images, pictures, bad = read_or_skipped(named, classifier.shape, skip_bad=skip_bad)
+    images, pictures, bad = read_pictures(named, classifier.shape, skip_bad=skip_bad)
     notes += [f"Left out, since it can't be read: {path}." for path in bad]
-    probabilities = classifier.probabilities(images)  # (pictures, classes)
     with listening(output) as listener:
         for note in notes:
             listener(Told(message=note))
-    best = probabilities.argmax(dim=1).tolist()
     rows, lines = [], []
-    for file, answer, row in zip(pictures, best, probabilities.tolist(), strict=True):
-        name = classifier.classes[answer]
-        rows.append(
-            {
-                "file": str(file),
-                "answer": name,
-                "probabilities": dict(zip(classifier.classes, row, strict=True)),
-            }
-        )
+    for file, row in zip(pictures, classifier.probabilities(images).tolist(), strict=True):
+        probabilities = dict(zip(classifier.classes, row, strict=True))
+        name = max(probabilities, key=probabilities.__getitem__)
+        rows.append({"file": str(file), "answer": name, "probabilities": probabilities})
         lines.append(f"{file}: {name} ({max(row):.1%})")
     show(output, rows, "\n".join(lines))
 
@@ -392,9 +328,7 @@ def reproduce(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True, sh
             "The paper's experiments are a package of their own, which is not installed. "
             "In the repository of tanas: pip install -e ./experiments"
         )
-    whole = App(
-        name="tanas", help_flags=[], version_flags=[]
-    )  # so that help and errors name the whole command
+    whole = App(name="tanas", help_flags=[], version_flags=[])  # help and errors name the whole command
     whole.command(next(iter(found)).load())
     command, bound, _ = whole.parse_args(["reproduce", *arguments], exit_on_error=False, print_error=False)
     command(*bound.args, **bound.kwargs)

@@ -10,22 +10,16 @@ from cyclopts import App, Parameter
 from tanas.cli.help import HELP, HELP_ALL, RESEARCH
 from tanas.cli.options import (
     ANSWERING,
-    DATA,
     LEARNING,
-    MACHINE,
-    OUTPUT,
     Answering,
-    Data,
     Flag,
     Learning,
-    Machine,
-    Output,
     config_of,
     library_of,
-    listening,
     resources_of,
     show,
     starting,
+    working,
 )
 from tanas.ground.errors import SettingError
 
@@ -41,16 +35,7 @@ Strict = Annotated[Flag, Parameter(group=RESEARCH)]
 
 
 @app.command(usage="tanas dictionary build FOLDER [TASK...] [OPTIONS]")
-def build(
-    folder: Path,
-    /,
-    *tasks: str,
-    strict: Strict = False,
-    settings: Learning = LEARNING,
-    data: Data = DATA,
-    machine: Machine = MACHINE,
-    output: Output = OUTPUT,
-) -> None:
+def build(folder: Path, /, *tasks: str, strict: Strict = False, settings: Learning = LEARNING) -> None:
     """Make or complete a memory of tasks.
 
     For each task it keeps a trained network, from which distances are measured, and the best architectures found.
@@ -61,48 +46,25 @@ def build(
             folder holds their data, the paper's ten.
         strict: Stop if a representative misses 1 - epsilon, instead of marking it weak.
         settings: Options that decide what is learnt.
-        data: Options of commands that open tasks.
-        machine: Options of commands that compute.
-        output: Options of commands that show progress.
     """
-    starting(output)
+    starting(settings.output)
     from tanas.api.build import build_dictionary, check_learnable, starter
     from tanas.dictionary.store import Dictionary
-    from tanas.engines.resources import local_engine
     from tanas.runs.folder import check_writable
 
-    library = library_of(data)
+    library, seed = library_of(settings.data), settings.machine.seed
     config = config_of(settings).learning(strict=strict)
-    resources = resources_of(machine)
     opened = [library.open(name) for name in tasks or starter(library)]  # refused before anything is made
-    check_learnable(opened, config, resources, seed=machine.seed)
+    check_learnable(opened, config, resources_of(settings.machine), seed=seed)
     check_writable(folder)
     dictionary = Dictionary.create(folder)
-    with listening(output, folder / "events.jsonl") as listener, local_engine(resources) as engine:
-        build_dictionary(
-            dictionary,
-            opened,
-            library,
-            config,
-            seed=machine.seed,
-            resources=resources,
-            engine=engine,
-            listener=listener,
-        )
-    _list(dictionary, output)
+    with working(settings.machine, settings.output, folder / "events.jsonl") as workplace:
+        build_dictionary(dictionary, opened, library, config, seed=seed, machine=workplace)
+    _list(dictionary, settings.output)
 
 
 @app.command(usage="tanas dictionary add FOLDER TASK... [OPTIONS]")
-def add(
-    folder: Path,
-    /,
-    *tasks: str,
-    strict: Strict = False,
-    settings: Learning = LEARNING,
-    data: Data = DATA,
-    machine: Machine = MACHINE,
-    output: Output = OUTPUT,
-) -> None:
+def add(folder: Path, /, *tasks: str, strict: Strict = False, settings: Learning = LEARNING) -> None:
     """Add tasks to a memory.
 
     Args:
@@ -110,16 +72,13 @@ def add(
         tasks: Tasks to learn, such as mnist:is=3 or ./photos (a folder of pictures per class).
         strict: Stop if a representative misses 1 - epsilon, instead of marking it weak.
         settings: Options that decide what is learnt.
-        data: Options of commands that open tasks.
-        machine: Options of commands that compute.
-        output: Options of commands that show progress.
     """
     from tanas.dictionary.store import Dictionary
 
     Dictionary(folder)
     if not tasks:
         raise SettingError("Name at least one task to add, such as digits:is=0 or ./photos.")
-    build(folder, *tasks, strict=strict, settings=settings, data=data, machine=machine, output=output)
+    build(folder, *tasks, strict=strict, settings=settings)
 
 
 @app.command(name="list")

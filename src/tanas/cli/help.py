@@ -1,4 +1,4 @@
-"""How help is laid out: everyday options with `--help`, every option under its heading with `--help-all`."""
+"""Layout of help: `--help` shows everyday options, `--help-all` every option under its heading."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _all_options: ContextVar[bool] = ContextVar("all_options", default=False)
 
 @contextmanager
 def help_asked_by(tokens: Sequence[str]) -> Iterator[None]:
-    """While it lasts, help shows as much as the words of a command ask for."""
+    """Within the block, help shows all options if the command asks for them."""
     before = _all_options.set(HELP_ALL in tokens)
     try:
         yield
@@ -30,7 +30,7 @@ def help_asked_by(tokens: Sequence[str]) -> Iterator[None]:
 
 
 class Brief(DefaultFormatter):
-    """Shows all options of a group with `--help-all`, else only those that are named here."""
+    """Shows all options of a group with `--help-all`, else only the everyday options."""
 
     def __init__(self, *everyday: str) -> None:
         super().__init__()

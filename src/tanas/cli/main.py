@@ -22,11 +22,11 @@ FORMER = {
     ("export", "--to"): "The kind of an export is now the suffix of its file: tanas export RUN FILE.onnx",
     ("export", "--out"): "The file of an export now stands behind the run: tanas export RUN FILE.onnx",
 }
-"""What is said of options that were, by command and option."""
+"""Messages about former options, by command and option."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command and gives its exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
+    """Run a command. Exit status: 0 done, 1 failed, 2 wrong call or input, 130 interrupted."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TanasError as error:
         return _failed(str(error), error, error.exit_status, tokens)
     except BrokenPipeError:
-        with suppress(OSError, ValueError):  # what is left unread is dropped, or Python complains at its end
+        with suppress(OSError, ValueError):  # drop unread output, or Python complains when it ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refusal(error: CycloptsError) -> str:
-    """What was wrong with the words of a command, and where its options are listed."""
+    """The message about a wrong call, and the command that lists the options."""
     chain = error.command_chain or ()
     if isinstance(error, UnknownOptionError):
         option = (error.token.keyword or error.token.value).partition("=")[0]
@@ -79,7 +79,7 @@ def _failed(text: str, error: Exception, status: int, tokens: Sequence[str]) -> 
 
 
 def _program() -> str:
-    """How tanas was called, so that a command that is printed can be pasted."""
+    """The name by which tanas was called, so that a printed command can be pasted."""
     typed = sys.orig_argv
     if "-m" in typed and typed[typed.index("-m") + 1 :][:1] == ["tanas"]:
         return shlex.join(typed[: typed.index("-m") + 2])

@@ -1,10 +1,11 @@
-"""Options that several commands share, and what they stand for. A command takes only those that it heeds."""
+"""Options that several commands share, and what they stand for. A command takes only options that it uses."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +18,7 @@ from tanas.ground.errors import SettingError
 if TYPE_CHECKING:
     from tanas.algorithm.presets import SearchConfig
     from tanas.api.progress import Display
+    from tanas.engines.resources import Machine as Workplace
     from tanas.engines.resources import Resources
     from tanas.tasks.library import Library
 
@@ -31,9 +33,9 @@ def _whole(kind: Any, tokens: Sequence[Token]) -> int:
 
 Whole = Annotated[int, Parameter(converter=_whole)]
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
-"""An option that is there or not."""
+"""An option without a value."""
 CommandLine = Annotated[str, Parameter(parse=False)]
-"""What was typed, for the record of a run; `main` gives it."""
+"""What was typed, for the record of a run; `main` sets it."""
 
 
 @Parameter(name="*", group=ON_OUTPUT)
@@ -93,11 +95,17 @@ class Machine:
     """Seed of every random draw."""
 
 
+ANSWERING, OUTPUT, SOURCES, DATA, MACHINE = Answering(), Output(), Sources(), Data(), Machine()
+
+
 @Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
 class Starting:
-    """Options of every search, also of one for a distance or for a dictionary."""
+    """Options of every command that computes with tasks."""
 
+    data: Data = DATA
+    machine: Machine = MACHINE
+    output: Output = OUTPUT
     preset: Annotated[str, Parameter(group=EVERYDAY)] = "default"
     """Settings to start from: quick, default or paper."""
     config: Path | None = None
@@ -111,7 +119,7 @@ class Starting:
 @Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
 class Representing(Starting):
-    """Options of what stands for a task."""
+    """Options of representatives."""
 
     epsilon: float | None = None
     """A representative must perform at least 1 - epsilon."""
@@ -125,8 +133,7 @@ class Measuring(Representing):
     """Options that decide a distance."""
 
     method: Annotated[str | None, Parameter(group=EVERYDAY)] = None
-    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
-    h-score, leep, cka, fisher, task2vec."""
+    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme."""
     intervals: Annotated[Flag, Parameter(group=EVERYDAY)] = False
     """Give every distance an interval. Takes several times as long."""
 
@@ -134,7 +141,7 @@ class Measuring(Representing):
 @Parameter(name="*", group=RESEARCH)
 @dataclass(frozen=True, kw_only=True)
 class Spaced(Starting):
-    """Options of what a search by FUSE may find."""
+    """Options of the searched space and of FUSE."""
 
     space: str | None = None
     """Search space: standard (the default), paper, authors, nas-bench-201 or darts."""
@@ -205,32 +212,28 @@ class Settings(Searching, Learning, Measuring):
     controls: Flag = False
     """Also run random search at the same cost, and report how the result compares. Takes about twice as long."""
     method: Annotated[str | None, Parameter(group=RESEARCH)] = None
-    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme,
-    h-score, leep, cka, fisher, task2vec."""
     intervals: Annotated[Flag, Parameter(group=RESEARCH)] = False
-    """Give every distance an interval. Takes several times as long."""
 
 
-ANSWERING, OUTPUT, SOURCES, DATA, MACHINE = Answering(), Output(), Sources(), Data(), Machine()
 LEARNING, MEASURING, TRANSFORMING, SETTINGS = Learning(), Measuring(), Transforming(), Settings()
 
 
 def library_of(data: Sources) -> Library:
-    """What opens tasks, as the options say."""
+    """The library that opens tasks."""
     from tanas.tasks.library import Library
 
     return Library(**asdict(data))
 
 
 def resources_of(machine: Machine) -> Resources:
-    """What of the machine is used, as the options say."""
+    """The device, threads and workers to use."""
     from tanas.engines.resources import Resources
 
     return Resources(device=machine.device, threads=machine.threads, workers=machine.workers)
 
 
 def config_of(settings: Starting, **options: Any) -> SearchConfig:
-    """The configuration that preset, file and options give; an option left out (None) changes nothing.
+    """The configuration that preset, file and options give; None leaves a setting as it is.
 
     Raises:
         SettingError: a setting is wrong, or an option does not suit the strategy.
@@ -239,9 +242,8 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
     from tanas.distances.intervals import IntervalConfig
 
     given = asdict(settings)
-    limit = count(given["limit"], "limit")
-    searched = "fuse" if isinstance(settings, Searching) else "learn"  # where FUSE's own options go
-    epochs = given.get("epochs")
+    limit, epochs = count(given["limit"], "limit"), given.get("epochs")
+    fuse = "fuse" if isinstance(settings, Searching) else "learn"
     if given.get("inherit") == "all":
         raise SettingError("--inherit all is now called --from all.")
     if given.get("related") == "all" and given.get("inherit") not in (None, "prior"):
@@ -253,32 +255,25 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
         given["preset"],
         given["config"],
         {name: given.get(name) for name in _PLAIN}
+        | {field: given.get(name) for name, field in _RENAMED.items()}
+        | {f"{fuse}.{name}": given.get(name) for name in _FUSE}
         | options
         | {
             "limit": None if limit == "all" else limit,
-            "representative.epsilon": given.get("epsilon"),
-            "representative.architecture": given.get("representative"),
-            "distance.method": given.get("method"),
             "distance.intervals": IntervalConfig() if given.get("intervals") else None,
-            f"{searched}.candidates": given.get("candidates"),
-            f"{searched}.rounds": given.get("rounds"),
-            "rounds_led": given.get("rounds"),  # who says how many has said it for what is known, too
-            "max_latency_ms": given.get("max_latency"),
             "warm_weights": given.get("warm_weights") or None,
             "controls": given.get("controls") or None,
-            "training.epochs": epochs,
-            # who says how many has said it for small and large sets, too
+            # a given number of epochs holds for small and large sets, too
             "training.least_steps": None if epochs is None else 0,
             "training.meant_for": None if epochs is None else 0,
         },
     )
-    if searched == "fuse" and config.strategy != "fuse":
-        for name in ("candidates", "rounds"):
-            if given.get(name) is not None:
-                raise SettingError(
-                    f"--{name} is an option of the strategy fuse, and the strategy is '{config.strategy}'. Leave it "
-                    "out, or set what that strategy has in a file for --config."
-                )
+    for name in _FUSE:
+        if fuse == "fuse" and config.strategy != "fuse" and given.get(name) is not None:
+            raise SettingError(
+                f"--{name} is an option of the strategy fuse, and the strategy is '{config.strategy}'. Leave it "
+                "out, or set what that strategy has in a file for --config."
+            )
     return replace(config, limit=None) if limit == "all" else config
 
 
@@ -287,11 +282,21 @@ _PLAIN = (
     *("neighbours", "threshold", "related"),
 )
 """Options that are fields of the configuration under the same name."""
+_RENAMED = {
+    "epsilon": "representative.epsilon",
+    "representative": "representative.architecture",
+    "method": "distance.method",
+    "rounds": "rounds_led",
+    "max_latency": "max_latency_ms",
+    "epochs": "training.epochs",
+}
+"""Options with the name of their field."""
+_FUSE = ("candidates", "rounds")
+"""Options that are fields of FUSE."""
 
 
 def starting(output: Output) -> None:
-    """Says at once that something happens: importing torch and reading images take seconds."""
-    # not in a pipe: there a call that is refused has its one message and no other line
+    """Says on a terminal that tanas is loading: importing torch and reading images take seconds."""
     if not output.quiet and sys.stderr.isatty():
         print("Loading torch and the images ...", file=sys.stderr, flush=True)
 
@@ -304,12 +309,19 @@ def listening(output: Output, journal: Path | None = None) -> Display:
     return shown if journal is None else broadcast(shown, JsonLinesListener(journal))
 
 
-def saying(output: Answering) -> Callable[[Any, str], None]:
-    """`show` with these options."""
-    return lambda plain, text: show(output, plain, text)
+@contextmanager
+def working(machine: Machine, output: Output, journal: Path | None = None) -> Iterator[Workplace]:
+    """The workers and the listener of a command; both end with the block."""
+    from tanas.engines.resources import Machine as Workplace
+    from tanas.engines.resources import local_engine
+
+    resources = resources_of(machine)
+    with listening(output, journal) as listener, local_engine(resources) as engine:
+        yield Workplace(resources=resources, engine=engine, listener=listener)
 
 
 def show(output: Answering, plain: Any, text: str) -> None:
-    """Prints a document as text, or whole as JSON, which stays JSON in every encoding."""
+    """Prints a document as text or as JSON."""
+    # escapes keep the document whole in an encoding that lacks a letter
     ascii_only = "utf" not in str(sys.stdout.encoding).lower()
     print(json.dumps(plain, indent=1, ensure_ascii=ascii_only) if output.json else text)

@@ -24,18 +24,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows as columns under a head; every column but the first is aligned right."""
     every = [list(head), *map(list, rows)]
     widths = [max(len(row[i]) for row in every) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in every
-    ]
+    lines = []
+    for first, *others in every:
+        cells = [first.ljust(widths[0])]
+        cells += [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
 
 def distance_text(measurement: Measurement) -> str:
-    """A measured distance as text; see `shown_distance`."""
+    """A measured distance as text."""
     return shown_distance(
         measurement.value, measurement.shortfall, measurement.interval, at_least=measurement.at_least
     )
@@ -73,19 +71,19 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
     """The remembered tasks as a table."""
     if not rows:
         return f"{dictionary.folder}: no tasks yet. Make some: tanas dictionary build {_typed(dictionary.folder)}"
-    lines = [
-        [
-            row["atom"],
-            str(row["classes"]),
-            str(row["train"]),
-            f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),
-            "-"
-            if row["best_score"] is None
-            else f"{row['best_score']:.3f}{' (final training)' if row['best_score_final'] else ''}",
-            "-" if row["best_parameters"] is None else f"{row['best_parameters']:,}",
-        ]
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        final = " (final training)" if row["best_score_final"] else ""
+        lines.append(
+            [
+                row["atom"],
+                str(row["classes"]),
+                str(row["train"]),
+                f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),
+                "-" if row["best_score"] is None else f"{row['best_score']:.3f}{final}",
+                "-" if row["best_parameters"] is None else f"{row['best_parameters']:,}",
+            ]
+        )
     head = ["task", "classes", "images", "representative l", "best score", "parameters"]
     return f"{dictionary.folder}: {counted(len(rows), 'task')}\n{table(head, lines)}"
 
@@ -151,8 +149,8 @@ def near_view(near: Near) -> str:
 def near_rows(near: Near) -> list[dict[str, Any]]:
     """One entry for each of the nearest tasks.
 
-    The first entry holds the advice. The last entry holds the next task and whether their order is certain. With a
-    threshold, it holds whether the last task within and the first task beyond are certain instead.
+    The first holds the advice. The last holds whether its order with the next task is certain, or, with a threshold,
+    whether the last task within and the first task beyond it are.
     """
     untrained = None if near.untrained is None else to_plain(near.untrained)
     edge = near.boundary
@@ -189,10 +187,7 @@ def near_rows(near: Near) -> list[dict[str, Any]]:
 
 
 def matrix_view(matrix: DistanceMatrix) -> str:
-    """A table of distances: sources as rows, targets as columns, and a last row for an untrained network.
-
-    A distance of 1 is followed by its shortfall, which gives the order among such distances.
-    """
+    """A table of distances: sources as rows, targets as columns, and a last row for an untrained network."""
 
     def cell(measurement: Measurement) -> str:
         text = f"{measurement.value:.3f}" if not measurement.shortfall else f"1+{measurement.shortfall:.3f}"
@@ -228,28 +223,23 @@ def comparison_view(comparison: MethodComparison) -> str:
         for agreement in comparison.agreements
         if not agreement.refused
     ]
-    head = ["method", f"Spearman with {comparison.reference}", "same nearest", "nearer than untrained"]
-    head.append("seconds per pair")
+    correlation = f"Spearman with {comparison.reference}"
+    head = ["method", correlation, "same nearest", "nearer than untrained", "seconds per pair"]
     refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
     return "\n".join([table(head, measured), *refusals])
 
 
 def run_view(result: Result, folder: Path) -> str:
     """The result of a search: verdict, errors, space, network, training, and what to do next."""
-    m = result.metrics
-    rows = [
-        ["this network", f"{m.test_error:.2%}", f"{m.test_balanced_error:.2%}"],
-        *(
-            []
-            if (c := result.control) is None
-            else [["random search at equal cost", f"{c.test_error:.2%}", f"{c.test_balanced_error:.2%}"]]
-        ),
-        *(
-            [rival_label(rival.name), f"{rival.test_error:.2%}", f"{rival.test_balanced_error:.2%}"]
-            for rival in result.rivals
-        ),
-        ["most frequent class", f"{m.constant_error:.2%}", f"{m.constant_balanced_error:.2%}"],
+    metrics, costs = result.metrics, result.costs
+    errors = [("this network", metrics.test_error, metrics.test_balanced_error)]
+    if (control := result.control) is not None:
+        errors.append(("random search at equal cost", control.test_error, control.test_balanced_error))
+    errors += [
+        (rival_label(rival.name), rival.test_error, rival.test_balanced_error) for rival in result.rivals
     ]
+    errors.append(("most frequent class", metrics.constant_error, metrics.constant_balanced_error))
+    rows = [[name, f"{error:.2%}", f"{balanced:.2%}"] for name, error, balanced in errors]
     lines = [
         standing(result).replace(SPACE, " "),
         f"{result.task.name}: {result.parameters:,} parameters, {result.macs:,} multiply-adds per image",
@@ -268,9 +258,8 @@ def run_view(result: Result, folder: Path) -> str:
         architecture_text(result.architecture),
         *([taken(result)] if result.reference is not None else []),
         trained_on(result),
-        f"time: {result.costs.total_s:.0f} s (representative {result.costs.represent_s:.0f}, distances "
-        f"{result.costs.distance_s:.0f}, search {result.costs.search_s:.0f}, final training "
-        f"{result.costs.train_s:.0f}, rivals {result.costs.rivals_s:.0f})",
+        f"time: {costs.total_s:.0f} s (representative {costs.represent_s:.0f}, distances {costs.distance_s:.0f}, "
+        f"search {costs.search_s:.0f}, final training {costs.train_s:.0f}, rivals {costs.rivals_s:.0f})",
         f"report: {folder / 'report.html'}",
         f"next: tanas predict {_typed(folder)} PICTURE | tanas export {_typed(folder)} model.onnx",
     ]

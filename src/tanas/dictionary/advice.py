@@ -14,7 +14,7 @@ LEAST_SEARCHES = 3
 
 NOT_WORTH = 0.01
 """Mean gain, in l, below which a search is not worth its cost. A single gain says little: the scores of one
-architecture from two seeds differ by more (`tanas.algorithm.search_gain`)."""
+architecture from two seeds differ by more (`tanas.algorithm.winner`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,13 @@ class Advice:
     nearest: str
     """The remembered task whose architecture would be reused; empty: no scored architecture fits."""
     score: float | None
-    """Its l on its own task after the fixed short training; None: it had only its final training."""
+    """l of that architecture on its own task after the fixed short training; None: only its final training is known."""
     searches: int
     """Past searches that measured their gain over reuse."""
     transfer: float | None
-    """Mean score of the reused architectures in those searches; None: there are none."""
+    """Mean score of the reused architectures in those searches; None: no such search."""
     gain: float | None
-    """Mean gain over reuse, in l; it can be negative. None: there are none."""
+    """Mean gain over reuse, in l; it can be negative. None: no such search."""
     spread: float | None
     """Standard deviation of the gain; None: fewer than two searches."""
     search_macs: float | None
@@ -79,7 +79,7 @@ def advise(
 
     Args:
         related: (name, atom) of the related tasks, nearest first.
-        known: every atom of the dictionary; some of them have the gain of their search.
+        known: every atom of the dictionary; some have the gain of their search.
         warm: whether weights are reused too; only past searches with the same setting count.
         fits: whether an architecture can be reused, for example within the limits of the task.
     """
@@ -90,7 +90,7 @@ def advise(
     ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]
-    usable = (  # lazily: to see whether an architecture fits, its latency may have to be measured
+    usable = (  # lazily, because `fits` may have to measure the latency
         (name, None if best.final else best.score)
         for name, atom in related
         for best in best_first(atom.architectures)

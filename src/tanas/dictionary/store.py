@@ -1,4 +1,4 @@
-"""A dictionary on disk: a folder of readable folders, one an atom."""
+"""A dictionary on disk: a folder with a readable folder for each atom."""
 
 from __future__ import annotations
 
@@ -22,28 +22,13 @@ from tanas.distances.base import Measurement
 from tanas.distances.representative import Representative, representative_from, state_of
 from tanas.ground.checkpoints import FolderCheckpoint
 from tanas.ground.errors import StoreError, UnknownNameError, nearest_names
-from tanas.ground.records import (
-    SCHEMA,
-    from_plain,
-    new_folder,
-    read_json,
-    read_marker,
-    read_record,
-    write_json,
-)
+from tanas.ground.records import SCHEMA, new_folder, read_marker, read_record, write_json
 
 KIND = "tanas dictionary"
 WEIGHTS_FILE, NETWORK_FILE = "representative.safetensors", "network.safetensors"
+BUILD_AGAIN = "Remove the atom and build it again."
 LOCK_SECONDS = 30
-"""An atom is written in well under a second; who waits longer waits for a dead lock."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DictionaryRecord:
-    """dictionary.json: says what the folder is."""
-
-    kind: str
-    schema: int
+"""An atom is written in well under a second; a longer wait means a dead lock."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,22 +44,22 @@ class AtomFile:
 class Dictionary:
     """The memory of tasks.
 
-    `FOLDER/dictionary.json` says what it is, `FOLDER/atoms/NAME-KEY/` holds an atom (atom.json,
+    `FOLDER/dictionary.json` marks the folder, `FOLDER/atoms/NAME-KEY/` holds an atom (atom.json,
     representative.safetensors, network.safetensors), `FOLDER/distances/` measured distances and `FOLDER/unfinished/`
-    the state of atoms that are being made; the last two can be deleted at any time.
+    the state of atoms in the making; the last two can be deleted at any time.
     """
 
     def __init__(self, folder: Path, *, base: Dictionary | None = None, may_be_new: bool = False) -> None:
-        """Opens a dictionary.
+        """Open a dictionary.
 
         Args:
-            folder: that `create` made.
-            base: another dictionary whose atoms are seen too; what is added goes to this one.
-            may_be_new: whether a folder that is missing or empty is a dictionary without atoms. Nothing is
-                written before `settle`.
+            folder: made by `create`.
+            base: another dictionary whose atoms are seen too; new atoms are added to this one.
+            may_be_new: whether a missing or empty folder is a dictionary without atoms. Nothing is written before
+                `settle`.
 
         Raises:
-            StoreError: the folder is no dictionary, or of another version.
+            StoreError: the folder holds something else, or a dictionary of another version.
         """
         self.folder = folder
         self.base = base
@@ -85,42 +70,30 @@ class Dictionary:
 
     @classmethod
     def create(cls, folder: Path, *, base: Dictionary | None = None) -> Dictionary:
-        """Opens the dictionary in a folder, made if it is missing or empty.
-
-        Raises:
-            StoreError: the folder holds something else, or can't be written.
-        """
+        """Open the dictionary in a folder; make it if the folder is missing or empty."""
         dictionary = cls(folder, base=base, may_be_new=True)
         dictionary.settle()
         return dictionary
 
     @property
     def settled(self) -> bool:
-        """Whether its folder says that it is a dictionary."""
+        """Whether its folder is marked."""
         return self._marker.exists()
 
     def settle(self) -> None:
-        """Makes the folder of a new dictionary.
-
-        Raises:
-            StoreError: it can't be written.
-        """
+        """Make the folder of a new dictionary, or raise a `StoreError` if it can't be written."""
         if not self.settled:
-            write_json(self._marker, DictionaryRecord(kind=KIND, schema=SCHEMA))
+            write_json(self._marker, {"kind": KIND, "schema": SCHEMA})
 
     def atoms(self) -> tuple[Atom, ...]:
-        """All atoms, by name and key.
-
-        Raises:
-            StoreError: an atom is damaged; the message names it.
-        """
+        """All atoms, sorted by name and key; a `StoreError` names a damaged one."""
         own = {atom.key: atom for atom in map(self._read, self._folders())}
         if self.base is not None:
             own = {atom.key: atom for atom in self.base.atoms()} | own
         return tuple(sorted(own.values(), key=lambda atom: (atom.task.name, atom.key)))
 
     def names(self) -> dict[str, Atom]:
-        """Every atom by the name that stands for it alone: its task's, with '~' and a short key if several share it."""
+        """Every atom by a unique name: its task's, with '~' and a short key if several atoms share it."""
         atoms = self.atoms()
         shared = [atom.task.name for atom in atoms]
         return {
@@ -129,46 +102,31 @@ class Dictionary:
         }
 
     def find(self, name: str) -> Atom:
-        """The atom of a name.
-
-        Raises:
-            UnknownNameError: there is none, or the name stands for several.
-        """
+        """The atom of a name; an `UnknownNameError` if no atom has it, or several."""
         names = self.names()
         if name in names:
             return names[name]
-        several = [known for known in names if known.startswith(f"{name}~")]
-        if several:
+        if several := [known for known in names if known.startswith(f"{name}~")]:
             raise UnknownNameError(f"'{name}' stands for several atoms. Name one: {', '.join(several)}.")
         raise UnknownNameError(f"Unknown task '{name}' in {self.folder}. {nearest_names(name, names)}")
 
     def get(self, key: str) -> Atom | None:
-        """The atom of a key, if it is there."""
+        """The atom of a key; None: unknown."""
         return next((atom for atom in self.atoms() if atom.key == key), None)
 
     def representative(self, atom: Atom) -> Representative:
-        """The trained representative of an atom.
-
-        Raises:
-            StoreError: its weights are missing or damaged.
-        """
+        """The trained representative of an atom; a `StoreError` if its weights are missing or damaged."""
         folder = self._folder_of(atom)
         if not folder.exists() and self.base is not None:
             return self.base.representative(atom)
         return representative_from(atom.representative, self._weights(folder))
 
     def network(self, atom: Atom) -> StoredNetwork | None:
-        """The trained network of an atom; None if it keeps none.
-
-        Raises:
-            StoreError: its weights are missing or damaged.
-        """
-        if atom.kept is None:
-            return None
+        """The trained network of an atom, if it keeps one; a `StoreError` if its weights are missing or damaged."""
         folder = self._folder_of(atom)
-        if not folder.exists() and self.base is not None:
+        if atom.kept is not None and not folder.exists() and self.base is not None:
             return self.base.network(atom)
-        return self._kept(folder, atom.kept)
+        return None if atom.kept is None else self._kept(folder, atom.kept)
 
     def add(
         self,
@@ -178,23 +136,27 @@ class Dictionary:
         *,
         merged: Callable[[Atom, Atom | None], Atom] | None = None,
     ) -> None:
-        """Adds an atom, or replaces the one with the same key; whole or not at all.
+        """Add an atom, or replace the one with the same key; whole or not at all.
 
         Args:
-            atom: what is known of the task.
-            representative: the one that it describes.
-            network: the one that it keeps, if it does.
-            merged: makes of it and of the one that it replaces what is kept, while no other process can write; None:
-                the new one is.
+            atom: the record of the task.
+            representative: described by the atom.
+            network: described by the atom, if it keeps one.
+            merged: (new atom, the one that it replaces) -> the atom to keep, called while no other process can write;
+                None: the new one.
 
         Raises:
-            StoreError: they don't belong together, or the folder can't be written.
+            StoreError: atom, representative and network don't belong together, or the folder can't be written.
         """
         record, tensors = state_of(representative)
         if record != atom.representative:
-            raise StoreError(f"The representative is not the one that the atom {atom.task.name} describes.")
+            raise StoreError(
+                f"The atom {atom.task.name} describes another representative than the one given."
+            )
         if atom.kept != (None if network is None else network.record):
-            raise StoreError(f"The trained network is not the one that the atom {atom.task.name} describes.")
+            raise StoreError(
+                f"The atom {atom.task.name} describes another trained network than the one given."
+            )
         trained = None if network is None else safetensors.torch.save(tensors_of(network))
         content = safetensors.torch.save(tensors)
         place = self._folder_of(atom)
@@ -205,28 +167,18 @@ class Dictionary:
                 (folder / WEIGHTS_FILE).write_bytes(content)
                 if trained is not None:
                     (folder / NETWORK_FILE).write_bytes(trained)
-                write_json(
-                    folder / "atom.json",
-                    AtomFile(
-                        weights_sha256=hashlib.sha256(content).hexdigest(),
-                        atom=atom,
-                        kept_sha256=None if trained is None else hashlib.sha256(trained).hexdigest(),
-                    ),
+                kept = None if trained is None else hashlib.sha256(trained).hexdigest()
+                file = AtomFile(
+                    weights_sha256=hashlib.sha256(content).hexdigest(), atom=atom, kept_sha256=kept
                 )
+                write_json(folder / "atom.json", file)
             for other in self._folders():  # the same data under another name
-                if (
-                    other != place
-                    and other.name.endswith(place.name[-9:])
-                    and self._read(other).key == atom.key
-                ):
+                same = other != place and other.name.endswith(place.name[-9:])
+                if same and self._read(other).key == atom.key:
                     self._discard(other)
 
     def remove(self, name: str) -> None:
-        """Removes an atom.
-
-        Raises:
-            UnknownNameError: there is none of that name.
-        """
+        """Remove an atom by its name, or raise an `UnknownNameError`."""
         folder = self._folder_of(self.find(name))
         if not folder.exists():
             raise UnknownNameError(
@@ -236,7 +188,7 @@ class Dictionary:
             self._discard(folder)
 
     def verify(self) -> tuple[str, ...]:
-        """Reads everything and rebuilds every representative; a sentence for each thing that is wrong."""
+        """Read everything and rebuild every network; return a sentence for each problem."""
         problems = []
         for folder in self._folders():
             try:
@@ -254,28 +206,18 @@ class Dictionary:
             try:
                 read_record(Measurement, path)
             except StoreError as error:
-                problems.append(
-                    f"{error} Delete it, which is safe at any time: the distance is measured again."
-                )
+                problems.append(f"{error} Delete it: the distance is measured again.")
         return tuple(problems)
 
     def unfinished(self, key: str) -> FolderCheckpoint:
-        """Where the state of an atom in the making is kept."""
+        """The state of an atom in the making."""
         return FolderCheckpoint(self.folder / "unfinished" / key)
 
     @contextmanager
     def making(self, key: str, *, waits: Callable[[], None]) -> Iterator[bool]:
-        """While it lasts no other process makes the atom of a key; first it waits for one that does.
+        """Keep other processes from making the atom of a key; yield whether it is still missing.
 
-        Args:
-            key: of the atom.
-            waits: is called once if another process is at it.
-
-        Yields:
-            whether the atom is still to be made.
-
-        Raises:
-            StoreError: the folder can't be written.
+        First wait for a process that makes it already; `waits` is called once in that case.
         """
         path = self.folder / "unfinished" / f"{key}.lock"
         lock = filelock.FileLock(path)
@@ -287,25 +229,23 @@ class Dictionary:
                 waits()
                 lock.acquire()
         except OSError as error:
-            raise StoreError(f"The dictionary {self.folder} can't be written: {error.strerror}.") from error
+            raise self._read_only(error) from error
         try:
             yield self.get(key) is None
         finally:
             lock.release()
-        if self.get(key) is not None:  # whoever takes the lock now, or makes a new one, finds the atom there
-            with suppress(PermissionError):  # on Windows while another process waits: that one removes it
+        if self.get(key) is not None:  # the next holder of the lock finds the atom
+            with suppress(PermissionError):  # on Windows, if another process waits: that one removes it
                 path.unlink(missing_ok=True)
 
     def measured(self, key: str) -> Measurement | None:
-        """A distance that was measured before under the same key; None if none was, or if it can't be read."""
-        path = self._measurements / f"{key}.json"
-        try:
-            return read_record(Measurement, path)
-        except StoreError:  # it is measured again
-            return None
+        """The stored distance of a key; None if there is none, or if it can't be read."""
+        with suppress(StoreError):
+            return read_record(Measurement, self._measurements / f"{key}.json")
+        return None
 
     def remember_distance(self, key: str, measurement: Measurement) -> None:
-        """Keeps a measured distance."""
+        """Store a measured distance."""
         write_json(self._measurements / f"{key}.json", measurement)
 
     @property
@@ -313,45 +253,37 @@ class Dictionary:
         return self.folder / "distances"
 
     def _can_be_made(self) -> bool:
-        """Whether the folder is missing or empty; False: there is a dictionary.
-
-        Raises:
-            StoreError: it holds something else.
-        """
+        """Whether the folder is missing or empty; False: it is a dictionary. Raises if it holds something else."""
         if self.settled:
             return False
         try:
-            foreign = self.folder.exists() and any(
-                not entry.name.startswith(".") for entry in self.folder.iterdir()
-            )
+            if not self.folder.exists() or all(entry.name.startswith(".") for entry in self.folder.iterdir()):
+                return True
         except OSError as error:
             raise StoreError(
                 f"{self.folder} can't be a dictionary: {error.strerror}. Name a folder."
             ) from error
-        if foreign and not self.settled:  # another process may have just made it
+        if not self.settled:  # another process may have just made it
             raise StoreError(
-                f"{self.folder} is not empty and no dictionary. Name an empty or a new folder for a dictionary."
+                f"{self.folder} is not empty and holds no dictionary. Name an empty or a new folder for a dictionary."
             )
-        return not foreign
+        return False
 
     def _folders(self) -> tuple[Path, ...]:
-        atoms = self.folder / "atoms"
-        if not atoms.exists():
-            return ()
-        return tuple(sorted(entry for entry in atoms.iterdir() if not entry.name.startswith(".")))
+        return tuple(sorted((self.folder / "atoms").glob("[!.]*")))
 
     def _discard(self, folder: Path) -> None:
-        """Removes an atom's folder, at once as its readers see it."""
+        """Remove an atom's folder, for its readers at once."""
         hidden = folder.with_name(f".{folder.name}.removed")
         os.replace(folder, hidden)
         shutil.rmtree(hidden)
 
     def _sweep(self) -> None:
-        """Ends what a killed process began; under the lock nobody else is at it."""
+        """Finish, under the lock, what a killed process began."""
         for left in (self.folder / "atoms").glob(".*"):
             place = left.with_name(left.name.split(".")[1])
             if left.suffix == ".old" and not place.exists():
-                os.replace(left, place)  # it was killed before the new one took its place
+                os.replace(left, place)  # killed before the new folder took its place
             elif left.suffix in (".old", ".part", ".removed"):
                 shutil.rmtree(left)
 
@@ -366,36 +298,20 @@ class Dictionary:
         stamp = path.stat().st_mtime_ns
         known = self._known.get(folder.name)
         if known is None or known[0] != stamp:
-            plain = read_json(path)
-            known = (stamp, from_plain(AtomFile, plain, where=str(path)).atom)
-            self._known[folder.name] = known
+            known = self._known[folder.name] = (stamp, read_record(AtomFile, path).atom)
         return known[1]
 
     def _weights(self, folder: Path) -> dict[str, Tensor]:
         expected = read_record(AtomFile, folder / "atom.json").weights_sha256
-        return self._tensors(folder / WEIGHTS_FILE, expected)
+        return _tensors(folder / WEIGHTS_FILE, expected)
 
     def _kept(self, folder: Path, record: StoredRecord) -> StoredNetwork:
         path = folder / NETWORK_FILE
-        tensors = self._tensors(path, read_record(AtomFile, folder / "atom.json").kept_sha256)
+        tensors = _tensors(path, read_record(AtomFile, folder / "atom.json").kept_sha256)
         try:
             return stored_from(record, tensors)
         except StoreError as error:
-            raise StoreError(f"{path} is damaged. {error} Remove the atom and build it again.") from error
-
-    def _tensors(self, path: Path, expected: str | None) -> dict[str, Tensor]:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise StoreError(
-                f"{path} can't be read: {error.strerror}. Remove the atom and build it again."
-            ) from error
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise StoreError(f"{path} is damaged: its hash differs. Remove the atom and build it again.")
-        try:
-            return safetensors.torch.load(content)
-        except SafetensorError as error:
-            raise StoreError(f"{path} is damaged: {error}. Remove the atom and build it again.") from error
+            raise StoreError(f"{path} is damaged. {error} {BUILD_AGAIN}") from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -404,10 +320,26 @@ class Dictionary:
                 self._sweep()
                 yield
         except filelock.Timeout as error:
-            raise StoreError(
-                f"The dictionary {self.folder} is being written by another process. Try again."
-            ) from error
+            message = f"The dictionary {self.folder} is being written by another process. Try again."
+            raise StoreError(message) from error
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
-            raise StoreError(f"The dictionary {self.folder} can't be written: {error.strerror}.") from error
+            raise self._read_only(error) from error
+
+    def _read_only(self, error: OSError) -> StoreError:
+        return StoreError(f"The dictionary {self.folder} can't be written: {error.strerror}.")
+
+
+def _tensors(path: Path, expected: str | None) -> dict[str, Tensor]:
+    """The tensors of a file with that hash."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror}. {BUILD_AGAIN}") from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise StoreError(f"{path} is damaged: its hash differs. {BUILD_AGAIN}")
+    try:
+        return safetensors.torch.load(content)
+    except SafetensorError as error:
+        raise StoreError(f"{path} is damaged: {error}. {BUILD_AGAIN}") from error

@@ -1,4 +1,4 @@
-"""The trained network that an atom keeps beside its representative: what another task's training can begin with."""
+"""The trained network of an atom, with whose weights another task's training can begin."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tanas.networks.operations import operation_names
 from tanas.tasks.task import Split, image_keys
 
 SEEN = "seen images"
-"""The tensor of a file of weights that says which images the network was trained on."""
+"""Name of the tensor with the hashes of the training images, in a file of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredRecord:
-    """All of a kept network but its weights."""
+    """A stored network without its weights."""
 
     architecture: Architecture
     shape: Shape
-    """(channels, height, width) of the images that it takes."""
+    """(channels, height, width) of its images."""
     classes: tuple[str, ...]
     """Names, in the order of the logits."""
     made_by: str
@@ -33,26 +33,23 @@ class StoredRecord:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class StoredNetwork:
-    """A trained network, and which images it has seen."""
+    """A trained network, and the images that it has seen."""
 
     record: StoredRecord
     network: Network
     seen: Tensor
-    """Sorted hashes of its training images, (images,) int64; those of a network that it began with among them."""
+    """Sorted hashes of its training images and of those of the network that it began with, (images,) int64."""
 
     def overlap(self, keys: Tensor) -> int:
-        """How many images it was trained on: of a test split there may be none.
+        """The number of images, given by their `image_keys` (samples,), that the network was trained on.
 
-        Exactly equal pixels count; the same picture at another size or in other colours is not found.
-
-        Args:
-            keys: of the images, as `image_keys` gives them, (samples,).
+        Only equal pixels count: the same picture at another size or in other colours is not found.
         """
         return int(torch.isin(keys, self.seen).sum())
 
 
 def known_here(record: StoredRecord) -> bool:
-    """Whether all operations of a network are registered: those of another user may not be."""
+    """Whether all operations of a network are registered; another user's may not be."""
     return {name for _, _, name in record.architecture.cell.edges} <= set(operation_names())
 
 
@@ -66,16 +63,9 @@ def stored(
     made_by: str,
     before: StoredNetwork | None = None,
 ) -> StoredNetwork:
-    """A network as an atom keeps it.
+    """Return a network for an atom to keep.
 
-    Args:
-        network: trained.
-        architecture: its own.
-        shape: (channels, height, width) of the images.
-        classes: names, in the order of the logits.
-        split: what it was trained on.
-        made_by: 'score' or 'search'.
-        before: the network whose weights it began with.
+    `split` are its training images, `made_by` is 'score' or 'search', `before` the network whose weights it began with.
     """
     seen = [image_keys(split), *([] if before is None else [before.seen])]
     return StoredNetwork(
@@ -85,18 +75,14 @@ def stored(
     )
 
 
-def tensors_of(one: StoredNetwork) -> dict[str, Tensor]:
-    """Its weights and the hashes of the images that it has seen, as they are stored."""
-    state = {name: value.contiguous() for name, value in one.network.state_dict().items()}
-    return {**state, SEEN: one.seen}
+def tensors_of(kept: StoredNetwork) -> dict[str, Tensor]:
+    """The tensors to store: weights and hashes of the images that the network has seen."""
+    state = {name: value.contiguous() for name, value in kept.network.state_dict().items()}
+    return {**state, SEEN: kept.seen}
 
 
 def stored_from(record: StoredRecord, tensors: Mapping[str, Tensor]) -> StoredNetwork:
-    """The network of a record and its stored tensors.
-
-    Raises:
-        StoreError: they don't belong together.
-    """
+    """The network of a record and its stored tensors; a `StoreError` if they don't belong together."""
     state = dict(tensors)
     try:
         seen = state.pop(SEEN)
@@ -108,31 +94,24 @@ def stored_from(record: StoredRecord, tensors: Mapping[str, Tensor]) -> StoredNe
 
 
 def carried(
-    one: StoredNetwork, shape: Shape, classes: tuple[str, ...], seed: Seed, *, share: float = 1.0
+    kept: StoredNetwork, shape: Shape, classes: tuple[str, ...], seed: Seed, *, share: float = 1.0
 ) -> Network:
-    """A network for another task that begins with the weights of a kept one.
+    """Return a network for another task that begins with the weights of a stored one.
 
-    All of it is carried over but what does not fit: the head is new unless the classes are the same, and a stem for
-    other colours takes the mean over the old ones. The pixels' mean and deviation are the new task's own.
-
-    Args:
-        one: what it begins with.
-        shape: (channels, height, width) of the new task's images; any size fits.
-        classes: of the new task.
-        seed: of the weights that are new.
-        share: of the old weights in kernels and matrices; the rest is of new ones. Below 1 it learns faster than from
-            scratch and, unlike at 1, generalises no worse.
+    The head is new unless the classes are the same, and a stem for other colours takes the mean over the old ones. The
+    mean and deviation of the pixels are those of the new task. `share` is that of the old weights in kernels and
+    matrices: below 1, training is faster than from scratch and generalises no worse.
 
     Source: Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020 (shrink and perturb).
     """
-    network = build(one.record.architecture, shape, len(classes), seed)
+    network = build(kept.record.architecture, shape, len(classes), seed)
     own = network.state_dict()
-    before, after = one.record.shape[0], shape[0]
-    for name, value in one.network.state_dict().items():
-        if name.startswith("norm.") or (name.startswith("head.") and classes != one.record.classes):
+    before, after = kept.record.shape[0], shape[0]
+    for name, value in kept.network.state_dict().items():
+        if name.startswith("norm.") or (name.startswith("head.") and classes != kept.record.classes):
             continue
         if name == "stem.0.weight" and before != after:
-            # what a grey image gave, one with three equal colours gives too
+            # three equal colours give the same as grey
             value = value.mean(dim=1, keepdim=True).expand(-1, after, -1, -1) * (before / after)
         own[name] = torch.lerp(own[name], value, share) if value.dim() > 1 else value
     network.load_state_dict(own)

@@ -1,4 +1,4 @@
-"""An atom of the dictionary: a task that was solved, and what was learnt from it."""
+"""An atom of the dictionary: a solved task with its representative and its architectures."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tanas.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class AtomTask:
-    """What is known of an atom's task without its data."""
+    """The task of an atom, without its data."""
 
     name: str
-    """As a person types it; opens the task again where the data still is."""
+    """As a user types it."""
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     """(channels, height, width)."""
@@ -30,16 +30,16 @@ class AtomTask:
     """Number of images."""
     validation: int
     limit: int | None
-    """Most training images that were taken; None: all."""
+    """Most training images; None: all."""
     split_seed: int
     fingerprint: str
     """Hash of training and validation data."""
     test_fingerprint: str
-    """Hash of the test split, for the record."""
+    """Hash of the test split."""
 
     @classmethod
     def of(cls, task: Task, *, test_fingerprint: str, limit: int | None) -> AtomTask:
-        """Describes a task (already limited)."""
+        """Describe a task (already limited)."""
         return cls(
             name=task.name,
             classes=task.classes,
@@ -64,20 +64,19 @@ class Provenance:
     versions: dict[str, str]
     """Of tanas and the libraries that decide numbers."""
     settings: dict[str, Any]
-    """The configuration that it was made with."""
     represent_s: float
     """Wall-clock seconds of training the representative."""
     search_s: float
     """Wall-clock seconds of searching and scoring architectures."""
     represent_macs: int | None = None
-    """Multiply-adds of training the representative, forward and backward; None: they were not kept then."""
+    """Multiply-adds of training the representative, forward and backward; None: the atom is older than this field."""
     search_macs: int | None = None
-    """Multiply-adds of all trainings of the search and of the scores; None: they were not kept then."""
+    """Multiply-adds of all trainings of the search and of the scores; None: the atom is older than this field."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reuse:
-    """The gain over reuse that a search measured (`tanas.algorithm.search_gain`)."""
+    """The gain over reuse that a search measured (`tanas.algorithm.winner`)."""
 
     source: str
     """Name of the related task."""
@@ -99,9 +98,9 @@ class Atom:
     task: AtomTask
     representative: RepresentativeState
     architectures: tuple[ScoredArchitecture, ...]
-    """Every candidate that was seen, scored or not, best scores first."""
+    """Every candidate, best scores first, the unscored last."""
     rounds: tuple[Round, ...]
-    """History of the search; alphas compare candidates of a round and are no scores."""
+    """History of the search; alphas compare the candidates of a round only."""
     provenance: Provenance
     kept: StoredRecord | None = None
     """The trained network; None: the atom is older than stored networks."""
@@ -117,33 +116,35 @@ class Atom:
 
     @property
     def key(self) -> str:
-        """Same task and same representative settings, same key: there is one such atom in a dictionary."""
+        """Names the task and the settings of the representative: a dictionary holds one such atom."""
         return atom_key(self.task.fingerprint, self.representative.config, self.task.performance)
 
     @property
     def compared(self) -> tuple[Comparison, ...]:
-        """What its search trained alike, round by round; rounds without losses are left out."""
-        found = []
+        """The candidates of each round with their losses; rounds without losses are left out."""
+        compared = []
         for past in self.rounds:
             pairs = zip(past.candidates, past.losses, strict=False)
-            told = [(one.canonical(), loss) for one, loss in pairs if loss is not None]
-            if len(told) > 1:
-                architectures, losses = zip(*told, strict=True)
-                found.append(Comparison(architectures=architectures, losses=losses))
-        return tuple(found)
+            known = [(candidate.canonical(), loss) for candidate, loss in pairs if loss is not None]
+            if len(known) > 1:
+                architectures, losses = zip(*known, strict=True)
+                compared.append(Comparison(architectures=architectures, losses=losses))
+        return tuple(compared)
 
     @property
     def best(self) -> ScoredArchitecture | None:
-        """The architecture with the highest score; None if none was scored."""
-        scored = [a for a in self.architectures if a.score is not None]
-        return max(scored, key=lambda a: a.score or 0.0) if scored else None
+        """The architecture with the highest score; None if there is no score."""
+        scored = [seen for seen in self.architectures if seen.score is not None]
+        return max(scored, key=lambda seen: seen.score or 0.0, default=None)
 
 
 def atom_key(fingerprint: str, representative: object, performance: str) -> str:
-    """The key of the atom that a task and its settings make, before it is made."""
+    """The key of the atom of a task, also before it is made."""
     return digest(fingerprint, representative, performance)
 
 
 def best_first(architectures: tuple[ScoredArchitecture, ...]) -> tuple[ScoredArchitecture, ...]:
-    """Scored ones first, the best of them first; the others in the order seen."""
-    return tuple(sorted(architectures, key=lambda a: -1.0 if a.score is None else a.score, reverse=True))
+    """The architectures, best scores first, then the unscored in the order seen."""
+    return tuple(
+        sorted(architectures, key=lambda seen: -1.0 if seen.score is None else seen.score, reverse=True)
+    )

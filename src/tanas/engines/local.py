@@ -1,7 +1,7 @@
-"""Engines of this machine: jobs side by side in worker processes, or one after the other in this one.
+"""The engine of this machine: jobs side by side in worker processes.
 
-Whichever is taken, and however many workers there are, a job runs with the same number of threads: sums are
-then added in the same order and the results are the same to the bit.
+However many workers there are, a job has one thread of torch and the numeric libraries. Sums are then added in the same
+order, and results are the same to the bit.
 """
 
 from __future__ import annotations
@@ -20,89 +20,44 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from tanas.ground.errors import SettingError, TanasError, check_range
-from tanas.ground.events import Event, Listener
+from tanas.ground.events import Event, Listener, ignore
 from tanas.ground.executor import Answer, Parameters
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""What torch and the numeric libraries read when they start."""
+"""Read by torch and the numeric libraries when they start."""
 
 ONE_ARENA = {"MALLOC_ARENA_MAX": "1"}
-"""What glibc reads when it starts: every thread's freed memory goes to one heap, where the next takes it again.
-Candidates are trained in threads of their own, anew each epoch; with a heap for each a worker that learns an atom
-peaked at 1.6 GB instead of 1.25, in the same time. Elsewhere it means nothing."""
+"""Read by glibc when it starts: all threads share one heap, so one thread reuses what another freed. Candidates are
+trained in threads of their own: a worker that learns an atom peaked at 1.25 GB instead of 1.6, in the same time."""
 
 EXIT_GRACE_S = 5.0
-"""How long a worker that was told to end may take before it is killed: it only has to notice."""
+"""Seconds that a worker has to end before it is killed."""
 
 
 class WorkerError(TanasError, RuntimeError):
-    """A worker process ended in the middle of a job, or could not take or answer one."""
+    """A worker process ended in the middle of a job, or could not take or answer a job."""
 
     exit_status = 1
-
-
-class InlineEngine:
-    """Runs each job at once, in the calling process: for small jobs, and where a debugger should follow."""
-
-    def __init__(self, *, threads: int = 1) -> None:
-        """Makes the engine.
-
-        Args:
-            threads: of torch and the numeric libraries while a job runs; afterwards they are as before.
-
-        Raises:
-            SettingError: `threads` is less than 1.
-        """
-        check_range(threads, "threads", "InlineEngine", low=1)
-        self._threads = threads
-
-    def submit(
-        self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
-    ) -> Future[Answer]:
-        """Runs the job; the future is done. Its error is raised by `result()`; an interrupt at once."""
-        future: Future[Answer] = Future()
-        future.set_running_or_notify_cancel()
-        try:
-            with limited_threads(self._threads):
-                future.set_result(function(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        return None
 
 
 class LocalEngine:
     """Runs jobs in worker processes of this machine.
 
-    A worker is a fresh Python that imports only what a job names. It never imports the program that was
-    started, so scripts need no `if __name__ == "__main__"`, and notebooks and `python -c` work too; in turn
-    a job's function and arguments must come from importable modules. Workers start when there is a job for
-    them (importing torch takes seconds) and stay for the next. Ctrl-C does not reach them: the calling
-    process decides. If that process dies, they end at once.
+    A worker is a fresh Python that imports only what a job names, never the program that was started. So scripts need
+    no `if __name__ == "__main__"`, and notebooks and `python -c` work too. In turn a job's function and arguments must
+    come from importable modules. A worker starts with its first job (importing torch takes seconds) and stays. Ctrl-C
+    does not reach workers: the calling process decides. If that process dies, they end at once.
 
-    Use it in a `with` block: at its end all jobs are waited for; if it ends by an error or an interrupt,
-    waiting jobs are cancelled and workers ended at once.
+    Use it in a `with` block. Its end waits for all jobs. After an error or an interrupt, waiting jobs are cancelled and
+    workers end at once.
+
+    Args:
+        workers: most processes at a time, at least 1.
     """
 
-    def __init__(self, workers: int, *, threads: int = 1) -> None:
-        """Makes the engine; no process starts yet.
-
-        Args:
-            workers: most processes at a time.
-            threads: of torch and the numeric libraries, in each worker.
-
-        Raises:
-            SettingError: a number is less than 1.
-        """
+    def __init__(self, workers: int) -> None:
         check_range(workers, "workers", "LocalEngine", low=1)
-        check_range(threads, "threads", "LocalEngine", low=1)
-        self._threads = threads
-        # A thread feeds one process: it hands over a job, waits for the answer, and sees the process die.
+        # a thread feeds one process: it hands over a job, waits for the answer, and sees the process die
         self._feeders = ThreadPoolExecutor(workers, thread_name_prefix="tanas-feeder")
         self._own = threading.local()
         self._workers: list[_Worker] = []
@@ -113,30 +68,30 @@ class LocalEngine:
     def submit(
         self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Future[Answer]:
-        """Queues a job.
+        """Queue a job.
 
-        The future raises what the job raised, or `WorkerError` if its worker died; the jobs after it get a
-        new worker. Arguments are copied to the worker when it takes the job.
+        The future raises the error of the job, or `WorkerError` if its worker died; later jobs get a new worker.
+        Arguments are copied to the worker when it takes the job.
 
         Raises:
-            SettingError: the function is the started program's own, or has no name of its own.
+            SettingError: a worker can't import the function: it stands in `__main__`, or is a lambda or local.
         """
         name = getattr(function, "__qualname__", "")
         if getattr(function, "__module__", None) == "__main__" or "<" in name:
             raise SettingError(
                 f"The 'function' of a job must be a module's own: workers import it. Got {name} instead. "
-                "Put it into a module, or use InlineEngine."
+                "Put it into a module."
             )
         return self._feeders.submit(self._run, None, function, args, kwargs)
 
     def submit_heard(
         self, listener: Listener, function: Callable[..., Answer], /, *args: object
     ) -> Future[Answer]:
-        """Queues a job that tells what happens: it is called with a `listener` of its own.
+        """Queue a job that tells what happens: it is called with a keyword `listener` of its own.
 
         Args:
-            listener: is given, in this process, each event that the job tells its own; one at a time.
-            function: as in `submit`; takes a keyword `listener`.
+            listener: hears each event of the job in this process, one at a time.
+            function: see `submit`.
             args: its other arguments.
         """
         return self._feeders.submit(self._run, listener, function, args, {})
@@ -147,14 +102,7 @@ class LocalEngine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.shutdown(at_once=kind is not None)
-
-    def shutdown(self, *, at_once: bool = False) -> None:
-        """Ends the workers.
-
-        Args:
-            at_once: whether waiting jobs are cancelled and running ones cut off, rather than waited for.
-        """
+        at_once = kind is not None
         try:
             self._feeders.shutdown(wait=not at_once, cancel_futures=at_once)
         except BaseException:  # an interrupt while waiting: the workers must not outlive it
@@ -175,34 +123,29 @@ class LocalEngine:
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> Answer:
-        """Runs a job in this thread's worker."""
+        """Run a job in this thread's worker."""
         try:
-            job = pickle.dumps(
-                (function, args, kwargs, listener is not None), protocol=pickle.HIGHEST_PROTOCOL
-            )
+            job = pickle.dumps((function, args, kwargs, listener is not None), pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             raise WorkerError(f"The job {_name(function)} can't be sent to a worker: {error}.") from error
         worker: _Worker | None = getattr(self._own, "worker", None)
         if worker is None or not worker.alive():
             worker = self._own.worker = self._start()
-        good, answer = worker.ask(job, _name(function), self._one_at_a_time(listener))
+
+        def told(event: Event) -> None:
+            with self._telling:
+                (listener or ignore)(event)
+
+        good, answer = worker.ask(job, _name(function), told)
         if good:
             return cast(Answer, answer)
         raise cast(Exception, answer)
-
-    def _one_at_a_time(self, listener: Listener | None) -> Listener:
-        def told(event: Event) -> None:
-            if listener is not None:
-                with self._telling:
-                    listener(event)
-
-        return told
 
     def _start(self) -> _Worker:
         with self._lock:
             if self._closed:
                 raise WorkerError("The engine was shut down before the job began.")
-            worker = _Worker(self._threads)
+            worker = _Worker()
             self._workers.append(worker)
         return worker
 
@@ -210,13 +153,13 @@ class LocalEngine:
 class _Worker:
     """One process and the pipes to it. Pickled bytes go both ways."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self) -> None:
         code = f"import sys; sys.path[:] = {sys.path!r}; from tanas.engines.local import serve; serve()"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**ONE_ARENA, **os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))},
+            env={**ONE_ARENA, **os.environ, **dict.fromkeys(THREAD_VARIABLES, "1")},
             start_new_session=True,  # Ctrl-C in the terminal goes to the calling process only
         )
         self._jobs = cast(BinaryIO, self._process.stdin)
@@ -227,11 +170,7 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, job: bytes, name: str, listener: Listener) -> tuple[bool, object]:
-        """Whether the job went well, and its answer or its error; events on the way go to the listener.
-
-        Raises:
-            WorkerError: the process died, or was ended.
-        """
+        """Whether the job went well, and its answer or its error; events on the way go to the listener."""
         try:
             pickle.dump(job, self._jobs)
             self._jobs.flush()
@@ -266,7 +205,7 @@ class _Worker:
             self._process.kill()
         try:
             self._jobs.close()  # the worker notices and ends
-        except OSError:  # what was still to be written has no reader any more
+        except OSError:  # nobody reads what was still to be written
             self._process.kill()
         try:
             self._process.wait(EXIT_GRACE_S)
@@ -280,16 +219,16 @@ class _Worker:
             status = self._process.wait(EXIT_GRACE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            return "its worker process sent something that is no answer, and was ended."
+            return "its worker process sent something other than an answer, and was ended."
         if status == -9:
-            return "its worker process was killed (signal 9): most often memory ran out. Take fewer workers."
+            return "its worker process was killed (signal 9). Most often memory ran out: take fewer workers."
         if status < 0:
             return f"its worker process died of signal {-status}."
-        return f"its worker process ended with status {status}; what it printed stands above."
+        return f"its worker process ended with status {status}; its output stands above."
 
 
 def serve() -> None:
-    """Body of a worker process: does jobs from stdin until it closes."""
+    """Do jobs from stdin until it closes: the body of a worker process."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a job prints must not get between the answers
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -305,10 +244,7 @@ def serve() -> None:
 
 
 def _read_jobs(pipe: BinaryIO, jobs: queue.SimpleQueue[bytes]) -> None:
-    """Passes jobs on; ends the process when the pipe closes, even in the middle of a job.
-
-    The pipe closes when the calling process ends the engine, and when it dies, however it dies.
-    """
+    """Pass jobs on; end the process, even in the middle of a job, when the caller closes the pipe or dies."""
     try:
         while True:
             jobs.put(pickle.load(pipe))
@@ -322,7 +258,7 @@ def _answer(job: bytes, listener: Listener) -> tuple[bool, bytes, str]:
         function, args, kwargs, heard = pickle.loads(job)
     except Exception as error:
         failure = WorkerError(
-            f"A worker can't read its job: {error}. What a job is made of must come from importable modules, "
+            f"A worker can't read its job: {error}. Its function and arguments must come from importable modules, "
             "not from the program that was started."
         )
         return False, pickle.dumps(failure), ""
@@ -331,7 +267,7 @@ def _answer(job: bytes, listener: Listener) -> tuple[bool, bytes, str]:
     except BaseException as error:
         return False, _pickled_error(error, function), traceback.format_exc()
     try:
-        return True, pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL), ""
+        return True, pickle.dumps(value, pickle.HIGHEST_PROTOCOL), ""
     except Exception as error:
         failure = WorkerError(f"The answer of the job {_name(function)} can't be sent back: {error}.")
         return False, pickle.dumps(failure), ""
@@ -344,7 +280,7 @@ def _pickled_error(error: BaseException, function: Callable[..., object]) -> byt
         if isinstance(pickle.loads(content), Exception):
             return content
     except Exception as reason:
-        # Errors with constructors of their own often do not come back from a pickle: the text does.
+        # errors with constructors of their own often do not survive pickling; their text does
         text = f"{type(error).__name__}: {error} (not passed on as it is: {reason})"
         return pickle.dumps(WorkerError(f"The job {_name(function)} failed: {text}"))
     return pickle.dumps(WorkerError(f"The job {_name(function)} was left by {error!r}."))
@@ -352,11 +288,7 @@ def _pickled_error(error: BaseException, function: Callable[..., object]) -> byt
 
 @contextmanager
 def limited_threads(threads: int) -> Iterator[None]:
-    """While it lasts, torch and the numeric libraries use so many threads; then as many as before.
-
-    Args:
-        threads: at least 1.
-    """
+    """Let torch and the numeric libraries use that many threads (at least 1); restore the number afterwards."""
     import torch  # imported here: an engine of workers needs no torch in the calling process
     from threadpoolctl import threadpool_limits
 

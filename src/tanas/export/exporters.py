@@ -1,4 +1,4 @@
-"""A network to take away as safetensors, torch.export or ONNX, each checked against the original."""
+"""Export of a network to safetensors, torch.export or ONNX, checked against the original."""
 
 from __future__ import annotations
 
@@ -15,32 +15,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tanas.ground.errors import (
-    ExportError,
-    MissingExtraError,
-    SettingError,
-    StoreError,
-    TanasError,
-)
+from tanas.ground.errors import ExportError, MissingExtraError, SettingError, StoreError, TanasError
 from tanas.ground.records import to_json, write_bytes
 from tanas.ground.seeds import Seed
 from tanas.networks.classifier import ARCHITECTURE_FILE, Classifier
 
 FORMATS = ("onnx", "pt2", "safetensors")
-"""Each is also the suffix of its files."""
+"""Also the suffixes of their files."""
 
 CHECKED_BATCHES = (1, 2, 7)
-"""Batch sizes of the check: one image, the size that exporters trace with, and another."""
+"""Batch sizes of the check: one image, the size that exporters trace with, and a third."""
 
 TOLERANCE = 1e-4
-"""Largest difference of a logit, as a share of the largest logit: kernels that add in another order
-differ by 1e-6, a wrong padding or a missing normalisation by 1e-2 and more."""
+"""Largest difference of a logit, as a share of the largest logit. Another order of sums changes 1e-6, a wrong padding
+or a missing normalisation 1e-2 and more."""
 
 _LEAST_LOGIT = 1e-2
-"""Logits below this are compared as if they were this large."""
+"""Least size of the largest logit in a comparison."""
 
 CLASSES_FILE = "classes.json"
-"""Within a .pt2: a JSON list of the names of the classes, beside the record of the network."""
+"""Within a .pt2: a JSON list of the names of the classes."""
 
 Answer = Callable[[Tensor], Tensor]
 """Pixels (batch, channels, h, w) -> logits (batch, classes)."""
@@ -48,7 +42,7 @@ Answer = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportReport:
-    """What was exported, and how close it is to the original."""
+    """The file of an export, and how close it is to the original."""
 
     to: str
     """The format."""
@@ -65,11 +59,7 @@ class ExportReport:
 
 
 def format_of(out: Path) -> str:
-    """The format of an export by the suffix of its file.
-
-    Raises:
-        SettingError: no format has that suffix.
-    """
+    """The format of an export by the suffix of its file; SettingError if no format has it."""
     to = out.suffix.lower().removeprefix(".")
     if to not in FORMATS:
         suffixes = ", ".join(f".{name}" for name in FORMATS)
@@ -78,33 +68,37 @@ def format_of(out: Path) -> str:
 
 
 def export(classifier: Classifier, out: Path, *, overwrite: bool = False) -> ExportReport:
-    """Exports a network, reads the export back, and puts it in its place only if both answer the same.
+    """Export a network, read the export back, and write the file only if both answer the same.
 
-    It takes float32 pixels in [0, 1], (batch, channels, height, width) at the task's own size, batch free,
-    and returns logits, (batch, classes); normalisation is inside. The names of the classes travel with it:
+    It takes float32 pixels in [0, 1], (batch, channels, height, width) at the task's own size, with a free batch, and
+    returns logits, (batch, classes); normalisation is inside. It carries the names of the classes:
 
-    - safetensors: the metadata 'tanas' holds a record with them and with the architecture, JSON; `Classifier.load`
-      reads the file.
-    - pt2: extra files 'classes.json' and 'architecture.json', given back by `torch.export.load`.
+    - safetensors: metadata 'tanas', a record with classes and architecture as JSON; `Classifier.load` reads the file.
+    - pt2: extra files 'classes.json' and 'architecture.json', which `torch.export.load` returns.
     - onnx: metadata 'classes' and 'architecture', JSON; input 'pixels', output 'logits'.
 
     Args:
         classifier: what is exported.
-        out: a file; its suffix, one of `FORMATS`, says the format.
-        overwrite: whether a file in that place is replaced.
+        out: a file; its suffix, one of `FORMATS`, gives the format.
+        overwrite: whether an existing file is replaced.
 
     Raises:
         SettingError: no format has that suffix.
         StoreError: the place is taken, or can't be written to.
         MissingExtraError: ONNX's libraries are not installed.
-        ExportError: the exporter failed, or what it made answers otherwise; nothing is left behind.
+        ExportError: the exporter failed, or its network answers otherwise; nothing is left behind.
     """
     to = format_of(out)
-    _check_place(out, overwrite)
+    if out.is_dir():
+        raise StoreError(f"{out} is a folder; an export is a file. Choose another place.")
+    if out.exists() and not overwrite:
+        raise StoreError(
+            f"{out} exists already. Choose another place, or allow it to be overwritten (overwrite)."
+        )
     write, read = {
         "onnx": (_write_onnx, _read_onnx),
         "pt2": (_write_pt2, _read_pt2),
-        "safetensors": (_write_safetensors, _read_safetensors),
+        "safetensors": (Classifier.to_bytes, _read_safetensors),
     }[to]
     with _translating(classifier, to):
         content = write(classifier)
@@ -122,28 +116,14 @@ def export(classifier: Classifier, out: Path, *, overwrite: bool = False) -> Exp
     )
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
-    """Refuses a place where an export would destroy something."""
-    if out.is_dir():
-        raise StoreError(f"{out} is a folder; an export is a file. Choose another place.")
-    if out.exists() and not overwrite:
-        raise StoreError(
-            f"{out} exists already. Choose another place, or allow it to be overwritten (overwrite)."
-        )
-
-
 def _check(classifier: Classifier, answer: Answer, classes: tuple[str, ...], to: str) -> float:
-    """Largest relative difference from the original on random pixels.
-
-    Raises:
-        ExportError: it is above the tolerance, or the classes are others.
-    """
+    """Largest relative difference from the original on random pixels; ExportError if it is above the tolerance."""
     if classes != classifier.classes:
         raise ExportError(f"The export to {to} holds the classes {classes} instead of {classifier.classes}.")
     largest = 0.0
     for batch in CHECKED_BATCHES:
         generator = Seed().child("export", batch).torch()
-        contrast = torch.rand(batch, 1, 1, 1, generator=generator)  # even noise alone makes all images alike
+        contrast = torch.rand(batch, 1, 1, 1, generator=generator)  # noise alone makes all images alike
         pixels = contrast * torch.rand(batch, *classifier.shape, generator=generator)  # (batch, c, h, w)
         with torch.no_grad():
             expected = classifier.network(pixels)
@@ -165,7 +145,7 @@ def _check(classifier: Classifier, answer: Answer, classes: tuple[str, ...], to:
 
 
 def _plain_twin(classifier: Classifier) -> tuple[nn.Module, tuple[Tensor], dict[str, Any]]:
-    """A copy to export, an example of two images (a batch of one may be taken for fixed), its free batch."""
+    """A copy to export, an example of two images (exporters may fix a batch of one), and its free dimension."""
     # NCHW in memory: torch.export.save warns of weights in another order
     twin = copy.deepcopy(classifier.network).to(memory_format=torch.contiguous_format)
     pixels = torch.zeros(2, *classifier.shape)
@@ -174,10 +154,6 @@ def _plain_twin(classifier: Classifier) -> tuple[nn.Module, tuple[Tensor], dict[
 
 def _names(classifier: Classifier) -> str:
     return json.dumps(classifier.classes, ensure_ascii=False)
-
-
-def _write_safetensors(classifier: Classifier) -> bytes:
-    return classifier.to_bytes()
 
 
 def _read_safetensors(content: bytes) -> tuple[Answer, tuple[str, ...]]:
@@ -215,15 +191,14 @@ def _write_onnx(classifier: Classifier) -> bytes:
         external_data=False,
         verbose=False,
     )
-    assert program is not None  # it is None only for the exporter that dynamo=True replaces
+    assert program is not None  # it is with dynamo=True
     model = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # lines of source and paths of this machine
     record = json.dumps(json.loads(to_json(classifier.record())), ensure_ascii=False)
     onnx.helper.set_model_props(model, {"classes": _names(classifier), "architecture": record})
     onnx.checker.check_model(model)
-    content: bytes = model.SerializeToString()
-    return content
+    return bytes(model.SerializeToString())
 
 
 def _read_onnx(content: bytes) -> tuple[Answer, tuple[str, ...]]:
@@ -255,11 +230,7 @@ def _onnx_libraries() -> tuple[Any, Any]:
 
 @contextlib.contextmanager
 def _translating(classifier: Classifier, to: str) -> Iterator[None]:
-    """While it lasts, exporters say nothing, and what they raise becomes an ExportError.
-
-    Their prints would break the JSON on stdout, and their warnings are about their own inner workings:
-    whether the export is right is what the check finds out.
-    """
+    """Silence exporters, whose prints would break the JSON on stdout, and turn their errors into an ExportError."""
     try:
         with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,7 +1,4 @@
-"""Where a long computation keeps its state, so that it can go on after it was killed.
-
-The algorithms are handed a `Checkpoint` and know nothing of folders.
-"""
+"""Where a long computation keeps its state, to continue after it was killed. Algorithms know nothing of folders."""
 
 from __future__ import annotations
 
@@ -19,23 +16,23 @@ from tanas.ground.events import Event, Listener, PhaseFinished, PhaseStarted
 from tanas.ground.records import write_bytes
 
 SAVED_EVERY_S = 1.0
-"""Seconds of work are saved no more often: a save takes milliseconds, and a second more or less is nothing."""
+"""Least seconds between two saves of running work: a save takes milliseconds, and a lost second is nothing."""
 
 
 class Checkpoint(Protocol):
     """Values by name: tensors, numbers, strings, and dicts, lists and tuples of them."""
 
     def load(self, key: str) -> Any | None:
-        """What was saved last under the key; None if nothing was."""
+        """The value last saved under the key, or None."""
 
     def save(self, key: str, value: Any) -> None:
-        """Keeps a value, whole or not at all."""
+        """Keep a value, whole or not at all."""
 
     def child(self, name: str) -> Checkpoint:
         """A part whose keys are its own."""
 
     def clear(self) -> None:
-        """Forgets all values of this part."""
+        """Forget all values of this part."""
 
 
 class NoCheckpoint:
@@ -84,12 +81,10 @@ class FolderCheckpoint:
 
 
 class Stopwatch:
-    """Wall-clock seconds of named phases, those of interrupted sessions included.
+    """Wall-clock seconds of the phases that a listener hears of (`Context.phase`), over all sessions of a run.
 
-    Phases are those that a listener is told of (`Context.phase`), so that no algorithm looks at a clock.
-    A phase that ends by an error or an interrupt (Ctrl-C) is counted up to that moment. A process that is
-    killed at once (SIGKILL) can't save anything: it forgets what came after the last event that a listener of
-    `heard` was told of, and up to `SAVED_EVERY_S` before it.
+    A phase that ends by an error or Ctrl-C counts up to that moment. A process killed at once (SIGKILL) loses the
+    time since the last event that was heard, and up to `SAVED_EVERY_S` before it.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -99,14 +94,14 @@ class Stopwatch:
         self._saved = time.monotonic()
 
     def heard(self, listener: Listener) -> Listener:
-        """The listener, after the phases that it is told of have been timed; now and then seconds are saved."""
+        """The listener with a clock before it: times phases, and saves the seconds now and then."""
 
         def told(event: Event) -> None:
             if isinstance(event, PhaseStarted):
                 self._running[event.phase] = time.monotonic()
             elif isinstance(event, PhaseFinished):
                 self._seconds[event.phase] = self.seconds(event.phase)
-                self._running.pop(event.phase, None)  # one within another of its name has ended it
+                self._running.pop(event.phase, None)  # a phase within another of its name has ended it
                 self._save()
             elif self._running and time.monotonic() - self._saved >= SAVED_EVERY_S:
                 self._save()

@@ -1,4 +1,4 @@
-"""With what an algorithm computes: a seed, a machine, a listener, and a place for its state."""
+"""What an algorithm computes with: a seed, a machine, a listener, and a place for its state."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
-from tanas.ground.events import Event, Listener, PhaseFinished, PhaseStarted, ignore
+from tanas.ground.events import Event, Listener, PhaseFinished, PhaseStarted, Told, Warned, ignore
 from tanas.ground.executor import Executor, InThisProcess
 from tanas.ground.seeds import Seed
 
 Deadline = Callable[[], float]
-"""Seconds that are left; infinity if there is no limit."""
+"""Seconds that are left; infinity without a limit."""
 
 
 def no_limit() -> float:
@@ -23,26 +23,22 @@ def no_limit() -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every step of a computation is handed, so that no step has to be handed seven things.
+    """What every step of a computation is handed.
 
-    A step passes `at.child("its name")` on to a part of its work: the part then has random draws and saved state of
-    its own, whatever runs before it or beside it.
+    A step passes `at.child("its name")` to a part of its work. The part then has random draws and saved state of its
+    own, whatever runs before it or beside it.
     """
 
     seed: Seed = field(default_factory=Seed)
-    """Of every random draw."""
     device: str = "cpu"
     """Where networks are trained: 'cpu', 'cuda' or 'mps'."""
     workers: int = 1
     """Networks that are trained side by side; results do not depend on it."""
     executor: Executor = field(default_factory=InThisProcess)
-    """Runs jobs side by side, in other processes if it has some."""
     deadline: Deadline = no_limit
     """Seconds left for the search."""
     listener: Listener = ignore
-    """Is told what happens."""
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
-    """Keeps the state, so that a computation that was killed goes on from there."""
 
     def child(self, *names: str) -> Context:
         """The context of a named part: its own seed and its own place in the checkpoint."""
@@ -64,12 +60,20 @@ class Context:
         return replace(self, listener=listener)
 
     def tell(self, event: Event) -> None:
-        """Tells the listener."""
+        """Tell the listener."""
         self.listener(event)
+
+    def say(self, message: str) -> None:
+        """Tell the user something worth reading now."""
+        self.listener(Told(message=message))
+
+    def warn(self, message: str) -> None:
+        """Warn the user of something that may spoil the result."""
+        self.listener(Warned(message=message))
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Tells the listener when a phase of the algorithm begins and ends, so that the edge can time it."""
+        """Tell the listener when a phase of the algorithm begins and ends; a `Stopwatch` times it."""
         self.listener(PhaseStarted(phase=name))
         try:
             yield

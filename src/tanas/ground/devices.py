@@ -12,10 +12,10 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def choose_device(name: str) -> str:
-    """The device that a name stands for; 'auto' takes CUDA if it is there, then MPS, then the CPU.
+    """The device of a name; 'auto' takes CUDA if present, else MPS, else the CPU.
 
     Raises:
-        SettingError: this machine has no such device.
+        SettingError: the name is unknown, or this machine has no such device.
     """
     check_choice(name, "device", "the command", DEVICES)
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

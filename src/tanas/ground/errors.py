@@ -1,7 +1,6 @@
-"""Errors of tanas: each also a builtin, all with one message form.
+"""Errors of tanas, each also a builtin. A message says what is wrong, where, what was expected, and what to do.
 
-A message says what is wrong, where, what was expected, and what to do. Wrong input ends a command
-with exit status 2; something that failed while running ends it with 1.
+Wrong input ends a command with exit status 2; a failure while running ends it with 1.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ class TanasError(Exception):
     """Base of every error that tanas raises on purpose."""
 
     exit_status: ClassVar[int] = 2
-    """2: the call or its input is wrong. 1: it failed while running."""
 
 
 class SettingError(TanasError, ValueError):
@@ -32,15 +30,15 @@ class TaskError(TanasError, ValueError):
 
 
 class DataError(TaskError):
-    """Images or labels that can't be used: corrupt, of another shape, outside their range."""
+    """Images or labels can't be used: corrupt, of another shape, outside their range."""
 
 
 class UnknownNameError(TanasError, LookupError):
-    """A name that is not known: a source, class, operation, space, atom, preset."""
+    """An unknown name: of a source, class, operation, space, atom or preset."""
 
 
 class StoreError(TanasError, OSError):
-    """A dictionary or run folder that is none, is another version, is damaged or can't be written."""
+    """A file or folder is missing, of another kind or version, damaged, or can't be written."""
 
 
 class MissingExtraError(TanasError, ImportError):
@@ -68,18 +66,18 @@ class ExportError(TanasError, RuntimeError):
 def check_range(
     value: float, name: str, owner: str, *, low: float, high: float = math.inf, open_ends: bool = False
 ) -> None:
-    """Refuses a number outside its range.
+    """Refuse a number outside its range.
 
     Args:
-        value: the number.
+        value: the number; NaN is outside every range.
         name: of the field.
         owner: name of the class that has the field.
         low: least value.
         high: greatest value.
-        open_ends: the ends themselves are outside.
+        open_ends: whether the ends themselves are outside.
 
     Raises:
-        SettingError: it is outside, or not a number at all.
+        SettingError: it is outside.
     """
     inside = low < value < high if open_ends else low <= value <= high
     if not inside:
@@ -93,11 +91,7 @@ def check_range(
 
 
 def check_choice(value: str, name: str, owner: str, choices: Iterable[str]) -> None:
-    """Refuses a word that is not among the choices; the message lists them.
-
-    Raises:
-        SettingError: it is not among them.
-    """
+    """Refuse a word that is not among the choices (SettingError, which lists them)."""
     known = tuple(choices)
     if value not in known:
         raise SettingError(
@@ -105,18 +99,11 @@ def check_choice(value: str, name: str, owner: str, choices: Iterable[str]) -> N
         )
 
 
-def nearest_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Ends a message about an unknown name: 'Did you mean x?' or 'Known are: x, y'.
-
-    Args:
-        name: the unknown one.
-        known: what there is.
-        most: how many near ones are listed.
-    """
+def nearest_names(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: 'Did you mean x?' or 'Known are: x, y'."""
     names = list(known)
     lowered = {known_name.lower(): known_name for known_name in names}
-    near = difflib.get_close_matches(name.lower(), lowered, n=most, cutoff=0.6)
-    if near:
+    if near := difflib.get_close_matches(name.lower(), lowered):
         return f"Did you mean {' or '.join(repr(lowered[n]) for n in near)}?"
     listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
     return f"Known are: {listed}." if names else "None is known."

@@ -1,7 +1,7 @@
 """What happens while something runs, told to whoever listens.
 
 An algorithm emits events and knows nothing of terminals and files; listeners (`tanas.api.progress`) draw them.
-Every event class that belongs to one algorithm stands beside it; here are those that all share.
+Events of one algorithm stand beside it; here are those that all share.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StepStarted(Event):
     unit: str
     """Name of a unit, such as 'epochs' or 'pairs'."""
     estimate_s: float | None = None
-    """Seconds that it is expected to take, where that can be said beforehand."""
+    """Seconds that it is expected to take, if known beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +81,12 @@ Listener = Callable[[Event], None]
 
 
 def tell_repeats(names: Iterable[str], done: str, listener: Listener) -> None:
-    """Says, in one line, which names were given more than once; nothing if none was.
+    """Tell the listener, in one line, which names were given more than once.
 
     Args:
         names: as they were given.
         done: what is done once with each, such as 'searched'.
-        listener: is told.
+        listener: hears the line; nothing if every name stands once.
     """
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if len(repeated) == 1:

@@ -1,4 +1,4 @@
-"""What an algorithm needs of an engine: something to give a job to. Engines stand in `tanas.engines`."""
+"""What an algorithm needs of an engine: something to give a job to. `tanas.engines` has one of worker processes."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ Answer = TypeVar("Answer")
 
 
 class Executor(Protocol):
-    """Takes jobs, as executors of `concurrent.futures` do."""
+    """Takes jobs, like executors of `concurrent.futures`."""
 
     def submit(
         self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Future[Answer]:
-        """Starts a job, or keeps it until a worker is free.
+        """Start a job, or keep it until a worker is free.
 
         Args:
-            function: a module's own (no lambda): it may run in another process.
-            args: what it is called with; unchanged until the job is done.
-            kwargs: the same.
+            function: importable from a module (no lambda): it may run in another process.
+            args: unchanged until the job is done.
+            kwargs: unchanged until the job is done.
         """
 
 
 class InThisProcess:
-    """Runs each job at once, where it is called: for small jobs, and where a debugger should follow."""
+    """Runs each job at once in the calling process: for small jobs, and where a debugger should follow."""
 
     def submit(
         self, function: Callable[Parameters, Answer], /, *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Future[Answer]:
-        """Runs the job; the future is done. Its error is raised by `result()`, an interrupt at once."""
+        """The future is done and raises the job's error from `result()`; an interrupt is raised at once."""
         future: Future[Answer] = Future()
         future.set_running_or_notify_cancel()
         try:
@@ -48,17 +48,16 @@ def map_in_order(
     *,
     advanced: Callable[[int], None] | None = None,
 ) -> list[Answer]:
-    """Answers of a function for many arguments, in the order of the arguments whoever ends first.
+    """Answers of a function for many arguments, in the order of the arguments.
 
     Args:
         executor: where the jobs run.
-        function: is called once a job.
-        jobs: its arguments, a tuple a job.
-        advanced: is told how many jobs are done each time that one ends, in the calling thread.
+        function: called once a job.
+        jobs: a tuple of arguments for each job.
+        advanced: called with the number of jobs done each time that a job ends, in the calling thread.
 
     Raises:
-        Exception: what a job raised, of those that have ended the first in order; jobs that had not begun
-            are cancelled.
+        Exception: the error of a job, the first in order of those that have ended. Waiting jobs are cancelled.
     """
     futures: list[Future[Answer]] = []
     waiting: set[Future[Answer]] = set()
@@ -70,7 +69,7 @@ def map_in_order(
                 waiting.add(future)
             elif future.exception():
                 break
-            elif advanced is not None:  # an engine that runs jobs as they come
+            elif advanced is not None:  # the job ran at once
                 advanced(len(futures) - len(waiting))
         while waiting and not any(future.done() and future.exception() for future in futures):
             _, waiting = wait(waiting, return_when=FIRST_COMPLETED)

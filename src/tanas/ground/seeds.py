@@ -15,8 +15,8 @@ import torch
 class Seed:
     """A place in the tree of a run's randomness.
 
-    Two children with different names are independent (numpy's SeedSequence); the same name gives the
-    same numbers whatever else was drawn before, so a resumed run needs no generator's state.
+    Children of different names are independent (numpy's SeedSequence). A name gives the same numbers whatever was
+    drawn before, so a resumed run needs no generator's state.
     """
 
     root: int = 0
@@ -42,10 +42,7 @@ class Seed:
 
     @contextmanager
     def initialising(self) -> Iterator[None]:
-        """While it lasts, torch's global generator starts from this seed; then it is as before.
-
-        torch.nn initialises weights from the global generator and takes no other.
-        """
+        """Start torch's global generator, which torch.nn draws from, at this seed; restore it afterwards."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.integer())
             yield

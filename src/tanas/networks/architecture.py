@@ -1,4 +1,4 @@
-"""An architecture: a skeleton and its cell, which together say all that is needed to build the network."""
+"""An architecture, which is a skeleton and a cell, and the network that is built from it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Architecture:
-    """What a search looks for. Readable as JSON, and enough to build the network."""
+    """What a search looks for: enough to build the network."""
 
     skeleton: Skeleton
     cell: Cell
     """Repeated in every stage."""
 
     def canonical(self) -> Architecture:
-        """The same with its cell in canonical form: equal for architectures that compute the same."""
+        """The architecture with its cell in canonical form: equal for architectures that compute the same."""
         return replace(self, cell=self.cell.canonical())
 
     @property
@@ -47,7 +47,7 @@ class Cost:
 
 
 class PixelNorm(nn.Module):
-    """Shifts and scales pixels by the training split's mean and deviation, one pair a channel."""
+    """Shifts and scales pixels by the training split's mean and deviation of each channel."""
 
     mean: Tensor
     deviation: Tensor
@@ -58,16 +58,14 @@ class PixelNorm(nn.Module):
         self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
 
     def fit(self, pixels: Tensor | Iterable[Tensor]) -> None:
-        """Takes mean and deviation from pixels in [0, 1], (samples, channels, height, width), or parts of them."""
+        """Take mean and deviation from pixels in [0, 1], (samples, channels, height, width), or parts of them."""
         if isinstance(pixels, Tensor):
-            mean, deviation = (
-                pixels.mean(dim=(0, 2, 3), keepdim=True),
-                pixels.std(dim=(0, 2, 3), keepdim=True),
-            )
+            mean = pixels.mean(dim=(0, 2, 3), keepdim=True)
+            deviation = pixels.std(dim=(0, 2, 3), keepdim=True)
         else:
             mean, deviation = _moments(pixels)
         self.mean.copy_(mean)
-        self.deviation.copy_(deviation.clamp_min(1e-3))  # a channel that never changes is left as it is
+        self.deviation.copy_(deviation.clamp_min(1e-3))  # a channel may never change
 
     def forward(self, pixels: Tensor) -> Tensor:
         return (pixels - self.mean) / self.deviation
@@ -92,12 +90,9 @@ class Transition(nn.Module):
         super().__init__()
         # ceil_mode: one pixel stays one pixel, so any skeleton fits any image
         self.pool = nn.MaxPool2d(2, ceil_mode=True) if reduces else nn.Identity()
-        changes = width != before
-        self.widen = (
-            nn.Sequential(nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width))
-            if changes
-            else nn.Identity()
-        )
+        self.widen: nn.Sequential | nn.Identity = nn.Identity()
+        if width != before:
+            self.widen = nn.Sequential(nn.Conv2d(before, width, 1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.widen(self.pool(images))  # type: ignore[no-any-return]
@@ -117,9 +112,7 @@ class Network(nn.Module):
         )
         stages: list[nn.Module] = []
         cell = architecture.cell.canonical()
-        for stage_width, cells, reduces in zip(
-            skeleton.widths, skeleton.cells, skeleton.reductions, strict=True
-        ):
+        for stage_width, cells, reduces in skeleton.stages:
             body = [CellNetwork(cell, stage_width) for _ in range(cells)]
             stages.append(nn.Sequential(Transition(width, stage_width, reduces), *body))
             width = stage_width
@@ -127,20 +120,12 @@ class Network(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        images = self.stem(self.norm(pixels))  # (batch, width, h, w)
-        images = self.stages(images)
+        images = self.stages(self.stem(self.norm(pixels)))  # (batch, width, h, w)
         return self.head(torch.relu(images).mean(dim=(2, 3)))  # type: ignore[no-any-return]  # (batch, classes)
 
 
 def build(architecture: Architecture, shape: Shape, classes: int, seed: Seed) -> Network:
-    """The network of an architecture, its weights drawn from the seed.
-
-    Args:
-        architecture: what to build.
-        shape: (channels, height, width) of the task's images.
-        classes: number of logits.
-        seed: of the initial weights.
-    """
+    """The network of an architecture for images of a shape, its initial weights drawn from the seed."""
     with seed.initialising():
         network = Network(architecture, shape, classes)
     # NHWC in memory: depthwise and pointwise convolutions run two to three times faster on a CPU
@@ -149,16 +134,9 @@ def build(architecture: Architecture, shape: Shape, classes: int, seed: Seed) ->
 
 @lru_cache(maxsize=65536)
 def cost_of(architecture: Architecture, shape: Shape, classes: int) -> Cost:
-    """Parameters and multiply-adds, counted on a network without storage.
-
-    Args:
-        architecture: what to count.
-        shape: (channels, height, width) of the task's images.
-        classes: number of logits.
-    """
+    """Parameters and multiply-adds of an architecture, counted on a network without storage."""
     with torch.device("meta"):
-        network = Network(architecture, shape, classes)
-        return count_cost(network, torch.empty(1, *shape))
+        return count_cost(Network(architecture, shape, classes), torch.empty(1, *shape))
 
 
 def count_cost(network: nn.Module, pixels: Tensor) -> Cost:
@@ -167,17 +145,9 @@ def count_cost(network: nn.Module, pixels: Tensor) -> Cost:
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal macs
-        if isinstance(module, nn.Conv2d):
-            high, wide = module.kernel_size
-            macs += output.numel() * (module.in_channels // module.groups) * high * wide
-        elif isinstance(module, nn.Linear):
-            macs += output.numel() * module.in_features
+        macs += macs_of(module, output)
 
-    hooks = [
-        module.register_forward_hook(count)
-        for module in network.modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
+    hooks = [module.register_forward_hook(count) for module in network.modules()]
     was_training = network.training
     try:
         with torch.no_grad():
@@ -187,3 +157,11 @@ def count_cost(network: nn.Module, pixels: Tensor) -> Cost:
         for hook in hooks:
             hook.remove()
     return Cost(parameters=sum(p.numel() for p in network.parameters()), macs=macs)
+
+
+def macs_of(layer: nn.Module, output: Tensor) -> int:
+    """Multiply-adds of a convolution or linear layer that gave an output; 0 for other modules."""
+    if isinstance(layer, nn.Conv2d):
+        high, wide = layer.kernel_size
+        return output.numel() * (layer.in_channels // layer.groups) * high * wide
+    return output.numel() * layer.in_features if isinstance(layer, nn.Linear) else 0

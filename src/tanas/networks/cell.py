@@ -7,7 +7,7 @@ from itertools import permutations
 
 from torch import Tensor, nn
 
-from tanas.ground.errors import SettingError
+from tanas.ground.errors import SettingError, check_range
 from tanas.networks.operations import ZERO, make_operation
 
 Edge = tuple[int, int, str]
@@ -27,8 +27,7 @@ class Cell:
     """Sorted; at most one between two nodes."""
 
     def __post_init__(self) -> None:
-        if self.nodes < 2:
-            raise SettingError(f"The 'nodes' of Cell must be at least 2. Got {self.nodes} instead.")
+        check_range(self.nodes, "nodes", "Cell", low=2)
         pairs = [(start, end) for start, end, _ in self.edges]
         if len(set(pairs)) < len(pairs) or any(not 0 <= a < b < self.nodes for a, b in pairs):
             raise SettingError(
@@ -39,9 +38,10 @@ class Cell:
 
     @classmethod
     def complete(cls, nodes: int, operations: tuple[str, ...]) -> Cell:
-        """The complete DAG with an operation on each edge, in the order (0,1), (0,2), (1,2), (0,3), ..."""
-        pairs = [(start, end) for end in range(nodes) for start in range(end)]
-        return cls(nodes, tuple((a, b, name) for (a, b), name in zip(pairs, operations, strict=True)))
+        """The complete DAG with an operation on each edge, in the order of `pairs_of`."""
+        return cls(
+            nodes, tuple((a, b, name) for (a, b), name in zip(pairs_of(nodes), operations, strict=True))
+        )
 
     @property
     def most_inputs(self) -> int:
@@ -55,26 +55,22 @@ class Cell:
         return bool(self._alive())
 
     def canonical(self) -> Cell:
-        """The one cell that stands for all that compute the same by their graph.
+        """The cell that stands for all cells of the same graph: two are isomorphic if their canonical forms are equal.
 
-        Edges that are zero, or on no path from input to output, go; inner nodes that are left unused go;
-        the rest are numbered so that the sorted edges are least. Two cells are isomorphic if and only if
-        their canonical forms are equal. A cell that connects nothing becomes `Cell(2, ())`.
+        Edges that are zero, or on no path from input to output, go; so do inner nodes left unused. The other nodes are
+        numbered so that the sorted edges are least. A cell that connects nothing becomes `Cell(2, ())`.
         """
         alive = self._alive()
         if not alive:
             return Cell(2, ())
         used = sorted({node for a, b, _ in alive for node in (a, b)})
         inner = used[1:-1]
-        best: tuple[Edge, ...] | None = None
+        forms = []
         for order in permutations(range(1, len(inner) + 1)):
             place = dict(zip(inner, order, strict=True)) | {used[0]: 0, used[-1]: len(used) - 1}
-            if any(place[a] >= place[b] for a, b, _ in alive):
-                continue
-            edges = tuple(sorted((place[a], place[b], name) for a, b, name in alive))
-            best = edges if best is None else min(best, edges)
-        assert best is not None  # the order as it stands is always one of them
-        return Cell(len(used), best)
+            if all(place[a] < place[b] for a, b, _ in alive):
+                forms.append(tuple(sorted((place[a], place[b], name) for a, b, name in alive)))
+        return Cell(len(used), min(forms))
 
     def _alive(self) -> list[Edge]:
         edges = [edge for edge in self.edges if edge[2] != ZERO]
@@ -86,6 +82,11 @@ class Cell:
             if b in useful:
                 useful.add(a)
         return [(a, b, name) for a, b, name in edges if a in reached and b in useful]
+
+
+def pairs_of(nodes: int) -> tuple[tuple[int, int], ...]:
+    """The edges of the complete DAG, (from, to): (0, 1), (0, 2), (1, 2), (0, 3) and so on."""
+    return tuple((start, end) for end in range(nodes) for start in range(end))
 
 
 class CellNetwork(nn.Module):

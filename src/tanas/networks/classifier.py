@@ -25,7 +25,7 @@ ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "weights.safetensors"
 SAFETENSORS = ".safetensors"
 RECORD_KEY = "tanas"
-"""In the metadata of a safetensors file that stands alone: its value is the record as JSON."""
+"""In the metadata of an exported safetensors file: its value is the record as JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +40,20 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierRecord:
-    """What architecture.json holds: a classifier but for its weights."""
+    """The content of architecture.json: a classifier without its weights."""
 
     schema: int
     task: str
     """Name of the task it was trained on."""
     shape: Shape
-    """(channels, height, width) of an image."""
     classes: tuple[str, ...]
     """Names, in the order of the logits."""
     performance: str
     """'balanced' or 'accuracy': what l is."""
     reads: str
-    """What the network takes, in words."""
+    """The network's input, in words."""
     answers: str
-    """What it gives, in words."""
+    """The network's output, in words."""
     architecture: Architecture
     parameters: int
     macs: int
@@ -77,7 +76,6 @@ class Classifier:
 
     architecture: Architecture
     shape: Shape
-    """(channels, height, width) of an image."""
     classes: tuple[str, ...]
     """Names, in the order of the logits."""
     performance: str
@@ -85,10 +83,7 @@ class Classifier:
     task: str
     """Name of the task it was trained on."""
     network: nn.Module = field(repr=False)
-    """float32 pixels in [0, 1], (batch, channels, h, w) -> logits (batch, classes).
-
-    It is moved to the CPU and set to eval.
-    """
+    """float32 pixels in [0, 1], (batch, channels, h, w) -> logits (batch, classes); moved to the CPU, set to eval."""
 
     def __post_init__(self) -> None:
         self.network.to("cpu").eval()
@@ -98,8 +93,8 @@ class Classifier:
         """The logits of images.
 
         Args:
-            images: uint8 or floats in [0, 1], numpy or torch, of the task's size: (n, h, w) for grey ones,
-                (n, c, h, w) or (n, h, w, c), or one image without n.
+            images: uint8 or floats in [0, 1], numpy or torch, of the task's size: (n, h, w) if grey, (n, c, h, w) or
+                (n, h, w, c), or one image without n.
 
         Returns:
             logits, (n, classes); n is 1 for one image.
@@ -121,19 +116,15 @@ class Classifier:
         return logits
 
     def probabilities(self, images: Images) -> Tensor:
-        """The softmax of the logits, (n, classes); images as in a call."""
+        """The softmax of the logits, (n, classes)."""
         return self(images).softmax(dim=1)
 
     def predict(self, images: Images) -> list[str]:
-        """The names of the likeliest classes, n of them; images as in a call."""
+        """The names of the likeliest classes, one for each image."""
         return [self.classes[answer] for answer in self(images).argmax(dim=1).tolist()]
 
     def record(self, weights: Weights | None = None) -> ClassifierRecord:
-        """All but the weights, as it is written.
-
-        Args:
-            weights: where they are; None if they are in the same file.
-        """
+        """The record of everything except the weights; `weights` says where they are (None: in the same file)."""
         channels, height, width = self.shape
         cost = count_cost(self.network, torch.zeros(1, *self.shape))
         return ClassifierRecord(
@@ -151,52 +142,42 @@ class Classifier:
         )
 
     def save(self, folder: Path) -> None:
-        """Writes architecture.json and the weights into a folder, each whole or not at all.
+        """Write architecture.json and the weights into a folder, each whole or not at all.
 
-        Equal classifiers give equal bytes. The weights come first: with architecture.json all is there.
-
-        Args:
-            folder: made if it is not there; other files in it stay.
+        Equal classifiers give equal bytes. The weights come first: with architecture.json the folder is complete.
 
         Raises:
             StoreError: the folder can't be written to.
         """
-        state = {name: value.detach().contiguous() for name, value in self.network.state_dict().items()}
-        # one entry only: safetensors writes several in an order that changes from run to run
-        content = safetensors.torch.save(state, {"classes": json.dumps(self.classes, ensure_ascii=False)})
+        content = self._weights("classes", json.dumps(self.classes, ensure_ascii=False))
         write_bytes(folder / WEIGHTS_FILE, content)
         weights = Weights(file=WEIGHTS_FILE, sha256=hashlib.sha256(content).hexdigest())
         write_json(folder / ARCHITECTURE_FILE, self.record(weights))
 
     def to_bytes(self) -> bytes:
-        """One safetensors file of all: the weights, and the record as JSON in its metadata under `RECORD_KEY`.
+        """One safetensors file: the weights, and the record as JSON in its metadata under `RECORD_KEY`.
 
         Equal classifiers give equal bytes.
         """
+        return self._weights(RECORD_KEY, to_json(self.record()))
+
+    def _weights(self, key: str, text: str) -> bytes:
+        """A safetensors file with one entry of metadata: the order of several would change from run to run."""
         state = {name: value.detach().contiguous() for name, value in self.network.state_dict().items()}
-        # one entry only: safetensors writes several in an order that changes from run to run
-        return safetensors.torch.save(state, {RECORD_KEY: to_json(self.record())})
+        return safetensors.torch.save(state, {key: text})
 
     @classmethod
     def from_bytes(cls, content: bytes, *, where: Path) -> Classifier:
-        """Rebuilds what `to_bytes` gave.
-
-        Args:
-            content: of the file.
-            where: the file that an error names.
+        """Rebuild a classifier from `to_bytes`; `where` is the file that an error names.
 
         Raises:
             StoreError: it is damaged, of another schema version, or a safetensors file of another program.
         """
-        try:
-            state = safetensors.torch.load(content)
-        except SafetensorError as error:
-            raise StoreError(f"{where} is no safetensors file ({error}).") from error
-        return cls._of(record_within(content, where), state, where)
+        return cls._of(_record_within(content, where), _tensors_of(content, where), where)
 
     @classmethod
     def load(cls, path: Path) -> Classifier:
-        """Rebuilds a classifier from the folder that `save` wrote, or from the file of an export to safetensors.
+        """Rebuild a classifier from a folder of `save`, or from an exported safetensors file.
 
         Raises:
             StoreError: a file is missing, of another schema version, damaged, or the two don't fit together.
@@ -214,13 +195,13 @@ class Classifier:
 
     @classmethod
     def _of(cls, record: ClassifierRecord, state: dict[str, Tensor], path: Path) -> Classifier:
-        """The classifier of a record with these weights; `path` is what an error names."""
+        """The classifier of a record with these weights; `path` is the file that an error names."""
         try:
             network = build(record.architecture, record.shape, len(record.classes), Seed())
         except UnknownNameError as error:
             raise StoreError(
                 f"The network of {path} can't be built: {error} "
-                "If it is an operation of your own, call register_operation before you load it."
+                "If the operation is your own, call register_operation before you load the network."
             ) from error
         _check_fit(network.state_dict(), state, path)
         network.load_state_dict(state)
@@ -235,52 +216,44 @@ class Classifier:
 
 
 def read_classifier_record(path: Path) -> ClassifierRecord:
-    """Reads an architecture.json, or the record within the file of an export to safetensors.
+    """The record of an architecture.json, or of an exported safetensors file.
 
     Raises:
         StoreError: it is missing, of another schema version, or damaged.
     """
     if path.suffix.lower() == SAFETENSORS:
-        return record_within(path.read_bytes(), path)
-    return from_plain(ClassifierRecord, _this_schema(read_json(path), path), where=str(path))
+        return _record_within(path.read_bytes(), path)
+    return _record_of(read_json(path), path)
 
 
-def record_within(content: bytes, path: Path) -> ClassifierRecord:
-    """The record in the metadata of a safetensors file.
-
-    Args:
-        content: of the file: 8 bytes with the length of its header, the header as JSON, the weights.
-        path: of the file, for an error.
-
-    Raises:
-        StoreError: it is no safetensors file, or one without a record of tanas.
-    """
+def _record_within(content: bytes, path: Path) -> ClassifierRecord:
+    """The record in a safetensors file: 8 bytes with the length of its header, the header as JSON, the weights."""
     try:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         text = header.get("__metadata__", {}).get(RECORD_KEY)
         plain = None if text is None else json.loads(text)
     except (ValueError, AttributeError, TypeError) as error:
-        raise StoreError(f"{path} is no safetensors file, or a damaged one ({error}).") from error
+        raise _not_safetensors(path, error) from error
     if plain is None:
         raise StoreError(
             f"{path} was not written by tanas: its metadata has no '{RECORD_KEY}'. Name a file that tanas exported."
         )
-    return from_plain(ClassifierRecord, _this_schema(plain, path), where=str(path))
+    return _record_of(plain, path)
 
 
-def _this_schema(plain: Any, path: Path) -> Any:
-    """The same, if it is of the schema version that this tanas reads."""
+def _record_of(plain: Any, path: Path) -> ClassifierRecord:
+    """The record of a JSON value, if it is of the schema version that this tanas reads."""
     schema = plain.get("schema") if isinstance(plain, dict) else None
     if schema != SCHEMA:
         raise StoreError(
             f"{path} is of schema version {schema!r}; this tanas reads version {SCHEMA}. "
             "Read it with the tanas that wrote it, or write it anew."
         )
-    return plain
+    return from_plain(ClassifierRecord, plain, where=str(path))
 
 
 def _read_weights(folder: Path, record: ClassifierRecord) -> dict[str, Tensor]:
-    """The tensors of the file that the record names, if it is the very file that was written with it."""
+    """The tensors of the file that the record names, if its hash is that of the record."""
     if record.weights is None or Path(record.weights.file).name != record.weights.file:
         raise StoreError(f"{folder / ARCHITECTURE_FILE} names no file of weights beside it. Write it anew.")
     path = folder / record.weights.file
@@ -295,14 +268,22 @@ def _read_weights(folder: Path, record: ClassifierRecord) -> dict[str, Tensor]:
             f"{path} is damaged, or belongs to another network: its sha256 is not the one "
             f"in {ARCHITECTURE_FILE}. Write both anew."
         )
+    return _tensors_of(content, path)
+
+
+def _tensors_of(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except SafetensorError as error:
-        raise StoreError(f"{path} is no safetensors file ({error}).") from error
+        raise _not_safetensors(path, error) from error
+
+
+def _not_safetensors(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is damaged, or not a safetensors file ({error}).")
 
 
 def _check_fit(expected: dict[str, Tensor], state: dict[str, Tensor], path: Path) -> None:
-    """Refuses weights that are not those of the architecture; the message names the first that differs."""
+    """Refuse weights that are not those of the architecture; the message names the first that differs."""
     for name in sorted(expected.keys() | state.keys()):
         wanted = tuple(expected[name].shape) if name in expected else "nothing"
         found = tuple(state[name].shape) if name in state else "nothing"

@@ -1,32 +1,33 @@
-"""The layers of a network, one row each, in the order in which an image passes them."""
+"""A table of a network's layers, in the order in which an image passes them."""
 
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from tanas.networks.architecture import PixelNorm, Shape
+from tanas.networks.architecture import PixelNorm, Shape, macs_of
 from tanas.networks.operations import SamePool, Zero
 
 LayerRow = tuple[str, str, int, int]
 """(name, shape of the output as text, parameters, multiply-adds)."""
 
 _WITHOUT_A_ROW = (nn.Identity, Zero, nn.ReLU, nn.Dropout, nn.Flatten)
-"""They hold and compute nothing worth a row."""
+"""Modules without parameters and multiply-adds."""
 
 
 def layer_table(network: nn.Module, shape: Shape) -> tuple[LayerRow, ...]:
-    """The layers of a network; parameters and multiply-adds add up to those of `count_cost`.
+    """A row for each layer; parameters and multiply-adds add up to those of `count_cost`.
 
     Args:
         network: float32 pixels (batch, channels, h, w) -> logits; it stays as it is.
         shape: (channels, height, width) of an image.
 
     Returns:
-        a row a layer: its name (path in the network and kind), the shape of its output for one image
-        ('16 x 28 x 28'), its parameters, its multiply-adds. Parameters that a pass does not reach come last.
+        name (path in the network and kind), shape of the output for one image ('16 x 28 x 28'), parameters,
+        multiply-adds. Parameters that a pass does not reach come last.
     """
     twin = copy.deepcopy(network).to("meta").eval()
     counted: set[int] = set()
@@ -38,19 +39,14 @@ def layer_table(network: nn.Module, shape: Shape) -> tuple[LayerRow, ...]:
         counted.update(id(p) for p in fresh)
         return sum(p.numel() for p in fresh)
 
-    def row_of(module: nn.Module, path: str, output: Tensor) -> LayerRow:
+    def record(path: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         size = " x ".join(str(side) for side in output.shape[1:])
-        return f"{path}: {_kind(module)}", size, own_parameters(module), _macs(module, output)
+        rows.append((f"{path}: {_kind(module)}", size, own_parameters(module), macs_of(module, output)))
 
-    handles = []
     for path, module in twin.named_modules():
-        is_layer = not any(True for _ in module.children()) or bool(list(module.parameters(recurse=False)))
+        is_layer = not list(module.children()) or bool(list(module.parameters(recurse=False)))
         if is_layer and not isinstance(module, _WITHOUT_A_ROW):
-            handles.append(
-                module.register_forward_hook(
-                    lambda module, inputs, output, path=path: rows.append(row_of(module, path, output))
-                )
-            )
+            module.register_forward_hook(partial(record, path))
     with torch.no_grad():
         twin(torch.empty(1, *shape, device="meta"))
     for path, module in twin.named_modules():
@@ -59,16 +55,8 @@ def layer_table(network: nn.Module, shape: Shape) -> tuple[LayerRow, ...]:
     return tuple(rows)
 
 
-def _macs(module: nn.Module, output: Tensor) -> int:
-    """Multiply-adds of a layer, as `count_cost` counts them."""
-    if isinstance(module, nn.Conv2d):
-        high, wide = module.kernel_size
-        return output.numel() * (module.in_channels // module.groups) * high * wide
-    return output.numel() * module.in_features if isinstance(module, nn.Linear) else 0
-
-
 def _kind(module: nn.Module) -> str:
-    """What a layer is, in the field's words."""
+    """The name of a layer in the field's words."""
     if isinstance(module, nn.Conv2d):
         depthwise = "depthwise " if module.groups == module.in_channels > 1 else ""
         dilated = f", dilation {module.dilation[0]}" if module.dilation[0] > 1 else ""

@@ -1,9 +1,9 @@
-"""Gives a larger network the function of a smaller one: its weights are carried over, not trained anew.
+"""Gives a larger network the function of a smaller one: weights are carried over, not trained anew.
 
-Wider stages copy channels and share out what comes after them; deeper ones get cells that pass their input on;
-an edge that joins a cell passes nothing at first; a small kernel stands within a larger one.
+A wider stage copies channels and divides the weights that read them among the copies. A deeper stage gets cells that
+pass their input on. An edge that joins a cell passes nothing at first. A small kernel stands within a larger one.
 
-Source: Chen, Goodfellow and Shlens, Net2Net, ICLR 2016 (wider and deeper); the zero start of what joins is
+Source: Chen, Goodfellow and Shlens, Net2Net, ICLR 2016 (wider and deeper); the zero start of new edges is
 Goyal et al., Accurate, Large Minibatch SGD, 2017, section 5.1.
 """
 
@@ -21,61 +21,55 @@ from tanas.networks.architecture import Architecture, Network, Shape, Transition
 from tanas.networks.cell import Cell, CellNetwork
 from tanas.networks.operations import SamePool, Zero, make_operation
 
-SEPARABLE: Mapping[str, tuple[int, int]] = {
+WINDOWS: Mapping[str, tuple[int, int]] = {
     "conv_1x1": (1, 1),
     "sep_conv_3x3": (3, 1),
     "sep_conv_5x5": (5, 1),
     "dil_conv_3x3": (3, 2),
     "dil_conv_5x5": (5, 2),
+    "conv_3x3": (3, 1),
 }
-"""(window, dilation) of operations that filter each channel by itself and then mix channels. A 1x1 convolution is
-one whose filters pass a pixel on."""
+"""(window, dilation) of operations whose kernels can stand within one another."""
 
-FULL: Mapping[str, int] = {"conv_1x1": 1, "conv_3x3": 3}
-"""Window of operations whose kernels mix channels and positions at once."""
+FULL = "conv_3x3"
+"""Its kernel mixes channels and positions at once. The other operations filter each channel by itself and then mix
+channels; a 1x1 convolution is such an operation whose filters pass a pixel on."""
 
 LEAST_SHARE = 0.5
-"""Copies of a channel share out what comes after them unevenly, at least so much against one: equal shares would
-give equal gradients for ever."""
+"""Least weight of a copied channel against at most 1.5, before shares are normalised. Shares are uneven because equal
+shares would give equal gradients for ever."""
 
 _WITHOUT_WEIGHTS = (nn.Identity, nn.ReLU, SamePool, Zero)
-"""They treat each channel alike, so copied channels stay copies."""
+"""Modules that treat each channel alike: copied channels stay copies."""
 
 
 def morph(
     network: Network, before: Architecture, after: Architecture, *, shape: Shape, classes: int, seed: Seed
 ) -> Network | None:
-    """A network of another architecture that answers as a given one does, but for rounding.
+    """A network of another architecture that answers like a given network, up to rounding; None if that is not known.
 
-    That is known for wider stages, more cells in a stage where the cell can pass its input on, edges and nodes that
-    join the cell, and operations replaced by those that can do the same, in any combination. Answers are those of
-    evaluation. In training they are the same except where channels have to be matched between stages that had the
-    same width: a fresh BatchNorm stands there, which then takes the statistics of its batch.
+    It is known for wider stages, more cells in a stage (if the cell can pass its input on), edges and nodes that join
+    the cell, operations replaced by operations that can do the same, and any combination. Answers are those of
+    evaluation. In training they differ where two stages of one width get different widths: the convolution between
+    them has a fresh BatchNorm, which takes the statistics of its batch.
 
     Args:
         network: of `before`; it stays as it is.
         before: its architecture.
-        after: what is wanted.
+        after: the architecture wanted.
         shape: (channels, height, width) of the images.
         classes: number of logits.
-        seed: of the weights that are new, and of which channels are copied.
-
-    Returns:
-        the network, or None where it is not known how to keep the function.
+        seed: of new weights, and of the choice of channels to copy.
     """
     old, new = before.skeleton, after.skeleton
-    cells = CellMap.between(before.cell.canonical(), after.cell.canonical())
-    deeper = any(b > a for a, b in zip(old.cells, new.cells, strict=False))
-    passing = passes_input(after.cell.canonical()) if deeper else frozenset()
-    if (
-        (old.stem, old.reductions) != (new.stem, new.reductions)
-        or any(b < a for a, b in zip(old.widths + old.cells, new.widths + new.cells, strict=True))
-        or cells is None
-        or passing is None
-    ):
+    if (old.stem, old.reductions) != (new.stem, new.reductions):
         return None
+    if any(b < a for a, b in zip(old.widths + old.cells, new.widths + new.cells, strict=True)):
+        return None
+    cells = CellMap.between(before.cell.canonical(), after.cell.canonical())
+    passing = passes_input(after.cell.canonical()) if old.cells != new.cells else frozenset()
     maps = _channel_maps(old.widths, new.widths, seed.child("channels"))
-    if maps is None:
+    if cells is None or passing is None or maps is None:
         return None
     grown = build(after, shape, classes, seed.child("weights"))
     shares = seed.child("shares")
@@ -85,15 +79,15 @@ def morph(
             image = torch.arange(shape[0])
             _copy_sequence(network.stem, grown.stem, image, maps[0], shares.child("stem"))
             arriving = maps[0]
-            for at, (one, other) in enumerate(zip(network.stages, grown.stages, strict=True)):
-                assert isinstance(one, nn.Sequential) and isinstance(other, nn.Sequential)
+            for at, (old_stage, new_stage) in enumerate(zip(network.stages, grown.stages, strict=True)):
+                assert isinstance(old_stage, nn.Sequential) and isinstance(new_stage, nn.Sequential)
                 here = shares.child("stage", at)
-                _copy_transition(one[0], other[0], arriving, maps[at], here.child("transition"))
+                _copy_transition(old_stage[0], new_stage[0], arriving, maps[at], here.child("transition"))
                 arriving = maps[at]
-                for place, cell in enumerate(other[1:]):
+                for place, cell in enumerate(new_stage[1:]):
                     assert isinstance(cell, CellNetwork)
-                    if place + 1 < len(one):
-                        _copy_cell(one[place + 1], cell, cells, arriving, here.child("cell", place))
+                    if place + 1 < len(old_stage):
+                        _copy_cell(old_stage[place + 1], cell, cells, arriving, here.child("cell", place))
                     else:
                         _silence(cell, passing)
             split = _shared_out(network.head.weight, torch.arange(classes), arriving, shares.child("head"))
@@ -105,72 +99,56 @@ def morph(
 
 
 class _NotKnownError(Exception):
-    """A module whose function can't be carried over."""
+    """The function of a module can't be carried over."""
 
 
 @dataclass(frozen=True)
 class CellMap:
-    """How a cell stands within a larger one."""
+    """How a cell stands within a larger cell."""
 
     edges: tuple[int | None, ...]
-    """For each edge of the larger cell the one of the smaller that it stands for; None: it has joined."""
+    """For each edge of the larger cell, its edge in the smaller cell; None: it joins."""
     silent: frozenset[int]
-    """Edges of the larger cell that have to begin by passing nothing."""
+    """Edges of the larger cell that pass nothing at first."""
     names: tuple[tuple[str, str], ...]
-    """(operation before, operation after) of each edge of the larger cell; before is '' for one that has joined."""
+    """(operation before, operation after) of each edge of the larger cell; before is '' if it joins."""
 
     @classmethod
     def between(cls, before: Cell, after: Cell) -> CellMap | None:
-        """The embedding that leaves most operations as they are; None if there is none.
-
-        Args:
-            before: in canonical form.
-            after: in canonical form.
-        """
+        """The embedding of a canonical cell that keeps most operations; None if there is none."""
         place = {(a, b): index for index, (a, b, _) in enumerate(after.edges)}
-        held = {(a, b): name for a, b, name in after.edges}
-        inner = range(1, after.nodes - 1)
+        names = [name for _, _, name in before.edges]
         best: tuple[int, CellMap] | None = None
+        inner = range(1, after.nodes - 1)
         for chosen in permutations(inner, before.nodes - 2) if before.nodes <= after.nodes else ():
             to = (0, *chosen, after.nodes - 1)
-            images = [(to[a], to[b]) for a, b, _ in before.edges]
-            names = [name for _, _, name in before.edges]
-            if not all(
-                pair in held and embeds(name, held[pair]) for pair, name in zip(images, names, strict=True)
-            ):
-                continue
+            images = [place.get((to[a], to[b])) for a, b, _ in before.edges]
             edges: list[int | None] = [None] * len(after.edges)
-            for index, pair in enumerate(images):
-                edges[place[pair]] = index
-            silent = _silent(after, edges, known=frozenset(to))
-            kept = sum(held[pair] == name for pair, name in zip(images, names, strict=True))
-            if silent is not None and (best is None or kept > best[0]):
-                pairs = tuple(
-                    ("" if at is None else names[at], after.edges[index][2]) for index, at in enumerate(edges)
-                )
-                best = (kept, cls(tuple(edges), silent, pairs))
+            pairs = [("", name) for _, _, name in after.edges]
+            for at, index in enumerate(images):
+                if index is None or not embeds(names[at], after.edges[index][2]):
+                    break
+                edges[index], pairs[index] = at, (names[at], after.edges[index][2])
+            else:
+                silent = _silent(after, edges, known=frozenset(to))
+                kept = sum(old == new for old, new in pairs)
+                if silent is not None and (best is None or kept > best[0]):
+                    best = (kept, cls(tuple(edges), silent, tuple(pairs)))
         return None if best is None else best[1]
 
 
 def embeds(before: str, after: str) -> bool:
-    """Whether an operation can do whatever another does: it is the same, or its kernel has room for the other's."""
+    """Whether an operation can do whatever another does: its kernel has room for the other's."""
     if before == after:
         return True
-    if before not in SEPARABLE:
-        return False
-    if after in FULL:
-        window, dilation = SEPARABLE[before]
-        return dilation * (window // 2) <= FULL[after] // 2
-    return after in SEPARABLE and set(_offsets(before)) <= set(_offsets(after))
+    separable = before in WINDOWS and before != FULL
+    return separable and after in WINDOWS and set(_offsets(before)) <= set(_offsets(after))
 
 
 def passes_input(cell: Cell) -> frozenset[int] | None:
-    """The edges that must pass nothing for a cell to pass its input on; None if it can't.
+    """The edges that must be silent for a canonical cell to pass its input on; None if it can't.
 
-    One path of identities has to carry the input, and all else that reaches the output has to be silent.
-
-    Args:
-        cell: in canonical form.
+    One path of identities carries the input; everything else that reaches the output is silent.
     """
     into: dict[int, list[int]] = {node: [] for node in range(cell.nodes)}
     for index, (_, end, _) in enumerate(cell.edges):
@@ -179,7 +157,7 @@ def passes_input(cell: Cell) -> frozenset[int] | None:
     def solve(
         wanted: tuple[tuple[int, bool], ...], known: dict[int, bool], silent: frozenset[int]
     ) -> frozenset[int] | None:
-        """`wanted` and `known` say of nodes whether they carry the input (True) or nothing (False)."""
+        """`wanted` and `known` hold for a node whether it carries the input (True) or nothing (False)."""
         if not wanted:
             return silent
         (node, carries), left = wanted[0], wanted[1:]
@@ -203,15 +181,15 @@ def passes_input(cell: Cell) -> frozenset[int] | None:
 
 
 def can_be_silent(operation: str) -> bool:
-    """Whether an operation ends in a BatchNorm, whose scale and shift can be 0 at first and learn to speak."""
+    """Whether an operation ends in a BatchNorm, whose scale and shift can be 0 at first and then learn."""
     module = make_operation(operation, 1)
     return isinstance(module, nn.Sequential) and len(module) > 0 and isinstance(module[-1], nn.BatchNorm2d)
 
 
 def _silent(cell: Cell, edges: list[int | None], *, known: frozenset[int]) -> frozenset[int] | None:
-    """Edges that have to pass nothing so that what joined adds nothing to nodes that were there.
+    """The fewest edges that must be silent for joining edges to add nothing to `known` nodes; None if they can't.
 
-    No more than needed: behind an edge that is silent already, a second one would get no gradient.
+    The fewest, because a second silent edge behind a silent edge would get no gradient.
     """
     silent: set[int] = set()
     pending = [index for index, at in enumerate(edges) if at is None and cell.edges[index][1] in known]
@@ -222,16 +200,16 @@ def _silent(cell: Cell, edges: list[int | None], *, known: frozenset[int]) -> fr
             silent.add(index)
         elif start in known:
             return None
-        else:  # it passes nothing if nothing arrives at its node
+        else:  # it passes nothing if nothing reaches its node
             pending += [at for at, edge in enumerate(cell.edges) if edge[1] == start]
     return frozenset(silent)
 
 
 def _channel_maps(old: tuple[int, ...], new: tuple[int, ...], seed: Seed) -> list[Tensor] | None:
-    """For each stage the old channel that each new channel copies, (new width,); None if stages can't be joined.
+    """For each stage the old channel of each new channel, (new width,); None if the function can't be kept.
 
-    The first channels are the old ones. Where two stages had and have the same width nothing stands between them,
-    so they copy the same channels; where they only now have it, the convolution between them is lost.
+    The old channels come first. Two stages that had and have one width have no convolution between them, so they copy
+    the same channels. Two stages that only now get one width would lose the convolution between them.
     """
     maps: list[Tensor] = []
     for at, (before, after) in enumerate(zip(old, new, strict=True)):
@@ -246,11 +224,7 @@ def _channel_maps(old: tuple[int, ...], new: tuple[int, ...], seed: Seed) -> lis
 def _shared_out(weight: Tensor, out: Tensor, into: Tensor, seed: Seed) -> Tensor:
     """A kernel for copied channels: (out, into, ...) -> (new out, new into, ...) with the same sums.
 
-    Args:
-        weight: (out, into, ...).
-        out: the old output channel of each new one.
-        into: the old input channel of each new one; its copies share its weight unevenly.
-        seed: of the shares.
+    `out` and `into` hold the old channel of each new channel; copies share the weight of an input channel unevenly.
     """
     parts = LEAST_SHARE + torch.rand(len(out), len(into), generator=seed.torch())  # (new out, new into)
     totals = torch.zeros(len(out), int(into.max()) + 1).index_add_(1, into, parts)  # (new out, into)
@@ -259,23 +233,23 @@ def _shared_out(weight: Tensor, out: Tensor, into: Tensor, seed: Seed) -> Tensor
 
 
 def _copy_sequence(old: nn.Module, new: nn.Module, into: Tensor, out: Tensor, seed: Seed) -> None:
-    """Copies convolutions and BatchNorms in a row; `into` and `out` say which channels are copied."""
+    """Copy convolutions and BatchNorms in a row; `into` and `out` hold the old channel of each new channel."""
     if not isinstance(old, nn.Sequential) or not isinstance(new, nn.Sequential) or len(old) != len(new):
         raise _NotKnownError
-    for at, (one, other) in enumerate(zip(old, new, strict=True)):
-        if isinstance(one, nn.Conv2d) and isinstance(other, nn.Conv2d):
-            if one.bias is not None:
+    for at, (layer, target) in enumerate(zip(old, new, strict=True)):
+        if isinstance(layer, nn.Conv2d) and isinstance(target, nn.Conv2d):
+            if layer.bias is not None:
                 raise _NotKnownError
-            if other.groups == other.in_channels == other.out_channels:  # each channel by itself
-                other.weight.copy_(one.weight[into])
-            elif other.groups == 1:
-                other.weight.copy_(_shared_out(one.weight, out, into, seed.child(at)))
+            if target.groups == target.in_channels == target.out_channels:  # each channel by itself
+                target.weight.copy_(layer.weight[into])
+            elif target.groups == 1:
+                target.weight.copy_(_shared_out(layer.weight, out, into, seed.child(at)))
                 into = out
             else:
                 raise _NotKnownError
-        elif isinstance(one, nn.BatchNorm2d) and isinstance(other, nn.BatchNorm2d):
-            _copy_norm(one, other, into)
-        elif not isinstance(one, _WITHOUT_WEIGHTS):
+        elif isinstance(layer, nn.BatchNorm2d) and isinstance(target, nn.BatchNorm2d):
+            _copy_norm(layer, target, into)
+        elif not isinstance(layer, _WITHOUT_WEIGHTS):
             raise _NotKnownError
 
 
@@ -287,17 +261,17 @@ def _copy_norm(old: nn.BatchNorm2d, new: nn.BatchNorm2d, channels: Tensor) -> No
 def _copy_transition(old: nn.Module, new: nn.Module, into: Tensor, out: Tensor, seed: Seed) -> None:
     assert isinstance(old, Transition) and isinstance(new, Transition)
     if isinstance(new.widen, nn.Identity):
-        return  # `_channel_maps` has seen to it that nothing was there before
+        return  # nor was anything there before: see `_channel_maps`
     if isinstance(old.widen, nn.Sequential):
         _copy_sequence(old.widen, new.widen, into, out, seed)
         return
-    # nothing stood between the stages: each channel now goes to its copies
+    # the stages had one width: each channel now goes to its copies
     convolution, norm = new.widen
     assert isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     same = torch.eye(int(out.max()) + 1)[:, :, None, None]
     convolution.weight.copy_(_shared_out(same, out, into, seed))
     norm.reset_running_stats()
-    norm.weight.fill_((1 + norm.eps) ** 0.5)  # undoes the division by the root of 1 + eps
+    norm.weight.fill_((1 + norm.eps) ** 0.5)  # undoes the division by its root
     norm.bias.zero_()
 
 
@@ -335,37 +309,29 @@ def _embedded(operation: nn.Module, before: str, after: str, channels: int) -> n
     assert isinstance(larger, nn.Sequential)
     mixing = operation[-2].weight  # (out, into, 1, 1)
     filters = torch.ones(channels, 1, 1, 1) if before == "conv_1x1" else operation[1].weight
-    assert isinstance(mixing, Tensor) and isinstance(filters, Tensor)
-    offsets = _offsets(before)
-    if after in FULL:
-        kernel = torch.zeros(channels, channels, FULL[after], FULL[after])
-        middle = [FULL[after] // 2 + offset for offset in offsets]
-        for row, high in enumerate(middle):
-            for column, wide in enumerate(middle):
-                kernel[:, :, high, wide] = mixing[:, :, 0, 0] * filters[:, 0, row, column]
-        larger[1].weight.copy_(kernel)  # type: ignore[operator]
+    kernel = larger[1].weight
+    assert isinstance(mixing, Tensor) and isinstance(filters, Tensor) and isinstance(kernel, Tensor)
+    places = torch.tensor([_offsets(after).index(offset) for offset in _offsets(before)])
+    kernel.zero_()
+    if after == FULL:
+        kernel[:, :, places[:, None], places] = mixing * filters.transpose(0, 1)
     else:
-        spread = torch.zeros(channels, 1, *[SEPARABLE[after][0]] * 2)
-        places = [_offsets(after).index(offset) for offset in offsets]
-        for row, high in enumerate(places):
-            for column, wide in enumerate(places):
-                spread[:, :, high, wide] = filters[:, :, row, column]
-        larger[1].weight.copy_(spread)  # type: ignore[operator]
+        kernel[:, :, places[:, None], places] = filters
         larger[2].weight.copy_(mixing)  # type: ignore[operator]
     larger[-1].load_state_dict(operation[-1].state_dict())
     return larger
 
 
 def _offsets(operation: str) -> list[int]:
-    """How far from its centre a separable operation's filter looks, along each axis."""
-    window, dilation = SEPARABLE[operation]
+    """How far from its centre a kernel looks, along each axis."""
+    window, dilation = WINDOWS[operation]
     return [dilation * (place - window // 2) for place in range(window)]
 
 
 def morph_along(
     network: Network, path: tuple[Architecture, ...], *, shape: Shape, classes: int, seed: Seed
 ) -> Network | None:
-    """Morphs step by step along architectures, the network's own first; None where a step is not known."""
+    """Morph step by step along architectures, the network's own first; None if a step is not known."""
     grown: Network | None = network
     for number, (before, after) in enumerate(pairwise(path)):
         if grown is None:

@@ -15,18 +15,14 @@ Images = npt.ArrayLike | Tensor
 
 
 def as_pixels(images: Images, shape: Shape) -> Tensor:
-    """Brings images of a known shape into the layout of networks.
+    """Images in the layout of networks: float32 in [0, 1], (n, channels, height, width).
 
     Args:
-        images: uint8 or floats in [0, 1]: (n, h, w) for grey ones, (n, c, h, w) or (n, h, w, c),
-            or one image without n.
-        shape: (channels, height, width) that each must have.
-
-    Returns:
-        pixels, float32 in [0, 1], (n, channels, height, width).
+        images: uint8 or floats in [0, 1]: (n, h, w) if grey, (n, c, h, w) or (n, h, w, c), or one image without n.
+        shape: (channels, height, width) that each must have; nothing is resized.
 
     Raises:
-        DataError: they have another shape or type, or values outside their range; nothing is resized.
+        DataError: another shape or type, or values outside their range.
     """
     channels, height, width = shape
     array = _array_of(images)
@@ -39,14 +35,13 @@ def as_pixels(images: Images, shape: Shape) -> Tensor:
         readings.append(array.reshape(-1, height, width, channels).transpose(0, 3, 1, 2))
     if not readings:
         raise DataError(
-            f"Images of shape {array.shape} don't fit: this network takes {_size(shape)} images, as "
-            f"{' or '.join(str(layout).replace(chr(39), '') for layout in _layouts(shape))}, "
-            "or one of them without n. Convert and resize them first; arrays are not resized."
+            f"Images of shape {array.shape} don't fit: this network takes {_described(shape)}, "
+            "or one image without n. Convert and resize them first; arrays are not resized."
         )
     if channels > 1 and len(readings) > 1:  # with one channel, all readings hold the same pixels
         raise DataError(
-            f"Images of shape {array.shape} are ambiguous: channels may come first or last, "
-            f"as all of {shape} are equal. Enlarge the images of the task."
+            f"Images of shape {array.shape} are ambiguous: channels may come first or last, because all of {shape} "
+            "are equal. Enlarge the images of the task."
         )
     return torch.tensor(np.ascontiguousarray(readings[0]))
 
@@ -59,7 +54,9 @@ def _array_of(images: Images) -> npt.NDArray[np.float32]:
     try:
         array = np.asarray(images)
     except ValueError as error:
-        raise DataError(f"The images are no array: they differ in shape ({error}). Resize them.") from error
+        raise DataError(
+            f"The images don't form an array: they differ in shape ({error}). Resize them."
+        ) from error
     if array.dtype == np.uint8:
         return array.astype(np.float32) / np.float32(255)
     if not np.issubdtype(array.dtype, np.floating):
@@ -77,13 +74,12 @@ def _array_of(images: Images) -> npt.NDArray[np.float32]:
     return array.astype(np.float32)
 
 
-def _size(shape: Shape) -> str:
+def _described(shape: Shape) -> str:
+    """What images of a shape look like, and the layouts that their arrays can have."""
     channels, height, width = shape
     kind = {1: "grey", 3: "colour"}.get(channels, f"{channels}-channel")
-    return f"{kind} {height}x{width} (height x width)"
-
-
-def _layouts(shape: Shape) -> list[tuple[str | int, ...]]:
-    channels, height, width = shape
-    without = [("n", height, width)] if channels == 1 else []
-    return [*without, ("n", channels, height, width), ("n", height, width, channels)]
+    grey = f"(n, {height}, {width}) or " if channels == 1 else ""
+    return (
+        f"{kind} {height}x{width} (height x width) images, as {grey}(n, {channels}, {height}, {width}) or "
+        f"(n, {height}, {width}, {channels})"
+    )

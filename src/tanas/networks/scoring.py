@@ -1,4 +1,4 @@
-"""The score of an architecture: what one fixed short training makes of it, comparable between searches."""
+"""The score of an architecture: its performance after a fixed short training, comparable between searches."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tanas.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig:
-    """The fixed short training behind a score. Two scores compare only if theirs are equal."""
+    """The fixed short training behind a score. Scores compare only between equal trainings."""
 
     images: int = 4000
-    """At most so many training images, stratified; validation images in proportion."""
+    """Most training images, stratified; validation images in proportion."""
     training: TrainingConfig = field(default_factory=lambda: TrainingConfig(epochs=4, least_steps=50))
-    """Four epochs: architectures ranked so agree between two seeds with Spearman 0.94."""
+    """After four epochs, the rankings of two seeds agree with Spearman 0.94."""
 
     def __post_init__(self) -> None:
         check_range(self.images, "images", "ScoringConfig", low=2)
 
     def suited_to(self, images: int) -> ScoringConfig:
-        """The same for a task of so many training images: a small one gets more epochs."""
+        """This training for a task with that many training images: a small task gets more epochs."""
         return replace(self, training=self.training.suited_to(min(images, self.images)))
 
 
@@ -37,17 +37,17 @@ class ScoredArchitecture:
 
     architecture: Architecture
     score: float | None
-    """Validation performance l in [0, 1] after the fixed short training; None: seen, not scored."""
+    """Validation performance l in [0, 1] after the fixed short training; None: not scored."""
     parameters: int
     macs: int
     """Multiply-adds for one image."""
     final: bool = False
-    """Whether `score` is l after the final training instead, which compares with no other: of what won alone."""
+    """Whether `score` is l after the final training, which compares with no other score."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """How well a network does on the validation split, and what tells two of the same l apart."""
+    """How well a network does on the validation split."""
 
     score: float
     """Validation performance l in [0, 1]."""
@@ -56,51 +56,34 @@ class Judgement:
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The better, the greater: l, then the loss with its sign turned.
+        """The greater, the better: l, then minus the loss.
 
-        l is 0 for every network that is no better than a constant answer, which is many after a short training;
-        the loss is never clipped, and two networks hardly ever share it.
+        After a short training many networks have l = 0, like a constant answer; their losses still differ.
         """
         return self.score, -self.loss
 
 
 def judged(network: nn.Module, task: Task, *, device: str = "cpu") -> Judgement:
-    """Judges a trained network by the validation split.
-
-    Raises:
-        NonFiniteError: a logit is not finite.
-    """
+    """Judge a trained network by the validation split; NonFiniteError if a logit is not finite."""
     return judgement_of(logits_of(network, task.validation, device=device), task)
 
 
 def judgement_of(logits: Tensor, task: Task) -> Judgement:
-    """Judges answers to the validation split, given as logits (samples, classes).
-
-    Raises:
-        NonFiniteError: a logit is not finite.
-    """
+    """Judge logits of the validation split, (samples, classes); NonFiniteError if a logit is not finite."""
     split = task.validation
     evaluation = evaluation_of(logits, split, classes=len(task.classes))
-    return Judgement(
-        score=evaluation.performance(task.performance),
-        loss=cross_entropy_of(logits, split.labels, task),
-    )
+    loss = cross_entropy_of(logits, split.labels, task)
+    return Judgement(score=evaluation.performance(task.performance), loss=loss)
 
 
 def cross_entropy_of(logits: Tensor, labels: Tensor, task: Task) -> float:
-    """Cross-entropy in nats; of the balanced performance the mean over the classes.
-
-    Args:
-        logits: (samples, classes).
-        labels: (samples,).
-        task: gives the classes and the measure of performance.
-    """
+    """Cross-entropy in nats of logits, (samples, classes); its mean over the classes if l is 'balanced'."""
     weights = class_weights(labels, len(task.classes)).double() if task.performance == "balanced" else None
     return float(functional.cross_entropy(logits.double(), labels, weight=weights))
 
 
 def unscored(architecture: Architecture, task: Task) -> ScoredArchitecture:
-    """An architecture that was seen and not scored."""
+    """An architecture without a score."""
     cost = cost_of(architecture, task.shape, len(task.classes))
     return ScoredArchitecture(
         architecture=architecture, score=None, parameters=cost.parameters, macs=cost.macs
@@ -115,15 +98,15 @@ def score(
     *,
     network: Network | None = None,
 ) -> ScoredArchitecture:
-    """Trains an architecture shortly on its own and measures l on the validation split.
+    """Train an architecture shortly and measure l on the validation split.
 
     Args:
         architecture: what is scored.
-        task: what for; its test split is not used.
+        task: its test split is not used.
         config: the short training.
-        at: its seed is that of the weights and of the order of images.
-        network: of the architecture, which is trained in place; its score is one of those weights, not comparable with
-            that of the architecture. None: one from the seed.
+        at: its seed sets the weights and the order of images.
+        network: of the architecture, trained in place; the score is then of its weights, and compares with no other.
+            None: a network from the seed.
 
     Raises:
         NonFiniteError: the training diverged.
@@ -134,10 +117,4 @@ def score(
         network = build(architecture, task.shape, classes, at.seed.child("weights"))
     step = f"score {architecture.key} on {task.name}"
     fit(network, small.train, config.training, classes=classes, at=at.drawing("order"), step=step)
-    cost = cost_of(architecture, task.shape, classes)
-    return ScoredArchitecture(
-        architecture=architecture,
-        score=judged(network, small, device=at.device).score,
-        parameters=cost.parameters,
-        macs=cost.macs,
-    )
+    return replace(unscored(architecture, task), score=judged(network, small, device=at.device).score)

@@ -13,9 +13,9 @@ STEMS = ("full", "half")
 class Skeleton:
     """Stem, stages of cells with a reduction between some, and a head.
 
-    The stem is a 3x3 convolution with BatchNorm to the first width. A stage whose width or resolution
-    differs from the one before begins with max-pooling (if reduced) and a 1x1 convolution with BatchNorm.
-    The head is ReLU, the mean over all positions, and a linear layer.
+    The stem is a 3x3 convolution with BatchNorm to the first width. A stage of another width or resolution than the
+    stage before begins with max-pooling (if reduced) and a 1x1 convolution with BatchNorm (if the width changes). The
+    head is ReLU, the mean over all positions, and a linear layer.
     """
 
     stem: str = "full"
@@ -25,7 +25,7 @@ class Skeleton:
     cells: tuple[int, ...]
     """Cells of each stage."""
     reductions: tuple[bool, ...]
-    """Whether each stage begins at half the resolution of the one before."""
+    """Whether each stage begins at half the resolution of the stage before."""
 
     def __post_init__(self) -> None:
         check_choice(self.stem, "stem", "Skeleton", STEMS)
@@ -39,3 +39,8 @@ class Skeleton:
                 "The 'widths' and 'cells' of Skeleton must be at least 1. "
                 f"Got {self.widths} and {self.cells} instead."
             )
+
+    @property
+    def stages(self) -> tuple[tuple[int, int, bool], ...]:
+        """(width, cells, reduction) of each stage."""
+        return tuple(zip(self.widths, self.cells, self.reductions, strict=True))

@@ -25,26 +25,26 @@ def in_threads(
 ) -> list[Answer]:
     """Answers of jobs, in their order, as many at a time as there are workers.
 
-    Small networks gain little from a second thread of torch, and two of them side by side much. Each job computes
-    with the same number of threads, so that answers do not depend on the workers.
+    A small network gains little from a second thread of torch, but two networks side by side gain much. Every job has
+    the same number of threads, so answers do not depend on the workers.
 
     Args:
-        jobs: are called with a listener that can be told from any thread.
+        jobs: called with a listener that any thread may tell.
         workers: at least 1.
-        listener: is told what the jobs tell, one event at a time.
-        threads: of torch within a job; None: as many as in the calling thread.
-        give_up: is called when a job failed, or at an interrupt, so that the others end soon. Those that go on end with
-            an `AbandonedError` when they tell their next event.
+        listener: hears the events of the jobs, one at a time.
+        threads: of torch within a job; None: those of the calling thread.
+        give_up: called at an interrupt, or when a job fails, to end the other jobs soon. A job that goes on ends at its
+            next event, with an `AbandonedError`.
 
     Raises:
-        Exception: what one of the jobs raised.
+        Exception: the error of one of the jobs.
     """
     lock, abandoned = threading.Lock(), threading.Event()
 
     def told(event: Event) -> None:
         if abandoned.is_set():
             raise AbandonedError
-        with lock:  # a listener need not bear several threads
+        with lock:
             listener(event)
 
     def run(job: Callable[[Listener], Answer]) -> Answer:
@@ -55,12 +55,12 @@ def in_threads(
     before = torch.get_num_threads()
     torch.set_num_threads(before if threads is None else threads)
     try:
-        # trainings seed torch's global generator for themselves; side by side they can't put it back in order
+        # trainings seed torch's global generator; side by side they can't restore it
         with torch.random.fork_rng(devices=[]), ThreadPoolExecutor(workers) as pool:
             try:
                 running = [pool.submit(run, job) for job in jobs]
                 for future in wait(running, return_when=FIRST_EXCEPTION).done:
-                    future.result()  # raises what one of them raised, while others are still at work
+                    future.result()  # raises the error of a job while others are still at work
                 return [future.result() for future in running]
             except BaseException:
                 abandoned.set()  # neither Ctrl-C nor an error waits for trainings to end

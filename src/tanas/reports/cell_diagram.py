@@ -1,7 +1,7 @@
-"""A cell drawn as its graph, by a layout in which no two labels can meet.
+"""A cell drawn as its graph, in a layout in which labels can't overlap.
 
-Nodes stand in a row. Edges to the next node run straight; each longer one runs in a lane of its own above
-or below the row. A label stands on its lane between two nodes, where nothing else passes.
+Nodes stand in a row. An edge to the next node is straight; a longer edge runs in a lane of its own above or below the
+row. A label stands on its lane between two nodes, where no other edge passes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from tanas.networks.cell import Cell, Edge
 from tanas.networks.operations import ZERO
 
 GLYPH = 7.2
-"""Width of a bold letter of 11.5 pixels, rather too much: labels are measured without a font."""
-
+"""At least the width of a bold letter of 11.5 pixels: labels are measured without a font."""
 LABEL = 22
 """Height of a label."""
-
 LANE = 34
 """Pixels from lane to lane."""
-
 NODE_HEIGHT = 44
 PORT = 12
 """Pixels between two edges that end at one side of a node."""
@@ -52,7 +49,7 @@ def kind_of(operation: str) -> str:
 
 
 def lanes_of(cell: Cell) -> tuple[Lane, ...]:
-    """Gives every edge that skips a node a lane: short ones near the nodes, with few crossings."""
+    """A lane for every edge that skips a node; short edges run near the nodes, and few edges cross."""
     taken: list[Lane] = []
     long = [edge for edge in cell.edges if edge[1] - edge[0] > 1]
     for edge in sorted(long, key=lambda e: (e[1] - e[0], e[0])):
@@ -120,10 +117,8 @@ def draw_cell(cell: Cell) -> str:
         # the gap between two nodes that is nearest to the middle: no other edge goes up or down there
         between = start + (end - start - 1) // 2
         labels.append(_label(name, (centre(between) + centre(between + 1)) / 2, y))
-    nodes = [
-        _node(node, cell.nodes, centre(node) - node_width / 2, middle, node_width)
-        for node in range(cell.nodes)
-    ]
+    lefts = [centre(node) - node_width / 2 for node in range(cell.nodes)]
+    nodes = [_node(node, cell.nodes, left, middle, node_width) for node, left in enumerate(lefts)]
     kinds = sorted({kind_of(name) for name in names})
     heads = "".join(
         f'<marker id="head-{kind}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
@@ -139,12 +134,12 @@ def draw_cell(cell: Cell) -> str:
     )
 
 
-def _overlap(one: Edge, other: Edge) -> bool:
-    return one[0] < other[1] and other[0] < one[1]
+def _overlap(edge: Edge, other: Edge) -> bool:
+    return edge[0] < other[1] and other[0] < edge[1]
 
 
-def _cross(one: Edge, other: Edge) -> bool:
-    (a, b), (c, d) = sorted((one[:2], other[:2]))
+def _cross(edge: Edge, other: Edge) -> bool:
+    (a, b), (c, d) = sorted((edge[:2], other[:2]))
     return a < c < b < d
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 
-from tanas.algorithm.result import FOUND, NO_SEARCH, Neighbour, Result
+from scipy.stats import binomtest
+
+from tanas.algorithm.result import FOUND, NO_SEARCH, Control, Metrics, Neighbour, Result, Rival
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
-
-NORMAL_95 = 1.959963984540054
-"""97.5 % quantile of the normal distribution: two-sided 95 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +21,7 @@ class ErrorRow:
     error: float
     balanced_error: float
     interval: tuple[float, float] | None
-    """95 % interval of the error; None where none is given."""
+    """95 % interval of the error; None: not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,19 +39,10 @@ class GrownRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistanceRow:
+class DistanceRow(Neighbour):
     """A remembered task and its distance to the task of the search."""
 
-    atom: str
-    distance: float
-    """In [0, 1]."""
-    shortfall: float
-    weak: bool
     inherited: bool
-    interval: tuple[float, float] | None = None
-    """90 % interval over redrawn images and refitted maps; None: not measured."""
-    at_least: bool = False
-    """The distance is a lower bound: measuring stopped once the task was known not to be among the nearest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,34 +114,21 @@ class ConfusedRow:
     """Of the true class's test images."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CostRow:
-    """The seconds of a phase."""
-
-    phase: str
-    seconds: float
+PHASES = {
+    "represent": "represent the task",
+    "distance": "measure distances",
+    "search": "search",
+    "train": "final training",
+    "rivals": "classic rivals",
+}
 
 
 def wilson(wrong: int, images: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson's score method.
-
-    Args:
-        wrong: how many of the images; at most `images`.
-        images: how many there are; with none, anything is possible.
-
-    Returns:
-        (low, high), in [0, 1].
-
-    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference (1927).
-    """
+    """The 95 % interval of a share, by Wilson's score method; (0, 1) without images."""
     if images == 0:
         return 0.0, 1.0
-    share, square = wrong / images, NORMAL_95**2
-    middle = (share + square / (2 * images)) / (1 + square / images)
-    spread = share * (1 - share) / images + square / (4 * images**2)
-    half = NORMAL_95 / (1 + square / images) * math.sqrt(spread)
-    # at the ends rounding could leave a hair beside the exact 0 or 1
-    return (0.0 if wrong == 0 else middle - half), (1.0 if wrong == images else middle + half)
+    low, high = binomtest(wrong, images).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def wrong_answers(result: Result) -> int:
@@ -172,91 +148,54 @@ def rival_label(name: str) -> str:
 
 
 def error_rows(result: Result) -> tuple[ErrorRow, ...]:
-    """The test errors of the network, its rivals and the constant answer."""
+    """The test errors of the network, random search, the rivals and the constant answer."""
+
+    def row(who: str, errors: Metrics | Control | Rival) -> ErrorRow:
+        return ErrorRow(
+            who=who,
+            error=errors.test_error,
+            balanced_error=errors.test_balanced_error,
+            interval=wilson(round(errors.test_error * result.task.test), result.task.test),
+        )
+
     metrics = result.metrics
-    return (
-        ErrorRow(
-            who="this network",
-            error=metrics.test_error,
-            balanced_error=metrics.test_balanced_error,
-            interval=wilson(wrong_answers(result), result.task.test),
-        ),
-        *_control_rows(result),
-        *(
-            ErrorRow(
-                who=rival_label(rival.name),
-                error=rival.test_error,
-                balanced_error=rival.test_balanced_error,
-                interval=wilson(round(rival.test_error * result.task.test), result.task.test),
-            )
-            for rival in result.rivals
-        ),
-        ErrorRow(
-            who="constant answer",
-            error=metrics.constant_error,
-            balanced_error=metrics.constant_balanced_error,
-            interval=None,
-        ),
+    constant = ErrorRow(
+        who="constant answer",
+        error=metrics.constant_error,
+        balanced_error=metrics.constant_balanced_error,
+        interval=None,
     )
-
-
-def _control_rows(result: Result) -> tuple[ErrorRow, ...]:
-    if (control := result.control) is None:
-        return ()
-    row = ErrorRow(
-        who="random search",
-        error=control.test_error,
-        balanced_error=control.test_balanced_error,
-        interval=wilson(round(control.test_error * result.task.test), result.task.test),
-    )
-    return (row,)
+    control = () if result.control is None else (row("random search", result.control),)
+    rivals = (row(rival_label(rival.name), rival) for rival in result.rivals)
+    return row("this network", metrics), *control, *rivals, constant
 
 
 def grown_rows(result: Result) -> tuple[GrownRow, ...]:
-    """The network before and after it was grown or compressed; none after a search."""
+    """The network before and after it was grown or compressed; empty after a search."""
     grown = result.grown
     if grown is None:
         return ()
     recorded = grown.recorded if grown.recorded is not None and grown.recorded.same_images else None
-    return (
+    return tuple(
         GrownRow(
-            who="before",
-            parameters=grown.before.parameters,
-            macs=grown.before.macs,
-            score=grown.before.score,
-            validation_error=None if recorded is None else recorded.validation_error,
-            test_error=None if recorded is None else recorded.test_error,
-        ),
-        GrownRow(
-            who="after",
-            parameters=grown.after.parameters,
-            macs=grown.after.macs,
-            score=grown.after.score,
-            validation_error=result.metrics.validation_error,
-            test_error=result.metrics.test_error,
-        ),
+            who=who,
+            parameters=size.parameters,
+            macs=size.macs,
+            score=size.score,
+            validation_error=None if errors is None else errors.validation_error,
+            test_error=None if errors is None else errors.test_error,
+        )
+        for who, size, errors in (("before", grown.before, recorded), ("after", grown.after, result.metrics))
     )
 
 
 def distance_rows(result: Result) -> tuple[DistanceRow, ...]:
-    """All remembered tasks with a measured distance, nearest first; none is marked as reused after `reuse`."""
-
-    def identity(neighbour: Neighbour) -> tuple[str, str]:
-        return neighbour.atom, neighbour.fingerprint
-
-    taken = () if result.stopped == "reused" else result.neighbours
-    inherited = {identity(neighbour) for neighbour in taken}
+    """All remembered tasks with a measured distance, nearest first; after `reuse` no task is marked."""
+    reused = () if result.stopped == "reused" else result.neighbours
+    names = {(task.atom, task.fingerprint) for task in reused}
     return tuple(
-        DistanceRow(
-            atom=atom.atom,
-            distance=atom.distance,
-            shortfall=atom.shortfall,
-            weak=atom.weak,
-            inherited=identity(atom) in inherited,
-            interval=atom.interval,
-            at_least=atom.at_least,
-        )
-        for atom in result.distances
+        DistanceRow(**vars(task), inherited=(task.atom, task.fingerprint) in names)
+        for task in result.distances
     )
 
 
@@ -285,7 +224,7 @@ def alpha_rows(result: Result) -> tuple[AlphaRow, ...]:
 
 
 def candidate_rows(result: Result) -> tuple[CandidateRow, ...]:
-    """Every candidate: the architecture found first, then by score, then in the order of the search."""
+    """Every candidate: the architecture found, then by score, then in the order of the search."""
     found = result.architecture.key
     part: dict[str, list[int]] = {}
     wins: Counter[str] = Counter()
@@ -347,58 +286,11 @@ def confused_rows(result: Result, most: int) -> tuple[ConfusedRow, ...]:
     return tuple(sorted(rows, key=lambda r: (-r.count, -r.share))[:most])
 
 
-def cost_rows(result: Result) -> tuple[CostRow, ...]:
-    """The seconds of each phase, which sum to the total; random search at equal cost counts under 'other'."""
-    costs = result.costs
-    phases = (
-        ("represent the task", costs.represent_s),
-        ("measure distances", costs.distance_s),
-        ("search", costs.search_s),
-        ("final training", costs.train_s),
-        ("classic rivals", costs.rivals_s),
-    )
-    rest = costs.total_s - sum(seconds for _, seconds in phases)
-    other = (("other", rest),) if rest > 0.01 else ()
-    return tuple(CostRow(phase=phase, seconds=seconds) for phase, seconds in (*phases, *other))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LedgerRow:
-    """The cost of a phase."""
-
-    phase: str
-    macs: int
-    networks: int
-    images: int
-    """Seen by all of them, once an epoch."""
-    seconds: float
-    cached: float
-    """Seconds that an earlier run spent; this run reused its results."""
-
-
-PHASES = {
-    "represent": "represent the task",
-    "distance": "measure distances",
-    "search": "search",
-    "train": "final training",
-    "rivals": "classic rivals",
-}
-
-
-def ledger_rows(result: Result) -> tuple[LedgerRow, ...]:
-    """The phases of a search in order; empty for a run that is older than ledgers."""
-    phases = () if result.ledger is None else result.ledger.phases
-    return tuple(
-        LedgerRow(
-            phase=PHASES[phase.phase],
-            macs=phase.macs,
-            networks=len(phase.images),
-            images=sum(images for _, images in phase.images),
-            seconds=phase.took_s,
-            cached=phase.cached_s,
-        )
-        for phase in phases
-    )
+def cost_rows(result: Result) -> tuple[tuple[str, float], ...]:
+    """(phase, seconds), which sum to the total; random search at equal cost counts as 'other'."""
+    seconds = [(PHASES[phase], getattr(result.costs, f"{phase}_s")) for phase in PHASES]
+    rest = result.costs.total_s - sum(took_s for _, took_s in seconds)
+    return (*seconds, ("other", rest)) if rest > 0.01 else tuple(seconds)
 
 
 def describe_cell(cell: Cell) -> str:

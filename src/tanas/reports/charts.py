@@ -1,4 +1,4 @@
-"""Charts of a report and of distances: rows of plain values -> an Altair chart."""
+"""Charts of a report and of distances."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import altair as alt
 
-from tanas.ground.errors import SettingError
-from tanas.reports.chart_data import AlphaRow, CandidateRow, CostRow, DistanceRow, ErrorRow
+from tanas.distances.matrix import DistanceMatrix
+from tanas.distances.representative import UNTRAINED
+from tanas.reports.chart_data import AlphaRow, CandidateRow, DistanceRow, ErrorRow
 from tanas.reports.sentences import duration, percent, shorten
 from tanas.reports.theme import BLUE, INK, LINE, MUTED, ORANGE, PAPER, Chart, styled
 
@@ -24,100 +25,84 @@ FULL = 1000
 MOST_WIDTH = 4000
 """Pixels of a chart that grows with its number of rounds."""
 
-UNTRAINED_ROW = "(untrained network)"
-"""Name of the heat map's row by which the others are judged."""
-
 MOST_ATOMS = 30
 """Atoms in the chart of distances; a page lists all in a table."""
 
-HATCHES = "M-1,0L0,-1M-1,1L1,-1M0,1L1,0"
-"""Three slanted strokes in the square from -1 to 1."""
+BY_ROW = {"color": alt.Color("colour:N", scale=None)}
+"""Takes the colour of a mark from its row."""
+
+KEY: dict[str, Any] = {"align": "left", "color": INK, "font": "monospace", "fontSize": 11}
+"""The looks of an architecture's key."""
 
 
 def error_chart(rows: Sequence[ErrorRow], images: int) -> Chart:
-    """Errors of the network and of those it must beat, as bars: dark the error, pale the balanced error.
-
-    Args:
-        rows: the first is the network.
-        images: number of test images; says how many decimals are printed.
-    """
-    values: list[dict[str, Any]] = [
-        {
-            "row": place,
-            "measure": measure,
-            "error": error,
-            "label": percent(error, images),
-            "low": row.interval[0] if row.interval and measure == 0 else None,
-            "high": row.interval[1] if row.interval and measure == 0 else None,
-            "labelled": max(error, row.interval[1]) if row.interval and measure == 0 else error,
-            "colour": BLUE if place == 0 else MUTED,
-            "strength": 1.0 if measure == 0 else 0.45,
-        }
-        for place, row in enumerate(rows)
-        for measure, error in enumerate((row.error, row.balanced_error))
-    ]
+    """Errors on the test images as bars, first those of the network: dark the error, pale the balanced error."""
+    values: list[dict[str, Any]] = []
+    for place, row in enumerate(rows):
+        for measure, error in enumerate((row.error, row.balanced_error)):
+            low, high = row.interval if row.interval and measure == 0 else (None, None)
+            values.append(
+                {
+                    "row": place,
+                    "measure": measure,
+                    "error": error,
+                    "label": percent(error, images),
+                    "low": low,
+                    "high": high,
+                    "labelled": error if high is None else max(error, high),
+                    "colour": BLUE if place == 0 else MUTED,
+                    "strength": 1.0 if measure == 0 else 0.45,
+                }
+            )
     top = max((value["labelled"] for value in values), default=0.0) or 0.01
     base = _chart(values).encode(
         y=alt.Y("row:O", axis=_names([row.who for row in rows])).scale(paddingInner=0.35, paddingOuter=0.15),
         yOffset=alt.YOffset("measure:O"),
     )
-    # ticks end where shares do, though there is room for labels beyond
+    # ticks end at 100 %, though labels need room beyond
     axis = _percent_axis("share of the test images", values=_ticks(min(top, 1.0)))
     x = alt.X("error:Q", axis=axis).scale(domain=[0, top * 1.22], nice=False)
-    bars = base.mark_bar().encode(
-        x=x,
-        color=alt.Color("colour:N", scale=None),
-        fillOpacity=alt.FillOpacity("strength:Q", scale=None),
-    )
+    bars = base.mark_bar().encode(x=x, **BY_ROW, fillOpacity=alt.FillOpacity("strength:Q", scale=None))
     whiskers = base.mark_rule(color=INK, strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
     labels = base.mark_text(align="left", dx=5, color=INK).encode(x="labelled:Q", text="label:N")
     return _styled(alt.layer(bars, whiskers, labels), height=46 * len(rows))
 
 
 def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
-    """Distances from the atoms to the task, nearest on top; blue those inherited from, hollow the weak.
-
-    A thin line is an interval; its ends as numbers would not fit beside the rest.
-    """
+    """Distances from the atoms to the task with their intervals, nearest on top; reused ones blue, weak ones hollow."""
     shown = rows[:MOST_ATOMS]
-    values: list[dict[str, Any]] = [
-        {
-            "row": place,
-            "zero": 0,
-            "d": row.distance,
-            "low": row.interval[0] if row.interval else row.distance,
-            "high": row.interval[1] if row.interval else row.distance,
-            "label": ("≥ " if row.at_least else "")
-            + f"{row.distance:.3f}"
-            + (f"  short by {row.shortfall:.3f}" if row.shortfall > 0 else "")
-            + ("  weak" if row.weak else ""),
-            "colour": BLUE if row.inherited else MUTED,
-            "fill": PAPER if row.weak else (BLUE if row.inherited else MUTED),
-        }
-        for place, row in enumerate(shown)
-    ]
+    values: list[dict[str, Any]] = []
+    for place, row in enumerate(shown):
+        low, high = row.interval or (row.distance, row.distance)
+        label = f"{'≥ ' if row.at_least else ''}{row.distance:.3f}"
+        label += f"  short by {row.shortfall:.3f}" if row.shortfall > 0 else ""
+        label += "  weak" if row.weak else ""
+        colour = BLUE if row.inherited else MUTED
+        fill = PAPER if row.weak else colour
+        values.append(
+            {"row": place, "zero": 0, "d": row.distance, "low": low, "high": high}
+            | {"label": label, "colour": colour, "fill": fill}
+        )
     base = _chart(values).encode(y=alt.Y("row:O", axis=_names([shorten(row.atom, 30) for row in shown])))
-    colour = alt.Color("colour:N", scale=None)
-    # beside the scale from 0 to 1 there is room for a column of labels
+    # room for a column of labels beside the scale from 0 to 1
     room = 0.25 + 0.045 * max((len(value["label"]) - 5 for value in values), default=0)
     x = alt.X(
         "d:Q",
         title="distance d",
         axis=alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], titleAnchor="start", domain=False),
     ).scale(domain=[0, 1 + room], nice=False)
-    stems = base.mark_rule(strokeWidth=2, strokeOpacity=0.35).encode(x=x, x2="zero:Q", color=colour)
+    stems = base.mark_rule(strokeWidth=2, strokeOpacity=0.35).encode(x=x, x2="zero:Q", **BY_ROW)
     dots = base.mark_point(size=90, strokeWidth=2.5, opacity=1).encode(
-        x=x, color=colour, fill=alt.Fill("fill:N", scale=None)
+        x=x, **BY_ROW, fill=alt.Fill("fill:N", scale=None)
     )
     spans = base.mark_rule(strokeWidth=1.2, color=INK).encode(x=alt.X("low:Q"), x2="high:Q")
     labels = base.mark_text(align="left", color=INK).encode(x=alt.datum(1.07), text="label:N")
-    return _styled(
-        alt.layer(stems, labels, spans, dots), height=(28 if len(shown) <= 12 else 21) * len(shown) + 8
-    )
+    step = 28 if len(shown) <= 12 else 21
+    return _styled(alt.layer(stems, labels, spans, dots), height=step * len(shown) + 8)
 
 
 def alpha_chart(rows: Sequence[AlphaRow], *, width: int = WIDTH) -> Chart:
-    """Shares of the candidates over the stages of each round: blue the winner, a square the kept seed."""
+    """Shares of the candidates over the stages of each round; the winner is blue, the kept seed a square."""
     rows = [row for row in rows if row.weights]
     rounds = max((row.round for row in rows), default=1)
     few = rounds <= 8
@@ -154,13 +139,8 @@ def alpha_chart(rows: Sequence[AlphaRow], *, width: int = WIDTH) -> Chart:
     )
     colour = alt.condition("datum.won", alt.value(BLUE), alt.value(MUTED))
     fences = _chart([{"x": number} for number in range(1, rounds)]).mark_rule(color=LINE).encode(x="x:Q")
-    lines = base.mark_line(strokeWidth=2).encode(
-        x=x,
-        y=y,
-        detail="line:N",
-        color=colour,
-        opacity=alt.condition("datum.won", alt.value(1), alt.value(0.55)),
-    )
+    opacity = alt.condition("datum.won", alt.value(1), alt.value(0.55))
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, detail="line:N", color=colour, opacity=opacity)
     ends = (
         base.transform_filter("datum.last")
         .mark_point(filled=True, opacity=1, size=64)
@@ -168,12 +148,8 @@ def alpha_chart(rows: Sequence[AlphaRow], *, width: int = WIDTH) -> Chart:
     )
     layers = [fences, lines, ends]
     if few:
-        names = base.transform_filter("datum.last && datum.won")
-        layers.append(
-            names.mark_text(align="left", dx=7, color=INK, font="monospace", fontSize=11).encode(
-                x=x, y=y, text="label:N"
-            )
-        )
+        names = base.transform_filter("datum.last && datum.won").mark_text(dx=7, **KEY)
+        layers.append(names.encode(x=x, y=y, text="label:N"))
     return _styled(alt.layer(*layers), height=230, width=max(width, min(40 * rounds, MOST_WIDTH)))
 
 
@@ -198,9 +174,7 @@ def candidate_chart(rows: Sequence[CandidateRow], *, width: int = WIDTH) -> Char
     dots = base.mark_point(filled=True, size=70).encode(
         color=colour, opacity=alt.condition("datum.found", alt.value(1), alt.value(0.6))
     )
-    names = base.transform_filter("datum.found").mark_text(
-        align="left", dx=8, color=INK, font="monospace", fontSize=11
-    )
+    names = base.transform_filter("datum.found").mark_text(dx=8, **KEY)
     return _styled(alt.layer(dots, names.encode(text="label:N")), height=230, width=width)
 
 
@@ -209,26 +183,22 @@ def loss_chart(losses: Sequence[float]) -> Chart:
     values = [{"epoch": number, "loss": loss} for number, loss in enumerate(losses, start=1)]
     step = max(1, math.ceil(len(losses) / 10))
     ticks = list(range(step, len(losses) + 1, step))
+    domain = [min(1, len(losses)), max(len(losses), 2)]
     x = alt.X("epoch:Q", title="epoch", axis=alt.Axis(values=ticks, format="d", grid=False))
     y = alt.Y("loss:Q", title="training loss in nats", axis=alt.Axis(format="~g", tickCount=5))
     mark = _chart(values).mark_line(color=BLUE, strokeWidth=2, point=alt.OverlayMarkDef(color=BLUE, size=36))
-    return _styled(
-        mark.encode(
-            x=x.scale(domain=[min(1, len(losses)), max(len(losses), 2)], padding=6), y=y.scale(zero=True)
-        ),
-        height=200,
-    )
+    return _styled(mark.encode(x=x.scale(domain=domain, padding=6), y=y.scale(zero=True)), height=200)
 
 
-def cost_chart(rows: Sequence[CostRow]) -> Chart:
+def cost_chart(rows: Sequence[tuple[str, float]]) -> Chart:
     """Seconds of each phase, as bars."""
     values: list[dict[str, Any]] = [
-        {"row": place, "seconds": row.seconds, "label": duration(row.seconds)}
-        for place, row in enumerate(rows)
+        {"row": place, "seconds": seconds, "label": duration(seconds)}
+        for place, (_, seconds) in enumerate(rows)
     ]
-    top = max((row.seconds for row in rows), default=0.0) or 1.0
+    top = max((seconds for _, seconds in rows), default=0.0) or 1.0
     base = _chart(values).encode(
-        y=alt.Y("row:O", axis=_names([row.phase for row in rows])),
+        y=alt.Y("row:O", axis=_names([phase for phase, _ in rows])),
         x=alt.X("seconds:Q", axis=None).scale(domain=[0, top * 1.25], nice=False),
     )
     bars = base.mark_bar(color=BLUE, height=14)
@@ -237,11 +207,7 @@ def cost_chart(rows: Sequence[CostRow]) -> Chart:
 
 
 def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> Chart:
-    """Answers by true class: blue the right ones, orange the wrong ones, each as a share of its row.
-
-    Numbers are printed for at most 15 classes. Wrong answers are coloured by the square root of their
-    share, else the few that matter would be too pale to see.
-    """
+    """Answers by true class, as shares of a row: right ones blue, wrong ones orange; with numbers up to 15 classes."""
     count = len(classes)
     cell = 92 if count <= 2 else 64 if count <= 4 else 46 if count <= 7 else 36 if count <= 15 else 0
     numbered = cell > 0
@@ -252,6 +218,7 @@ def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
             if not number and not numbered:
                 continue  # thousands of blank tiles would only make the page heavy
             share = number / sum(row) if sum(row) else 0.0
+            # the square root keeps the few wrong answers from being too pale to see
             strength = share if truth == given else math.sqrt(share)
             strength = 0.85 * strength if numbered else 0.2 + 0.65 * strength
             values.append(
@@ -267,137 +234,78 @@ def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str]) 
     names = [shorten(name, 24 if numbered else 16) for name in classes]
     places = list(range(count))
     size = 12 if numbered else max(8, min(11, cell))
+    rows, columns = (
+        _names(names, title="true class", size=size),
+        _top_names(names, cell, title="answer", size=size),
+    )
     base = _chart(values).encode(
-        y=alt.Y("truth:O", axis=_names(names, title="true class", size=size)).scale(
-            domain=places, paddingInner=0.04
-        ),
-        x=alt.X("answer:O", axis=_top_names(names, cell, title="answer", size=size)).scale(
-            domain=places, paddingInner=0.04
-        ),
+        y=alt.Y("truth:O", axis=rows).scale(domain=places, paddingInner=0.04),
+        x=alt.X("answer:O", axis=columns).scale(domain=places, paddingInner=0.04),
     )
-    tiles = base.mark_rect(stroke=LINE, strokeWidth=0.5).encode(
-        color=alt.Color("colour:N", scale=None),
-        fillOpacity=alt.FillOpacity("strength:Q", scale=None),
-    )
-    layers = [tiles]
-    if numbered:
-        layers.append(
-            base.mark_text(fontSize=13 if cell > 40 else 11).encode(
-                text="label:N", color=alt.Color("ink:N", scale=None)
-            )
+    layers = [
+        base.mark_rect(stroke=LINE, strokeWidth=0.5).encode(
+            **BY_ROW, fillOpacity=alt.FillOpacity("strength:Q", scale=None)
         )
+    ]
+    if numbered:
+        text = base.mark_text(fontSize=13 if cell > 40 else 11)
+        layers.append(text.encode(text="label:N", color=alt.Color("ink:N", scale=None)))
     return _styled(alt.layer(*layers), width=None, height=cell * count, plot_width=cell * count)
 
 
-def heat_map(
-    sources: Sequence[str],
-    targets: Sequence[str],
-    values: Sequence[Sequence[float | None]],
-    *,
-    title: str = "",
-    limit: float | None = 1.0,
-    null: Sequence[float | None] = (),
-    orders: Sequence[Sequence[float]] = (),
-    null_orders: Sequence[float] = (),
-) -> Chart:
-    """Distances laid out as in the paper's Figure 2: a row a source, its value in each cell.
+def heat_map(matrix: DistanceMatrix) -> Chart:
+    """Distances as in the paper's Figure 2: a row a source, and a last row for an untrained network.
 
-    Args:
-        sources: names of the rows' tasks.
-        targets: names of the columns' tasks.
-        values: (sources, targets); None or not a number where none was measured: the cell is hatched.
-        title: stands above the chart.
-        limit: the distance whose cell is blank, the nearest is darkest; None: the greatest there is.
-        null: distances from an untrained network, one a target: a row of their own below the others, by which
-            these are to be judged. Empty: there is none.
-        orders: what sorts the distances, (sources, targets): cells are then shaded by rank, whatever `limit`, and one
-            above 1 shows by how much even the whole map falls short, so that many at d = 1 are told apart. Empty:
-            shaded by value.
-        null_orders: the same of `null`.
-
-    Raises:
-        SettingError: the values have another shape than the names.
+    Cells are shaded by rank, the nearest darkest. A cell above 1 shows by how much even the whole map falls short,
+    which gives the order among distances of 1.
     """
-    if len(values) != len(sources) or any(len(row) != len(targets) for row in values):
-        lengths = ", ".join(str(len(row)) for row in values) or "none"
-        raise SettingError(
-            f"The 'values' of heat_map must have a row for each of the {len(sources)} sources, with an entry "
-            f"for each of the {len(targets)} targets. Got rows of these lengths instead: {lengths}."
-        )
-    if null and len(null) != len(targets):
-        raise SettingError(
-            f"The 'null' of heat_map must have an entry for each of the {len(targets)} targets. "
-            f"Got {len(null)} instead."
-        )
-    # an empty row sets the untrained network apart from the sources
-    sources = [*sources, *(["", UNTRAINED_ROW] if null else [])]
-    values = [*values, *([[], null] if null else [])]
-    orders = [*orders, *([[], null_orders] if null else [])] if orders else []
+    rows = [[matrix.measurement(source, target) for target in matrix.targets] for source in matrix.sources]
+    names = [shorten(name, 44) for name in matrix.sources]
+    if matrix.null:  # an empty row sets the untrained network apart from the sources
+        rows, names = [*rows, [], list(matrix.null)], [*names, "", f"({UNTRAINED})"]
     # a task to itself is 0 by definition: no rank among the others
-    ranked = sorted(
-        order
-        for row, distances in zip(orders, values, strict=bool(orders))
-        for order, distance in zip(row, distances, strict=True)
-        if distance and math.isfinite(order)
-    )
-    largest = max(len(sources), len(targets))
+    ranked = sorted(measurement.order for row in rows for measurement in row if measurement.value)
+    largest = max(len(names), len(matrix.targets))
     cell = 52 if largest <= 6 else 42 if largest <= 14 else 34 if largest <= 24 else 28
-    measured = [value for row in values for value in row if value is not None and math.isfinite(value)]
-    top = (max(measured, default=0.0) if limit is None else limit) or 1.0
     cells: list[dict[str, Any]] = []
-    for source, row in enumerate(values):
-        for target, value in enumerate(row):
-            known = value is not None and math.isfinite(value)
-            near = 1 - min(max(value / top, 0.0), 1.0) if known and value is not None else 0.0
-            if known and orders and value != 0:
-                order = orders[source][target]
-                near = 1 - bisect_right(ranked, order) / len(ranked)
-                value = max(order, 1.0) if value == 1.0 else value
+    for source, row in enumerate(rows):
+        for target, measurement in enumerate(row):
+            value, near = measurement.value, 1.0
+            if value:
+                near = 1 - bisect_right(ranked, measurement.order) / len(ranked)
+                value = max(measurement.order, 1.0) if value == 1.0 else value
             cells.append(
                 {
                     "source": source,
                     "target": target,
-                    "known": known,
-                    "label": _brief(value) if known and value is not None else "",
+                    "label": _brief(value),
                     "strength": 0.92 * near,
                     "ink": PAPER if near > 0.8 else INK,
                 }
             )
+    columns = _top_names([shorten(name, 44) for name in matrix.targets], cell, title="target")
     base = _chart(cells).encode(
-        y=alt.Y("source:O", axis=_names([shorten(n, 44) for n in sources], title="source")).scale(
-            paddingInner=0.04, domain=list(range(len(sources)))
+        y=alt.Y("source:O", axis=_names(names, title="source")).scale(
+            paddingInner=0.04, domain=list(range(len(names)))
         ),
-        x=alt.X("target:O", axis=_top_names([shorten(n, 44) for n in targets], cell, title="target")).scale(
-            paddingInner=0.04
-        ),
+        x=alt.X("target:O", axis=columns).scale(paddingInner=0.04),
     )
     tiles = base.mark_rect(color=BLUE, stroke=LINE, strokeWidth=1).encode(
         fillOpacity=alt.FillOpacity("strength:Q", scale=None)
     )
-    hatches = base.transform_filter("!datum.known").mark_point(
-        shape=HATCHES, size=(0.72 * cell) ** 2, stroke=MUTED, strokeWidth=0.8, opacity=0.7, filled=False
+    numbers = base.mark_text(fontSize=13 if cell > 36 else 11 if cell > 30 else 9.5).encode(
+        text="label:N", color=alt.Color("ink:N", scale=None)
     )
-    numbers = base.transform_filter("datum.known").mark_text(
-        fontSize=13 if cell > 36 else 11 if cell > 30 else 9.5
-    )
-    chart = alt.layer(tiles, hatches, numbers.encode(text="label:N", color=alt.Color("ink:N", scale=None)))
-    if title:
-        chart = chart.properties(
-            title=alt.TitleParams(title, anchor="start", color=INK, fontSize=15, offset=12)
-        )
-    return _styled(chart, width=None, height=cell * len(sources), plot_width=cell * len(targets))
+    chart = alt.layer(tiles, numbers)
+    return _styled(chart, width=None, height=cell * len(names), plot_width=cell * len(matrix.targets))
 
 
 def _brief(value: float) -> str:
-    if value == 0:
-        return "0"
-    if value < 10:
-        return f"{value:.3f}" if value < 0.0095 else f"{value:.2f}"
-    return f"{value:.3g}"
+    return f"{value:.3f}" if 0 < value < 0.0095 else f"{value:.2f}" if value else "0"
 
 
 def _names(names: Sequence[str], *, title: str | None = None, size: float = 13) -> alt.Axis:
-    """An axis of positions that shows names: two names may be alike, positions can't."""
+    """An axis of positions, labelled with names: two shortened names may be equal."""
     return alt.Axis(
         labelExpr=f"{json.dumps(list(names))}[datum.value]",
         title=title,
@@ -414,7 +322,7 @@ def _names(names: Sequence[str], *, title: str | None = None, size: float = 13) 
 
 
 def _top_names(names: Sequence[str], cell: float, *, title: str, size: float = 13) -> alt.Axis:
-    """The same above a chart, slanted unless all fit over their cells, which are `cell` pixels wide."""
+    """An axis above a chart; names are slanted unless all fit over cells of `cell` pixels."""
     axis = _names(names, title=title, size=size)
     axis["orient"] = "top"
     fits = max((len(name) for name in names), default=0) * 0.65 * size <= cell
@@ -423,11 +331,8 @@ def _top_names(names: Sequence[str], cell: float, *, title: str, size: float = 1
     return axis
 
 
-def _percent_axis(title: str, values: Sequence[float] | None = None) -> alt.Axis:
-    axis = alt.Axis(title=title, labelExpr="format(datum.value * 100, '.3~g') + ' %'", tickCount=5)
-    if values is not None:
-        axis["values"] = list(values)
-    return axis
+def _percent_axis(title: str, **options: Any) -> alt.Axis:
+    return alt.Axis(title=title, labelExpr="format(datum.value * 100, '.3~g') + ' %'", tickCount=5, **options)
 
 
 def _ticks(top: float) -> list[float]:
@@ -444,14 +349,7 @@ def _chart(values: list[dict[str, Any]]) -> alt.Chart:
 def _styled(
     chart: Any, *, height: float, width: float | None = WIDTH, plot_width: float | None = None
 ) -> Chart:
-    """A chart of a page at its size, in the looks that all share.
-
-    Args:
-        chart: what to style.
-        height: of the plot, in pixels.
-        width: of the whole, names included; None: `plot_width` rules.
-        plot_width: of the plot alone.
-    """
+    """A chart of a page. The height is that of the plot, the width that of the whole, or else `plot_width` counts."""
     if width is None:
         sized = chart.properties(width=plot_width, height=height)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tanas.algorithm.result import FOUND, NO_SEARCH, Result, Rival
+from tanas.algorithm.result import FOUND, NO_SEARCH, Metrics, Result, Rival
 from tanas.networks.recipe import RECIPES
 from tanas.reports.chart_data import constant_answer, rival_label, wilson, wrong_answers
 
@@ -14,24 +14,15 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def standing(result: Result) -> str:
     """The first line of every answer: the network's test error, and how it compares with its rivals."""
-    own, images = own_error(result), result.task.test
+    own, images = counted_error(result, result.metrics), result.task.test
     kind = "balanced error" if result.task.performance == "balanced" else "error"
     text = f"{percent(own, images)} {kind} on {images:,} test images"
-
-    def shown(rivals: list[Rival]) -> str:
-        return listed(
-            [
-                f"{_with_article(rival.name)} ({percent(rival_error(result, rival), images)})"
-                for rival in rivals
-            ]
-        )
-
-    better = [rival for rival in result.rivals if rival_error(result, rival) < own]
-    level = [rival for rival in result.rivals if rival_error(result, rival) == own]
-    worse = [rival for rival in result.rivals if rival_error(result, rival) > own]
-    parts = [f"better than {shown(worse)}"] if worse else []
-    parts += [f"equal to {shown(level)}"] if level else []
-    parts += [f"not better than {shown(better)}"] if better else []
+    groups: dict[str, list[str]] = {"better than": [], "equal to": [], "not better than": []}
+    for rival in result.rivals:
+        error = counted_error(result, rival)
+        group = "better than" if own < error else "equal to" if own == error else "not better than"
+        groups[group].append(f"{_with_article(rival.name)} ({percent(error, images)})")
+    parts = [f"{group} {listed(rivals)}" for group, rivals in groups.items() if rivals]
     return f"{text}: {', '.join(parts)}." if parts else f"{text}."
 
 
@@ -53,31 +44,29 @@ def verdict(result: Result) -> str:
     _, high = wilson(wrong_answers(result), images)
     if metrics.test_balanced_error >= metrics.constant_balanced_error:
         return "It has learnt nothing useful: its balanced error is no lower than that of a constant answer."
-    sentence = ""
-    if result.rivals:
-        best = result.rivals[0]
-        name = _with_article(best.name)
-        gain = rival_error(result, best) - own_error(result)
-        if gain < 0 and best.name in (NO_SEARCH, FOUND) and result.reference and result.reference.replaces:
-            sentence = (
-                f"{_capital(name)} has less error on the test images, but the validation images decided "
-                "which network you get."
-            )
-        elif gain < 0:
-            sentence = f"{_capital(name)} has less error here: use it, or give tanas more images or time."
-        elif gain == 0:
-            sentence = f"{_capital(name)} has the same error: the network gains nothing over it."
-        else:
-            points = percent(gain, images).replace(f"{SPACE}%", "")
-            chance = (
-                "This may be chance: the rival's error lies inside the network's 95 % interval."
-                if best.test_error <= high
-                else "The rival's error lies outside the network's 95 % interval."
-            )
-            sentence = f"The best rival has {points} points more error. {chance}"
+    sentence = _against_rival(result, result.rivals[0], high) if result.rivals else ""
     if metrics.constant_error <= high:
         sentence += " A constant answer reaches as low a test error: judge by the balanced error."
     return sentence.strip().replace(" %", f"{SPACE}%")
+
+
+def _against_rival(result: Result, best: Rival, high: float) -> str:
+    """Whether the best rival has less error than the network, whose 95 % interval ends at `high`."""
+    name = _capital(_with_article(best.name))
+    gain = counted_error(result, best) - counted_error(result, result.metrics)
+    if gain == 0:
+        return f"{name} has the same error: the network gains nothing over it."
+    if gain > 0:
+        points = percent(gain, result.task.test).replace(f"{SPACE}%", "")
+        chance = (
+            "This may be chance: the rival's error lies inside the network's 95 % interval."
+            if best.test_error <= high
+            else "The rival's error lies outside the network's 95 % interval."
+        )
+        return f"The best rival has {points} points more error. {chance}"
+    if best.name in (NO_SEARCH, FOUND) and result.reference and result.reference.replaces:
+        return f"{name} has less error on the test images, but the validation images decided which network you get."
+    return f"{name} has less error here: use it, or give tanas more images or time."
 
 
 def taken(result: Result) -> str:
@@ -119,15 +108,9 @@ def trained_on(result: Result) -> str:
     return text
 
 
-def own_error(result: Result) -> float:
-    """The test error that counts for the task: balanced where performance is, else the share of wrong answers."""
-    balanced = result.task.performance == "balanced"
-    return result.metrics.test_balanced_error if balanced else result.metrics.test_error
-
-
-def rival_error(result: Result, rival: Rival) -> float:
-    """A rival's test error that counts for the task: balanced where performance is, else the share of wrong answers."""
-    return rival.test_balanced_error if result.task.performance == "balanced" else rival.test_error
+def counted_error(result: Result, errors: Metrics | Rival) -> float:
+    """The test error that counts for the task: balanced if its performance is, else the share of wrong answers."""
+    return errors.test_balanced_error if result.task.performance == "balanced" else errors.test_error
 
 
 def caveat(result: Result) -> str:
@@ -189,10 +172,9 @@ def choice(result: Result) -> str:
     if not any(past.stages for past in result.rounds):
         return ""
     fuse = result.config.get("fuse", {})
-    winner = {
-        "loss": "the lowest validation loss",
-        "performance": "the best validation performance l",
-    }.get(fuse.get("choice", "alpha"), "the largest alpha")
+    winner = {"loss": "the lowest validation loss", "performance": "the best validation performance l"}.get(
+        fuse.get("choice", "alpha"), "the largest alpha"
+    )
     first, *more = result.rounds
     if not more and first.keys[first.winner] == result.architecture.key:
         return f"The winner of the round has {winner}; it is the architecture found."

@@ -1,4 +1,4 @@
-"""What all charts share: colours, font, and how they become SVG or a file, without network or browser."""
+"""Colours and font of all charts, and their conversion to SVG or a file, without network or browser."""
 
 from __future__ import annotations
 
@@ -15,24 +15,19 @@ from tanas.ground.records import write_bytes
 
 INK, MUTED, LINE, PAPER = "#1b2430", "#566273", "#d8dee6", "#fffffe"
 BLUE, ORANGE = "#0072b2", "#c85200"
-"""Of Okabe and Ito's palette (orange is darkened for contrast), which the colour-blind tell apart."""
+"""Of Okabe and Ito's palette for the colour-blind; orange is darkened for contrast."""
 
 THEME = {INK: "ink", MUTED: "muted", LINE: "line", PAPER: "card", BLUE: "blue", ORANGE: "orange"}
-"""Colours that a page replaces by its own, light or dark: `var(--ink)` and so on."""
+"""Colours that a page replaces by its own variables, light or dark."""
 
 SUFFIXES = (".svg", ".png", ".html")
 
 Chart = alt.Chart | alt.LayerChart
-"""What the functions that draw return, and `to_svg` and `save` take."""
+"""A drawn chart."""
 
 
 def styled(chart: Any, *, padding: int = 8) -> Chart:
-    """A chart in the project's colours and font.
-
-    Args:
-        chart: what to style; of any kind that Altair has.
-        padding: pixels around it.
-    """
+    """A chart of Altair in the project's colours and font; `padding` is in pixels."""
     made: Chart = (
         chart.properties(padding=padding)
         .configure(aria=False, font="Arial, Helvetica, sans-serif")
@@ -54,20 +49,20 @@ def styled(chart: Any, *, padding: int = 8) -> Chart:
     return made
 
 
-def to_svg(chart: Chart) -> str:
-    """A chart as an SVG document on white; equal charts give equal text."""
-    return _convert(chart, "white")
+def to_svg(chart: Chart, ground: str = "white") -> str:
+    """A chart as an SVG document; equal charts give equal text."""
+    return str(vl_convert.vegalite_to_svg(_specification(chart, ground), allowed_base_urls=[]))
 
 
 def inline_svg(chart: Chart, label: str, *, shrinks: bool = True) -> str:
-    """A chart as an SVG element for a page: without ground, in the page's own colours and font.
+    """A chart as an SVG element in the colours and font of its page.
 
     Args:
-        chart: what to draw.
-        label: what it shows, for those who can't see it.
+        chart: to draw.
+        label: for people who can't see it.
         shrinks: whether it gets smaller with its column; else the column scrolls.
     """
-    svg = _convert(chart, "transparent")
+    svg = to_svg(chart, "transparent")
     for colour, name in THEME.items():
         svg = svg.replace(f'"{colour}"', f'"var(--{name})"')
     size = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)"[^>]*>', svg)
@@ -81,7 +76,7 @@ def inline_svg(chart: Chart, label: str, *, shrinks: bool = True) -> str:
 
 
 def save(chart: Chart, path: Path) -> None:
-    """Writes a chart; the suffix of the path says how: .svg, .png or .html (offline, without scripts).
+    """Write a chart as .svg, .png or .html (offline, without scripts), by the suffix of the path.
 
     Raises:
         SettingError: another suffix.
@@ -101,11 +96,7 @@ def save(chart: Chart, path: Path) -> None:
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix of a path that a chart can be written to, in lower case.
-
-    Raises:
-        SettingError: it is another.
-    """
+    """The suffix of a chart's file, in lower case; SettingError if no chart can be written as such."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise SettingError(
@@ -114,10 +105,6 @@ def check_suffix(path: Path) -> str:
     return suffix
 
 
-def _convert(chart: Chart, ground: str) -> str:
-    return str(vl_convert.vegalite_to_svg(_specification(chart, ground), allowed_base_urls=[]))
-
-
 def _specification(chart: Chart, ground: str) -> dict[str, Any]:
-    # the parts were checked when they were made; to check thousands of values again takes seconds
+    # each part was checked when it was made; checking thousands of values again takes seconds
     return chart.properties(background=ground).to_dict(validate=False)

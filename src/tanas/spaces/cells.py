@@ -1,11 +1,14 @@
 """All cells of a space without a list of them: counted exactly, drawn exactly uniformly, enumerated.
 
-Cells that compute the same by their graph count once. A cell is a topology (which edges are alive) with an
-operation other than zero on each edge, and two of them are the same if a symmetry of the topology turns one
-into the other. So there are as many cells as there are orbits under the symmetries (Burnside's lemma).
+A cell is a topology (which edges are alive) with an operation other than zero on each edge. Cells of the same graph
+count once: two are the same if a symmetry of the topology turns one into the other. So there are as many cells as
+orbits under the symmetries (Burnside's lemma).
 
-How many edges can end in a node is said by `inputs`: at most so many if edges may be absent; else exactly so
-many, or all that can where a node has fewer nodes before it. None: all that can.
+Arguments of the functions, in all of them the same:
+- nodes: of the complete DAG; a cell may have fewer.
+- operations: of an edge; with zero among them, edges may be absent.
+- inputs: edges into a node. At most that many if edges may be absent, else exactly that many (or as many as there are
+  nodes before it). None: no limit.
 """
 
 from __future__ import annotations
@@ -22,21 +25,21 @@ from tanas.networks.cell import Cell
 from tanas.networks.operations import ZERO
 
 MAX_NODES = 6
-"""Most nodes of a space's cells: their 2**15 sets of edges are looked at once, in 1 s; 7 have 2**21."""
+"""Most nodes of a space's cells: 2**15 sets of edges take 1 s to list; 7 nodes have 2**21."""
 
 
 @dataclass(frozen=True)
 class Topology:
-    """The edges of a cell without their operations; isomorphic ones are one."""
+    """The edges of a cell without their operations; it stands for all isomorphic ones."""
 
     nodes: int
     pairs: tuple[tuple[int, int], ...]
     """(from, to) of each edge, sorted, each on a path from input to output."""
     symmetries: tuple[tuple[int, ...], ...]
-    """Each automorphism as a permutation of positions in `pairs`; the identity is the first."""
+    """Each automorphism as a permutation of positions in `pairs`; the identity comes first."""
 
     def cycles(self, symmetry: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-        """Positions that a symmetry carries into one another."""
+        """The cycles of a symmetry, as positions in `pairs`."""
         left, found = set(range(len(symmetry))), []
         while left:
             place, cycle = min(left), []
@@ -55,13 +58,7 @@ class Topology:
 
 @lru_cache(maxsize=16)
 def topologies(nodes: int, *, absent: bool, inputs: int | None = None) -> tuple[Topology, ...]:
-    """The topologies of cells in the complete DAG, none isomorphic to another.
-
-    Args:
-        nodes: of the complete DAG; a topology may leave inner ones unused.
-        absent: whether edges may be absent. If not, and without `inputs`, there is only the complete DAG itself.
-        inputs: edges into a node; see the module.
-    """
+    """The topologies of cells, none isomorphic to another; `absent` says whether edges may be absent."""
     starts = [
         [
             chosen
@@ -78,64 +75,44 @@ def topologies(nodes: int, *, absent: bool, inputs: int | None = None) -> tuple[
 
 
 def degrees(node: int, *, absent: bool, inputs: int | None) -> tuple[int, ...]:
-    """How many edges can end in a node.
-
-    Args:
-        node: its number, that of the nodes before it.
-        absent: whether edges may be absent.
-        inputs: edges into a node; see the module.
-    """
+    """How many edges can end in a node, given by its number, which is also the number of nodes before it."""
     most = node if inputs is None else min(node, inputs)
     return tuple(range(most + 1)) if absent else (most,)
 
 
 def holds_cell(cell: Cell, nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> bool:
-    """Whether a cell is one of those that `enumerate_cells` lists.
-
-    Args:
-        cell: in canonical form.
-        nodes: of the complete DAG.
-        operations: that an edge can hold; with zero among them, edges may be absent.
-        inputs: edges into a node; see the module.
-    """
+    """Whether `enumerate_cells` lists a canonical cell."""
     if not cell.edges or cell.nodes > nodes or any(name not in operations for _, _, name in cell.edges):
         return False
     absent = ZERO in operations
     into = [sum(b == end for _, b, _ in cell.edges) for end in range(cell.nodes)]
     if any(into[end] not in degrees(end, absent=absent, inputs=inputs) for end in range(1, cell.nodes)):
         return False
-    # without absent edges, a node can only be unused where enough others are left for the output
+    # without absent edges, a node can be unused only if enough others are left for the output
     return absent or cell.nodes == nodes or (inputs is not None and cell.nodes > inputs)
 
 
 def count_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> int:
-    """How many canonical, connected cells there are.
-
-    Args:
-        nodes: of the complete DAG.
-        operations: that an edge can hold; with zero among them, edges may be absent.
-        inputs: edges into a node; see the module.
-    """
-    live = _live(operations)
+    """The number of canonical, connected cells."""
     forms = topologies(nodes, absent=ZERO in operations, inputs=inputs)
-    return sum(_count(topology, len(live)) for topology in forms)
+    return sum(_count(topology, len(_live(operations))) for topology in forms)
 
 
 def draw_cell(
     nodes: int, operations: tuple[str, ...], generator: np.random.Generator, *, inputs: int | None = None
 ) -> Cell:
-    """A canonical cell, each with the same probability.
+    """A canonical cell, all with the same probability.
 
-    A topology is drawn by its number of cells, then a symmetry with operations that it leaves as they are.
-    Every orbit has as many such pairs as there are symmetries, so no draw needs to be rejected.
+    A topology is drawn by its number of cells, then a symmetry with operations that it leaves unchanged. Every orbit
+    has as many such pairs as there are symmetries, so no draw is rejected.
     """
     live = _live(operations)
     forms = topologies(nodes, absent=ZERO in operations, inputs=inputs)
-    topology = forms[_draw(_shares(nodes, ZERO in operations, inputs, len(live)), generator)]
+    topology = forms[place_by(_shares(nodes, ZERO in operations, inputs, len(live)), generator)]
     symmetry = topology.symmetries[0]
     if len(topology.symmetries) > 1:
         fixed = np.array([float(len(live)) ** len(topology.cycles(g)) for g in topology.symmetries])
-        symmetry = topology.symmetries[_draw(np.cumsum(fixed) / fixed.sum(), generator)]
+        symmetry = topology.symmetries[place_by(np.cumsum(fixed) / fixed.sum(), generator)]
     names = [""] * len(topology.pairs)
     cycles = topology.cycles(symmetry)
     for cycle, which in zip(cycles, generator.integers(len(live), size=len(cycles)), strict=True):
@@ -149,13 +126,13 @@ def enumerate_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | No
     for topology in topologies(nodes, absent=ZERO in operations, inputs=inputs):
         for names in product(_live(operations), repeat=len(topology.pairs)):
             images = (tuple(names[place] for place in g) for g in topology.symmetries[1:])
-            if all(names <= image for image in images):  # the least stands for its orbit
+            if all(names <= image for image in images):  # the least of its orbit
                 yield topology.cell(names)
 
 
 @lru_cache(maxsize=4)
 def listed_cells(nodes: int, operations: tuple[str, ...], *, inputs: int | None = None) -> tuple[Cell, ...]:
-    """What `enumerate_cells` gives, kept: a search draws from the same list again and again. For small spaces."""
+    """The cells of `enumerate_cells`, kept for many draws. For small spaces."""
     return tuple(enumerate_cells(nodes, operations, inputs=inputs))
 
 
@@ -176,7 +153,7 @@ def _topology(cell: Cell) -> Topology:
 
 
 def _count(topology: Topology, operations: int) -> int:
-    """Burnside: the mean, over the symmetries, of how many choices of operations each leaves as they are."""
+    """Burnside: the mean, over the symmetries, of the choices of operations that a symmetry leaves unchanged."""
     fixed: int = sum(operations ** len(topology.cycles(g)) for g in topology.symmetries)
     return fixed // len(topology.symmetries)
 
@@ -188,7 +165,6 @@ def _shares(nodes: int, absent: bool, inputs: int | None, operations: int) -> ND
     return np.cumsum(np.array(counts, dtype=np.float64)) / sum(counts)
 
 
-def _draw(shares: NDArray[np.float64], generator: np.random.Generator) -> int:
-    """A position, by cumulated shares; the last is 1 but for rounding."""
-    place = int(np.searchsorted(shares, generator.random(), side="right"))
-    return min(place, len(shares) - 1)
+def place_by(cumulated: NDArray[np.float64], generator: np.random.Generator) -> int:
+    """A position drawn by cumulated shares; the last share is 1 up to rounding."""
+    return min(int(np.searchsorted(cumulated, generator.random(), side="right")), len(cumulated) - 1)

@@ -1,4 +1,8 @@
-"""Single changes of an architecture: what a mutation can do to a cell or a skeleton."""
+"""Single changes of a cell or a skeleton: the steps of mutations and transformations.
+
+Cells are canonical, and so are results: each once, sorted. `operations` are those that an edge can hold; with zero
+among them, edges may be absent. `inputs` is the most edges into a node, None: no limit.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 from tanas.networks.architecture import Architecture
-from tanas.networks.cell import Cell
+from tanas.networks.cell import Cell, pairs_of
 from tanas.networks.operations import ZERO
 from tanas.networks.skeleton import Skeleton
 
@@ -22,67 +26,47 @@ def changed(
     *,
     inputs: int | None,
 ) -> list[Architecture]:
-    """All that one change makes of an architecture.
+    """Every result of one change of a canonical architecture.
 
-    Args:
-        parent: in canonical form.
-        kind: 0 another edge, 1 another node, 2 another skeleton.
-        skeletons: of the space.
-        nodes: most nodes of a cell.
-        operations: of the space.
-        inputs: most edges into a node; None: no limit.
+    Kind 0: an edge gets another operation, appears, goes or, with `inputs`, comes from another node. Kind 1: a node
+    joins. Kind 2: one field of the skeleton changes to the nearest value among `skeletons`.
     """
     if kind == 2:
         nearest = nearest_skeletons(parent.skeleton, skeletons)
         return [replace(parent, skeleton=skeleton) for skeleton in nearest]
-    cells = (
-        cells_with_another_edge(parent.cell, operations, moves=inputs is not None)
-        if kind == 0
-        else cells_grown(parent.cell, nodes, operations, inputs=inputs)
-    )
+    if kind == 0:
+        cells = cells_with_another_edge(parent.cell, operations, moves=inputs is not None)
+    else:
+        cells = cells_grown(parent.cell, nodes, operations, inputs=inputs)
     return [replace(parent, cell=cell) for cell in cells]
 
 
 def cells_with_another_edge(
     cell: Cell, operations: tuple[str, ...], *, moves: bool = False
 ) -> tuple[Cell, ...]:
-    """Cells in which one edge has another operation, appears, or (with zero among the operations) goes.
+    """Other connected cells in which one edge has another operation, appears, or (with zero) goes.
 
-    Args:
-        cell: in canonical form.
-        operations: that an edge can hold.
-        moves: whether an edge can also come from another node, with the operation that it has.
-
-    Returns:
-        Each once, in canonical form and sorted; without the cell itself and those that connect nothing.
+    With `moves`, an edge can also come from another node and keep its operation.
     """
     held = {(a, b): name for a, b, name in cell.edges}
-    pairs = [(start, end) for end in range(cell.nodes) for start in range(end)]
-    edges = [{**held, pair: name} for pair in pairs for name in operations]
+    edges = [{**held, pair: name} for pair in pairs_of(cell.nodes) for name in operations]
     if moves:
         for (start, end), name in held.items():
             left = {pair: other for pair, other in held.items() if pair != (start, end)}
             edges += [{**left, (to, end): name} for to in range(end) if (to, end) not in held]
-    changed = {Cell(cell.nodes, tuple((a, b, n) for (a, b), n in one.items())).canonical() for one in edges}
-    return tuple(sorted(one for one in changed if one.connected and one != cell))
+    cells = (Cell(cell.nodes, tuple((a, b, name) for (a, b), name in held.items())) for held in edges)
+    changed = {other.canonical() for other in cells if other.connected}
+    return tuple(sorted(changed - {cell}))
 
 
 def cells_grown(
     cell: Cell, nodes: int, operations: tuple[str, ...], *, inputs: int | None = None
 ) -> tuple[Cell, ...]:
-    """Cells in which one more node joins.
+    """Cells in which one more node joins, of at most `nodes`.
 
-    Where edges may be absent, it joins with one edge to it and one from it. Where they may not, as many edges
-    end in it as in any node, and one edge of a later node, its operation kept, comes from it instead.
-
-    Args:
-        cell: in canonical form.
-        nodes: most that a cell can have.
-        operations: that an edge can hold; without zero and without `inputs`, all edges are there and none can join.
-        inputs: edges into a node; see `SearchSpace`.
-
-    Returns:
-        Each once, in canonical form and sorted.
+    If edges may be absent, it joins with one edge to it and one from it. If not, as many edges end in it as in any
+    node, and one edge of a later node comes from it instead, its operation kept. Without zero and `inputs`, all edges
+    are there and none can join.
     """
     if cell.nodes >= nodes or (ZERO not in operations and inputs is None):
         return ()
@@ -90,7 +74,7 @@ def cells_grown(
     grown = set()
     if ZERO not in operations and inputs is not None:
         for taken, end, name in cell.edges:
-            # it takes the number of `end`, which moves up with those above
+            # the new node takes the number of `end`; `end` and those above move up
             rest = [edge for edge in cell.edges if edge != (taken, end, name)]
             moved = [(a + (a >= end), b + (b >= end), of) for a, b, of in rest]
             for starts in combinations(range(end), min(end, inputs)):
@@ -99,25 +83,19 @@ def cells_grown(
                     grown.add(Cell(cell.nodes + 1, (*moved, *joined, (end, end + 1, name))).canonical())
         return tuple(sorted(grown))
     for start in range(cell.nodes - 1):
-        joined_at = start + 1  # takes this number; those above move up
+        joined_at = start + 1  # the new node takes this number; those above move up
         moved = [(a + (a > start), b + (b > start), name) for a, b, name in cell.edges]
         for end in range(joined_at + 1, cell.nodes + 1):
-            for to in live:
-                for out in live:
-                    edges = (*moved, (start, joined_at, to), (joined_at, end, out))
-                    grown.add(Cell(cell.nodes + 1, edges).canonical())
+            for to, out in product(live, repeat=2):
+                edges = (*moved, (start, joined_at, to), (joined_at, end, out))
+                grown.add(Cell(cell.nodes + 1, edges).canonical())
     return tuple(sorted(grown))
 
 
 def nearest_skeletons(skeleton: Skeleton, skeletons: Iterable[Skeleton]) -> tuple[Skeleton, ...]:
-    """Skeletons that differ in as few fields as possible, each the nearest in its direction.
+    """The other skeletons that differ in as few fields as possible, each the nearest in its direction.
 
-    Fields are the stem, the number of stages (the last ones come or go), and the widths, cells and
-    reductions of the stages that both have.
-
-    Args:
-        skeleton: to start from.
-        skeletons: to choose among; `skeleton` itself is passed over.
+    Fields are the stem, the number of stages (the last come or go), and widths, cells and reductions of common stages.
     """
     steps = [(_step(skeleton, other), other) for other in skeletons if other != skeleton]
     fewest = min((len(step.fields) for step, _ in steps), default=0)
@@ -140,25 +118,23 @@ class _Step:
     fields: tuple[str, ...]
     """Those that differ."""
     length: float
-    """Sum of the differences: widths in powers of two, all else in numbers."""
+    """Sum of the differences: widths in powers of two, the others in numbers."""
     rises: bool
     """Whether more is gained than lost."""
 
 
-def _step(one: Skeleton, other: Skeleton) -> _Step:
-    widths = [math.log2(b / a) for a, b in zip(one.widths, other.widths, strict=False)]
-    cells = [b - a for a, b in zip(one.cells, other.cells, strict=False)]
-    reductions = [int(b) - int(a) for a, b in zip(one.reductions, other.reductions, strict=False)]
+def _step(before: Skeleton, after: Skeleton) -> _Step:
+    stages = list(zip(before.stages, after.stages, strict=False))
     differences: dict[str, list[float]] = {
-        "stem": [float(one.stem != other.stem) * (1 if other.stem > one.stem else -1)],
-        "stages": [float(len(other.widths) - len(one.widths))],
-        "widths": widths,
-        "cells": [*cells],
-        "reductions": [*reductions],
+        "stem": [float(after.stem > before.stem) - float(after.stem < before.stem)],
+        "stages": [len(after.widths) - len(before.widths)],
+        "widths": [math.log2(new[0] / old[0]) for old, new in stages],
+        "cells": [new[1] - old[1] for old, new in stages],
+        "reductions": [new[2] - old[2] for old, new in stages],
     }
     every = [value for values in differences.values() for value in values]
     return _Step(
         fields=tuple(name for name, values in differences.items() if any(values)),
-        length=round(sum(abs(value) for value in every), 6),  # equal steps are equal
+        length=round(sum(abs(value) for value in every), 6),  # rounded, so equal steps are equal
         rises=sum(every) > 0,
     )

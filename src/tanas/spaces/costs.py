@@ -1,7 +1,4 @@
-"""What an architecture costs, by its parts: thousands of times faster than counting on a network.
-
-A search asks this of every candidate that it draws; `cost_of` builds each network to count on it.
-"""
+"""The cost of an architecture as a sum over its parts: thousands of times faster than counting on a network."""
 
 from __future__ import annotations
 
@@ -14,13 +11,7 @@ from tanas.networks.operations import make_operation
 
 
 def cost_by_parts(architecture: Architecture, shape: Shape, classes: int) -> Cost:
-    """The same as `cost_of`, as the sum over stem, transitions, operations and head.
-
-    Args:
-        architecture: what to count; its cell in canonical form.
-        shape: (channels, height, width) of the task's images.
-        classes: number of logits.
-    """
+    """The cost that `cost_of` counts, for an architecture in canonical form."""
     skeleton = architecture.skeleton
     before, high, wide = shape
     if skeleton.stem == "half":
@@ -28,7 +19,7 @@ def cost_by_parts(architecture: Architecture, shape: Shape, classes: int) -> Cos
     width = skeleton.widths[0]
     parameters = 9 * before * width + 2 * width  # a 3x3 convolution and BatchNorm
     macs = 9 * before * width * high * wide
-    for stage_width, cells, reduces in zip(skeleton.widths, skeleton.cells, skeleton.reductions, strict=True):
+    for stage_width, cells, reduces in skeleton.stages:
         if reduces:
             high, wide = _half(high), _half(wide)
         if stage_width != width:  # a 1x1 convolution and BatchNorm
@@ -49,5 +40,5 @@ def _operation_cost(name: str, channels: int, high: int, wide: int) -> Cost:
 
 
 def _half(length: int) -> int:
-    """As a convolution or pooling of stride 2 does it, rounded up: one pixel stays."""
+    """The length after stride 2, rounded up: one pixel stays."""
     return (length + 1) // 2

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from tanas.networks.architecture import Architecture
 from tanas.networks.cell import Cell
 
 
 def differences(before: Architecture, after: Architecture) -> tuple[str, ...]:
-    """What changed from one architecture to another, a phrase each; none if they are the same.
-
-    Args:
-        before: in canonical form.
-        after: in canonical form.
-    """
+    """A phrase for each change from one canonical architecture to another."""
     old, new = before.skeleton, after.skeleton
     phrases = []
     if len(old.widths) != len(new.widths):
-        phrases.append(f"{_counted(len(old.widths), 'stage')} became {len(new.widths)}")
+        phrases.append(f"{plural(len(old.widths), 'stage')} became {len(new.widths)}")
     if old.widths != new.widths:
         phrases.append(f"channels of the stages {_row(old.widths)} became {_row(new.widths)}")
     if old.cells != new.cells:
         phrases.append(f"cells of the stages {_row(old.cells)} became {_row(new.cells)}")
     if before.cell != after.cell:
         was, now = _operations(before.cell), _operations(after.cell)
-        if len(was) == len(now):
-            phrases.append(
-                f"in the cell {', '.join(_without(was, now))} became {', '.join(_without(now, was))}"
-                if was != now
-                else f"the {_counted(len(was), 'edge')} of the cell were placed otherwise"
-            )
+        if was == now:
+            phrases.append(f"the {plural(len(was), 'edge')} of the cell were placed otherwise")
+        elif len(was) == len(now):
+            gone, come = Counter(was) - Counter(now), Counter(now) - Counter(was)
+            phrases.append(f"in the cell {_row(gone.elements())} became {_row(come.elements())}")
         else:
-            phrases.append(
-                f"the cell's {_counted(len(was), 'edge')} ({', '.join(was)}) became {len(now)} ({', '.join(now)})"
-            )
+            edges = plural(len(was), "edge")
+            phrases.append(f"the cell's {edges} ({_row(was)}) became {len(now)} ({_row(now)})")
     return tuple(phrases)
 
 
@@ -40,17 +36,10 @@ def _operations(cell: Cell) -> list[str]:
     return sorted(name for _, _, name in cell.edges)
 
 
-def _without(names: list[str], others: list[str]) -> list[str]:
-    left = list(names)
-    for name in others:
-        if name in left:
-            left.remove(name)
-    return left
+def _row(values: Iterable[object]) -> str:
+    return ", ".join(map(str, values))
 
 
-def _row(numbers: tuple[int, ...]) -> str:
-    return ", ".join(map(str, numbers))
-
-
-def _counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
+    """A number and its noun, in the plural unless the number is 1."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

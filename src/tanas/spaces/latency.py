@@ -1,4 +1,4 @@
-"""How long a network takes to answer on this machine: measured, so no two measurements are quite the same."""
+"""How long a network takes to answer on this machine: measured, so no two measurements are quite equal."""
 
 from __future__ import annotations
 
@@ -15,38 +15,30 @@ from tanas.ground.records import digest
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, Shape, build
 
-IMAGES = 1
-"""What is timed is the answer to one image: what someone waits for who shows a picture to the network."""
 WARM_UP = 2
-"""Answers that are not counted: the first ones fetch memory and choose kernels, and take up to ten times as long."""
+"""Answers that do not count: the first ones fetch memory and choose kernels, and take up to ten times as long."""
 REPEATS = 9
-"""Answers whose median is taken: four of them may be disturbed by other work."""
+"""Answers whose median is taken: other work may disturb four of them."""
 LONGEST_S = 0.25
-"""No further answer is timed after so many seconds; a network that slow is known well enough by the first."""
+"""No further answer is timed after this: the first ones tell enough about a network that slow."""
 
 KEPT = "latencies"
-"""Where a checkpoint keeps what was measured."""
+"""The key of measurements in a checkpoint."""
 
 
 class Latency(Protocol):
     """Says how long the network of an architecture takes."""
 
     def __call__(self, architecture: Architecture, shape: Shape, classes: int) -> float:
-        """Milliseconds for the answer to one image; the same whenever it is asked again.
-
-        Args:
-            architecture: whose network is asked.
-            shape: (channels, height, width) of the image.
-            classes: number of logits.
-        """
+        """Milliseconds for the answer to one image; equal at every call."""
 
 
 @final
 class MeasuredLatency:
-    """Measures each architecture once, by `measure_ms`; what a checkpoint holds is not measured again.
+    """Measures each architecture once, unless a checkpoint holds its measurement.
 
-    So a search that goes on after it was killed decides as it did before. Another run measures anew, and where a
-    figure lies close to a limit it may decide otherwise.
+    So a search that continues after it was killed decides as before. Another run measures anew and may decide
+    otherwise if a figure lies close to a limit.
     """
 
     def __init__(self, *, device: str, checkpoint: Checkpoint) -> None:
@@ -56,11 +48,10 @@ class MeasuredLatency:
 
     @classmethod
     def of(cls, at: Context) -> MeasuredLatency:
-        """Where networks are trained, remembered with the state of the computation."""
+        """On the device of a computation, remembered with its state."""
         return cls(device=at.device, checkpoint=at.checkpoint.child("latency"))
 
     def __call__(self, architecture: Architecture, shape: Shape, classes: int) -> float:
-        """Milliseconds; see `Latency`."""
         architecture = architecture.canonical()
         name = digest(architecture, shape, classes)
         if name not in self._known:
@@ -70,26 +61,20 @@ class MeasuredLatency:
 
     @property
     def measured(self) -> tuple[float, ...]:
-        """Milliseconds of every architecture that was measured, those before an interruption included."""
+        """Milliseconds of every architecture measured, including those before an interruption."""
         return tuple(self._known.values())
 
 
 @lru_cache(maxsize=65536)
 def measure_ms(architecture: Architecture, shape: Shape, classes: int, device: str) -> float:
-    """Milliseconds in which the network of an architecture answers one image, the median of some answers.
+    """The median time, in milliseconds, in which the network of an architecture answers one image.
 
-    In one thread, after a warm-up, from the image's pixels to the logits in the processor's memory. It is measured
-    once a process.
-
-    Args:
-        architecture: in canonical form.
-        shape: (channels, height, width) of the image.
-        classes: number of logits.
-        device: where the network runs.
+    In one thread, after a warm-up, from the image's pixels to the logits in the processor's memory. An architecture is
+    measured once in a process.
     """
     # weights don't change how long it takes
     network = build(architecture, shape, classes, Seed().child("latency")).to(device).eval()
-    pixels = torch.full((IMAGES, *shape), 0.5).to(memory_format=torch.channels_last)
+    pixels = torch.full((1, *shape), 0.5).to(memory_format=torch.channels_last)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     taken_s: list[float] = []

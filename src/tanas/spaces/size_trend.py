@@ -1,4 +1,4 @@
-"""The size trend: predicts from an architecture's size how good it is, learnt from the trainings of other tasks."""
+"""The size trend predicts from an architecture's size how good it is. It is learnt from trainings of other tasks."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from tanas.networks.architecture import Architecture, Shape
 from tanas.spaces.costs import cost_by_parts
 
 TILT = 10.0
-"""Inverse temperature: an architecture is taken with probability proportional to exp(TILT * prediction). Predictions
-are in standard deviations of the trainings, so a tenth of a deviation more is taken three times as often. No
-architecture is impossible."""
+"""An architecture is taken with probability proportional to exp(TILT * prediction). Predictions are in standard
+deviations of the trainings, so a tenth of a deviation more is taken three times as often."""
 
 POOL = 32
-"""Draws from which one is taken: the best of them lies two deviations above their mean. Drawing and weighing them takes
-4 to 20 ms, which is little compared with a training."""
+"""Draws from which one is taken: the best lies two deviations above the mean. They take 4 to 20 ms."""
 
 LEAST_COMPARED = 6
 """Trainings that a trend needs: it has three slopes."""
 
 ENOUGH_COMPARED = 45
-"""Trainings from which a trend is reliable: those of three tasks as a dictionary learns them (five rounds of three
-candidates, a kept seed counted in each)."""
+"""Trainings from which a trend is reliable: those of three tasks in a dictionary (five rounds of three candidates)."""
 LEAST_SPREAD = 0.1
-"""Least standard deviation of the predictions, in standard deviations of the trainings. Below it, probabilities change
-by less than a factor e (`TILT`): size made little difference."""
+"""Least standard deviation of the predictions, in standard deviations of the trainings. Below it, size made little
+difference: probabilities change by less than a factor e."""
 
 LEAST_LOSS = 1e-6
 """In nats; lower losses count as this. They belong to networks without errors and differ by chance."""
 ALIKE = 1e-9
-"""Deviation of a logarithm below which values differ by rounding only."""
+"""Deviation of a logarithm below which values differ only by rounding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +47,13 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeTrend:
-    """A linear trend of minus the logarithm of the loss over size, within a task.
+    """A linear trend of minus the logarithm of the loss over the three `sizes`, within a task.
 
-    Size is three numbers (`sizes`). experiments/pages/search-evidence.md shows how well the trend of other tasks orders
-    architectures that it has not seen, compared with one training of each.
+    Its evidence: experiments/pages/simulated-searches.md.
     """
 
     slopes: tuple[float, ...]
-    """Slopes of `sizes`, in standard deviations of the trainings of a task."""
+    """Of `sizes`, in standard deviations of the trainings of a task."""
     compared: int
     """Number of trainings that it was learnt from; a kept seed counts in each of its rounds."""
     spread: float
@@ -69,57 +65,43 @@ class SizeTrend:
         return self.compared >= ENOUGH_COMPARED and self.spread >= LEAST_SPREAD
 
     def of(self, architecture: Architecture, shape: Shape, classes: int) -> float:
-        """Return the prediction for an architecture, up to a constant: only differences have a meaning.
-
-        Args:
-            architecture: in canonical form.
-            shape: (channels, height, width) of the task's images.
-            classes: number of logits.
-        """
+        """The prediction for a canonical architecture, up to a constant: only differences have a meaning."""
         return float(np.dot(self.slopes, sizes(architecture, shape, classes)))
 
 
 def sizes(architecture: Architecture, shape: Shape, classes: int) -> NDArray[np.float64]:
-    """Return the logarithms of parameters, multiply-adds and channels of the first stage, (3,).
+    """The logarithms of parameters, multiply-adds and first channels of a canonical architecture, (3,).
 
-    Nothing else, because a few dozen trainings are too few to estimate effects of operations, depth and reductions.
-
-    Args:
-        architecture: in canonical form.
-        shape: (channels, height, width) of the task's images.
-        classes: number of logits.
+    A few dozen trainings are too few to estimate effects of operations, depth and reductions.
     """
-    cost = cost_by_parts(architecture, shape, classes)
-    return np.array(
-        [math.log(cost.parameters), math.log1p(cost.macs), math.log(architecture.skeleton.widths[0])]
-    )
+    cost, width = cost_by_parts(architecture, shape, classes), architecture.skeleton.widths[0]
+    return np.array([math.log(cost.parameters), math.log1p(cost.macs), math.log(width)])
 
 
 def learn_size_trend(
     known: Sequence[tuple[float, Sequence[Comparison]]], *, shape: Shape, classes: int
 ) -> SizeTrend | None:
-    """Return the size trend of related tasks, learnt from their trainings.
+    """The size trend of related tasks, learnt from their trainings by Bayesian ridge regression.
 
     Only architectures that were trained alike are compared: the mean of a comparison is subtracted from sizes and
     losses, so the difficulty of a task and the length of a training have no effect. A task's differences are divided by
-    their standard deviation, so all tasks have the same influence. Bayesian ridge regression shrinks the slopes towards
-    zero, as far as the data suggest.
+    their standard deviation, so all tasks have the same influence.
 
     Args:
         known: for each related task its weight, above 0, and its comparisons.
-        shape: (channels, height, width) of the images of the new task, for which sizes are computed.
-        classes: number of logits of the new task.
+        shape: of the images of the new task, for which sizes are computed.
+        classes: of the new task.
 
     Returns:
         the trend; None if fewer than `LEAST_COMPARED` architectures were compared, or they do not differ.
 
-    Source: section 3.2 reuses what the nearest tasks' best architectures have; this trend uses all of their candidates.
-    Bayesian linear regression over several tasks, for hyperparameters: Perrone et al. 2018,
-    "Scalable hyperparameter transfer learning".
+    Source: Perrone et al. 2018, "Scalable hyperparameter transfer learning" (Bayesian linear regression over tasks).
     """
     features, outcomes, counts = [], [], []
     for count, comparisons in known:
-        told = [_centred(one, shape, classes) for one in comparisons if len(one.losses) > 1]
+        told = [
+            _centred(comparison, shape, classes) for comparison in comparisons if len(comparison.losses) > 1
+        ]
         if not told:
             continue
         outcome = np.concatenate([better for _, better in told])
@@ -153,6 +135,6 @@ def _centred(
     comparison: Comparison, shape: Shape, classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Centred sizes, (architectures, 3), and centred negative logarithms of the losses, (architectures,)."""
-    size = np.array([sizes(one, shape, classes) for one in comparison.architectures])
+    size = np.array([sizes(architecture, shape, classes) for architecture in comparison.architectures])
     better = -np.log(np.maximum(comparison.losses, LEAST_LOSS))
     return size - size.mean(axis=0), better - better.mean()

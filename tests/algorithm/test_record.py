@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from tanas.algorithm.final import Ending, Examined, Finished, Recipe, Trained
-from tanas.algorithm.ledger import OWN, ledger_of
 from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.record import OWN, ledger_of
 from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import LedgerRecord, RecipeTried
 from tanas.algorithm.search import Found
+from tanas.algorithm.target import Target
 from tanas.algorithm.warm_start import Winner
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance
@@ -126,10 +127,9 @@ def ledger(
     sealed = Sealed(task.name, task.classes, task.validation)
     space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(best.skeleton,))
     found = Found(
-        task=task,
-        sealed=sealed,
-        searched=task,
-        config=CONFIG,
+        target=Target(
+            task=task, sealed=sealed, searched=task, config=CONFIG, latency=MeasuredLatency.of(Context())
+        ),
         related=RelatedTasks(
             known=KnownTasks(
                 others=() if reused else tuple(atoms.items()), own=("a", reused) if reused else None
@@ -141,7 +141,6 @@ def ledger(
             reused_s=reused_s,
         ),
         space=Inherited(space=space, seed_architecture=None, mode="none", note=""),
-        latency=MeasuredLatency.of(Context()),
         search=outcome,
         winner=Winner(outcome=outcome),
         trained=Trained(

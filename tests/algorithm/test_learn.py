@@ -10,7 +10,11 @@ import torch
 from tests.dictionary.small_atoms import LEARN, SEED, learn, representative_of, task_of, untimed
 from tests.opened import opened
 
-from tanas.dictionary.learn import LearnConfig, Learnt, prepare, score_winners, space_of, warn_if_weak
+from tanas.algorithm.learn import Learnt
+from tanas.algorithm.presets import LearnConfig
+from tanas.algorithm.related import warn_if_weak
+from tanas.algorithm.space import base_space
+from tanas.algorithm.winner import score_winners
 from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import state_of
 from tanas.ground.checkpoints import FolderCheckpoint, NoCheckpoint
@@ -151,14 +155,14 @@ class TestScoreWinners:
 
     def test_reads_what_was_scored_before(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scored = self.score(checkpoint=FolderCheckpoint(tmp_path))
-        monkeypatch.setattr("tanas.dictionary.learn.score", None)  # can't be called
+        monkeypatch.setattr("tanas.algorithm.winner.score", None)  # can't be called
         assert self.score(checkpoint=FolderCheckpoint(tmp_path)) == scored
 
     def test_leaves_one_that_diverges_unscored_with_a_warning(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def diverges(*_: object, **__: object) -> None:
             raise NonFiniteError("The loss is nan. Lower the learning rate.")
 
-        monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
+        monkeypatch.setattr("tanas.algorithm.winner.score", diverges)
         told: list[Event] = []
         assert self.score(listener=told.append).seen == self.outcome().seen
         assert (
@@ -182,7 +186,7 @@ class TestScoreWinners:
         def diverges(*_: object, **__: object) -> None:
             raise NonFiniteError("The loss is nan.")
 
-        monkeypatch.setattr("tanas.dictionary.learn.score", diverges)
+        monkeypatch.setattr("tanas.algorithm.winner.score", diverges)
         assert self.score().ledger == first
 
     def test_when_time_has_run_out_it_scores_the_best_and_no_other(self) -> None:
@@ -196,7 +200,7 @@ class TestScoreWinners:
     def test_what_has_a_score_is_not_trained_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         known = tuple(replace(one, score=0.5) for one in self.outcome().seen)
         outcome = replace(self.outcome(), seen=known)
-        monkeypatch.setattr("tanas.dictionary.learn.score", None)  # can't be called
+        monkeypatch.setattr("tanas.algorithm.winner.score", None)  # can't be called
         scored = score_winners(
             outcome,
             task_of(),
@@ -206,20 +210,12 @@ class TestScoreWinners:
         assert scored == outcome
 
 
-class TestPreparing:
-    def test_caps_a_large_source_and_sets_the_measure(self) -> None:
-        prepared = prepare(whole(), performance="accuracy", limit=100)
-        assert len(prepared.train) == 100
-        assert prepared.performance == "accuracy"
-        assert torch.equal(opened(prepared).rows, opened(whole()).rows), "the test split stays whole"
-        assert len(prepare(whole(), performance="balanced", limit=None).train) == len(whole().train)
-
-    def test_limits_given_by_hand_stand_before_the_spaces_own(self) -> None:
-        own = space_of("standard", task_of(), max_parameters=None, max_macs=None)
-        given = space_of("standard", task_of(), max_parameters=5_000, max_macs=None)
-        assert own.max_parameters != 5_000
-        assert (given.max_parameters, given.max_macs) == (5_000, own.max_macs)
-        assert space_of("paper", task_of(), max_parameters=None, max_macs=None).max_parameters is None
+def test_limits_given_by_hand_stand_before_the_spaces_own() -> None:
+    own = base_space(task_of(), LearnConfig())
+    given = base_space(task_of(), LearnConfig(max_parameters=5_000))
+    assert own.max_parameters != 5_000
+    assert (given.max_parameters, given.max_macs) == (5_000, own.max_macs)
+    assert base_space(task_of(), LearnConfig(space="paper")).max_parameters is None
 
 
 def test_a_representative_that_is_good_enough_is_not_warned_of() -> None:
