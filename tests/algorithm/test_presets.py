@@ -10,7 +10,7 @@ from tanas.dictionary.task_record import atom_key
 from tanas.distances.methods import METHODS, DistanceConfig, make_distance
 from tanas.distances.transform import paper_gate, paper_transform
 from tanas.ground.errors import SettingError, UnknownNameError
-from tanas.ground.records import digest, from_plain, to_json, to_plain
+from tanas.ground.records import digest, from_plain, lasting, to_json, to_plain
 from tanas.spaces.named import SPACES
 from tanas.strategies.schedules import Alternating
 
@@ -69,9 +69,10 @@ def test_distances_that_earlier_versions_stored_are_found_under_the_same_keys(me
     assert digest(make_distance(DistanceConfig(), method)) == DISTANCE_KEYS[method]
 
 
-def test_settings_written_before_refine_epochs_was_removed_are_read() -> None:
-    plain = to_plain(default())
+def test_settings_written_before_refine_epochs_was_removed_are_read_and_runs_with_them_go_on() -> None:
+    plain = lasting(default())  # the request of a run
     assert plain["distance"]["transform"]["refine_epochs"] == 0
+    assert "refine_epochs" not in to_plain(default())["distance"]["transform"]
     assert from_plain(SearchConfig, plain, where="here") == default()
 
 

@@ -154,6 +154,15 @@ class TestConfigure:
         with pytest.raises(UnknownNameError, match="Unknown preset 'papre'. Did you mean 'paper'?"):
             configure("papre", None, {})
 
+    def test_a_setting_of_older_versions_is_read_at_the_value_that_is_built_in_now(self, toml: Path) -> None:
+        toml.write_text("[distance.transform]\nrefine_epochs = 0\nepochs = 7\n")
+        config = configure("default", toml, {})
+        transform = replace(default().distance.transform, epochs=7)
+        assert config == replace(default(), distance=replace(default().distance, transform=transform))
+        toml.write_text("[distance.transform]\nrefine_epochs = 8\n")
+        with pytest.raises(UnknownNameError, match="Unknown setting 'distance.transform.refine_epochs' in"):
+            configure("default", toml, {})
+
     def test_every_setting_of_a_preset_can_stand_in_a_file(self, toml: Path) -> None:
         toml.write_text(
             "performance = 'accuracy'\nneighbours = 3\nspace = 'paper'\ninherit_seed = false\n"

@@ -193,6 +193,7 @@ NEAR = (
 )
 SEARCH = f"search {SQUARE} --dictionary known {TINY}"
 GROW = f"grow before {SQUARE} {TINY}"
+SHORT_GROW = f"{GROW} --rounds 1 --candidates 2"
 BUILD = f"dictionary build new {SQUARE} {TINY}"
 
 SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
@@ -219,7 +220,7 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     ),
     (
         "grow",
-        GROW,
+        SHORT_GROW,
         (
             Option("--epochs 2", of_result("training", "epochs"), 2),
             Option(
@@ -326,7 +327,7 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     *(
         (command, typed, (ELSEWHERE,))
         for command, typed in (
-            *(("search", SEARCH), ("grow", f"grow before {SQUARE} {TINY}"), ("dictionary build", BUILD)),
+            *(("search", SEARCH), ("grow", SHORT_GROW), ("dictionary build", BUILD)),
             *(("nearest", f"nearest known {SQUARE} {TINY}"), ("distance", f"distance known {TINY}")),
         )
     ),

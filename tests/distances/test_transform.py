@@ -392,7 +392,6 @@ class TestConfig:
         ("wrong", "message"),
         [
             ({"fine_tuner": "sgd"}, "The 'fine_tuner' of TransformConfig must be one of adam, rmsprop"),
-            ({"refine_epochs": 8}, r"The 'refine_epochs' of TransformConfig must be in \[0, 0\]. Got 8"),
             ({"least_density": 0.0}, r"The 'least_density' of TransformConfig must be in \(0, 1\)"),
             ({"tolerance": 0.0}, "The 'tolerance' of TransformConfig must be greater than 0"),
             ({"shrink": 1.0}, r"The 'shrink' of TransformConfig must be in \(0, 1\)"),

@@ -281,7 +281,7 @@ class TestLatency:
             (
                 "compress",
                 1.0,
-                "'max_parameters' and 'max_macs', or 'max_latency_ms', of compress must be less than",
+                "'max_parameters' or 'max_macs' or 'max_latency_ms' of compress must be less than",
             ),
             ("compress", 1e-6, "the smallest that transformations reach takes"),
         ],

@@ -29,7 +29,7 @@ from tanas.ground.context import Context
 from tanas.ground.devices import choose_device
 from tanas.ground.errors import StoreError, check_range
 from tanas.ground.events import Event, Told, Warned
-from tanas.ground.records import digest, to_plain, write_bytes, write_json
+from tanas.ground.records import digest, lasting, to_plain, write_bytes, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.reports.page import render
@@ -193,7 +193,7 @@ def _request(
         time_limit_s=job.time_limit,
         device=choose_device(resources.device),
         threads=resources.threads,
-        config=to_plain(job.config),
+        config=lasting(job.config),  # an older run with the same settings goes on
         growth=growth,
     )
 

@@ -21,7 +21,7 @@ from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.errors import StoreError, TaskError
 from tanas.ground.events import Listener
-from tanas.ground.records import digest, from_plain, read_json, to_plain
+from tanas.ground.records import digest, from_plain, read_json
 from tanas.networks.architecture import Architecture
 from tanas.networks.classifier import (
     ARCHITECTURE_FILE,
@@ -95,7 +95,7 @@ def search(
     config = config or SearchConfig()
     memory = open_memory(Path(dictionary) if dictionary is not None else None)
     if out is None:
-        asked = (task.fingerprint, to_plain(config), seed, reuse, time_limit, str(memory.folder.resolve()))
+        asked = (task.fingerprint, config, seed, reuse, time_limit, str(memory.folder.resolve()))
         out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"
     folder = Path(out)
     resources = resources or Resources()

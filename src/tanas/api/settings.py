@@ -62,6 +62,7 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
         raise StoreError(f"The configuration {file} can't be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"The configuration {file} is not valid TOML: {error}.") from error
+    content = _without_retired(config, content)
     merged = _merged(to_plain(config), content, str(file), "")
     try:
         result = from_plain(SearchConfig, merged, where=str(file))
@@ -72,6 +73,16 @@ def _from_file(config: SearchConfig, file: Path) -> SearchConfig:
         raise SettingError(_complaint(error.__cause__, merged, file)) from error
     _merged(to_plain(result), content, str(file), "")  # refuses keys that the chosen kind of schedule lacks
     return result
+
+
+def _without_retired(config: object, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content without settings that only older versions had, if they are at the value that is built in now."""
+    retired = getattr(config, "RETIRED", {})
+    return {
+        key: _without_retired(getattr(config, key, None), value) if isinstance(value, Mapping) else value
+        for key, value in content.items()
+        if key not in retired or value != retired[key]
+    }
 
 
 def _complaint(error: ValidationError, content: Mapping[str, Any], file: Path) -> str:

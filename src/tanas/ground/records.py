@@ -171,7 +171,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _lasting(part: object) -> Any:
+def lasting(part: object) -> Any:
     """A record as JSON's own types, with the fields that it had in the first version of tanas."""
     plain = to_plain(part)
 
@@ -205,7 +205,7 @@ def digest(*parts: object) -> str:
     """
     total = hashlib.sha256()
     for part in parts:
-        content = part if isinstance(part, bytes) else json.dumps(_lasting(part), sort_keys=True).encode()
+        content = part if isinstance(part, bytes) else json.dumps(lasting(part), sort_keys=True).encode()
         total.update(len(content).to_bytes(8, "big"))
         total.update(content)
     return total.hexdigest()[:16]

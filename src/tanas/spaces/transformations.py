@@ -290,9 +290,8 @@ class Transformations:
             has = self._figures(self.origin)
             if self.space.max_latency_ms is not None:
                 has += f" and {self._slowness(self.origin) * self.space.max_latency_ms:.3g} ms"
-            raise self._refused(
-                f"less than the {has} of the network", "Lower one: there is nothing to compress."
-            )
+            less = f"less than the {has} of the network"
+            raise self._refused(less, "Lower one: there is nothing to compress.", joined=" or ")
         smallest = self.smallest()
         if self._excess(smallest) > 1:
             least = self._figures(smallest)
@@ -300,12 +299,13 @@ class Transformations:
         if (slowness := self._slowness(smallest)) > 1:
             raise self._too_slow("the smallest that transformations reach takes", slowness)
 
-    def _refused(self, expected: str, advice: str) -> SettingError:
-        space, names = self.space, "'max_parameters' and 'max_macs'"
+    def _refused(self, expected: str, advice: str, joined: str = " and ") -> SettingError:
+        space, names = self.space, ["'max_parameters'", "'max_macs'"]
         got = f"{space.max_parameters:,} and {space.max_macs:,}"
         if space.max_latency_ms is not None:
-            names, got = f"{names}, or 'max_latency_ms',", f"{got}, and {space.max_latency_ms:g} ms"
-        return SettingError(f"The {names} of {self.aim} must be {expected}. Got {got} instead. {advice}")
+            names, got = [*names, "'max_latency_ms'"], f"{got}, and {space.max_latency_ms:g} ms"
+        limits = joined.join(names)
+        return SettingError(f"The {limits} of {self.aim} must be {expected}. Got {got} instead. {advice}")
 
     def _too_slow(self, known: str, slowness: float) -> SettingError:
         limit_ms = self.space.max_latency_ms or 0
