@@ -2,7 +2,7 @@
 #
 #   make demo     the whole idea on real handwritten digits, offline
 #   make test     the tests
-#   make check    style, types, layering; README, docs and examples are executed
+#   make check    style, types, layering; README, docs and examples are executed; the long tests
 #   make test-experiments   the tests of experiments/, a package of its own
 #   make bench    timings
 #   make clean    removes .venv and what tools left behind
@@ -26,7 +26,7 @@ demo: $(INSTALLED)
 
 # One thread: networks of tests are tiny, and threads that wait for each other would be most of the time.
 test: $(INSTALLED_DEV)
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-experiments: $(INSTALLED_EXPERIMENTS)
 	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile experiments/tests
@@ -38,6 +38,7 @@ check: $(INSTALLED_EXPERIMENTS)
 	.venv/bin/lint-imports
 	$(PY) -m tanas_experiments.pages --check
 	$(PY) scripts/run_docs.py
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m long
 
 bench: $(INSTALLED)
 	@test -n "$(BENCHMARKS)" || { echo "There is no benchmark in benchmarks/." >&2; exit 1; }

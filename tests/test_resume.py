@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.conftest import PLAIN
 from tests.sessions import ENVIRONMENT, Moment, repeated, session, tree, without_times
 
 from tanas.ground.checkpoints import FolderCheckpoint
@@ -35,16 +36,24 @@ MOMENTS = {
 def undisturbed(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A desk on which the search and the build were done without a break."""
     desk = Path(shutil.copytree(shelf, tmp_path_factory.mktemp("undisturbed") / "desk"))
+    whole_training(desk)
     for command in ([*SEARCH, "--out", "run"], BUILD):
         ended = session(command, desk, light=True)
         assert ended.status == 0, ended.err
     return desk
 
 
+def whole_training(desk: Path) -> None:
+    """Gives the final training its recipes and its refit: they are interrupted too."""
+    settings = desk / "tiny.toml"
+    settings.write_text(settings.read_text().replace(PLAIN, ""))
+
+
 def test_a_search_that_is_killed_in_every_phase_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:
     command = [*SEARCH, "--out", "run"]
+    whole_training(desk)
     for name, moment in MOMENTS.items():
         # workers take part while distances are measured; afterwards there is nothing for them to do
         ended = session(command, desk, killed_at=moment, light=name not in ("distance", "search"))
@@ -55,6 +64,7 @@ def test_a_search_that_is_killed_in_every_phase_ends_as_an_undisturbed_one(
     assert not (desk / "run" / "unfinished").exists()
 
 
+@pytest.mark.long
 def test_a_search_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed_one(
     shelf: Path, desk: Path
 ) -> None:
@@ -88,6 +98,7 @@ def test_a_build_that_is_killed_within_each_atom_ends_as_an_undisturbed_one(
     same_dictionary(desk / "new", undisturbed / "new")
 
 
+@pytest.mark.long
 def test_a_build_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:
@@ -159,6 +170,7 @@ def test_a_time_limit_counts_the_time_used_before_a_kill(desk: Path) -> None:
 
 
 def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(undisturbed: Path, desk: Path) -> None:
+    whole_training(desk)
     command = [sys.executable, "-m", "tanas", *SEARCH, "--out", "it's a run", "--workers", "1"]
     process = subprocess.Popen(
         command,

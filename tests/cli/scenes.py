@@ -22,8 +22,6 @@ CHANGED = object()
 """Expected where it is enough that something differs."""
 FAST = """
 rivals = false
-refit = false
-recipes = ["plain"]
 """
 
 

@@ -10,21 +10,33 @@ from typing import Any
 
 import pytest
 from tests.conftest import Answer
-from tests.golden.searches import RESULTS, WRITTEN, build, golden, machine, prepared, results_of
+from tests.golden.searches import COMMANDS, RESULTS, WRITTEN, build, golden, machine, prepared, results_of
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the settings and the images of the golden set."""
     if (made_on := golden("machine")) != machine():
         pytest.skip(f"The golden set was made on {made_on}; this is {machine()}: last digits differ.")
-    folder = prepared(tmp_path_factory.mktemp("golden"))
-    build(folder)
-    return results_of(folder)
+    return prepared(tmp_path_factory.mktemp("golden"))
 
 
-@pytest.mark.parametrize("name", [*RESULTS, "distances"])
+@pytest.fixture(scope="module")
+def results(place: Path) -> dict[str, Any]:
+    """The results of every command but the demo."""
+    build(place)
+    return results_of(place, [name for name in COMMANDS if name != "demo"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [*(name for name in RESULTS if name != "demo"), "distances"])
 def test_a_search_gives_what_it_gave(name: str, results: dict[str, Any]) -> None:
     assert results[name] == golden(name)
+
+
+@pytest.mark.long
+def test_the_demo_gives_what_it_gave(place: Path) -> None:
+    assert results_of(place, ["demo"])["demo"] == golden("demo")
 
 
 def test_a_dictionary_that_was_written_before_is_read(tanas: Callable[..., Answer], desk: Path) -> None:
