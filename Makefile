@@ -38,7 +38,7 @@ check: $(INSTALLED_EXPERIMENTS)
 	.venv/bin/lint-imports
 	$(PY) -m tanas_experiments.pages --check
 	$(PY) scripts/run_docs.py
-	OMP_NUM_THREADS=1 $(PY) -m pytest -q -m long
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m long --numprocesses auto --dist loadfile
 
 bench: $(INSTALLED)
 	@test -n "$(BENCHMARKS)" || { echo "There is no benchmark in benchmarks/." >&2; exit 1; }

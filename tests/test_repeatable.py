@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.sessions import ENVIRONMENT, repeated, session
 
+pytestmark = pytest.mark.long
+
 COMMAND = [
     "search",
     "npz:bars.npz:is=square",

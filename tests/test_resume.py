@@ -84,6 +84,7 @@ def test_a_search_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed
     assert session(["dictionary", "verify", "known"], desk).status == 0
 
 
+@pytest.mark.long
 def test_a_build_that_is_killed_within_each_atom_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_time_limit_counts_the_time_used_before_a_kill(desk: Path) -> None:
     assert len(result["rounds"]) <= 3
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(undisturbed: Path, desk: Path) -> None:
     whole_training(desk)
     command = [sys.executable, "-m", "tanas", *SEARCH, "--out", "it's a run", "--workers", "1"]

@@ -15,7 +15,7 @@ from tests.opened import opened
 from torch import Tensor
 
 from tanas.algorithm import final
-from tanas.algorithm.final import Ending, Finished, Recipe, finish, shares_right, taking, tempered_loss
+from tanas.algorithm.final import Ending, Finished, Recipe, finish, shares_right, taking
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.rival import rivals_beside
 from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
@@ -261,6 +261,7 @@ def finished(architecture: Architecture, right: Tensor) -> Finished:
         network=network,
         before=network,
         validation=evaluation_of(torch.zeros(len(split), 3), split, classes=3),
+        temperature=1.0,
         right=right,
         fitted=Fitted(losses=(), images=1, seconds=0.0),
         refitted=None,
@@ -398,16 +399,6 @@ def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:
     permuted = task_from_arrays(pixels, whole.train.labels.numpy(), name="permuted")
     config = replace(CONFIG, training=TrainingConfig(epochs=12, batch=64, averaging=0.9), refit=False)
     assert finish(LARGE, permuted.without_test(), config, at_work()).recipe.name == "plain"
-
-
-def test_the_loss_at_the_best_temperature_forgives_a_network_that_is_too_sure() -> None:
-    split = task().validation
-    right = torch.nn.functional.one_hot(split.labels, 3).float()
-    wrong_at_times = right.clone()
-    wrong_at_times[::5] = right[::5].roll(1, dims=1)
-    losses = [tempered_loss(sure * wrong_at_times, task()) for sure in (4.0, 8.0, 16.0)]
-    assert max(losses) - min(losses) < 0.01
-    assert tempered_loss(right, task()) < 0.5 * losses[0]
 
 
 def test_an_interrupt_ends_all_trainings_before_their_next_step() -> None:

@@ -99,6 +99,7 @@ def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 
         network=network,
         before=network,
         validation=Evaluation(confusion=((1, 0), (0, 1))),
+        temperature=1.0,
         right=torch.ones(2) / 2,
         fitted=fitted,
         refitted=replace(fitted, images=refit) if refit else None,
@@ -147,7 +148,9 @@ def ledger(
             ending=ending or ending_of(task, best),
             outcome=outcome,
             test=sealed.open(),
-            examined=Examined(evaluation=Evaluation(confusion=((1, 0), (0, 1))), mistakes=()),
+            examined=Examined(
+                evaluation=Evaluation(confusion=((1, 0), (0, 1))), mistakes=(), calibration_error=0.0
+            ),
         ),
         reused=reused is not None,
     )

@@ -51,8 +51,9 @@ RESULTS = {
     "stream-2": "stream/npz-bars-npz",
 }
 """Folders of their runs."""
-LEFT_OUT = ("environment", "dictionary")
-"""Of a result: versions and processor; and hashes of atoms, which hold versions."""
+LEFT_OUT = ("environment", "dictionary", "mistakes")
+"""Of a result: versions and processor; hashes of atoms, which hold versions; and wrong answers, sorted by
+their confidence, which is calibrated since the set was made."""
 PROSE = (
     ("space", "note"),
     ("advice",),
@@ -61,8 +62,10 @@ PROSE = (
     ("beginning", "tried", "left_out"),
     ("grown", "weights"),
     ("rivals", "settings"),
+    ("metrics", "test_calibration_error"),
+    ("training", "temperature"),
 )
-"""Fields of a result that hold sentences, as paths; a list stands for each of its entries."""
+"""Fields of a result that hold sentences, or came later, as paths; a list stands for each of its entries."""
 
 
 def machine() -> dict[str, str]:
@@ -139,6 +142,7 @@ def golden(name: str) -> Any:
     """What is kept of a command, under today's names."""
     plain = json.loads((FOLDER / f"{name}.json").read_text())
     if isinstance(plain, dict) and "config" in plain:
+        del plain["mistakes"]
         plain["command"] = plain["command"].replace("--preset smoke", "--preset quick")
         del plain["config"]["largest"]  # a strategy of the laboratory
         plain["config"]["related"] = plain["space"]["related"] = "nearest"  # was said by `inherit`

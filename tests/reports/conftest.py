@@ -180,6 +180,7 @@ def draw_result(
             validation_performance=0.896,
             constant_error=constant.error,
             constant_balanced_error=constant.balanced_error,
+            test_calibration_error=0.034,
         ),
         training=FinalTraining(
             recipe="light",

@@ -8,6 +8,7 @@ from tanas.reports.chart_data import wilson
 from tanas.reports.sentences import (
     amount,
     answer,
+    calibrated,
     caveat,
     choice,
     duration,
@@ -296,3 +297,13 @@ def test_long_names_lose_their_middle():
     assert short.startswith("npz:")
     assert short.endswith("one_style.npz:is=moon"[-17:])
     assert shorten("two\n words") == "two words"
+
+
+class TestCalibrated:
+    def test_says_how_far_confidence_can_be_believed(self, moon):
+        said = numbers(calibrated(moon))
+        assert said[0] == round(100 * moon.metrics.test_calibration_error, 1)
+        assert said[1] == moon.training.temperature
+
+    def test_says_nothing_where_an_older_version_measured_nothing(self, moon):
+        assert calibrated(with_errors(moon, test_calibration_error=None)) == ""

@@ -21,8 +21,9 @@ from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
+from tanas.networks.calibration import best_temperature, calibrate, calibration_error, tempered_loss
 from tanas.networks.recipe import with_recipe
-from tanas.networks.scoring import cross_entropy_of, judgement_of, unscored
+from tanas.networks.scoring import judgement_of, unscored
 from tanas.networks.threads import in_threads
 from tanas.networks.training import AbandonedError, Fitted, Training, evaluation_of, logits_of
 from tanas.spaces.reference import reference_architecture
@@ -30,9 +31,6 @@ from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
-
-TEMPERATURES = tuple(2 ** (step / 4) for step in range(-4, 13))
-"""From 1/2 to 8, in steps of a fifth: the loss at the best of them is within 1 % of the least."""
 
 TrainingResult = Fitted | NonFiniteError | AbandonedError
 """The errors: the training diverged, or was abandoned."""
@@ -63,6 +61,8 @@ class Finished:
     """Trained on the training images alone, so validation images can judge it."""
     validation: Evaluation
     """Of `before`."""
+    temperature: float
+    """By which the logits of `before` had to be divided to fit the validation images best."""
     right: Tensor
     """Shares of the accuracy of `before`, (samples,), from `shares_right`."""
     fitted: Fitted
@@ -110,6 +110,8 @@ class Examined:
 
     evaluation: Evaluation
     mistakes: tuple[Mistake, ...]
+    calibration_error: float
+    """See `tanas.networks.calibration.calibration_error`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,8 +150,10 @@ def train(
         ending = finish(
             outcome.best, task, config, final, network=network, reference=reference, replaces=replaces
         )
+        taken = ending.taken
+        calibrate(taken.network, taken.temperature)
         test = target.sealed.open()
-        examined = examine(ending.taken.network, task, test, at)
+        examined = examine(taken.network, task, test, at)
     return Trained(ending=ending, outcome=taking(ending, outcome, task), test=test, examined=examined)
 
 
@@ -224,6 +228,7 @@ def finish(
             architecture=architecture,
             network=after.cpu(),
             before=before.cpu(),
+            temperature=best_temperature(trainings.logits(first), task),
             validation=evaluation_of(trainings.logits(first), task.validation, classes=len(task.classes)),
             right=trainings.right(first),
             fitted=fitted,
@@ -345,16 +350,6 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
     return bool(difference.sum() > 2 * difference.square().sum().sqrt())
 
 
-def tempered_loss(logits: Tensor, task: Task) -> float:
-    """Cross-entropy on the validation images at the best temperature, in nats; logits are (samples, classes).
-
-    A network that has seen its images often is overconfident, which says little about how often it is right.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
-    """
-    return min(cross_entropy_of(logits / heat, task.validation.labels, task) for heat in TEMPERATURES)
-
-
 def side_by_side(
     trainings: Sequence[Training], at: Context, *, ended: Callable[[Training], None] = lambda training: None
 ) -> dict[Training, TrainingResult]:
@@ -390,7 +385,11 @@ def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
     network.cpu()
     at.tell(StepFinished(step=step))
     evaluation = evaluation_of(logits, test, classes=len(task.classes))
-    return Examined(evaluation=evaluation, mistakes=_mistakes(logits, test, task.classes))
+    return Examined(
+        evaluation=evaluation,
+        mistakes=_mistakes(logits, test, task.classes),
+        calibration_error=calibration_error(logits, test.labels, balanced=task.performance == "balanced"),
+    )
 
 
 def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:

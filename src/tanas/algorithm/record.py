@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tanas.algorithm.final import Ending
+from tanas.algorithm.final import Ending, Examined
 from tanas.algorithm.learn import represent_macs
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import (
@@ -71,7 +71,7 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
         parameters=cost.parameters,
         macs=cost.macs,
         layers=layer_table(ending.taken.network, task.shape),
-        metrics=_metrics(task, ending.taken.validation, test.evaluation),
+        metrics=_metrics(task, ending.taken.validation, test),
         confusion=test.evaluation.confusion,
         mistakes=test.mistakes,
         representative=None if own is None else _representative(own),
@@ -167,6 +167,7 @@ def _training(ending: Ending, searched: int) -> FinalTraining:
         train_images=taken.fitted.images,
         validation_images=sum(map(sum, taken.validation.confusion)),
         refit_images=0 if taken.refitted is None else taken.refitted.images,
+        temperature=taken.temperature,
     )
 
 
@@ -186,7 +187,8 @@ def _reference(task: Task, ending: Ending) -> Reference | None:
     )
 
 
-def _metrics(task: Task, validation: Evaluation, test: Evaluation) -> Metrics:
+def _metrics(task: Task, validation: Evaluation, examined: Examined) -> Metrics:
+    test = examined.evaluation
     present = sum(sum(row) > 0 for row in test.confusion)
     return Metrics(
         test_error=test.error,
@@ -197,6 +199,7 @@ def _metrics(task: Task, validation: Evaluation, test: Evaluation) -> Metrics:
         validation_performance=validation.performance(task.performance),
         constant_error=test.constant_error,
         constant_balanced_error=1 - 1 / present,  # right in one of the classes that occur
+        test_calibration_error=examined.calibration_error,
     )
 
 

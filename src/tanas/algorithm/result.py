@@ -33,6 +33,9 @@ class Metrics:
     constant_error: float
     """Of the best constant answer on the test split."""
     constant_balanced_error: float
+    test_calibration_error: float | None = None
+    """Expected calibration error: the mean gap between the network's confidence and how often it is right. Every class
+    counts alike if the performance is balanced. None: written by an older version."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class FinalTraining:
     validation_images: int
     refit_images: int
     """Training and validation images of the refit; 0: no refit."""
+    temperature: float = 1.0
+    """The last layer was divided by it, so that probabilities fit the validation images; answers stay the same."""
 
 
 @dataclass(frozen=True, kw_only=True)

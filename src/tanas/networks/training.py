@@ -76,7 +76,7 @@ class TrainingConfig:
         epochs = self.epochs
         if 0 < self.meant_for < images:
             epochs = max(round(epochs * math.sqrt(self.meant_for / images)), 1)
-        steps = math.ceil(images / self.batch)
+        steps = steps_an_epoch(images, self.batch)
         # what is suited is not suited again
         return replace(self, epochs=max(epochs, math.ceil(self.least_steps / steps)), meant_for=0)
 
@@ -128,7 +128,7 @@ class Training:
         self.split, self.config, self.step = split, config, step
         self.listener = at.listener
         self._seed, self._device, self._checkpoint = at.seed, at.device, at.checkpoint
-        self._steps = len(batches(len(split), config.batch, at.seed))  # an epoch
+        self._steps = steps_an_epoch(len(split), config.batch)
         self._optimizer = make_optimizer(network, config)
         self._scheduler = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, learning_rate_at(config, self._steps * config.epochs)
@@ -161,11 +161,7 @@ class Training:
             raise AbandonedError
         done, end = len(self.losses), self.config.epochs
         began = time.monotonic() - self.seconds
-        estimate = None
-        if done < end:
-            a_step = seconds_a_step(self.network, self.split, self.config.batch, self._device)
-            estimate = (end - done) * self._steps * a_step
-        self.listener(StepStarted(step=self.step, total=end, unit="epochs", estimate_s=estimate))
+        self.listener(StepStarted(step=self.step, total=end, unit="epochs"))
         for epoch in range(done, end):
             try:
                 self.losses.append(self._epoch(epoch))
@@ -249,6 +245,12 @@ def fit(
         NonFiniteError: the loss is not finite.
     """
     return Training(network, split, config, classes=classes, at=at, step=step).run()
+
+
+def steps_an_epoch(samples: int, batch: int) -> int:
+    """The number of `batches`."""
+    steps = math.ceil(samples / batch)
+    return steps - 1 if steps > 1 and samples % batch == 1 else steps
 
 
 def batches(samples: int, batch: int, seed: Seed) -> tuple[Tensor, ...]:

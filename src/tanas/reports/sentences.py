@@ -108,6 +108,16 @@ def trained_on(result: Result) -> str:
     return text
 
 
+def calibrated(result: Result) -> str:
+    """How far the network's probabilities can be believed; empty for a result of an older version."""
+    if (error := result.metrics.test_calibration_error) is None:
+        return ""
+    return (
+        f"Confidence and accuracy differ by {100 * error:.1f} points on average (test images; expected calibration "
+        f"error), after the logits were divided by {result.training.temperature:.2f}, chosen on validation images."
+    )
+
+
 def counted_error(result: Result, errors: Metrics | Rival) -> float:
     """The test error that counts for the task: balanced if its performance is, else the share of wrong answers."""
     return errors.test_balanced_error if result.task.performance == "balanced" else errors.test_error

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from tanas.ground.context import Context
 from tanas.ground.errors import check_range
 from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
-from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, seconds_a_step
+from tanas.networks.training import TrainingConfig, batches, learning_rate_at, make_optimizer, steps_an_epoch
 from tanas.strategies.base import Stage
 from tanas.strategies.mixture import Mixture, mixture_loss, side_by_side
 from tanas.tasks.task import Task
@@ -120,7 +120,7 @@ alpha, and returns a record a stage; its `floor`, `own_loss` and `training` say 
 def weight_rate(mixture: Mixture, task: Task, schedule: Schedule) -> LambdaLR:
     """Return the learning rate of w over all stages; it holds the optimizer."""
     training = schedule.training
-    steps = math.ceil(len(task.train) / training.batch) * training.epochs * schedule.stages
+    steps = steps_an_epoch(len(task.train), training.batch) * training.epochs * schedule.stages
     optimizer = make_optimizer(torch.nn.ModuleList(mixture.networks), training)
     return LambdaLR(optimizer, learning_rate_at(training, steps))
 
@@ -141,13 +141,9 @@ def descend_weights(mixture: Mixture, task: Task, schedule: Schedule, at: Contex
     Source: section 3.3, step (i): min over w of L_train(w; alpha, X_train).
     """
     split, training, step = task.train, schedule.training, mixture.step
-    steps = math.ceil(len(split) / training.batch) * training.epochs
     mean = math.nan
     with side_by_side(mixture.workers) as pool:
-        seconds = sum(
-            seconds_a_step(mixture.networks[i], split, training.batch, mixture.device) for i in mixture.active
-        ) / min(mixture.workers, len(mixture.active))
-        at.tell(StepStarted(step=step, total=training.epochs, unit="epochs", estimate_s=steps * seconds))
+        at.tell(StepStarted(step=step, total=training.epochs, unit="epochs"))
         for epoch in range(training.epochs):
             began, total = time.monotonic(), 0.0
             for i in mixture.active:
