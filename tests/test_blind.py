@@ -16,6 +16,7 @@ TEST_FIGURES = {
     "test_error",
     "test_balanced_error",
     "test_performance",
+    "test_calibration_error",
     "constant_error",
     "constant_balanced_error",
 }

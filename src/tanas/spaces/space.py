@@ -335,13 +335,13 @@ class SearchSpace:
             each = (self._draw(generator) for _ in range(draws))
             new = (candidate for candidate in each if candidate is not None and candidate not in excluded)
             drawn = (candidate for candidate in new if self._affords(candidate, shape, classes))
-        yield from drawn if self.size_trend is None else self._promising(drawn, generator, shape, classes)
+        yield from drawn if self.size_trend is None else self._by_size_trend(drawn, generator, shape, classes)
         if self.size > EXHAUSTIVE and (self.prior is not None or self.size_trend is not None):
             # everything that they prefer is used up or beyond the limits: the rest is equally likely
             even = replace(self, prior=None, size_trend=None)
             yield from even._affordable(excluded, generator, shape, classes, draws)
 
-    def _promising(
+    def _by_size_trend(
         self, drawn: Iterator[Architecture], generator: np.random.Generator, shape: Shape, classes: int
     ) -> Iterator[Architecture]:
         """One of each `POOL` drawn architectures, chosen by the size trend; at the end the others."""
