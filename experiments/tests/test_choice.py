@@ -215,7 +215,7 @@ class TestPage:
     def test_names_the_best_at_the_same_cost_and_separate_trainings(self, record: StudyRecord) -> None:
         page = choice_page(record)
         assert (
-            "The best mixture of that cost: 'equal weights for 2 epochs, each candidate's own loss added"
+            "The best mixture of that cost is 'equal weights for 2 epochs, each candidate's own loss added"
             in page
         )
         assert "**Separate trainings by own validation loss: 6 of 8" in page

@@ -19,7 +19,7 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"`[^`]*`", "code", text)
     blocks = re.split(r"\n\s*\n|^- ", text, flags=re.MULTILINE)
     return [
-        one for block in blocks for one in re.split(r"(?<=[.!?:])[*_)\"]*\s+", " ".join(block.split())) if one
+        one for block in blocks for one in re.split(r"(?<=[.!?])[*_)\"]*\s+", " ".join(block.split())) if one
     ]
 
 

@@ -137,7 +137,7 @@ class TestFigures:
     def test_page_and_terminal_show_every_place(self) -> None:
         made = record(arrival(EMPTY, 0), arrival(AUTO_ARM, 0, spent=30))
         assert "| 0 | 30 % |" in stream_page(made)
-        assert "on p (cores 2); " in stream_page(made)
+        assert "on p (cores 2). Versions: " in stream_page(made)
         assert stream_page(made).startswith("**Not finished**: 28 searches of these orders are missing.")
         every = [arrival(way, known) for way in ARMS for known in range(len(SMOKE.tasks))]
         assert "Not finished" not in stream_page(record(*every))
@@ -243,7 +243,7 @@ def test_one_round_is_held_against_two_on_the_same_tasks_and_places() -> None:
         for order in range(2)
     ]
     said = one_against_two(record(*arrivals))
-    assert said.startswith("**One round costs 50 % of two (n = 6, 9 or more known tasks).** ")
+    assert said.startswith("**One round costs 50 % of two (n = 6, 9 or more known tasks)**. ")
     assert "One round minus two: +1.00 points of test error (95 % CI +1.00 to +1.00, p = 0.03" in said
     assert "of l" in said
     assert said in stream_page(record(*arrivals))

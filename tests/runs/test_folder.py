@@ -137,29 +137,30 @@ class TestDamage:
             ["export", "run", "a.pt2"],
         )
         for command in needs_weights:
-            self.refused(tanas(*command), "run/weights.safetensors is damaged")
+            assert_refused(tanas(*command), "run/weights.safetensors is damaged")
         weights.unlink()
         for command in needs_weights:
-            self.refused(tanas(*command), "run has no weights: there is no file run/weights.safetensors")
+            assert_refused(tanas(*command), "run has no weights: there is no file run/weights.safetensors")
         weights.write_bytes(good)
 
         record = json.loads(result.read_text())
         search = ["search", "npz:bars.npz", "--config", "tiny.toml", "--out", "run"]
         result.write_text(json.dumps({**record, "schema": 9}))
         for command in (*needs_weights, ["report", "run"], search):
-            self.refused(tanas(*command), "result.json has schema 9; this tanas reads schema 2")
+            assert_refused(tanas(*command), "result.json has schema 9; this tanas reads schema 2")
         result.write_text(json.dumps({**record, "parameters": "many"}))
         for command in (*needs_weights, ["report", "run"], search):
-            self.refused(tanas(*command), "result.json is not a Result: parameters")
+            assert_refused(tanas(*command), "result.json is not a Result: parameters")
         result.write_text("{")
         for command in (*needs_weights, ["report", "run"], search):
-            self.refused(tanas(*command), "result.json can't be read: it is damaged or not JSON")
+            assert_refused(tanas(*command), "result.json can't be read: it is damaged or not JSON")
 
-    def refused(self, answer: Answer, message: str) -> None:
-        assert answer.status == 2, answer
-        assert message in answer.err
-        assert "Traceback" not in answer.err
-        assert answer.out == ""
+
+def assert_refused(answer: Answer, message: str) -> None:
+    assert answer.status == 2, answer
+    assert message in answer.err
+    assert "Traceback" not in answer.err
+    assert answer.out == ""
 
 
 class TestLock:

@@ -118,16 +118,15 @@ def _separate(record: StudyRecord) -> str:
         and abs(one.macs / reference.macs - 1) < ALIKE
     ]
     best = min(alike, key=lambda one: (one.regret, -one.tau))
-    mixture = (
-        f"'{WAYS.get(best.way, best.way)}' by {RULES[best.rule]}: {_share(best)}, {best.regret:.2f} points"
-    )
+    way, reached = WAYS.get(best.way, best.way), f"{_share(best)}, {best.regret:.2f} points"
+    mixture = f"'{way}' by {RULES[best.rule]}. It reaches {reached}"
     apart = [one for one in _all_targets(record) if one.way == SEPARATE]
     if not apart:
-        return f"Not measured. The best mixture: {mixture}."
+        return f"Not measured. The best mixture is {mixture}."
     least = min(apart, key=lambda one: (one.regret, -one.tau))
     return (
-        f"**Separate trainings by {RULES[least.rule]}: {_share(least)}, {least.regret:.2f} points of regret.** The "
-        f"best mixture of that cost: {mixture}."
+        f"**Separate trainings by {RULES[least.rule]}: {_share(least)}, {least.regret:.2f} points of regret**. The "
+        f"best mixture of that cost is {mixture}."
     )
 
 

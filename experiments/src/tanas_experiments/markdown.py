@@ -58,4 +58,4 @@ def provenance(command: str, hardware: Mapping[str, Any] | str, versions: Mappin
         more = ", ".join(f"{name} {value}" for name, value in hardware.items() if name != "processor")
         hardware = f"{hardware['processor']} ({more})" if more else str(hardware["processor"])
     libraries = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"Made by `{command}` on {hardware}; {libraries}."
+    return f"Made by `{command}` on {hardware}. Versions: {libraries}."

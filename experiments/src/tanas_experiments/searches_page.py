@@ -304,7 +304,11 @@ def _better(record: SearchesRecord, folder: str | None) -> str:
         )
     if not rows:
         return ""
-    yes = f"**Yes against {len(shown)} of {len(rows)} ways: {'; '.join(shown)}.** " if shown else ""
+    yes = (
+        f"**Yes against {len(shown)} of {len(rows)} ways**. Against {'. Against '.join(shown)}. "
+        if shown
+        else ""
+    )
     no = f"Against {'the other' if shown else 'all'} {others} it is not shown." if others else ""
     every = [one for one in answers(record) if one.own == EVERY]
     picture = [

@@ -570,9 +570,9 @@ def one_against_two(record: StreamRecord, first: int = LATE) -> str:
     error = paired([row.test_error for row in one], [row.test_error for row in two])
     score = paired([row.validation_performance for row in one], [row.validation_performance for row in two])
     return (
-        f"**One round costs {percent(spent[0] / spent[1])} of two (n = {len(both)}, {first} or more known tasks).** "
-        f"One round minus two: {effect(error, 'points of test error')}; {effect(score, 'of l', unit=1, digits=3)} "
-        "on validation images."
+        f"**One round costs {percent(spent[0] / spent[1])} of two (n = {len(both)}, {first} or more known tasks)**. "
+        f"One round minus two: {effect(error, 'points of test error')}. On validation images: "
+        f"{effect(score, 'of l', unit=1, digits=3)}."
     )
 
 

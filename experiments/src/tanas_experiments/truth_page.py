@@ -318,7 +318,7 @@ def _memory(record: TruthRecord, analysis: TruthAnalysis, folder: str | None) ->
                 ]
             )
     said = [
-        f"**{verdict(held.difference)}, {what}: {described(held)}.**"
+        f"**{verdict(held.difference)}, {what}**: {described(held)}."
         for what, first, second in (
             ("a memory helps", drawn, none),
             ("near tasks help more than far ones", near, ("prior", FARTHEST, 3)),

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,9 +23,6 @@ Record = TypeVar("Record")
 
 SCHEMA = 1
 """Version of every file that tanas writes; it rises when an older tanas could misread one."""
-
-ADDED = MappingProxyType({"added": True})
-"""Metadata of a dataclass field that came after the first version; see `digest`."""
 
 
 @cache
@@ -181,7 +177,6 @@ def lasting(part: object) -> Any:
                 field.name: within(getattr(value, field.name), plain[field.name])
                 for field in fields(value)
                 if field.name in plain
-                and not (field.metadata == ADDED and getattr(value, field.name) == field.default)
             }
             return getattr(value, "RETIRED", {}) | kept
         if isinstance(value, (tuple, list)) and isinstance(plain, list):
@@ -200,8 +195,8 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 def digest(*parts: object) -> str:
     """A hash over records, strings and bytes, 16 hexadecimal digits: names a state in caches and file names.
 
-    A dataclass keeps its digest when its fields change: `RETIRED = {name: value}` in it names fields that it had once,
-    and `metadata=ADDED` marks a later field, which counts only if it is not at its default.
+    A dataclass keeps its digest when a field goes: `RETIRED = {name: value}` in it names the fields that it had once,
+    at the values that are built in now.
     """
     total = hashlib.sha256()
     for part in parts:

@@ -113,8 +113,9 @@ def calibrated(result: Result) -> str:
     if (error := result.metrics.test_calibration_error) is None:
         return ""
     return (
-        f"Confidence and accuracy differ by {100 * error:.1f} points on average (test images; expected calibration "
-        f"error), after the logits were divided by {result.training.temperature:.2f}, chosen on validation images."
+        f"On the test images, confidence and accuracy differ by {100 * error:.1f} points on average "
+        f"(expected calibration error). The logits are divided by {result.training.temperature:.2f}, which was fitted on "
+        "validation images."
     )
 
 
