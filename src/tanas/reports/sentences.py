@@ -114,8 +114,8 @@ def calibrated(result: Result) -> str:
         return ""
     return (
         f"On the test images, confidence and accuracy differ by {100 * error:.1f} points on average "
-        f"(expected calibration error). The logits are divided by {result.training.temperature:.2f}, which was fitted on "
-        "validation images."
+        "(expected calibration error). "
+        f"The logits are divided by {result.training.temperature:.2f}, which was fitted on validation images."
     )
 
 
