@@ -424,6 +424,7 @@ class TestDemo:
         lines = (desk / "shown" / "dictionary" / "events.jsonl").read_text().splitlines()
         assert any(json.loads(line).get("step", "").startswith("represent npz:bars.npz") for line in lines)
 
+    @pytest.mark.long
     def test_it_ends_with_the_numbers_the_report_and_what_to_try_next(
         self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -49,6 +49,7 @@ def whole_training(desk: Path) -> None:
     settings.write_text(settings.read_text().replace(PLAIN, ""))
 
 
+@pytest.mark.long
 def test_a_search_that_is_killed_in_every_phase_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:

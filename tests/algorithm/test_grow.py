@@ -253,6 +253,7 @@ class TestRuns:
             assert answer.status == 2
             assert message in answer.err
 
+    @pytest.mark.long
     def test_one_that_was_killed_goes_on_and_ends_as_an_undisturbed_one(self, desk: Path) -> None:
         command = ["compress", "run", TASK, "--out", "new", *TINY]
         in_search = Moment("RoundFinished", {"number": "1"})

@@ -52,6 +52,7 @@ class TestWholeSearches:
         assert len(paid) == len(begun["tried"])
         assert f"weights: {begun['note']}" in answer.out
 
+    @pytest.mark.long
     def test_the_same_command_gives_the_same_result(self, tanas: Tanas, desk: Path) -> None:
         for run in ("one", "two"):
             assert tanas("search", "npz:bars.npz:is=square", *COMMON, "--out", run).status == 0

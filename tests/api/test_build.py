@@ -199,6 +199,7 @@ def test_the_estimate_is_shown_by_the_command(tanas: Callable[..., Answer]) -> N
 class TestTwoBuildsAtOnce:
     SETTINGS = ("--config", "tiny.toml")
 
+    @pytest.mark.long
     def test_leave_one_whole_dictionary_with_each_atom_once(self, desk: Path) -> None:
         names = ["npz:bars.npz:is=square", "npz:bars.npz", "npz:bars.npz:is=across"]
         lists = (names, [*names[::-1], "npz:bars.npz:is=upright"])

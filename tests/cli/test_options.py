@@ -178,6 +178,7 @@ def test_every_option_of_every_command_is_in_a_scene() -> None:
     assert shown == set(offered())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("typed", "options", "arrives"),
     [(typed, options, at >= len(SCENES)) for at, (_, typed, options) in enumerate(EVERY)],

@@ -241,6 +241,7 @@ class TestAdding:
             add(dictionary)
         add(dictionary)
 
+    @pytest.mark.long
     def test_from_two_processes_at_once_keeps_everything(self, dictionary: Dictionary) -> None:
         code = (
             "import sys; from pathlib import Path; from tests.dictionary.small_atoms import *; "

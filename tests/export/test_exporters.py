@@ -69,6 +69,7 @@ def exported(classifier, tmp_path_factory):
     return {to: export(classifier, out_for(to, folder)) for to in FORMATS}
 
 
+@pytest.mark.long
 class TestEveryOperation:
     @pytest.mark.parametrize("to", FORMATS)
     @pytest.mark.parametrize("names", groups_of_operations(), ids=lambda names: "+".join(names))
