@@ -5,7 +5,7 @@ import torch
 
 from tanas.ground.errors import SettingError
 from tanas.ground.seeds import Seed
-from tanas.networks.augmentation import LIGHT, PLAIN, AugmentationConfig, augmented
+from tanas.networks.augmentation import LIGHT, PLAIN, AugmentationConfig, augmented, cutmix, mixup
 
 SEED = Seed(3)
 
@@ -25,11 +25,27 @@ def centres(images: torch.Tensor) -> torch.Tensor:
     return torch.stack([rows, columns], dim=1)
 
 
+EVERYTHING = AugmentationConfig(
+    rotation=30,
+    scale=0.3,
+    shear=20,
+    shift=3,
+    horizontal_flip=True,
+    vertical_flip=True,
+    brightness=0.5,
+    contrast=0.5,
+    colour=0.5,
+    noise=0.2,
+    erasing=0.5,
+)
+
+
+@pytest.mark.parametrize("config", [LIGHT, EVERYTHING], ids=["light", "everything"])
 @pytest.mark.parametrize("shape", [(5, 1, 28, 28), (3, 3, 8, 8), (2, 3, 5, 9), (1, 1, 1, 1)])
-def test_keeps_shape_and_range(shape: tuple[int, ...]) -> None:
+def test_keeps_shape_and_range(shape: tuple[int, ...], config: AugmentationConfig) -> None:
     pixels = torch.rand(shape, generator=SEED.torch())
     before = pixels.clone()
-    made = augmented(pixels, LIGHT, SEED)
+    made = augmented(pixels, config, SEED)
     assert made.shape == pixels.shape
     assert float(made.min()) >= 0 and float(made.max()) <= 1 + 1e-6
     assert torch.equal(pixels, before), "what was given stays as it is"
@@ -88,8 +104,101 @@ def test_what_comes_from_outside_is_the_mirror_image() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "named"), [({"rotation": 181}, "rotation"), ({"scale": 1}, "scale"), ({"shift": -1}, "shift")]
+    ("wrong", "named"),
+    [
+        ({"rotation": 181}, "rotation"),
+        ({"scale": 1}, "scale"),
+        ({"shear": 61}, "shear"),
+        ({"shift": -1}, "shift"),
+        ({"noise": -0.1}, "noise"),
+        ({"erasing": 1}, "erasing"),
+    ],
 )
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, float], named: str) -> None:
     with pytest.raises(SettingError, match=f"The '{named}' of AugmentationConfig must be"):
         AugmentationConfig(**wrong)
+
+
+def test_flips_every_other_image_and_nothing_else() -> None:
+    pixels = torch.rand(1, 3, 6, 10, generator=SEED.torch()).expand(400, 3, 6, 10)
+    for config, along in (
+        (AugmentationConfig(horizontal_flip=True), (3,)),
+        (AugmentationConfig(vertical_flip=True), (2,)),
+    ):
+        made = augmented(pixels, config, SEED)
+        flipped = (made - pixels.flip(along)).abs().amax(dim=(1, 2, 3)) < 1e-5
+        kept = (made - pixels).abs().amax(dim=(1, 2, 3)) < 1e-5
+        assert bool((flipped ^ kept).all())
+        assert 150 < int(flipped.sum()) < 250
+
+
+def test_shears_along_the_rows_about_the_centre() -> None:
+    config = AugmentationConfig(shear=30)
+    slanted = centres(augmented(dot(41, 41, 30, 20), config, SEED)) - torch.tensor([30.0, 20.0])
+    assert float(slanted[:, 0].abs().max()) < 0.2, "rows stay"
+    assert 5 < float(slanted[:, 1].abs().max()) < 10 * 0.58 + 0.3
+    still = centres(augmented(dot(41, 41, 20, 5), config, SEED)) - torch.tensor([20.0, 5.0])
+    assert float(still.abs().max()) < 0.2, "what is level with the centre stays"
+
+
+def test_brightness_and_contrast_change_all_pixels_of_an_image_alike() -> None:
+    pixels = torch.tensor([0.4, 0.6]).view(1, 1, 1, 2).expand(300, 3, 4, 2)
+    brighter = augmented(pixels, AugmentationConfig(brightness=0.2), SEED) - pixels
+    assert float(brighter.std(dim=(1, 2, 3)).max()) < 1e-6
+    assert 0.19 < float(brighter.abs().max()) <= 0.2
+    stronger = augmented(pixels, AugmentationConfig(contrast=0.5), SEED)
+    torch.testing.assert_close(stronger.mean(dim=(1, 2, 3)), torch.full((300,), 0.5))
+    distance = (stronger[:, 0, 0, 1] - stronger[:, 0, 0, 0]) / 0.2
+    assert 0.5 <= float(distance.min()) < 0.52 and 1.48 < float(distance.max()) <= 1.5
+
+
+def test_colour_changes_each_channel_by_a_factor_and_noise_each_pixel() -> None:
+    pixels = torch.full((200, 3, 5, 5), 0.5)
+    made = augmented(pixels, AugmentationConfig(colour=0.4), SEED)
+    assert float(made.std(dim=(2, 3)).max()) < 1e-6
+    channels = made[:, :, 0, 0] / 0.5
+    assert 0.6 <= float(channels.min()) < 0.62 and 1.38 < float(channels.max()) <= 1.4
+    assert float((channels[:, 0] - channels[:, 1]).abs().max()) > 0.5
+    noisy = augmented(pixels, AugmentationConfig(noise=0.1), SEED) - pixels
+    assert float(noisy.std()) == pytest.approx(0.1, abs=0.01)
+
+
+def test_erases_a_rectangle_of_every_other_image() -> None:
+    draw = torch.rand(400, 3, 20, 30, generator=SEED.torch())
+    made = augmented(draw, AugmentationConfig(erasing=0.5), SEED)
+    changed = (made != draw).any(dim=1)  # (images, rows, columns)
+    assert 120 < int(changed.any(dim=(1, 2)).sum()) < 220
+    for image, where in zip(made, changed, strict=True):
+        rows, columns = where.any(dim=1), where.any(dim=0)
+        assert torch.equal(where, rows[:, None] & columns[None]), "a rectangle"
+        assert int(rows.sum()) <= 10 and int(columns.sum()) <= 15
+        if where.any():
+            assert float(image[:, where].std(dim=1).max()) < 1e-6
+
+
+def tagged(count: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images of one brightness each, and targets that name the image."""
+    shades = torch.arange(count) / count
+    return shades.view(-1, 1, 1, 1).expand(count, 1, 12, 12), torch.eye(count)
+
+
+def test_mixup_blends_an_image_and_its_target_alike() -> None:
+    pixels, targets = tagged()
+    made, mixed = mixup(pixels, targets, 0.5, SEED)
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(60))
+    torch.testing.assert_close(made[:, 0, 0, 0], mixed @ pixels[:, 0, 0, 0])
+    assert int((mixed > 0).sum(dim=1).max()) == 2
+    again = mixup(pixels, targets, 0.5, SEED)
+    assert torch.equal(made, again[0]) and torch.equal(mixed, again[1])
+    assert not torch.equal(made, mixup(pixels, targets, 0.5, SEED.child("other"))[0])
+
+
+def test_cutmix_pastes_a_rectangle_and_gives_it_its_share_of_the_target() -> None:
+    pixels, targets = tagged()
+    made, mixed = cutmix(pixels, targets, 1.0, SEED)
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(60))
+    torch.testing.assert_close(made.mean(dim=(1, 2, 3)), mixed @ pixels[:, 0, 0, 0])
+    changed = (made != pixels)[:, 0]
+    assert 10 < int(changed.any(dim=(1, 2)).sum()) < 50
+    for where in changed:
+        assert torch.equal(where, where.any(dim=1)[:, None] & where.any(dim=0)[None])

@@ -292,19 +292,3 @@ class TestUsedTime:
         assert again.seconds == 30
         now[0] += 5
         assert again.seconds == 35
-
-    def test_what_comes_after_the_search_does_not_count_in_a_later_session_either(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        now = [100.0]
-        monkeypatch.setattr(time, "monotonic", lambda: now[0])
-        used = UsedTime(FolderCheckpoint(tmp_path))
-        now[0] += 3
-        used.stop()
-        now[0] += 1000
-        used(Told(message="something"))
-        assert used.seconds == 3
-        again = UsedTime(FolderCheckpoint(tmp_path))
-        now[0] += 50
-        again.stop()
-        assert again.seconds == 3

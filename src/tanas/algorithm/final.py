@@ -6,7 +6,7 @@ import base64
 import copy
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,37 +17,40 @@ from torch import Tensor
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import Mistake, RecipeTried
 from tanas.algorithm.target import Target, warn_of_gaps
+from tanas.algorithm.time_limit import in_time
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, calibrate, calibration_error, tempered_loss
-from tanas.networks.recipe import with_recipe
+from tanas.networks.recipe import RECIPES, with_recipe
 from tanas.networks.scoring import judgement_of, unscored
 from tanas.networks.threads import in_threads
-from tanas.networks.training import AbandonedError, Fitted, Training, evaluation_of, logits_of
+from tanas.networks.training import Fitted, Training, evaluation_of, logits_of
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
 
-TrainingResult = Fitted | NonFiniteError | AbandonedError
-"""The errors: the training diverged, or was abandoned."""
+TrainingResult = Fitted | NonFiniteError | None
+"""The error: the training diverged. None: it has not come to its end."""
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class ChosenRecipe:
     """The recipe of a task, and how it was chosen."""
 
     name: str
     tried: tuple[RecipeTried, ...]
-    """Results of a whole training by each recipe; empty if there was one recipe."""
+    """Results of the first half of a training by each recipe; empty if there was one recipe."""
     judged_on: str
     """Key of the architecture that was trained by each recipe."""
+    spent: int
+    """Images that the architecture was trained on by the other recipes; each counts once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +59,7 @@ class Finished:
 
     architecture: Architecture
     network: Network
-    """Trained on training and validation images, unless there was no refit."""
+    """Trained on training and validation images in the end, unless there was no refit."""
     before: Network
     """Trained on the training images alone, so validation images can judge it."""
     validation: Evaluation
@@ -78,7 +81,7 @@ class Finished:
 class Ending:
     """The result of the final training."""
 
-    recipe: Recipe
+    recipe: ChosenRecipe
     found: Finished
     """The searched network."""
     reference: Finished | None
@@ -169,10 +172,10 @@ def finish(
 ) -> Ending:
     """Train the searched architecture and the reference network on all images except the test split.
 
-    Every recipe trains the reference network on the training images (without a reference, the searched architecture).
-    The recipe with the lowest validation loss then trains the searched architecture too, and validation images compare
-    both. The network that is handed over is trained again on training and validation images, for as many epochs; the
-    reference network in any case.
+    Every recipe trains the reference network for half of the epochs (without a reference, the searched architecture).
+    The recipe with the lowest validation loss goes on, and trains the searched architecture too; validation images
+    compare both. The network that is handed over gets validation images in a refit: the second half of its training is
+    done again with training and validation images.
 
     `network` has the weights that all trainings of the architecture begin with; None: from scratch. With `replaces`,
     the reference network is handed over unless the searched network is `clearly_better`.
@@ -182,70 +185,40 @@ def finish(
     """
     if reference is not None and reference.canonical() == architecture.canonical():
         reference = None
-    trainings = _Trainings(task, config, at)
-    first = (architecture, network) if reference is None else (reference, None)
-    by_recipe = {name: trainings.make(*first, name) for name in config.recipes}
-    done = side_by_side(tuple(by_recipe.values()), at)
+    trainings = _Trainings(task, in_time(architecture, reference, task, config, at), at)
     try:
-        recipe = trainings.choose(by_recipe, done, first[0].key)
+        first = (architecture, network) if reference is None else (reference, None)
+        recipe, chosen = trainings.compete(*first)
+        found, compared = chosen, None
+        if reference is not None:
+            found, compared = trainings.make(architecture, network, recipe.name), chosen
+        refit = trainings.refit(chosen, first[0], recipe.name) if config.refit else None
+        own = () if found is chosen else (found,)  # first, as it has both halves to do
+        done = side_by_side([*own, chosen, *filter(None, [refit])], at)
+        if compared is not None and isinstance(error := done[compared], NonFiniteError):
+            raise error
     except NonFiniteError as error:
         if reference is None:
             raise
         at.warn(f"{error} The network is not compared with the reference network.")
         return finish(architecture, task, config, at, network=network)
 
-    # the other trainings are independent; the refit of the searched network begins last, because it may not be needed
-    named = {"found" if reference is None else "reference": by_recipe[recipe.name]}
-    if reference is not None:
-        named["found"] = trainings.make(architecture, network, recipe.name)
-        if config.refit:
-            named["reference, refit"] = trainings.make(reference, None, recipe.name, refit=True)
-    if config.refit:
-        named["found, refit"] = trainings.make(architecture, network, recipe.name, refit=True)
-
-    def ended(training: Training) -> None:
-        """Abandon the refit of the searched network as soon as the reference network is known to be handed over."""
-        if not replaces or reference is None or not config.refit or training is not named["found"]:
-            return
-        if not clearly_better(trainings.right(training), trainings.right(named["reference"])):
-            named["found, refit"].abandon()
-
-    done |= side_by_side([training for training in named.values() if training not in done], at, ended=ended)
-
-    def finished(name: str, architecture: Architecture) -> Finished:
-        """The trained architecture; raises its error if its training diverged."""
-        first, again = named[name], named.get(f"{name}, refit")
-        fitted, refitted = done[first], None if again is None else done[again]
-        assert not isinstance(fitted, AbandonedError)  # only a refit is abandoned
-        if isinstance(fitted, NonFiniteError):
-            raise fitted
-        # BatchNorm's statistics can overflow even if no loss did
-        if again is None or not isinstance(refitted, Fitted) or not trainings.logits(again).isfinite().all():
-            again, refitted = first, None
-        before, after = first.network, again.network
-        assert isinstance(before, Network) and isinstance(after, Network)
-        return Finished(
-            architecture=architecture,
-            network=after.cpu(),
-            before=before.cpu(),
-            temperature=best_temperature(trainings.logits(first), task),
-            validation=evaluation_of(trainings.logits(first), task.validation, classes=len(task.classes)),
-            right=trainings.right(first),
-            fitted=fitted,
-            refitted=refitted,
-        )
-
-    found = finished("found", architecture)
-    compared = None if reference is None else finished("reference", reference)
-    ending = Ending(recipe=recipe, found=found, reference=compared, replaces=replaces)
+    ending = Ending(
+        recipe=recipe,
+        found=trainings.finished(architecture, found, done),
+        reference=None if reference is None else trainings.finished(reference, chosen, done, refit),
+        replaces=replaces,
+    )
     if ending.reference_taken:
-        # even if its refit ended before it was abandoned: results must not depend on timing
-        ending = replace(ending, found=replace(found, network=found.before, refitted=None))
         at.say(
             "You get the reference network, which needs no search: the searched network is not clearly better on "
             "validation images."
         )
-    # here, so that an abandoned refit and a diverged refit give the same messages
+    elif config.refit:
+        if reference is not None:
+            refit = trainings.refit(found, architecture, recipe.name)
+            done |= side_by_side([refit], at)
+        ending = replace(ending, found=trainings.finished(architecture, found, done, refit))
     if config.refit and ending.taken.refitted is None:
         at.warn(
             "The refit on training and validation images diverged, so the network that was trained on the training "
@@ -258,7 +231,7 @@ class _Trainings:
     """Makes the trainings of a final training; each keeps its own state in the checkpoint."""
 
     def __init__(self, task: Task, config: SearchConfig, at: Context) -> None:
-        self.task, self.at = task, at
+        self.task, self.config, self.at = task, config, at
         training = config.training.suited_to(len(task.train))
         # class weights balance the classes already
         balanced = training.balanced and task.performance == "balanced" and not training.class_weights
@@ -266,23 +239,101 @@ class _Trainings:
         self._every = task.train.joined(task.validation)
         self._logits: dict[Training, Tensor] = {}
 
-    def make(
-        self, architecture: Architecture, network: Network | None, recipe: str, *, refit: bool = False
-    ) -> Training:
-        """Return a training on the training images; a refit has the validation images too."""
+    def make(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
+        """Return a training by a recipe, on the training images."""
         task, at, classes = self.task, self.at, len(self.task.classes)
-        what, split = ("refit", self._every) if refit else ("train", task.train)
         fresh = at.seed.child("weights")
         own = (
             copy.deepcopy(network) if network is not None else build(architecture, task.shape, classes, fresh)
         )
         return Training(
             own,
-            split,
-            with_recipe(self.training, recipe),
+            task.train,
+            with_recipe(self.training, RECIPES[recipe]),
             classes=classes,
-            at=at.drawing("refit" if refit else "order").keeping(architecture.key, f"{what}-{recipe}"),
-            step=f"{what} {architecture.key} on {task.name}, {recipe}",
+            at=at.drawing("order").keeping(architecture.key, f"train-{recipe}"),
+            step=f"train {architecture.key} on {task.name}, {recipe}",
+        )
+
+    def refit(self, training: Training, architecture: Architecture, recipe: str) -> Training:
+        """Return a training that goes on from the middle of another one, with the validation images too."""
+        return Training(
+            copy.deepcopy(training.network),
+            self._every,
+            training.config,
+            classes=training.classes,
+            at=self.at.drawing("refit").keeping(architecture.key, f"refit-{recipe}"),
+            step=f"refit {architecture.key} on {self.task.name}, {recipe}",
+            begun=training.middle,
+        )
+
+    def compete(self, architecture: Architecture, network: Network | None) -> tuple[ChosenRecipe, Training]:
+        """Train by every recipe to the middle; return the recipe with the lowest validation loss, and its training.
+
+        Raises:
+            NonFiniteError: every training diverged.
+        """
+        names = self.config.recipes
+        trainings = {name: self.make(architecture, network, name) for name in names}
+        errors = side_by_side(tuple(trainings.values()), self.at, to_middle=True)
+        tried = []
+        for name, training in trainings.items():
+            try:
+                if isinstance(error := errors[training], NonFiniteError):
+                    raise error
+                assert training.middle is not None
+                logits = logits_of(
+                    training.network_at(training.middle), self.task.validation, device=self.at.device
+                )
+                judgement, loss = judgement_of(logits, self.task), tempered_loss(logits, self.task)
+                tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
+            except NonFiniteError as error:
+                if len(names) == 1:
+                    raise
+                self.at.say(f"{error} The recipe '{name}' is left out.")
+                tried.append(RecipeTried(recipe=name, loss=None, performance=None))
+        # equal losses: the first recipe
+        best = min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
+        if best.loss is None:
+            raise NonFiniteError(
+                f"The final training diverged with every recipe: {', '.join(names)}. Lower its learning rate."
+            )
+        spent = [len(training.losses) for name, training in trainings.items() if name != best.recipe]
+        recipe = ChosenRecipe(
+            name=best.recipe,
+            tried=tuple(tried) if len(tried) > 1 else (),
+            judged_on=architecture.key,
+            spent=sum(spent) * len(self.task.train),
+        )
+        return recipe, trainings[best.recipe]
+
+    def finished(
+        self,
+        architecture: Architecture,
+        training: Training,
+        done: Mapping[Training, TrainingResult],
+        refit: Training | None = None,
+    ) -> Finished:
+        """The trained architecture, refitted if its refit did not diverge; raises its error if its training did."""
+        fitted, refitted = done[training], None if refit is None else done[refit]
+        if isinstance(fitted, NonFiniteError):
+            raise fitted
+        assert fitted is not None
+        # BatchNorm's statistics can overflow even if no loss did
+        if refit is None or not isinstance(refitted, Fitted) or not self.logits(refit).isfinite().all():
+            refit, refitted = training, None
+        before, after = training.network, refit.network
+        assert isinstance(before, Network) and isinstance(after, Network)
+        logits, task = self.logits(training), self.task
+        return Finished(
+            architecture=architecture,
+            network=after.cpu(),
+            before=before.cpu(),
+            temperature=best_temperature(logits, task),
+            validation=evaluation_of(logits, task.validation, classes=len(task.classes)),
+            right=shares_right(logits, task),
+            fitted=fitted,
+            refitted=refitted,
         )
 
     def logits(self, training: Training) -> Tensor:
@@ -291,36 +342,6 @@ class _Trainings:
             network = training.network.to(self.at.device)
             self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
         return self._logits[training]
-
-    def right(self, training: Training) -> Tensor:
-        """The `shares_right` of a trained network."""
-        return shares_right(self.logits(training), self.task)
-
-    def choose(
-        self, trainings: Mapping[str, Training], done: Mapping[Training, TrainingResult], key: str
-    ) -> Recipe:
-        """Return the recipe whose training has the lowest validation loss; raises if every training diverged."""
-        tried = []
-        for name, training in trainings.items():
-            try:
-                if isinstance(error := done[training], NonFiniteError):
-                    raise error
-                judgement = judgement_of(self.logits(training), self.task)
-                loss = tempered_loss(self.logits(training), self.task)
-                tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
-            except NonFiniteError as error:
-                if len(trainings) == 1:
-                    raise
-                self.at.say(f"{error} The recipe '{name}' is left out.")
-                tried.append(RecipeTried(recipe=name, loss=None, performance=None))
-        # equal losses: the first recipe
-        best = min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
-        if best.loss is None:
-            raise NonFiniteError(
-                f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
-            )
-        several = tuple(tried) if len(tried) > 1 else ()
-        return Recipe(name=best.recipe, tried=several, judged_on=key)
 
 
 def shares_right(logits: Tensor, task: Task) -> Tensor:
@@ -351,22 +372,22 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
 
 
 def side_by_side(
-    trainings: Sequence[Training], at: Context, *, ended: Callable[[Training], None] = lambda training: None
+    trainings: Sequence[Training], at: Context, *, to_middle: bool = False
 ) -> dict[Training, TrainingResult]:
     """Run trainings, as many at a time as there are workers, and return the result of each.
 
-    Each training uses as many threads as this process, so results do not depend on the number of workers.
-    `ended` is called with each finished training, in its thread.
+    Each training uses as many threads as this process, so results do not depend on the number of workers. Each keeps
+    its state after half of the epochs; with `to_middle` it ends there, and the result is None.
     """
 
     def run(training: Training, listener: Listener) -> TrainingResult:
         training.listener = listener
         try:
-            fitted = training.run()
-            ended(training)
-        except (NonFiniteError, AbandonedError) as error:
+            if not training.shared:
+                training.begin(training.config.epochs // 2)
+            return None if to_middle else training.run()
+        except NonFiniteError as error:
             return error
-        return fitted
 
     def give_up() -> None:
         for training in trainings:

@@ -11,6 +11,7 @@ from tanas.algorithm.result import Grown, Recorded, Result, Sized
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import SpaceDefined, base_space
 from tanas.algorithm.target import Target
+from tanas.algorithm.time_limit import for_search
 from tanas.algorithm.warm_start import Winner
 from tanas.algorithm.winner import estimating, score_winners
 from tanas.ground.context import Context
@@ -87,8 +88,9 @@ def transform(
 
     # the seed is the architecture as it is, unless it exceeds the limits
     with at.phase("search"):
-        outcome = _find(moves, inherited.space, task, config, at)
-        outcome, before = _scored(moves, outcome, task, config, at)
+        hurried = for_search(base_space(task, config), target.task, config, at)
+        outcome = _find(moves, inherited.space, task, config, hurried)
+        outcome, before = _scored(moves, outcome, task, config, hurried)
         at.tell(outcome.chosen(task.name))
     network, weights = kept_network(origin, outcome, task, target.sealed, at, wanted=keep_weights)
     at.say(weights)

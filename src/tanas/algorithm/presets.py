@@ -154,7 +154,7 @@ class SearchConfig:
     reference: bool = True
     """Whether to compare with a network that needs no search; you get it unless the searched one is clearly better."""
     rivals: bool = True
-    """Whether to compare with classic methods."""
+    """Whether to compare with classic methods, and with half of the images and of the epochs."""
     learn: FuseConfig = LEARNING
     """The search by which a dictionary learns a base task."""
 

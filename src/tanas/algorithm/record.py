@@ -168,6 +168,7 @@ def _training(ending: Ending, searched: int) -> FinalTraining:
         validation_images=sum(map(sum, taken.validation.confusion)),
         refit_images=0 if taken.refitted is None else taken.refitted.images,
         temperature=taken.temperature,
+        outlook=ending.outlook,
     )
 
 
@@ -249,17 +250,14 @@ def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
 
 
 def _train(task: Task, ending: Ending, watch: Stopwatch) -> PhaseCost:
-    """The cost of all final trainings: searched and reference network, every recipe.
-
-    An abandoned refit is not counted, because its length depends on timing.
-    """
+    """The cost of all final trainings: searched and reference network, every recipe, refits."""
     images: list[tuple[str, int]] = []
     total = 0
     for trained in filter(None, (ending.found, ending.reference)):
-        first, key = trained.fitted, trained.architecture.key
-        seen = sum(len(fit.losses) * fit.images for fit in (first, trained.refitted) if fit is not None)
-        if ending.recipe.judged_on == key:  # by the other recipes, too
-            seen += max(len(ending.recipe.tried) - 1, 0) * len(first.losses) * first.images
+        key = trained.architecture.key
+        seen = sum(fit.seen for fit in (trained.fitted, trained.refitted) if fit is not None)
+        if ending.recipe.judged_on == key:
+            seen += ending.recipe.spent
         images.append((key, seen))
         total += training_macs(cost_of(trained.architecture, task.shape, len(task.classes)).macs, seen)
     return PhaseCost(phase="train", took_s=watch.seconds("train"), macs=total, images=tuple(images))

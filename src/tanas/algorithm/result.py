@@ -40,12 +40,30 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeTried:
-    """The result of a whole training by a recipe, on validation images; None: it diverged."""
+    """The result of half of a training by a recipe, on validation images; None: it diverged."""
 
     recipe: str
     loss: float | None
     """Cross-entropy at the best temperature, in nats; its mean over the classes with 'balanced' performance."""
     performance: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlook:
+    """What half of the images and half of the epochs cost the network: a hint at what more of each would bring.
+
+    Shares of wrong validation images, balanced if the performance is; a spread is the standard error of a difference.
+    """
+
+    half_images: float
+    """With half of the training images, after as many steps as `half_epochs`."""
+    half_epochs: float
+    whole: float
+    """With all training images after all epochs."""
+    images_spread: float
+    """Of `half_images` - `half_epochs`."""
+    epochs_spread: float
+    """Of `half_epochs` - `whole`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +85,8 @@ class FinalTraining:
     """Training and validation images of the refit; 0: no refit."""
     temperature: float = 1.0
     """The last layer was divided by it, so that probabilities fit the validation images; answers stay the same."""
+    outlook: Outlook | None = None
+    """None: not wanted, too few images, or written by an older version."""
 
 
 @dataclass(frozen=True, kw_only=True)

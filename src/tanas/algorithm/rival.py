@@ -9,6 +9,7 @@ from tanas.algorithm.final import Ending, Examined, Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import FOUND, NO_SEARCH, Rival
 from tanas.algorithm.search import Found
+from tanas.algorithm.time_limit import with_epochs
 from tanas.algorithm.warm_start import begin
 from tanas.algorithm.winner import estimating
 from tanas.ground.context import Context, no_limit
@@ -84,8 +85,10 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
         at.warn(f"Random search at equal cost is skipped. {error}")
         return None
     winner = begin(outcome, found.offered, small)
-    alike = replace(config, recipes=(found.trained.ending.recipe.name,))
-    network, own = winner.network(task, config, at), at.drawing("final").keeping("control")
+    alike = with_epochs(config, len(found.trained.ending.taken.fitted.losses))
+    alike = replace(alike, recipes=(found.trained.ending.recipe.name,))
+    network = winner.network(task, config, at)
+    own = replace(at.drawing("final").keeping("control"), deadline=no_limit)
     ending = finish(winner.outcome.best, task, alike, own, network=network)
     test = examine(ending.found.network, task, found.trained.test, at)
     return Controlled(winner.outcome, ending, test)

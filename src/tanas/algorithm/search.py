@@ -11,6 +11,7 @@ from tanas.algorithm.related import RelatedTasks, relate
 from tanas.algorithm.result import Grown
 from tanas.algorithm.space import advice_for, announced, base_space, related_space
 from tanas.algorithm.target import Target
+from tanas.algorithm.time_limit import for_search
 from tanas.algorithm.warm_start import Offered, Winner, try_networks
 from tanas.algorithm.winner import choose, find
 from tanas.dictionary.advice import Advice
@@ -110,9 +111,12 @@ def search(
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with at.phase("search"):
-        outcome = find(space, related, task, config, at, learns=learns)
-        offered = try_networks(related, dictionary, base, target, at) if config.warm_weights else None
-        winner = choose(outcome, space, related, offered, task, config, at, learns=learns)
+        hurried = for_search(
+            space.space, target.task, config, at
+        )  # a time limit covers the final training too
+        outcome = find(space, related, task, config, hurried, learns=learns)
+        offered = try_networks(related, dictionary, base, target, hurried) if config.warm_weights else None
+        winner = choose(outcome, space, related, offered, task, config, hurried, learns=learns)
 
     # return the best architecture, trained
     network = winner.network(task, config, at)

@@ -262,14 +262,9 @@ def _worked(
             machine.listener(Told(message=f"The run {folder} is finished already; nothing was changed."))
             return run
         used, best = UsedTime(run.checkpoint), _BestSoFar()
-
-        def over(event: Event) -> None:
-            if isinstance(event, Chosen):  # the final training does not count
-                used.stop()
-
         with JsonLinesListener(folder / "events.jsonl") as journal:
             watch, warnings = Stopwatch(run.checkpoint), _Warnings(run.checkpoint)
-            timers = () if limit is None else (used, over)
+            timers = () if limit is None else (used,)
             told = broadcast(warnings, machine.listener, journal, best, *timers)
             at = Context(
                 seed=Seed(request.seed),

@@ -86,7 +86,7 @@ def search(
         resources: devices, threads and workers.
         listener: receives every event; None: progress goes to stderr. `tanas.ground.events.ignore` is silent.
         reuse: whether a remembered task takes its best architecture without a search.
-        time_limit: seconds after which the search takes its best so far.
+        time_limit: seconds for everything; the search takes its best so far in time for the final training.
 
     Raises:
         TanasError: the input or a setting is wrong.

@@ -166,7 +166,7 @@ def search(
             reuse those before it.
         out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
         dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
-        time_limit: Longest search, such as 90s, 10m or 2h. Then the best network so far is trained.
+        time_limit: Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it.
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
         settings: Options that decide a search.

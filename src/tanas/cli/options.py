@@ -180,7 +180,7 @@ class Transforming(Searching):
     out: Annotated[Path | None, Parameter(group=EVERYDAY)] = None
     """Folder of the new run. Default: runs/NAME, with -grown or -compressed. The same command resumes it."""
     time_limit: Annotated[str | None, Parameter(group=EVERYDAY)] = None
-    """Longest search, such as 90s, 10m or 2h. Then the best network so far is trained."""
+    """Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it."""
     fresh: Annotated[Flag, Parameter(group=EVERYDAY)] = False
     """Train the result from scratch, even where it could keep the weights of the run."""
 

@@ -36,7 +36,7 @@ class Context:
     """Networks that are trained side by side; results do not depend on it."""
     executor: Executor = field(default_factory=InThisProcess)
     deadline: Deadline = no_limit
-    """Seconds left for the search."""
+    """Seconds left."""
     listener: Listener = ignore
     checkpoint: Checkpoint = field(default_factory=NoCheckpoint)
 

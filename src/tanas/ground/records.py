@@ -173,10 +173,12 @@ def lasting(part: object) -> Any:
 
     def within(value: object, plain: Any) -> Any:
         if is_dataclass(value) and isinstance(plain, dict):
+            added = getattr(value, "ADDED", {})
             kept = {
                 field.name: within(getattr(value, field.name), plain[field.name])
                 for field in fields(value)
                 if field.name in plain
+                and (field.name not in added or getattr(value, field.name) != added[field.name])
             }
             return getattr(value, "RETIRED", {}) | kept
         if isinstance(value, (tuple, list)) and isinstance(plain, list):
@@ -195,8 +197,8 @@ def _unwritable(path: Path, error: OSError) -> StoreError:
 def digest(*parts: object) -> str:
     """A hash over records, strings and bytes, 16 hexadecimal digits: names a state in caches and file names.
 
-    A dataclass keeps its digest when a field goes: `RETIRED = {name: value}` in it names the fields that it had once,
-    at the values that are built in now.
+    A dataclass keeps its digest when fields go or come: `RETIRED = {name: value}` in it names the fields that it had
+    once, at the values that are built in now; `ADDED` names later fields, which count unless they have these values.
     """
     total = hashlib.sha256()
     for part in parts:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +20,14 @@ from tanas.ground.errors import NonFiniteError, check_choice, check_range
 from tanas.ground.events import StepAdvanced, StepFinished, StepStarted
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import PixelNorm
-from tanas.networks.augmentation import PLAIN, AugmentationConfig, augmented
+from tanas.networks.augmentation import PLAIN, AugmentationConfig, augmented, cutmix, mixup
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
+
+State = dict[str, Any]
+"""Of a training between two epochs: weights, optimiser, learning rate, average, losses."""
 
 EVALUATION_BATCH = 500
 """Images at a time when a network is only asked: a few MB of activations."""
@@ -32,6 +36,9 @@ EVALUATION_BATCH = 500
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """A training recipe: cross-entropy, AdamW, a learning rate that rises and falls once."""
+
+    ADDED: ClassVar = {"smoothing": 0.0, "mixup": 0.0, "cutmix": 0.0}
+    """See `tanas.ground.records.digest`."""
 
     epochs: int = 15
     """Passes over the training images; a small set gets more (`least_steps`), a large one fewer (`meant_for`)."""
@@ -51,6 +58,12 @@ class TrainingConfig:
     adjustment, ICLR 2021, eq. 10."""
     augmentation: AugmentationConfig = PLAIN
     """How images are changed on the way into the network."""
+    mixup: float = 0.0
+    """Strength with which images are blended with others of their batch; 0: not at all."""
+    cutmix: float = 0.0
+    """Strength with which rectangles of other images of the batch are pasted in; 0: not at all."""
+    smoothing: float = 0.0
+    """Share of the target that all classes divide among them."""
     averaging: float = 0.0
     """Decay of a running average of the weights, a step; the trained network has the average. 0: the last weights.
     While fewer steps are done than such an average looks back on, the decay is smaller: (1 + steps) / (10 + steps)."""
@@ -67,6 +80,9 @@ class TrainingConfig:
         check_range(self.learning_rate, "learning_rate", "TrainingConfig", low=0, open_ends=True)
         check_range(self.weight_decay, "weight_decay", "TrainingConfig", low=0)
         check_range(self.averaging, "averaging", "TrainingConfig", low=0, high=0.9999)
+        check_range(self.mixup, "mixup", "TrainingConfig", low=0)
+        check_range(self.cutmix, "cutmix", "TrainingConfig", low=0)
+        check_range(self.smoothing, "smoothing", "TrainingConfig", low=0, high=0.9)
         check_range(self.least_steps, "least_steps", "TrainingConfig", low=0)
         check_range(self.meant_for, "meant_for", "TrainingConfig", low=0)
         check_choice(self.schedule, "schedule", "TrainingConfig", ("cosine", "constant"))
@@ -91,6 +107,13 @@ class Fitted:
     """Training images; each counts once."""
     seconds: float
     """Wall-clock, the interrupted parts included."""
+    shared: int = 0
+    """The first of these epochs were another training's, which this one went on from."""
+
+    @property
+    def seen(self) -> int:
+        """Images that it was trained on; each counts once an epoch."""
+        return (len(self.losses) - self.shared) * self.images
 
 
 class AbandonedError(Exception):
@@ -109,6 +132,7 @@ class Training:
         classes: int,
         at: Context,
         step: str = "train",
+        begun: State | None = None,
     ) -> None:
         """Gets ready, or takes up what the checkpoint holds.
 
@@ -120,12 +144,14 @@ class Training:
             at: its seed is that of the order of the images and of augmentation. The listener is told of each epoch; the
                 checkpoint keeps the state of the training and gives it back when it begins again.
             step: name of the work, for the listener.
+            begun: the `middle` of a training of the same network by the same recipe, perhaps on other images, to go on
+                from; None: from the weights of the network.
         """
         for module in network.modules():
             if isinstance(module, PixelNorm):
                 module.fit(split.parts(EVALUATION_BATCH))
         self.network = network.to(at.device)
-        self.split, self.config, self.step = split, config, step
+        self.split, self.config, self.step, self.classes = split, config, step, classes
         self.listener = at.listener
         self._seed, self._device, self._checkpoint = at.seed, at.device, at.checkpoint
         self._steps = steps_an_epoch(len(split), config.batch)
@@ -140,15 +166,35 @@ class Training:
         self._log_shares = log_shares(split.labels, classes).to(at.device) if config.balanced else None
         self.losses: list[float] = []
         self.seconds = 0.0
+        self.shared = 0 if begun is None else len(begun["losses"])
+        """Epochs that another training did."""
+        self.middle: State | None = self._checkpoint.load("middle")
+        """Where `begin` ended."""
         self._saved = -math.inf
         self._abandoned = False
         if (state := self._checkpoint.load("training")) is not None:
-            network.load_state_dict(state["network"])
-            self._optimizer.load_state_dict(state["optimizer"])
-            self._scheduler.load_state_dict(state["scheduler"])
-            if self._average is not None:
-                self._average.load_state_dict(state["average"])
-            self.losses, self.seconds = list(state["losses"]), state["seconds"]
+            self._take_up(state)
+        elif begun is not None:
+            # an epoch of other images has another number of steps
+            place = {"last_epoch": self._steps * self.shared}
+            self._take_up({**begun, "scheduler": {**begun["scheduler"], **place}, "seconds": 0.0})
+
+    def begin(self, epochs: int) -> None:
+        """Trains until so many epochs are done, and keeps the state there as `middle`; errors as for `run`."""
+        if self.middle is None:
+            self._train(epochs)
+            self.middle = copy.deepcopy(self._state())
+            self._checkpoint.save("middle", self.middle)
+
+    def network_at(self, state: State) -> nn.Module:
+        """A copy of the network with the weights that would have been kept if the training had ended there."""
+        weights = state["network"]
+        if state["average"] is not None:
+            weights = {name.removeprefix("module."): value for name, value in state["average"].items()}
+            del weights["n_averaged"]
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(weights)
+        return network
 
     def run(self) -> Fitted:
         """Trains to the end; then the network has the weights that are kept, and is set to eval.
@@ -157,12 +203,23 @@ class Training:
             NonFiniteError: the loss is not finite.
             AbandonedError: `abandon` was called.
         """
+        self._train(self.config.epochs)
+        if self._average is not None:
+            self.network.load_state_dict(self._average.module.state_dict())
+        self.network.eval()
+        return Fitted(
+            losses=tuple(self.losses), images=len(self.split), seconds=self.seconds, shared=self.shared
+        )
+
+    def _train(self, end: int) -> None:
+        """Trains until so many epochs are done."""
         if self._abandoned:
             raise AbandonedError
-        done, end = len(self.losses), self.config.epochs
+        if len(self.losses) == end:
+            return
         began = time.monotonic() - self.seconds
-        self.listener(StepStarted(step=self.step, total=end, unit="epochs"))
-        for epoch in range(done, end):
+        self.listener(StepStarted(step=self.step, total=end - self.shared, unit="epochs"))
+        for epoch in range(len(self.losses), end):
             try:
                 self.losses.append(self._epoch(epoch))
             except AbandonedError:
@@ -171,13 +228,11 @@ class Training:
             self.seconds = time.monotonic() - began
             # the last state too, if it comes late: others may still be at work
             if time.monotonic() - self._saved >= SAVED_EVERY_S:
-                self._save()
-            self.listener(StepAdvanced(step=self.step, done=epoch + 1, note=f"loss {self.losses[-1]:.3f}"))
+                self._saved = time.monotonic()
+                self._checkpoint.save("training", self._state())
+            done = epoch + 1 - self.shared
+            self.listener(StepAdvanced(step=self.step, done=done, note=f"loss {self.losses[-1]:.3f}"))
         self.listener(StepFinished(step=self.step))
-        if self._average is not None:
-            self.network.load_state_dict(self._average.module.state_dict())
-        self.network.eval()
-        return Fitted(losses=tuple(self.losses), images=len(self.split), seconds=self.seconds)
 
     def abandon(self) -> None:
         """Ends a run in another thread before its next step, by an `AbandonedError` there."""
@@ -191,15 +246,13 @@ class Training:
             for which in batches(len(self.split), self.config.batch, self._seed.child("epoch", epoch)):
                 if self._abandoned:
                     raise AbandonedError
-                pixels = self.split.pixels(which).to(self._device)
-                if self.config.augmentation.changes:
-                    draw = self._seed.child("augmentation", epoch, int(which[0]))
-                    pixels = augmented(pixels, self.config.augmentation, draw)
-                labels = self.split.labels[which].to(self._device)
+                pixels, targets = self._batch(which, epoch)
                 logits = self.network(pixels.contiguous(memory_format=torch.channels_last))
                 if self._log_shares is not None:
                     logits = logits + self._log_shares
-                loss = functional.cross_entropy(logits, labels, weight=self._class_weights)
+                loss = functional.cross_entropy(
+                    logits, targets, weight=self._class_weights, label_smoothing=self.config.smoothing
+                )
                 self._optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
@@ -215,19 +268,39 @@ class Training:
             )
         return mean
 
-    def _save(self) -> None:
-        self._saved = time.monotonic()
-        self._checkpoint.save(
-            "training",
-            {
-                "network": self.network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "scheduler": self._scheduler.state_dict(),
-                "average": None if self._average is None else self._average.state_dict(),
-                "losses": self.losses,
-                "seconds": self.seconds,
-            },
-        )
+    def _batch(self, which: Tensor, epoch: int) -> tuple[Tensor, Tensor]:
+        """Images at these positions as the network sees them, and their classes; probabilities if images are mixed."""
+        config, place = self.config, (epoch, int(which[0]))
+        pixels = self.split.pixels(which).to(self._device)
+        labels = self.split.labels[which].to(self._device)
+        if config.augmentation.changes:
+            pixels = augmented(pixels, config.augmentation, self._seed.child("augmentation", *place))
+        if not (config.mixup or config.cutmix):
+            return pixels, labels
+        targets = functional.one_hot(labels, self.classes).float()
+        if config.mixup:
+            pixels, targets = mixup(pixels, targets, config.mixup, self._seed.child("mixup", *place))
+        if config.cutmix:
+            pixels, targets = cutmix(pixels, targets, config.cutmix, self._seed.child("cutmix", *place))
+        return pixels, targets
+
+    def _state(self) -> State:
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "losses": self.losses,
+            "seconds": self.seconds,
+        }
+
+    def _take_up(self, state: State) -> None:
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))  # it would share the tensors
+        self._scheduler.load_state_dict(state["scheduler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self.losses, self.seconds = list(state["losses"]), state["seconds"]
 
 
 def fit(

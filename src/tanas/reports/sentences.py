@@ -98,13 +98,17 @@ def trained_on(result: Result) -> str:
             for recipe in training.tried
         ]
         what = "this network" if training.judged_on == result.architecture.key else "the reference network"
-        why = f" It was chosen by the validation loss of {what}: {', '.join(tried)}."
+        why = f" It was chosen by the validation loss of {what} after half of the epochs: {', '.join(tried)}."
+    words = RECIPES[training.recipe].words if training.recipe in RECIPES else "your own"
     text = (
-        f"Recipe: {training.recipe} ({RECIPES.get(training.recipe, 'your own')}), {training.epochs} epochs.{why} "
+        f"Recipe: {training.recipe} ({words}), {training.epochs} epochs.{why} "
         f"The search used {training.search_images:,} training images, the final training {training.train_images:,}."
     )
     if training.refit_images:
-        text += f" A refit then used all {training.refit_images:,} training and validation images."
+        text += (
+            " A refit then did the second half again, with all "
+            f"{training.refit_images:,} training and validation images."
+        )
     return text
 
 

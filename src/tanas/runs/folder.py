@@ -230,25 +230,15 @@ class UsedTime:
         self._lock = threading.Lock()
         self._before = float(checkpoint.load("used") or 0.0)
         self._began = self._saved = time.monotonic()
-        self._stopped = bool(checkpoint.load("used_whole"))
 
     @property
     def seconds(self) -> float:
         """Seconds of this session and those before it."""
-        return self._before if self._stopped else self._before + time.monotonic() - self._began
-
-    def stop(self) -> None:
-        """Stops counting because the search is over, for later sessions too."""
-        with self._lock:
-            if self._stopped:
-                return
-            self._before, self._stopped = self.seconds, True
-            self._checkpoint.save("used", self._before)
-            self._checkpoint.save("used_whole", True)
+        return self._before + time.monotonic() - self._began
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if not self._stopped and time.monotonic() - self._saved >= SAVED_EVERY_S:
+            if time.monotonic() - self._saved >= SAVED_EVERY_S:
                 self._saved = time.monotonic()
                 self._checkpoint.save("used", self.seconds)
 

@@ -1,0 +1,93 @@
+"""How a time limit is divided between the search and the final training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tanas.algorithm.presets import SearchConfig
+from tanas.ground.context import Context
+from tanas.networks.architecture import Architecture, build
+from tanas.spaces.reference import reference_architecture
+from tanas.spaces.space import SearchSpace
+from tanas.strategies.estimate import seconds_an_image
+from tanas.tasks.task import Task
+
+MOST_RESERVED = 0.5
+"""Of the time that is left before the search: the final training gets no more of it."""
+
+OVERHEAD = 1.3
+"""Of a step of the final training over a bare one: augmentation, averaging, the optimiser, the processor's load."""
+
+
+def for_search(space: SearchSpace, task: Task, config: SearchConfig, at: Context) -> Context:
+    """Return a context whose deadline leaves time for the final training; the same one if there is no time limit."""
+    if math.isinf(left := at.deadline()):
+        return at
+    reference, classes = reference_architecture(space, task.shape, len(task.classes)), len(task.classes)
+    typical = reference or space.sample(1, seed=at.seed, shape=task.shape, classes=classes)[0]
+    known = reference if config.reference else None
+    needed = final_seconds(typical, known, task, config, at, epochs=_epochs(task, config))
+    kept = min(needed, MOST_RESERVED * left)
+    return replace(at, deadline=lambda: at.deadline() - kept)
+
+
+def in_time(
+    architecture: Architecture,
+    reference: Architecture | None,
+    task: Task,
+    config: SearchConfig,
+    at: Context,
+) -> SearchConfig:
+    """Return settings whose final training has as many epochs as the time limit leaves, one at least, and say so.
+
+    Arguments as for `tanas.algorithm.final.finish`. A training that is resumed keeps its number of epochs.
+    """
+    if math.isinf(left := at.deadline()):
+        return config
+    wanted = _epochs(task, config)
+    if (epochs := at.checkpoint.load("epochs")) is None:
+        needed = final_seconds(architecture, reference, task, config, at, epochs=wanted)
+        epochs = min(max(math.floor(wanted * left / needed), 1), wanted)
+        at.checkpoint.save("epochs", epochs)
+    if epochs < wanted:
+        at.say(f"The time limit leaves {epochs} of {wanted} epochs for the final training.")
+    return with_epochs(config, epochs)
+
+
+def with_epochs(config: SearchConfig, epochs: int) -> SearchConfig:
+    """Return the settings with so many epochs of final training, however many images there are."""
+    return replace(config, training=replace(config.training, epochs=epochs, least_steps=0, meant_for=0))
+
+
+def final_seconds(
+    architecture: Architecture,
+    reference: Architecture | None,
+    task: Task,
+    config: SearchConfig,
+    at: Context,
+    *,
+    epochs: int,
+) -> float:
+    """Return how long the final training will take, from a few steps of each network that are timed now."""
+    networks = [architecture] if reference is None else [architecture, reference]
+    halves = []
+    for network in networks:
+        built = build(network, task.shape, len(task.classes), at.seed)
+        pace = seconds_an_image(built, task, config.training.batch, at.device)
+        halves.append(OVERHEAD * pace * len(task.train) * epochs / 2)
+    found, judged = halves[0], halves[-1]
+    refit = 1 + len(task.validation) / len(task.train) if config.refit else 0.0  # of a half
+    competition = math.ceil(len(config.recipes) / at.workers) * judged
+    rest = [judged, refit * judged] if reference is None else [2 * found, judged, refit * judged]
+    last = 0.0 if reference is None else refit * found
+    return competition + _side_by_side(rest, at.workers) + last
+
+
+def _side_by_side(jobs: Sequence[float], workers: int) -> float:
+    return max(max(jobs), sum(jobs) / workers)
+
+
+def _epochs(task: Task, config: SearchConfig) -> int:
+    return config.training.suited_to(len(task.train)).epochs
