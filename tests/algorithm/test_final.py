@@ -15,7 +15,7 @@ from tests.opened import opened
 from torch import Tensor
 
 from tanas.algorithm import final
-from tanas.algorithm.final import ChosenRecipe, Ending, Finished, finish, shares_right, taking
+from tanas.algorithm.final import Ending, Finished, finish, shares_right, taking
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.rival import rivals_beside
 from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
@@ -25,6 +25,7 @@ from tanas.ground.events import Event, Listener, StepAdvanced, StepStarted, Warn
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.cell import Cell
+from tanas.networks.recipe import ChosenRecipe
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
 from tanas.strategies.base import Outcome
@@ -33,8 +34,9 @@ from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
 
 SEED = Seed(4)
-EPOCHS = 2 + 2 + 2 + 2 + 4 + 2
-"""Two recipes to the middle; then one to its end and its refit, and what was found, with its refit."""
+EPOCHS = 2 + 2 + 2 + 2 + 4 + 4 + 2
+"""Two recipes to the middle; then one to its end and its refit, half of the images for as many steps, and what was
+found, with its refit."""
 CONFIG = SearchConfig(
     training=TrainingConfig(epochs=4, batch=32, averaging=0.9, balanced=True), recipes=("plain", "light")
 )
@@ -117,6 +119,7 @@ class TestFinish:
         assert {(step.split()[0], images) for step, images in trained_on} == {
             ("train", train),
             ("refit", every),
+            ("outlook", train // 2),
         }
         assert not torch.equal(ending.found.network.head.weight, ending.found.before.head.weight)
 
@@ -142,7 +145,17 @@ class TestFinish:
     def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
         ending = finish(SMALL, task().without_test(), CONFIG, at_work(), reference=SMALL)
         assert ending.reference is None
-        assert len(trained_on) == 3, "two recipes and a refit"
+        assert len(trained_on) == 4, "two recipes, a refit and half of the images"
+
+    def test_half_of_the_images_and_half_of_the_epochs_are_held_against_the_whole(self) -> None:
+        ending = ended()
+        assert ending.reference is not None and ending.outlook is not None
+        assert ending.outlook.whole == pytest.approx(1 - float(ending.reference.right.sum()))
+        tried = next(one for one in ending.recipe.tried if one.recipe == ending.recipe.name)
+        assert tried.performance == pytest.approx(1 - ending.outlook.half_epochs * 3 / 2), "above chance"
+        assert ended(replace(CONFIG, rivals=False)).outlook is None
+        few = task_from_arrays(*drawn(10, 3, (12, 12), 0), name="few")
+        assert finish(SMALL, few.without_test(), CONFIG, at_work()).outlook is None
 
     def test_a_recipe_that_is_not_chosen_ends_in_the_middle(self) -> None:
         epochs: dict[str, int] = {}
@@ -157,7 +170,7 @@ class TestFinish:
             for name in (ending.recipe.name, *({"plain", "light"} - {ending.recipe.name}))
         )
         assert (own, other) == (4, 2)
-        assert ending.recipe.spent == 2 * len(task().train)
+        assert ending.recipe.spent == 2 * len(task().train) + 4 * (len(task().train) // 2)
 
     def test_the_recipes_are_judged_by_the_weights_of_the_middle(self) -> None:
         half = replace(CONFIG, refit=False, recipes=("light",))
@@ -349,6 +362,7 @@ class TestTaken:
         found[gained : gained + lost] = 0.0
         ending = Ending(
             recipe=ChosenRecipe(name="plain", tried=(), judged_on=LARGE.key, spent=0),
+            settings=CONFIG.training,
             found=finished(SMALL, found),
             reference=finished(LARGE, reference),
             replaces=replaces,

@@ -101,6 +101,7 @@ class TestWhatComesOut:
     def test_compressing_without_a_limit_leaves_at_most_half_of_the_parameters(self, made: Path) -> None:
         before, after = result_of(made / "run"), result_of(made / "small")
         assert after["parameters"] <= round(before["parameters"] / 2)
+        assert after["seen"]
         for seen in after["seen"]:
             assert seen["parameters"] <= round(before["parameters"] / 2)
             assert seen["macs"] <= before["macs"]
@@ -108,6 +109,7 @@ class TestWhatComesOut:
     def test_growing_begins_with_the_network_and_stays_within_four_times_its_size(self, made: Path) -> None:
         before, after = result_of(made / "run"), result_of(made / "grown")
         assert after["rounds"][0]["candidates"][0] == before["architecture"], "it is the first seed"
+        assert after["seen"]
         for seen in after["seen"]:
             assert seen["parameters"] <= 4 * before["parameters"]
             assert seen["macs"] <= 4 * before["macs"]
@@ -126,8 +128,6 @@ class TestWhatComesOut:
             assert result.grown.weights in shown
             assert f"{result.grown.before.parameters:,}" in shown
             assert f"{result.grown.after.parameters:,}" in shown
-        assert "The starting network" in page and "Related tasks" not in page
-        assert "No other task is remembered" not in page
 
     def test_the_new_network_can_be_used_and_grown_again(self, tanas: Command, desk: Path) -> None:
         assert tanas("evaluate", "small").status == 0
@@ -180,12 +180,12 @@ class TestWhatItBeginsWith:
         shutil.copytree(desk / "run", desk / "torn")
         (desk / "torn" / "weights.safetensors").write_bytes(b"torn")
         expected = {
-            "nowhere": "nowhere is not a network to start from. Name the folder of a finished run, a .safetensors file",
-            "empty": "empty is not a network to start from",
-            "broken.json": "broken.json can't be read: it is damaged or not JSON",
+            "nowhere": "nowhere is not a network",
+            "empty": "empty is not a network",
+            "broken.json": "broken.json can't be read",
             "odd.json": "odd.json is not a Architecture",
             "old.json": "schema version 99",
-            "strange.json": "Unknown operation 'conv_4x4' in the cell of the architecture",
+            "strange.json": "Unknown operation 'conv_4x4'",
             "half": "The run half is not finished",
             "torn": "torn/weights.safetensors is damaged",
             "bars.npz": "bars.npz can't be read",
@@ -306,7 +306,7 @@ class TestKeptWeights:
         origin, outcome = self.wider(made)
         task = self.task(made)
         network, why = kept_network(origin, outcome, *task.sealed(), Context(), wanted=True)
-        assert network is not None and "continued from the weights of the run" in why
+        assert network is not None, why
         pixels = task.validation.pixels()
         with torch.no_grad():
             expected = origin.trained.network.eval()(pixels)
@@ -334,7 +334,7 @@ class TestKeptWeights:
         task, sealed = self.task(made, name, **options).sealed()
         network, why = kept_network(origin, outcome, task, sealed, Context(), wanted=True)
         assert network is None
-        assert "may have seen test images of this task" in why
+        assert "test images" in why
 
     def test_a_training_that_goes_on_from_them_begins_where_the_other_ended(
         self, tanas: Command, desk: Path
@@ -351,10 +351,10 @@ class TestKeptWeights:
         assert tanas(*command, "--out", "fresh", "--fresh").status == 0
         kept, fresh = result_of(desk / out), result_of(desk / "fresh")
         assert kept["architecture"] == fresh["architecture"]
-        assert fresh["grown"]["weights"] == "The final training began from scratch, as you asked."
+        assert not fresh["grown"]["kept_weights"]
         assert kept["training_losses"][0] < fresh["training_losses"][0]
 
 
 def test_an_origin_that_is_no_file_of_ours_is_an_error_of_the_store(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="Name the folder of a finished run, a .safetensors file"):
+    with pytest.raises(StoreError, match="nothing.json"):
         open_origin(tmp_path / "nothing.json")

@@ -94,10 +94,10 @@ def test_paper_is_the_papers_experiment() -> None:
 
 
 def test_unknown_preset_is_told_near_ones() -> None:
-    with pytest.raises(UnknownNameError, match="Unknown preset 'defualt'. Did you mean 'default'?"):
+    with pytest.raises(UnknownNameError, match="'defualt'.* 'default'"):
         preset("defualt")
     assert preset("quick") == PRESETS["quick"]()
-    with pytest.raises(UnknownNameError, match="The preset 'smoke' is now called 'quick'."):
+    with pytest.raises(UnknownNameError, match="'smoke' .* 'quick'"):
         preset("smoke")
 
 
@@ -117,16 +117,16 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"max_latency_ms": 0.0}, "The 'max_latency_ms' of SearchConfig must be greater than 0"),
         ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
         ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
-        ({"threshold": 0.2, "neighbours": 1}, "can't both be set: .* Leave one out."),
+        ({"threshold": 0.2, "neighbours": 1}, "'neighbours' and 'threshold' of SearchConfig"),
         (
             {"related": "all", "neighbours": 1},
-            "'neighbours' and related = 'all' of SearchConfig can't go together",
+            "'neighbours' and related = 'all' of SearchConfig",
         ),
-        ({"inherit": "all"}, "The setting inherit = 'all' is now called related = 'all'."),
+        ({"inherit": "all"}, "inherit = 'all' .* related = 'all'"),
         ({"related": "every"}, "The 'related' of SearchConfig must be one of nearest, all"),
-        ({"related": "all", "inherit": "union"}, "'inherit' and related = 'all' of SearchConfig can't"),
-        ({"related": "all", "threshold": 0.2}, "'threshold' and related = 'all' of .* none is the nearest"),
-        ({"related": "all", "warm_weights": True}, "'warm_weights' and related = 'all' of .* Leave one out."),
+        ({"related": "all", "inherit": "union"}, "'inherit' and related = 'all' of SearchConfig"),
+        ({"related": "all", "threshold": 0.2}, "'threshold' and related = 'all' of SearchConfig"),
+        ({"related": "all", "warm_weights": True}, "'warm_weights' and related = 'all' of SearchConfig"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from tanas.algorithm.final import Ending, Examined, Finished, Recipe, Trained
+from tanas.algorithm.final import Ending, Examined, Finished, Trained
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.record import OWN, ledger_of
 from tanas.algorithm.related import KnownTasks, RelatedTasks
-from tanas.algorithm.result import LedgerRecord, RecipeTried
+from tanas.algorithm.result import LedgerRecord
 from tanas.algorithm.search import Found
 from tanas.algorithm.target import Target
 from tanas.algorithm.warm_start import Winner
@@ -32,6 +32,7 @@ from tanas.ground.checkpoints import NoCheckpoint, Stopwatch
 from tanas.ground.context import Context
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, build, cost_of
+from tanas.networks.recipe import ChosenRecipe, RecipeTried
 from tanas.networks.scoring import unscored
 from tanas.networks.training import Fitted, TrainingConfig
 from tanas.spaces.inherit import Inherited
@@ -91,7 +92,7 @@ def measured(name: str, atom: Atom, *, map_macs: int = 0) -> Related:
 
 
 def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 0) -> Ending:
-    """Of a final training of three epochs."""
+    """Of a final training of three epochs; other recipes had two, a refit two more."""
     network = build(best, task.shape, 2, Seed(0))
     fitted = Fitted(losses=(0.3, 0.2, 0.1), images=len(task.train), seconds=1.0)
     finished = Finished(
@@ -102,11 +103,16 @@ def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 
         temperature=1.0,
         right=torch.ones(2) / 2,
         fitted=fitted,
-        refitted=replace(fitted, images=refit) if refit else None,
+        refitted=replace(fitted, images=refit, shared=1) if refit else None,
     )
     tried = tuple(RecipeTried(recipe=f"r{n}", loss=0.1, performance=0.9) for n in range(recipes))
-    recipe = Recipe(name="r0", tried=tried if recipes > 1 else (), judged_on=best.key)
-    return Ending(recipe=recipe, found=finished, reference=None, replaces=False)
+    recipe = ChosenRecipe(
+        name="r0",
+        tried=tried if recipes > 1 else (),
+        judged_on=best.key,
+        spent=(recipes - 1) * 2 * len(task.train),
+    )
+    return Ending(recipe=recipe, settings=CONFIG.training, found=finished, reference=None, replaces=False)
 
 
 def ledger(
@@ -183,13 +189,14 @@ def test_a_final_training_counts_every_recipe_the_refit_and_the_reference(
     best, images = architecture_of(task), len(task.train)
     ending = ending_of(task, best, recipes=2, refit=images + 10)
     train = ledger(task, representative, {}, ending=ending).phases[3]
-    assert train.images == ((best.key, 3 * (2 * images + images + 10)),)
+    whole = 3 * images + 2 * (images + 10)
+    assert train.images == ((best.key, whole + 2 * images),)
 
     ending = replace(ending, reference=ending.found, recipe=replace(ending.recipe, judged_on="another"))
     train, rivals = ledger(task, representative, {}, ending=ending).phases[3:]
     assert (train.phase, rivals.phase) == ("train", "rivals")
-    assert train.images == ((best.key, 3 * (images + images + 10)),) * 2
-    assert train.macs == 2 * training_macs(cost_of(best, task.shape, 2).macs, 3 * (images + images + 10))
+    assert train.images == ((best.key, whole),) * 2
+    assert train.macs == 2 * training_macs(cost_of(best, task.shape, 2).macs, whole)
     assert (rivals.macs, rivals.images) == (0, ())
 
 

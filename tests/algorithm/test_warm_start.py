@@ -50,7 +50,7 @@ class TestWholeSearches:
         search = next(one for one in found["ledger"]["phases"] if one["phase"] == "search")
         paid = [name for name, _ in search["images"] if "weights of" in name]
         assert len(paid) == len(begun["tried"])
-        assert f"weights: {begun['note']}" in answer.out
+        assert begun["note"] in answer.out
 
     @pytest.mark.long
     def test_the_same_command_gives_the_same_result(self, tanas: Tanas, desk: Path) -> None:
@@ -68,18 +68,19 @@ class TestWholeSearches:
         assert tanas("search", "npz:other.npz:is=2", *COMMON, "--out", "run").status == 0
         begun = result(desk)["beginning"]
         assert begun["atom"] == ""
-        assert "began from scratch" in begun["note"]
+        assert begun["tried"]
         for one in begun["tried"]:
             assert one["score"] is None
             # every image that the short training of the dictionary has seen
-            assert one["left_out"] == "it was trained on 32 of this task's test images"
+            assert "32 of this task's test images" in one["left_out"]
 
     def test_nor_one_that_has_seen_an_image_by_which_it_is_judged(self, tanas: Tanas, desk: Path) -> None:
         # another split of the same pictures
         options = ("--split-seed", "5", "--out", "run")
         assert tanas("search", "npz:bars.npz:is=square", *COMMON, *options).status == 0
-        for one in result(desk)["beginning"]["tried"]:
-            assert "images" in one["left_out"] and one["score"] is None
+        tried = result(desk)["beginning"]["tried"]
+        assert tried
+        assert all("images" in one["left_out"] and one["score"] is None for one in tried)
 
     def test_damaged_weights_are_refused_before_any_work(self, tanas: Tanas, desk: Path) -> None:
         file = next((desk / "known").glob("atoms/*/network.safetensors"))
@@ -96,7 +97,8 @@ class TestWholeSearches:
         monkeypatch.setattr("tanas.algorithm.warm_start.carried", None)  # can't be called
         assert tanas("search", "npz:bars.npz:is=square", *COMMON, "--out", "run").status == 0
         tried = result(desk)["beginning"]["tried"]
-        assert {one["left_out"] for one in tried} == {"it has operations that are not registered here"}
+        assert tried
+        assert all("operations" in one["left_out"] for one in tried)
 
     def test_limits_hold_for_the_networks_too(self, tanas: Tanas, desk: Path) -> None:
         status = tanas(
@@ -105,8 +107,9 @@ class TestWholeSearches:
         assert status == 0
         found = result(desk)
         assert found["parameters"] <= 700
-        sizes = {"it exceeds the limits", ""}
-        assert {one["left_out"] for one in found["beginning"]["tried"]} <= sizes
+        tried = found["beginning"]["tried"]
+        assert tried
+        assert all(one["left_out"] == "" or "limits" in one["left_out"] for one in tried)
 
     def test_a_memory_keeps_what_was_seen_on_the_way(self, tanas: Tanas, desk: Path) -> None:
         answer = tanas("search", "npz:bars.npz:is=square", *COMMON, "--remember", "--out", "run")
@@ -165,10 +168,10 @@ class TestTheChoice:
         assert start.network(whole(), SearchConfig(), Context(seed=SEED)) is None
         assert start.outcome.best == self.outcome(0.5).best
         assert start.beginning is not None
-        assert start.beginning.note.startswith("The final training began from scratch: ")
+        assert start.beginning.atom == "" and start.beginning.note
 
     def test_what_has_no_score_is_not_given_up(self) -> None:
         start = begin(self.outcome(None), self.starts(0.9), whole())
         assert start.weights is None
         assert start.beginning is not None
-        assert "no score to compare with" in start.beginning.note
+        assert start.beginning.scratch is None and "no score" in start.beginning.note

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.result import Mistake, RecipeTried
+from tanas.algorithm.result import Mistake, Outlook
 from tanas.algorithm.target import Target, warn_of_gaps
 from tanas.algorithm.time_limit import in_time
 from tanas.ground.context import Context
@@ -23,10 +23,10 @@ from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, calibrate, calibration_error, tempered_loss
-from tanas.networks.recipe import RECIPES, with_recipe
+from tanas.networks.recipe import ChosenRecipe, RecipeTried, with_recipe
 from tanas.networks.scoring import judgement_of, unscored
 from tanas.networks.threads import in_threads
-from tanas.networks.training import Fitted, Training, evaluation_of, logits_of
+from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
@@ -38,19 +38,6 @@ TrainingResult = Fitted | NonFiniteError | None
 
 MISTAKES = 24
 """Wrong answers that are kept as pictures."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChosenRecipe:
-    """The recipe of a task, and how it was chosen."""
-
-    name: str
-    tried: tuple[RecipeTried, ...]
-    """Results of the first half of a training by each recipe; empty if there was one recipe."""
-    judged_on: str
-    """Key of the architecture that was trained by each recipe."""
-    spent: int
-    """Images that the architecture was trained on by the other recipes; each counts once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,12 +69,16 @@ class Ending:
     """The result of the final training."""
 
     recipe: ChosenRecipe
+    settings: TrainingConfig
+    """Of the final training by this recipe."""
     found: Finished
     """The searched network."""
     reference: Finished | None
     """The reference network; None: not wanted, equal to the searched architecture, or diverged with every recipe."""
     replaces: bool
     """Whether the reference network may be handed over instead of the searched network."""
+    outlook: Outlook | None = None
+    """None: not wanted, or too few images."""
 
     @property
     def reference_taken(self) -> bool:
@@ -193,8 +184,9 @@ def finish(
         if reference is not None:
             found, compared = trainings.make(architecture, network, recipe.name), chosen
         refit = trainings.refit(chosen, first[0], recipe.name) if config.refit else None
+        fewer = trainings.half_of_images(*first, recipe.name) if config.rivals else None
         own = () if found is chosen else (found,)  # first, as it has both halves to do
-        done = side_by_side([*own, chosen, *filter(None, [refit])], at)
+        done = side_by_side([*own, chosen, *filter(None, [refit, fewer])], at, to_middle=[fewer])
         if compared is not None and isinstance(error := done[compared], NonFiniteError):
             raise error
     except NonFiniteError as error:
@@ -205,10 +197,15 @@ def finish(
 
     ending = Ending(
         recipe=recipe,
+        settings=chosen.config,
         found=trainings.finished(architecture, found, done),
         reference=None if reference is None else trainings.finished(reference, chosen, done, refit),
         replaces=replaces,
+        outlook=None if fewer is None or done[fewer] is not None else trainings.outlook(chosen, fewer),
     )
+    if fewer is not None:
+        recipe = replace(recipe, spent=recipe.spent + _seen_to_the_middle(fewer))
+        ending = replace(ending, recipe=recipe)
     if ending.reference_taken:
         at.say(
             "You get the reference network, which needs no search: the searched network is not clearly better on "
@@ -239,8 +236,17 @@ class _Trainings:
         self._every = task.train.joined(task.validation)
         self._logits: dict[Training, Tensor] = {}
 
-    def make(self, architecture: Architecture, network: Network | None, recipe: str) -> Training:
-        """Return a training by a recipe, on the training images."""
+    def make(
+        self,
+        architecture: Architecture,
+        network: Network | None,
+        recipe: str,
+        *,
+        what: str = "train",
+        split: Split | None = None,
+        epochs: int | None = None,
+    ) -> Training:
+        """Return a training by a recipe, on the training images unless others are given."""
         task, at, classes = self.task, self.at, len(self.task.classes)
         fresh = at.seed.child("weights")
         own = (
@@ -248,12 +254,42 @@ class _Trainings:
         )
         return Training(
             own,
-            task.train,
-            with_recipe(self.training, RECIPES[recipe]),
+            task.train if split is None else split,
+            replace(with_recipe(self.training, recipe), epochs=epochs or self.training.epochs),
             classes=classes,
-            at=at.drawing("order").keeping(architecture.key, f"train-{recipe}"),
-            step=f"train {architecture.key} on {task.name}, {recipe}",
+            at=at.drawing("order").keeping(architecture.key, f"{what}-{recipe}"),
+            step=f"{what} {architecture.key} on {task.name}, {recipe}",
         )
+
+    def half_of_images(
+        self, architecture: Architecture, network: Network | None, recipe: str
+    ) -> Training | None:
+        """Return a training on half of the training images with as many steps; None: too few images."""
+        half = len(self.task.train) // 2
+        if half < 2 * len(self.task.classes):
+            return None
+        fewer = self.task.limited(half).train
+        epochs = 2 * self.training.epochs
+        return self.make(architecture, network, recipe, what="outlook", split=fewer, epochs=epochs)
+
+    def outlook(self, training: Training, fewer: Training) -> Outlook:
+        """Compare a training with its own middle, and that with the middle of a training on half of the images."""
+        half_images, half_epochs = (
+            shares_right(self._logits_in_the_middle(each), self.task) for each in (fewer, training)
+        )
+        whole = shares_right(self.logits(training), self.task)
+        return Outlook(
+            half_images=1 - float(half_images.sum()),
+            half_epochs=1 - float(half_epochs.sum()),
+            whole=1 - float(whole.sum()),
+            images_spread=float((half_images - half_epochs).square().sum().sqrt()),
+            epochs_spread=float((half_epochs - whole).square().sum().sqrt()),
+        )
+
+    def _logits_in_the_middle(self, training: Training) -> Tensor:
+        assert training.middle is not None
+        network = training.network_at(training.middle)
+        return logits_of(network, self.task.validation, device=self.at.device)
 
     def refit(self, training: Training, architecture: Architecture, recipe: str) -> Training:
         """Return a training that goes on from the middle of another one, with the validation images too."""
@@ -275,16 +311,14 @@ class _Trainings:
         """
         names = self.config.recipes
         trainings = {name: self.make(architecture, network, name) for name in names}
-        errors = side_by_side(tuple(trainings.values()), self.at, to_middle=True)
+        every = tuple(trainings.values())
+        errors = side_by_side(every, self.at, to_middle=every)
         tried = []
         for name, training in trainings.items():
             try:
                 if isinstance(error := errors[training], NonFiniteError):
                     raise error
-                assert training.middle is not None
-                logits = logits_of(
-                    training.network_at(training.middle), self.task.validation, device=self.at.device
-                )
+                logits = self._logits_in_the_middle(training)
                 judgement, loss = judgement_of(logits, self.task), tempered_loss(logits, self.task)
                 tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
             except NonFiniteError as error:
@@ -298,12 +332,12 @@ class _Trainings:
             raise NonFiniteError(
                 f"The final training diverged with every recipe: {', '.join(names)}. Lower its learning rate."
             )
-        spent = [len(training.losses) for name, training in trainings.items() if name != best.recipe]
+        others = [training for name, training in trainings.items() if name != best.recipe]
         recipe = ChosenRecipe(
             name=best.recipe,
             tried=tuple(tried) if len(tried) > 1 else (),
             judged_on=architecture.key,
-            spent=sum(spent) * len(self.task.train),
+            spent=sum(map(_seen_to_the_middle, others)),
         )
         return recipe, trainings[best.recipe]
 
@@ -344,6 +378,12 @@ class _Trainings:
         return self._logits[training]
 
 
+def _seen_to_the_middle(training: Training) -> int:
+    """Images that a training was given to its middle, or until it diverged; each counts once an epoch."""
+    losses = training.losses if training.middle is None else training.middle["losses"]
+    return len(losses) * len(training.split)
+
+
 def shares_right(logits: Tensor, task: Task) -> Tensor:
     """The share of the accuracy that each validation image adds, (samples,) float64: 0 if its answer is wrong.
 
@@ -372,12 +412,12 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
 
 
 def side_by_side(
-    trainings: Sequence[Training], at: Context, *, to_middle: bool = False
+    trainings: Sequence[Training], at: Context, *, to_middle: Sequence[Training | None] = ()
 ) -> dict[Training, TrainingResult]:
     """Run trainings, as many at a time as there are workers, and return the result of each.
 
     Each training uses as many threads as this process, so results do not depend on the number of workers. Each keeps
-    its state after half of the epochs; with `to_middle` it ends there, and the result is None.
+    its state after half of the epochs; those of `to_middle` end there, and their results are None.
     """
 
     def run(training: Training, listener: Listener) -> TrainingResult:
@@ -385,7 +425,7 @@ def side_by_side(
         try:
             if not training.shared:
                 training.begin(training.config.epochs // 2)
-            return None if to_middle else training.run()
+            return None if training in to_middle else training.run()
         except NonFiniteError as error:
             return error
 

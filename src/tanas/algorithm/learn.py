@@ -57,7 +57,7 @@ def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
     before = None if ending.reference_taken else found.winner.weights
     network = stored(kept, outcome.best, task.shape, task.classes, seen, made_by="search", before=before)
     made = learnt_of(task, target.sealed, representative, outcome, network, target.config, watch, seed=seed)
-    return replace(made, atom=replace(made.atom, reuse=found.winner.gain))
+    return replace(made, atom=replace(made.atom, reuse=found.winner.gain, recipe=ending.recipe))
 
 
 def learnt_of(

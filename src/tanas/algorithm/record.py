@@ -162,6 +162,7 @@ def _training(ending: Ending, searched: int) -> FinalTraining:
         recipe=recipe.name,
         tried=recipe.tried,
         judged_on=recipe.judged_on,
+        settings=ending.settings,
         epochs=len(taken.fitted.losses),
         search_images=searched,
         train_images=taken.fitted.images,

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tanas.networks.architecture import Architecture
+from tanas.networks.recipe import RecipeTried
 from tanas.networks.scoring import ScoredArchitecture
+from tanas.networks.training import TrainingConfig
 from tanas.strategies.base import Round
 
 NO_SEARCH, FOUND = "no search", "what the search found"
@@ -36,16 +38,6 @@ class Metrics:
     test_calibration_error: float | None = None
     """Expected calibration error: the mean gap between the network's confidence and how often it is right. Every class
     counts alike if the performance is balanced. None: written by an older version."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeTried:
-    """The result of half of a training by a recipe, on validation images; None: it diverged."""
-
-    recipe: str
-    loss: float | None
-    """Cross-entropy at the best temperature, in nats; its mean over the classes with 'balanced' performance."""
-    performance: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +67,8 @@ class FinalTraining:
     """The recipes that were compared; empty if there was one only."""
     judged_on: str
     """Key of the architecture that was trained by each of them."""
+    settings: TrainingConfig | None = None
+    """The recipe in full. None: written by an older version."""
     epochs: int
     search_images: int
     """Training images that the search and the distances used."""

@@ -80,7 +80,8 @@ def final_seconds(
     found, judged = halves[0], halves[-1]
     refit = 1 + len(task.validation) / len(task.train) if config.refit else 0.0  # of a half
     competition = math.ceil(len(config.recipes) / at.workers) * judged
-    rest = [judged, refit * judged] if reference is None else [2 * found, judged, refit * judged]
+    fewer = judged if config.rivals else 0.0
+    rest = [0.0 if reference is None else 2 * found, judged, refit * judged, fewer]
     last = 0.0 if reference is None else refit * found
     return competition + _side_by_side(rest, at.workers) + last
 

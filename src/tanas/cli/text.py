@@ -17,7 +17,15 @@ from tanas.distances.representative import UNTRAINED
 from tanas.ground.records import to_plain
 from tanas.networks.architecture import Architecture
 from tanas.reports.chart_data import grown_rows, rival_label
-from tanas.reports.sentences import SPACE, known_architecture, standing, taken, trained_on, transformation
+from tanas.reports.sentences import (
+    SPACE,
+    known_architecture,
+    outlook,
+    standing,
+    taken,
+    trained_on,
+    transformation,
+)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -258,6 +266,7 @@ def run_view(result: Result, folder: Path) -> str:
         architecture_text(result.architecture),
         *([taken(result)] if result.reference is not None else []),
         trained_on(result),
+        *filter(None, [outlook(result)]),
         f"time: {costs.total_s:.0f} s (representative {costs.represent_s:.0f}, distances {costs.distance_s:.0f}, "
         f"search {costs.search_s:.0f}, final training {costs.train_s:.0f}, rivals {costs.rivals_s:.0f})",
         f"report: {folder / 'report.html'}",

@@ -9,6 +9,7 @@ from tanas.dictionary.stored_network import StoredRecord
 from tanas.distances.representative import RepresentativeState
 from tanas.ground.errors import StoreError
 from tanas.ground.records import SCHEMA, digest
+from tanas.networks.recipe import ChosenRecipe
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.spaces.size_trend import Comparison
 from tanas.strategies.base import Round
@@ -106,6 +107,8 @@ class Atom:
     """The trained network; None: the atom is older than stored networks."""
     reuse: Reuse | None = None
     """The gain over reuse; None: not measured."""
+    recipe: ChosenRecipe | None = None
+    """The recipe of the final training; None: there was none, or the atom is older than recipes in atoms."""
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:

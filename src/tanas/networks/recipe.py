@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
-from tanas.networks.augmentation import LIGHT, PLAIN, AugmentationConfig
+from tanas.networks.augmentation import LIGHT
 from tanas.networks.training import TrainingConfig
 
 PLAIN_RECIPE, LIGHT_RECIPE = "plain", "light"
@@ -18,23 +19,51 @@ class Recipe:
 
     words: str
     """What it does to the training images, for people."""
-    augmentation: AugmentationConfig = PLAIN
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    smoothing: float = 0.0
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `TrainingConfig` and their values."""
 
-
-MIRRORED = replace(LIGHT, horizontal_flip=True)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         PLAIN_RECIPE: Recipe(words="images as they are"),
-        LIGHT_RECIPE: Recipe(words="images turned, scaled and shifted a little", augmentation=LIGHT),
-        "mixed": Recipe(words="as light; parts of other images pasted in", augmentation=LIGHT, cutmix=1.0),
-        "mirrored": Recipe(words="as mixed; every other image mirrored", augmentation=MIRRORED, cutmix=1.0),
+        LIGHT_RECIPE: Recipe(
+            words="images turned, scaled and shifted a little", changes={"augmentation": LIGHT}
+        ),
+        "mixed": Recipe(
+            words="as light; parts of other images pasted in",
+            changes={"augmentation": LIGHT, "cutmix": 1.0},
+        ),
+        "mirrored": Recipe(
+            words="as mixed; every other image mirrored",
+            changes={"augmentation": replace(LIGHT, horizontal_flip=True), "cutmix": 1.0},
+        ),
     }
 )
 """The recipes by name. The first is taken if two do equally well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeTried:
+    """The result of half of a training by a recipe, on validation images; None: it diverged."""
+
+    recipe: str
+    loss: float | None
+    """Cross-entropy at the best temperature, in nats; its mean over the classes with 'balanced' performance."""
+    performance: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenRecipe:
+    """The recipe of a task, and how it was chosen."""
+
+    name: str
+    tried: tuple[RecipeTried, ...]
+    """Results of the first half of a training by each recipe; empty if there was one recipe."""
+    judged_on: str
+    """Key of the architecture that was trained by each recipe."""
+    spent: int
+    """Images that the architecture was trained on by the other recipes, and for the outlook; each counts once an
+    epoch."""
 
 
 def final_training() -> TrainingConfig:
@@ -42,12 +71,6 @@ def final_training() -> TrainingConfig:
     return TrainingConfig(epochs=60, least_steps=1_200, meant_for=3_000, averaging=0.99, balanced=True)
 
 
-def with_recipe(training: TrainingConfig, recipe: Recipe) -> TrainingConfig:
-    """A training by a recipe."""
-    return replace(
-        training,
-        augmentation=recipe.augmentation,
-        mixup=recipe.mixup,
-        cutmix=recipe.cutmix,
-        smoothing=recipe.smoothing,
-    )
+def with_recipe(training: TrainingConfig, name: str) -> TrainingConfig:
+    """A training by one of `RECIPES`; 'plain' is the training as it is."""
+    return replace(training, **RECIPES[name].changes)

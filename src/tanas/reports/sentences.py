@@ -112,6 +112,35 @@ def trained_on(result: Result) -> str:
     return text
 
 
+def outlook(result: Result) -> str:
+    """What more images or a longer training would bring, as far as half of each tells; empty if it is not known."""
+    if (known := result.training.outlook) is None:
+        return ""
+
+    def gained(what: str, before: float, after: float, spread: float, advice: tuple[str, str]) -> str:
+        gain = before - after
+        return (
+            f"With half of the {what} the validation error was {100 * gain:+.1f} points "
+            f"(+- {100 * spread:.1f}): {advice[0] if gain > 2 * spread else advice[1]}."
+        )
+
+    images = gained(
+        "training images",
+        known.half_images,
+        known.half_epochs,
+        known.images_spread,
+        ("more images would probably help", "this is no sign that more images would help"),
+    )
+    epochs = gained(
+        "epochs",
+        known.half_epochs,
+        known.whole,
+        known.epochs_spread,
+        ("a longer training would probably help", "this is no sign that a longer training would help"),
+    )
+    return f"{images} {epochs}"
+
+
 def calibrated(result: Result) -> str:
     """How far the network's probabilities can be believed; empty for a result of an older version."""
     if (error := result.metrics.test_calibration_error) is None:
