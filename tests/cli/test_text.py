@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,13 +36,18 @@ def test_a_table_has_columns_under_its_head() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shortfall", "text"),
-    [(0.01234, 0.0, "0.0123"), (0.0, 0.0, "0.0000"), (1.0, 0.0, "1.0000"), (1.0, 0.25, "1 (short by 0.250)")],
+    ("value", "shortfall", "figures"),
+    [
+        (0.01234, 0.0, ["0.0123"]),
+        (0.0, 0.0, ["0.0000"]),
+        (1.0, 0.0, ["1.0000"]),
+        (1.0, 0.25, ["1", "0.250"]),
+    ],
 )
 def test_a_distance_at_which_nothing_passed_shows_its_shortfall(
-    value: float, shortfall: float, text: str
+    value: float, shortfall: float, figures: list[str]
 ) -> None:
-    assert shown_distance(value, shortfall) == text
+    assert re.findall(r"\d[\d.]*", shown_distance(value, shortfall)) == figures
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0 atoms"), (1, "1 atom"), (1200, "1,200 atoms")])
@@ -52,30 +58,30 @@ def test_a_number_goes_with_its_noun(number: int, text: str) -> None:
 def test_a_dictionary_is_shown_as_a_table(shelf: Path) -> None:
     known = Dictionary(shelf / "known")
     lines = dictionary_view(known, dictionary_rows(known)).splitlines()
-    assert lines[0].endswith("known: 2 tasks")
-    assert lines[1].split("  ")[0] == "task"
+    assert str(known.folder) in lines[0]
     assert [line.split()[0] for line in lines[2:]] == ["npz:bars.npz:is=across", "npz:bars.npz:is=upright"]
 
 
 def test_an_empty_dictionary_tells_of_the_starter(tmp_path: Path) -> None:
     empty = Dictionary.create(tmp_path / "my own")
     text = dictionary_view(empty, dictionary_rows(empty))
-    assert (
-        text
-        == f"{tmp_path / 'my own'}: no tasks yet. Make some: tanas dictionary build '{tmp_path / 'my own'}'"
-    )
+    assert f"tanas dictionary build '{tmp_path / 'my own'}'" in text
 
 
 def test_an_atom_tells_what_it_is_and_where_it_comes_from(shelf: Path) -> None:
     atom = Dictionary(shelf / "known").find("npz:bars.npz:is=across")
     text = atom_view(atom)
-    assert text.startswith("npz:bars.npz:is=across: not across, across\n")
-    assert "60 training and " in text
-    assert f"l = {atom.representative.performance:.4f}" in text
-    assert "made by build with seed 0, tanas " in text
     assert atom.best is not None
-    assert f"score {atom.best.score:.4f}, {atom.best.parameters:,} parameters" in text
-    assert "more candidate" in text
+    for told in (
+        "npz:bars.npz:is=across",
+        "not across, across",
+        f"{atom.task.train} training",
+        f"{atom.representative.performance:.4f}",
+        f"seed {atom.provenance.seed}",
+        f"{atom.best.score:.4f}",
+        f"{atom.best.parameters:,}",
+    ):
+        assert told in text
 
 
 def test_a_distance_that_is_only_bounded_and_its_interval_are_seen() -> None:
@@ -98,18 +104,13 @@ def test_a_matrix_shows_intervals_shortfalls_and_an_untrained_network() -> None:
         [measured(0), measured(0.25, interval=(0.2, 0.375)), measured(1, 0.125), measured(0)],
         [measured(0.5), measured(0.75)],
     )
-    assert matrix_view(matrix) == (
-        "source \\ target            a                   b\n"
-        "a                      0.000  0.250 [0.20, 0.38]\n"
-        "b                    1+0.125               0.000\n"
-        "(untrained network)    0.500               0.750\n"
-        "1+s: d is 1, and performance is short of the target by s. The smallest s is the nearest."
-    )
+    cells = [re.split(r" {2,}", line)[1:] for line in matrix_view(matrix).splitlines()[:4]]
+    assert cells == [["a", "b"], ["0.000", "0.250 [0.20, 0.38]"], ["1+0.125", "0.000"], ["0.500", "0.750"]]
 
 
 def test_no_related_atom_is_said() -> None:
     near = Near(task="digits:is=8", related=(), boundary=None, untrained=None)
-    assert near_view(near) == "No remembered task is within the threshold of digits:is=8."
+    assert "digits:is=8" in near_view(near)
     assert near_rows(near) == []
 
 
@@ -125,16 +126,15 @@ def test_the_nearest_are_shown_with_what_speaks_against_them(shelf: Path) -> Non
         boundary=Boundary(last=first, next=second, nearer_share=0.3),
         untrained=measured(0.5),
     )
-    assert near_view(near).splitlines()[1:] == [
-        "first         0.1250 [0.100, 0.400]",
-        "an untrained network: d = 0.5000",
-        "The order of first (d = 0.1250 [0.100, 0.400]) and second (d = 0.2500 [0.100, 0.400]) is uncertain: "
-        "in 30% of 2 redraws of the images, the second is nearer.",
-    ]
+    of_first, of_untrained, doubt = near_view(near).splitlines()[1:]
+    assert of_first.split(maxsplit=1) == ["first", "0.1250 [0.100, 0.400]"]
+    assert "0.5000" in of_untrained
+    for told in ("first", "second", "0.2500 [0.100, 0.400]", "30%"):
+        assert told in doubt
     (row,) = near_rows(near)
     assert (row["atom"], row["next"]["atom"], row["next"]["told_apart"]) == ("first", "second", False)
     sure = replace(near, boundary=Boundary(last=first, next=second, nearer_share=0.01))
-    assert "uncertain" not in near_view(sure)
+    assert "second" not in near_view(sure)
 
 
 def test_methods_are_compared_in_a_table() -> None:
@@ -148,12 +148,10 @@ def test_methods_are_compared_in_a_table() -> None:
         ("a", "b", "c"), ("t",), [replace(measured(value), took_s=0.5) for value in (0.3, 0.2, 0.1)]
     )
     found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
-    assert comparison_view(found) == (
-        "method  Spearman with one  same nearest  nearer than untrained  seconds per pair\n"
-        "one                  1.00          100%                    67%                 2\n"
-        "other               -1.00            0%                      -               0.5\n"
-        "third refused: It needs more classes."
-    )
+    one, other, third = comparison_view(found).splitlines()[1:]
+    assert one.split() == ["one", "1.00", "100%", "67%", "2"]
+    assert other.split() == ["other", "-1.00", "0%", "-", "0.5"]
+    assert third.startswith("third") and third.endswith("It needs more classes.")
 
 
 def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:
@@ -165,7 +163,8 @@ def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:
         "constant_error": 0.9,
         "same_test_split": True,
     }
-    line = "digits: error 1.23%, balanced error 2.00% on 360 test images (most frequent class: 90.00%)"
-    assert evaluation_view(document) == line
-    told = evaluation_view({**document, "same_test_split": False})
-    assert told.splitlines()[0] == line and "not the test split of the run" in told.splitlines()[1]
+    (line,) = evaluation_view(document).splitlines()
+    assert line.startswith("digits")
+    assert re.findall(r"\d[\d.]*", line) == ["1.23", "2.00", "360", "90.00"]
+    first, warning = evaluation_view({**document, "same_test_split": False}).splitlines()
+    assert first == line and "test split" in warning

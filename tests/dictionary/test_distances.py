@@ -237,7 +237,7 @@ class TestMeasured:
         for one in related:
             assert measured[one.name].measurement == one.measurement
         told_value = measured["digits:is=4"].measurement.value
-        assert str(measured["digits:is=4"]) == f"d(digits:is=4 -> digits:is=3) = {told_value:.4f}"
+        assert f"{told_value:.4f}" in str(measured["digits:is=4"])
 
     def test_of_no_atoms_are_none(self, dictionary: Dictionary) -> None:
         assert measure(dictionary, names=[]) == ()
@@ -318,7 +318,7 @@ class TestOnlyTheNearest:
 
     def test_that_are_bounds_say_so(self) -> None:
         bound = Measurement(source="a", target="b", same=False, value=0.25, at_least=True)
-        assert str(DistanceMeasured(atom="a", task="b", measurement=bound)) == "d(a -> b) >= 0.2500"
+        assert ">= 0.2500" in str(DistanceMeasured(atom="a", task="b", measurement=bound))
 
 
 class TestUntrained:
@@ -335,10 +335,7 @@ class TestUntrained:
         others = NAMES[1:]
         found = distances(bench(dictionary, distance=ByTheSeed(scale=0.0), null=True, told=told), others)
         assert found.blind
-        assert any(
-            "No remembered task is nearer to digits:is=3 than an untrained network (d = 0.0000; " in message
-            for message in warnings(told)
-        )
+        assert any("untrained" in message and "0.0000" in message for message in warnings(told))
 
     def test_that_is_farther_is_not(self, dictionary: Dictionary) -> None:
         told: list[Event] = []
@@ -358,9 +355,7 @@ class TestFewImages:
         found = distances(bench(dictionary, with_intervals=Sure(), told=told), NAMES[1:])
         assert all(one.measurement.interval is not None for one in found.related)
         (message,) = warnings(told)
-        assert message.startswith(
-            "The distances to digits:is=3 rest on few images: 3 of '3' among the 30 validation images"
-        )
+        assert "digits:is=3" in message and "3 of '3' among the 30 validation images" in message
         near = found.related[0]
         assert near.measurement.interval is not None
         low, high = near.measurement.interval
@@ -368,9 +363,10 @@ class TestFewImages:
 
     def test_are_warned_of_where_the_method_gives_no_interval(self, dictionary: Dictionary) -> None:
         told: list[Event] = []
-        assert all(one.measurement.interval is None for one in measure(dictionary, told=told))
+        related = measure(dictionary, told=told)
+        assert related and all(one.measurement.interval is None for one in related)
         (message,) = warnings(told)
-        assert "3 of '3' among the 30 validation images. Give" in message
+        assert "3 of '3' among the 30 validation images" in message
 
     def test_that_suffice_are_not(self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FEW_IMAGES", 3)
@@ -408,10 +404,8 @@ class TestBoundary:
         edge = boundary(bench(Dictionary, with_intervals=Sure()), [first, second], 1)  # type: ignore[arg-type]
         assert edge == Boundary(last=first, next=second, nearer_share=0.375)
         assert not edge.told_apart
-        assert str(edge) == (
-            "The order of a (d = 0.1000 [0.100, 0.300]) and b (d = 0.2000 [0.100, 0.300]) is uncertain: "
-            "in 38% of 4 redraws of the images, the second is nearer."
-        )
+        for told in ("0.1000 [0.100, 0.300]", "0.2000 [0.100, 0.300]", "38% of 4"):
+            assert told in str(edge)
 
     def test_measures_only_the_two_at_it_again(self, tmp_path: Path) -> None:
         edge, where, found = self.edge(tmp_path / "memory", 0.01, 2)
@@ -455,19 +449,16 @@ class TestBoundary:
 
 
 class TestLoaded:
-    def test_reads_each_representative_once_while_memory_lasts(
-        self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_reads_each_representative_once_while_memory_lasts(self, dictionary: Dictionary) -> None:
         read: list[str] = []
-        whole = Dictionary.representative
 
-        def counted(self: Dictionary, atom: Any) -> Any:
-            read.append(atom.task.name)
-            return whole(self, atom)
+        class Counting(Dictionary):
+            def representative(self, atom: Any) -> Any:
+                read.append(atom.task.name)
+                return super().representative(atom)
 
-        monkeypatch.setattr(Dictionary, "representative", counted)
         first, second, third = (dictionary.find(name) for name in NAMES)
-        two = Loaded(dictionary, most_weights=2 * representative_of().parameters)
+        two = Loaded(Counting(dictionary.folder), most_weights=2 * representative_of().parameters)
         keys = [two.representative(atom).key for atom in (first, second, first, third, first, second)]
         assert keys[0] == keys[2] == keys[4] == representative_of(NAMES[0]).key
         assert read == [NAMES[0], NAMES[1], NAMES[2], NAMES[1]]
@@ -540,10 +531,8 @@ class TestAtThreshold:
         last, *_ = self.ends(tmp_path / "memory", tau, 0.01)
         assert last.other_share == 0.4  # of five draws two are greater
         assert not last.told_apart
-        assert str(last).startswith(f"Whether {orders[1][1]} (d = {orders[1][0]:.4f} [")
-        assert str(last).endswith(
-            f"is within the threshold {tau:g} is uncertain: in 40% of 5 redraws of the images, it lies beyond."
-        )
+        for told in (orders[1][1], f"{orders[1][0]:.4f} [", f"{tau:g}", "40% of 5"):
+            assert told in str(last)
 
     def test_draws_above_one_are_no_farther_than_one(self) -> None:
         measurement = Measurement(

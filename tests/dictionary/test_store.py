@@ -95,18 +95,12 @@ class TestOpening:
         assert len(Dictionary(tmp_path / "new").atoms()) == 1
 
     def test_refuses_a_folder_that_is_none(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            StoreError, match="is not a dictionary: it holds no dictionary.json. Make one: tanas"
-        ):
+        with pytest.raises(StoreError, match="is not a dictionary: it holds no dictionary.json"):
             Dictionary(tmp_path)
         (tmp_path / "photo.png").touch()
-        with pytest.raises(
-            StoreError, match="is not empty and holds no dictionary. Name an empty or a new folder"
-        ):
+        with pytest.raises(StoreError, match="is not empty and holds no dictionary"):
             Dictionary.create(tmp_path)
-        with pytest.raises(
-            StoreError, match="photo.png can't be a dictionary: Not a directory. Name a folder."
-        ):
+        with pytest.raises(StoreError, match="photo.png can't be a dictionary"):
             Dictionary.create(tmp_path / "photo.png")
 
     @pytest.mark.parametrize(
@@ -114,12 +108,12 @@ class TestOpening:
         [
             (
                 '{"kind": "tanas dictionary", "schema": 99}',
-                "has schema 99; this tanas reads schema 1. Use the ver",
+                "has schema 99; this tanas reads schema 1",
             ),
             ('{"kind": "tanas dictionary"}', "has schema None; this tanas reads schema 1"),
-            ('{"kind": "words"}', "is not a dictionary: its dictionary.json is of another kind"),
-            ("[]", "is not a dictionary: its dictionary.json is of another kind"),
-            ("{", "dictionary.json can't be read: it is damaged or not JSON"),
+            ('{"kind": "words"}', "its dictionary.json is of another kind"),
+            ("[]", "its dictionary.json is of another kind"),
+            ("{", "dictionary.json can't be read"),
         ],
     )
     def test_refuses_another_version_or_kind(self, tmp_path: Path, marker: str, message: str) -> None:
@@ -236,7 +230,7 @@ class TestAdding:
         monkeypatch.setattr(store, "LOCK_SECONDS", 0.01)
         with (
             filelock.FileLock(dictionary.folder / ".lock"),
-            pytest.raises(StoreError, match="is being written by another process. Try again."),
+            pytest.raises(StoreError, match="is being written by another process"),
         ):
             add(dictionary)
         add(dictionary)
@@ -337,18 +331,16 @@ class TestNames:
         }
         for name, atom in names.items():
             assert dictionary.find(name) == atom
-        with pytest.raises(
-            UnknownNameError, match="stands for several atoms. Name one: digits:is=3~.*, digits"
-        ):
+        with pytest.raises(UnknownNameError, match="digits:is=3~.*, digits:is=3~"):
             dictionary.find("digits:is=3")
         dictionary.remove(f"digits:is=3~{first.key[:4]}")
         assert dictionary.names() == {"digits:is=3": second}
 
     def test_that_are_unknown_are_told_with_near_ones(self, dictionary: Dictionary) -> None:
-        with pytest.raises(UnknownNameError, match="Unknown task 'digits:is=5' in .*memory. None is known."):
+        with pytest.raises(UnknownNameError, match="Unknown task 'digits:is=5' in .*memory"):
             dictionary.find("digits:is=5")
         add(dictionary)
-        with pytest.raises(UnknownNameError, match="Did you mean 'digits:is=3'?"):
+        with pytest.raises(UnknownNameError, match="'digits:is=5'.* 'digits:is=3'"):
             dictionary.find("digits:is=5")
 
 
@@ -381,9 +373,7 @@ class TestRemoving:
     def test_leaves_the_dictionary_below_alone(self, dictionary: Dictionary, tmp_path: Path) -> None:
         add(dictionary)
         above = Dictionary.create(tmp_path / "above", base=dictionary)
-        with pytest.raises(
-            UnknownNameError, match="belongs to the dictionary below .*above. Remove it there."
-        ):
+        with pytest.raises(UnknownNameError, match="belongs to the dictionary below .*above"):
             above.remove("digits:is=3")
         assert len(dictionary.atoms()) == 1
 
@@ -430,21 +420,13 @@ def raise_schema(path: Path) -> None:
 
 
 DAMAGES: list[tuple[str, Callable[[Path], Any], str]] = [
-    ("atom.json", cut, "atom.json can't be read: it is damaged or not JSON"),
-    ("atom.json", Path.unlink, "is damaged: it has no atom.json. Delete the folder."),
-    ("atom.json", rename_field, "atom.json is not a AtomFile: atom.task.fingerprint: Field required."),
+    ("atom.json", cut, "atom.json can't be read"),
+    ("atom.json", Path.unlink, "is damaged: it has no atom.json"),
+    ("atom.json", rename_field, "atom.json is not a AtomFile: atom.task.fingerprint"),
     ("atom.json", raise_schema, "The atom digits:is=3 has schema 7; this tanas reads schema 1"),
-    (
-        "representative.safetensors",
-        cut,
-        "safetensors is damaged: its hash differs. Remove the atom and build",
-    ),
-    (
-        "representative.safetensors",
-        change_a_byte,
-        "safetensors is damaged: its hash differs. Remove the atom",
-    ),
-    ("representative.safetensors", Path.unlink, "safetensors can't be read: No such file.* Remove the atom"),
+    ("representative.safetensors", cut, "safetensors is damaged: its hash differs"),
+    ("representative.safetensors", change_a_byte, "safetensors is damaged: its hash differs"),
+    ("representative.safetensors", Path.unlink, "safetensors can't be read"),
 ]
 
 
@@ -472,7 +454,7 @@ class TestDamage:
         assert len(problems) == 2
         with pytest.raises(StoreError, match=message):
             raise StoreError(problems[0])
-        assert problems[1] == f"The atom folder {other} is damaged: it has no atom.json. Delete the folder."
+        assert str(other) in problems[1] and "atom.json" in problems[1]
 
     def test_verify_says_nothing_of_a_sound_dictionary(self, dictionary: Dictionary) -> None:
         assert dictionary.verify() == ()
@@ -499,14 +481,13 @@ class TestDamage:
         assert dictionary.verify() == ()
         (dictionary.folder / "distances" / "torn.json").write_bytes(content)
         (problem,) = dictionary.verify()
-        assert "distances/torn.json" in problem
-        assert problem.endswith(" Delete it: the distance is measured again.")
+        assert "distances/torn.json" in problem and "Delete it" in problem
 
     def test_verify_finds_a_renamed_folder(self, dictionary: Dictionary) -> None:
         add(dictionary)
         folder_of(dictionary).rename(dictionary.folder / "atoms" / "other")
         (problem,) = Dictionary(dictionary.folder).verify()
-        assert "other holds the atom digits:is=3, whose folder has another name." in problem
+        assert "other holds the atom digits:is=3" in problem
 
     def test_an_atom_whose_weights_are_gone_can_be_removed_and_added_again(
         self, dictionary: Dictionary

@@ -45,9 +45,9 @@ class TestSpearman:
         assert spearman(values, list(range(len(values)))) is None
 
     def test_refuses_rankings_of_other_lengths_and_values_that_are_not_finite(self) -> None:
-        with pytest.raises(SettingError, match="must be of the same things. Got 2 and 1 values instead."):
+        with pytest.raises(SettingError, match="2 and 1 values"):
             spearman([1, 2], [1])
-        with pytest.raises(SettingError, match="must be finite. Got nan instead."):
+        with pytest.raises(SettingError, match="finite.* nan"):
             spearman([1, float("nan")], [1, 2])
 
 

@@ -48,7 +48,5 @@ def test_shrinking_averages_instead_of_skipping() -> None:
 
 
 def test_other_channels_are_refused() -> None:
-    with pytest.raises(
-        SettingError, match=r"Images of 4 channels can't become images of 1: expected grey \(1\)"
-    ):
+    with pytest.raises(SettingError, match="4 channels"):
         converted(pixels(1, 4, 8, 8), (1, 8, 8))

@@ -52,7 +52,5 @@ def test_survives_json() -> None:
 
 
 def test_refuses_unknown_names_with_near_ones() -> None:
-    with pytest.raises(
-        UnknownNameError, match="'cd' is no source of this distance matrix. Did you mean 'c,d'?"
-    ):
+    with pytest.raises(UnknownNameError, match="'cd' .* 'c,d'"):
         MATRIX.measurement("cd", "t")

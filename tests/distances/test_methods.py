@@ -41,7 +41,7 @@ def test_the_transform_network_takes_its_settings() -> None:
 
 
 def test_an_unknown_method_is_refused_with_near_ones() -> None:
-    message = "'transfrom' is no method of measuring a distance. Did you mean 'transform'"
+    message = "'transfrom' .* 'transform'"
     with pytest.raises(UnknownNameError, match=message):
         DistanceConfig(method="transfrom")
     with pytest.raises(UnknownNameError, match=message):
@@ -77,7 +77,7 @@ class TestInstalledMethods:
         assert make_distance(DistanceConfig(method="new", intervals=intervals)) == KnnDistance(
             intervals=intervals
         )
-        with pytest.raises(UnknownNameError, match="Did you mean 'new'"):
+        with pytest.raises(UnknownNameError, match="'newe' .* 'new'"):
             DistanceConfig(method="newe")
 
 

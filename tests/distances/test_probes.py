@@ -135,8 +135,8 @@ class TestBoth:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"k": 0}, "The 'k' of KnnConfig must be at least 1. Got 0 instead."),
-        ({"metric": "hamming"}, "The 'metric' of KnnConfig must be one of cosine, euclidean."),
+        ({"k": 0}, "'k' of KnnConfig must be at least 1"),
+        ({"metric": "hamming"}, "'metric' of KnnConfig must be one of cosine, euclidean"),
     ],
     ids=["k", "metric"],
 )

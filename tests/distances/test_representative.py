@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,11 +56,8 @@ class TestRepresent:
         assert representative.weak
         assert representative.epochs == 7
         messages = [event.message for event in told if isinstance(event, Told)]
-        assert [message.split(": it ")[1] for message in messages] == [
-            "trains 2 more epochs.",
-            "trains 1 more epoch.",
-        ]
-        assert messages[0].startswith("The representative of digits:is=8 reached l = 0.")
+        assert all("digits:is=8" in message for message in messages)
+        assert [re.findall(r"(\d) more", message) for message in messages] == [["2"], ["1"]]
 
     def test_keeps_the_best_of_its_trainings(self) -> None:
         first = represent(task_of(8), replace(NEVER, most_epochs=4), at=Context(seed=SEED))
@@ -104,9 +102,7 @@ class TestFeatures:
     def test_that_are_not_finite_are_refused_by_name(self) -> None:
         broken = representative_from(*state_of(representative_of(0)))
         broken.network.dense.bias.fill_(float("inf"))
-        with pytest.raises(
-            NonFiniteError, match="representative of digits:is=0 are not finite.*make it anew"
-        ):
+        with pytest.raises(NonFiniteError, match="representative of digits:is=0 are not finite"):
             broken.features(task_of(3).validation)
 
 
@@ -166,18 +162,16 @@ class TestStorage:
     def test_refuses_weights_of_another_network(self) -> None:
         state, tensors = state_of(representative_of(0))
         del tensors["head.bias"]
-        with pytest.raises(
-            StoreError, match="representative of digits:is=0 do not fit its record.*head.bias"
-        ):
+        with pytest.raises(StoreError, match="representative of digits:is=0 .*head.bias"):
             representative_from(state, tensors)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"epsilon": 1.4}, r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 1.4 instead."),
-        ({"epsilon": 0.0}, r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 0.0 instead."),
-        ({"architecture": "big"}, "must be one of paper, laptop, small. Got 'big' instead."),
+        ({"epsilon": 1.4}, r"'epsilon' of RepresentativeConfig must be in \(0, 1\)"),
+        ({"epsilon": 0.0}, r"'epsilon' of RepresentativeConfig must be in \(0, 1\)"),
+        ({"architecture": "big"}, "paper, laptop, small.* 'big'"),
         ({"features": 0}, "The 'features' of RepresentativeConfig must be at least 1."),
     ],
     ids=["epsilon too large", "epsilon zero", "architecture", "features"],

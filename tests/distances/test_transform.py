@@ -180,9 +180,7 @@ class TestFit:
         assert missed < 0.3 * (alike.target_gate - alike.target_fit.mean(dim=0)).square().mean()
 
     def test_that_diverges_is_refused_by_name(self, pair: Pair) -> None:
-        with pytest.raises(
-            NonFiniteError, match="from digits:is=0 to digits:is=3 is .*Lower its learning rate"
-        ):
+        with pytest.raises(NonFiniteError, match="from digits:is=0 to digits:is=3"):
             TransformDistance(replace(TRANSFORM, learning_rate=1e30), OWN)(pair, SEED)
 
     def test_features_that_never_change_are_mapped_all_the_same(self, pair: Pair) -> None:

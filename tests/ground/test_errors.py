@@ -38,43 +38,37 @@ class TestCheckRange:
 
     @pytest.mark.parametrize("value", [0, 1, 1.4, -3, float("nan")])
     def test_refuses_the_ends_of_an_open_range(self, value: float) -> None:
-        with pytest.raises(
-            SettingError, match=rf"The 'epsilon' of Owner must be in \(0, 1\). Got {value!r} instead."
-        ):
+        with pytest.raises(SettingError, match=rf"'epsilon' of Owner .*\(0, 1\).* {value!r}"):
             check_range(value, "epsilon", "Owner", low=0, high=1, open_ends=True)
 
     @pytest.mark.parametrize(
         ("value", "limits", "expected"),
         [
-            (-1, {"low": 0}, "must be at least 0. Got -1"),
-            (0, {"low": 0, "open_ends": True}, "must be greater than 0. Got 0"),
-            (3, {"low": 0, "high": 2}, r"must be in \[0, 2\]. Got 3"),
-            (float("nan"), {"low": 0}, "must be at least 0. Got nan"),
+            (-1, {"low": 0}, "at least 0.* -1"),
+            (0, {"low": 0, "open_ends": True}, "greater than 0.* 0"),
+            (3, {"low": 0, "high": 2}, r"\[0, 2\].* 3"),
+            (float("nan"), {"low": 0}, "at least 0.* nan"),
         ],
     )
     def test_says_what_was_expected(self, value: float, limits: dict[str, float], expected: str) -> None:
-        with pytest.raises(SettingError, match=f"The 'size' of Owner {expected} instead."):
+        with pytest.raises(SettingError, match=f"'size' of Owner .*{expected}"):
             check_range(value, "size", "Owner", **limits)  # type: ignore[arg-type]
 
 
 def test_a_wrong_choice_is_told_with_all_choices() -> None:
     check_choice("cpu", "device", "Owner", ("cpu", "cuda"))
-    with pytest.raises(
-        SettingError, match="The 'device' of Owner must be one of cpu, cuda. Got 'gpu' instead."
-    ):
+    with pytest.raises(SettingError, match="'device' of Owner .*cpu, cuda.* 'gpu'"):
         check_choice("gpu", "device", "Owner", iter(("cpu", "cuda")))
 
 
 class TestNearestNames:
     def test_finds_a_misspelt_name_whatever_its_case(self) -> None:
-        assert nearest_names("Fashion-Mnits", ["mnist", "fashion-MNIST"]) == "Did you mean 'fashion-MNIST'?"
+        told = nearest_names("Fashion-Mnits", ["mnist", "fashion-MNIST"])
+        assert "'fashion-MNIST'" in told and "'mnist'" not in told
 
     def test_lists_what_is_known_if_nothing_is_near(self) -> None:
-        assert nearest_names("zebra", ["one", "two"]) == "Known are: one, two."
+        assert "one, two" in nearest_names("zebra", ["one", "two"])
 
     def test_lists_twenty_at_most(self) -> None:
         listed = nearest_names("zebra", [f"class {i}" for i in range(100)])
-        assert listed.endswith("class 19 and 80 more.")
-
-    def test_says_that_nothing_is_known(self) -> None:
-        assert nearest_names("zebra", []) == "None is known."
+        assert "class 19" in listed and "class 20" not in listed and "80" in listed

@@ -90,8 +90,8 @@ class TestPlain:
     @pytest.mark.parametrize(
         ("plain", "message"),
         [
-            ({"name": "n"}, "here is not a Outer: sizes: Field required."),
-            ({"name": "n", "sizes": [1, "x"]}, r"here is not a Outer: sizes.1: Input should be a valid int"),
+            ({"name": "n"}, "here is not a Outer: sizes"),
+            ({"name": "n", "sizes": [1, "x"]}, "here is not a Outer: sizes.1"),
             ({"name": "n", "sizes": [], "inner": {"share": "x"}}, "here is not a Outer: inner.share: "),
             ([], "here is not a Outer: the whole: "),
             (None, "here is not a Outer: the whole: "),
@@ -105,7 +105,7 @@ class TestPlain:
     def test_refuses_what_the_record_itself_refuses(self) -> None:
         with pytest.raises(SettingError):
             Inner(share=2)
-        with pytest.raises(StoreError, match=r"inner: The 'share' of Inner must be in .* instead\.$"):
+        with pytest.raises(StoreError, match="inner: The 'share' of Inner"):
             from_plain(Outer, {"name": "n", "sizes": [], "inner": {"share": 2}}, where="here")
 
 
@@ -124,13 +124,13 @@ class TestFiles:
             to_json(Loss(value=float("nan")))
 
     def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="There is no file .*gone.json."):
+        with pytest.raises(StoreError, match="gone.json"):
             read_json(tmp_path / "gone.json")
 
     @pytest.mark.parametrize("content", [b"", b'{"name": "n', b"\xff\xfe\x00"])
     def test_a_damaged_file_is_named(self, tmp_path: Path, content: bytes) -> None:
         (tmp_path / "bad.json").write_bytes(content)
-        with pytest.raises(StoreError, match="bad.json can't be read: it is damaged or not JSON"):
+        with pytest.raises(StoreError, match="bad.json can't be read"):
             read_json(tmp_path / "bad.json")
 
     def test_a_file_is_whole_or_as_it_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,14 +141,14 @@ class TestFiles:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match="file can't be written: No space left on device. Choose"):
+        with pytest.raises(StoreError, match="file can't be written: No space left on device"):
             write_bytes(path, b"new")
         assert path.read_bytes() == b"old"
         assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
     def test_a_place_that_is_no_folder_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
-        with pytest.raises(StoreError, match="inside can't be written: .*. Choose another place."):
+        with pytest.raises(StoreError, match="inside can't be written"):
             write_bytes(tmp_path / "file" / "inside", b"")
         with pytest.raises(StoreError, match="can't be written"), new_folder(tmp_path / "file" / "inside"):
             pass
@@ -204,12 +204,12 @@ class TestMarker:
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (None, "shelf is not a shelf: it holds no shelf.json. Make one: tanas shelve '.*my shelf'$"),
-            ("{", "shelf.json can't be read: it is damaged or not JSON"),
-            ("[]", "shelf is not a shelf: its shelf.json is of another kind"),
-            ('{"kind": "tanas run", "schema": 1}', "shelf is not a shelf: its shelf.json is of another kind"),
-            ('{"kind": "tanas shelf", "schema": 99}', "The shelf .*shelf has schema 99; this tanas reads"),
-            ('{"kind": "tanas shelf"}', "has schema None; .* that wrote it, or make a new one"),
+            (None, "it holds no shelf.json.* tanas shelve '.*my shelf'$"),
+            ("{", "shelf.json can't be read"),
+            ("[]", "its shelf.json is of another kind"),
+            ('{"kind": "tanas run", "schema": 1}', "its shelf.json is of another kind"),
+            ('{"kind": "tanas shelf", "schema": 99}', "shelf has schema 99"),
+            ('{"kind": "tanas shelf"}', "has schema None"),
         ],
         ids=["missing", "damaged", "no record", "another kind", "another version", "no version"],
     )
@@ -224,5 +224,5 @@ class TestMarker:
     def test_sends_who_named_a_folder_of_something_else_elsewhere(self, tmp_path: Path) -> None:
         (tmp_path / "photo.png").touch()
         for folder in (tmp_path, tmp_path / "photo.png"):
-            with pytest.raises(StoreError, match="or make one elsewhere: tanas shelve my-shelf$"):
+            with pytest.raises(StoreError, match="tanas shelve my-shelf$"):
                 read_marker(folder / "shelf.json", "tanas shelf", make="tanas shelve")

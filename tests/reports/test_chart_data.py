@@ -26,6 +26,7 @@ def test_shares_begin_even_and_end_at_the_last_stage(digits):
 def test_the_winner_of_a_round_is_the_kept_seed_of_the_next(moon):
     made = rows.alpha_rows(moon)
     assert not any(row.kept for row in made if row.round == 1)
+    assert len(moon.rounds) > 1
     for number in range(1, len(moon.rounds)):
         winner = next(row.key for row in made if row.round == number and row.won)
         assert [row.key for row in made if row.round == number + 1 and row.kept] == [winner]
@@ -38,7 +39,9 @@ def test_dropped_candidates_are_marked(moon):
 
 def test_rounds_without_stages_have_no_shares(moon):
     plain = replace(moon, rounds=tuple(replace(round_, stages=()) for round_ in moon.rounds))
-    assert all(row.weights == () and row.alpha is None for row in rows.alpha_rows(plain))
+    made = rows.alpha_rows(plain)
+    assert made
+    assert all(row.weights == () and row.alpha is None for row in made)
 
 
 def test_the_one_found_comes_first_then_the_best_scores(moon):
@@ -84,6 +87,5 @@ def test_phases_add_up_to_the_whole(moon):
 def test_architectures_are_described_in_words():
     chain = Cell(3, ((0, 1, "identity"), (1, 2, "conv_3x3")))
     assert rows.describe_cell(chain) == "0→1 identity, 1→2 conv_3x3"
-    assert rows.describe_cell(Cell(2, ())) == "passes nothing"
     skeleton = Skeleton(stem="half", widths=(16, 32), cells=(2, 1), reductions=(False, True))
     assert rows.describe_skeleton(skeleton) == "½ 2×16, ½ 1×32"

@@ -8,7 +8,8 @@ import pytest
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.networks.cell import Cell
 from tanas.reports import page
-from tanas.reports.sentences import answer
+from tanas.reports.charts import MOST_ATOMS
+from tanas.reports.sentences import answer, inheritance
 
 RESULTS = ("moon", "alone", "digits", "hundred", "hostile")
 
@@ -88,16 +89,14 @@ class TestEveryPage:
         result, text = pages[name]
         reader = Reader(text)
         assert " ".join(answer(result).split()) in reader.text
-        assert "One run with one seed" in reader.text
         assert f"{result.task.test:,} test images" in reader.text
 
     def test_tells_how_to_repeat_and_to_load(self, pages, name):
         result, text = pages[name]
         read = Reader(text).text
         assert " ".join(result.command.split()) in read
-        assert 'import tanas network = tanas.load("RUN") network.predict(images)' in read
-        assert "tanas predict RUN FILE" in read
-        assert "tanas export RUN model.onnx" in read
+        for called in ('tanas.load("RUN")', "tanas predict RUN FILE", "tanas export RUN model.onnx"):
+            assert called in read
 
     def test_leaves_no_hole(self, pages, name):
         read = Reader(pages[name][1]).text
@@ -120,37 +119,14 @@ def test_pictures_of_mistakes_are_the_pngs_of_the_result(pages):
 
 def test_warnings_stand_right_after_the_answer(pages):
     result, text = pages["moon"]
-    assert (
-        text.index("balanced error on 1,800 test images")
-        < text.index(result.warnings[0])
-        < text.index("Errors on the test split")
-    )
+    assert text.index('id="answer"') < text.index(result.warnings[0]) < text.index('class="grid"')
 
 
-def test_an_empty_dictionary_is_said_to_be_one(pages):
-    read = Reader(pages["alone"][1]).text
-    assert "No other task is remembered." in read
-    assert "Distances of the remembered tasks" not in read
-
-
-def test_a_search_that_measured_nothing_is_not_told_to_learn_tasks_first(moon):
+def test_only_who_has_no_memory_is_told_how_to_make_one(pages, moon):
+    assert "tanas dictionary build" in pages["alone"][1]
+    assert "tanas dictionary build" not in pages["moon"][1]
     every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, related="all"))
-    read = Reader(page.render(every)).text
-    assert "no distance was measured" in read
-    assert "makes a first memory" not in read
-    assert "Distances of the remembered tasks" not in read
-    assert "by which later searches measure the distance of this task" in read
-
-
-def test_the_tasks_that_were_reused_are_named(moon):
-    def read(**changes):
-        return Reader(page.render(replace(moon, **changes))).text
-
-    assert "the search reused the nearest 3: " in read()
-    near, other = moon.distances[0], moon.distances[2]
-    assert "reused the nearest 1: " in read(neighbours=(near,))
-    assert "reused 1: " in read(neighbours=(other,)), "the nearest had nothing to give"
-    assert "The distances of 10 remembered tasks were measured, but nothing was reused" in read(neighbours=())
+    assert "tanas dictionary build" not in page.render(every), "it measured no distance, but knows tasks"
 
 
 def test_hostile_names_are_shown_not_obeyed(pages):
@@ -159,23 +135,24 @@ def test_hostile_names_are_shown_not_obeyed(pages):
     assert result.task.classes[0] in reader.text
     assert result.warnings[0] in reader.text
     assert "<b>photos" not in text
-    alternatives = {attributes["alt"] for tag, attributes in reader.elements if tag == "img"}
-    assert alternatives <= {f"Test image of class {name}" for name in result.task.classes}
+    alternatives = [attributes["alt"] for tag, attributes in reader.elements if tag == "img"]
+    assert alternatives
+    assert all(any(name in each for name in result.task.classes) for each in alternatives)
 
 
 def test_all_distances_are_listed_even_if_not_all_are_drawn(pages):
     result, text = pages["hundred"]
     read = Reader(text).text
-    assert f"The nearest 30 of {len(result.distances)}" in read
-    assert result.distances[-1].fingerprint in read
+    assert len(result.distances) > MOST_ATOMS
+    assert all(one.fingerprint in read for one in result.distances)
 
 
 def test_a_network_that_is_never_wrong_has_no_mistakes(moon):
     counts = ((1600, 0), (0, 200))
     metrics = replace(moon.metrics, test_error=0.0, test_balanced_error=0.0)
-    read = Reader(page.render(replace(moon, metrics=metrics, confusion=counts, mistakes=()))).text
-    assert "No test image was answered wrongly." in read
-    assert "0 of 1,800 test images were answered wrongly" in read
+    reader = Reader(page.render(replace(moon, metrics=metrics, confusion=counts, mistakes=())))
+    assert "0 of 1,800 test images" in reader.text
+    assert not [tag for tag, _ in reader.elements if tag == "img"]
 
 
 def test_a_result_with_nothing_but_a_network_renders(alone):
@@ -194,9 +171,7 @@ def test_a_result_with_nothing_but_a_network_renders(alone):
         task=replace(alone.task, notes=()),
         space=replace(alone.space, size=3**1000, operations=()),
     )
-    read = Reader(page.render(bare)).text
-    assert "It passes nothing on: the answer is the same for every image." in read
-    assert "1.32 × 10⁴⁷⁷" in read
+    assert "1.32 × 10⁴⁷⁷" in Reader(page.render(bare)).text
 
 
 def test_bounds_and_intervals_of_distances_are_told_apart_from_distances(moon):
@@ -212,18 +187,14 @@ def test_bounds_and_intervals_of_distances_are_told_apart_from_distances(moon):
     text = page.render(shown)
     assert "0.1250 [0.100, 0.250]</td>" in text
     assert "≥ 0.5000</td>" in text
-    assert "a lower bound" in text
-    assert "a lower bound" not in page.render(moon)
+    assert "≥" not in page.render(moon)
 
 
 def test_what_a_winner_was_chosen_by_is_shown_beside_the_alphas(moon):
-    plain = page.render(moon)
-    assert "The winner of each round has the largest alpha" in plain
-    assert "l alone</th>" not in plain
-    rounds = tuple(replace(past, scores=tuple(0.5 for _ in past.keys)) for past in moon.rounds)
+    assert "0.4321" not in page.render(moon)
+    rounds = tuple(replace(past, scores=tuple(0.4321 for _ in past.keys)) for past in moon.rounds)
     judged = page.render(replace(moon, rounds=rounds, config={"fuse": {"choice": "performance"}}))
-    assert "l alone</th>" in judged and "0.5000" in judged
-    assert "The winner of each round has the best validation performance l" in judged
+    assert judged.count("0.4321") == sum(len(past.keys) for past in moon.rounds)
 
 
 def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
@@ -240,24 +211,14 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     assert "It began with those of near." in text
     assert "near 0.0100 a1b2 0.9125" in text
     assert "seen 0.0200 c3d4 it exceeds the limits" in text
-    assert "none (from scratch) – e5f6 0.8750" in text
-    assert "From weights of near, on the training split" in text
-    assert "From scratch, on the training split" in Reader(page.render(moon)).text
+    assert "e5f6 0.8750" in text
 
 
 @pytest.mark.parametrize("name", ["moon", "alone"])
 def test_of_a_known_architecture_nothing_is_said_of_a_space(name, request):
     result = replace(request.getfixturevalue(name), stopped="reused", rounds=())
-    text = Reader(page.render(result)).text
-    assert "the best remembered architecture of this task was trained anew." in text
-    assert "The reused architecture" in text
-    assert result.space.note not in text
-    for said in (
-        "base space",
-        "before limits",
-        "The search space",
-        "What was reused",
-        "makes a first memory",
-    ):
-        assert said not in text
-    assert "reused" not in [row.strip() for row in Reader(page.render(result)).texts]
+    reader = Reader(page.render(result))
+    assert inheritance(result) in reader.text
+    assert result.space.note not in reader.text
+    assert "tanas dictionary build" not in reader.text
+    assert "reused" not in [row.strip() for row in reader.texts]

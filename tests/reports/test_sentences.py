@@ -63,17 +63,10 @@ class TestAnswer:
         )
         assert said[1:] == [round(100 * share, 2) for share in shares]
 
-    def test_reads_as_a_sentence_for_two_classes(self, moon):
-        assert re.fullmatch(
-            r"The network has [\d,]+ parameters and tells moon from the rest with [\d.]+\s% test error "
-            r"\(balanced: [\d.]+\s%\)\. Always answering ‘rest’ gives [\d.]+\s% error\.",
-            answer(moon),
-        )
-
     def test_names_few_classes_and_counts_many(self, moon, digits):
         few = replace(moon, task=replace(moon.task, classes=("a", "b", "c")))
-        assert "tells a, b and c apart with" in answer(few)
-        assert "tells the 10 classes of digits apart with" in answer(digits)
+        assert "a, b and c" in answer(few)
+        assert "10 classes of digits" in answer(digits)
 
 
 class TestChoice:
@@ -81,13 +74,10 @@ class TestChoice:
         def said(**fuse):
             return choice(replace(moon, config={"fuse": fuse}))
 
-        assert said(choice="alpha", final="score") == (
-            "The winner of each round has the largest alpha; the architecture found is the winner with the best score."
-        )
-        assert "the lowest validation loss; the architecture found is the last winner." in said(
-            choice="loss", final="last"
-        )
-        assert "the best validation performance l;" in said(choice="performance")
+        by_alpha, by_loss = said(choice="alpha", final="score"), said(choice="loss", final="last")
+        assert "alpha" in by_alpha and "score" in by_alpha
+        assert "loss" in by_loss and "score" not in by_loss
+        assert "performance" in said(choice="performance")
 
     def test_of_what_was_grown_the_last_winner_is_found_as_no_score_is_asked(self, moon):
         sized = Sized(architecture=moon.architecture, parameters=2_000, macs=10, score=None)
@@ -96,15 +86,15 @@ class TestChoice:
             kept_weights=False, weights="",
         )  # fmt: skip
         said = choice(replace(moon, grown=grown, config={"fuse": {"final": "score"}}))
-        assert said.endswith("the architecture found is the last winner.")
+        assert said and "score" not in said
 
     def test_says_that_the_winner_of_one_round_was_found_if_it_was(self, moon):
-        past = moon.rounds[0]
-        for found, alone in ((past.candidates[past.winner], True), (past.candidates[past.winner - 1], False)):
-            said = choice(
-                replace(moon, rounds=(past,), architecture=found, config={"fuse": {"final": "score"}})
-            )
-            assert ("has the largest alpha; it is the architecture found." in said) == alone
+        past, config = moon.rounds[0], {"fuse": {"final": "score"}}
+        won, lost = (
+            choice(replace(moon, rounds=(past,), architecture=past.candidates[place], config=config))
+            for place in (past.winner, past.winner - 1)
+        )
+        assert "score" not in won and "score" in lost
 
     def test_is_silent_where_there_are_no_alphas(self, moon):
         alone = replace(moon, rounds=tuple(replace(past, stages=()) for past in moon.rounds))
@@ -128,14 +118,12 @@ class TestTransformation:
 
     def test_says_what_changed_and_by_how_much(self, moon):
         said = transformation(self.grown(moon, ("cells of the stages 1 became 2", "1 stage became 2"), 5_000))
-        assert said == (
-            "The search began with the network of moon (2,000 parameters) and grew it for this task. The network found "
-            "has 2.5 times as many. Cells of the stages 1 became 2; 1 stage became 2."
-        )
+        for told in ("the network of moon", "2,000", "2.5 times", "stages 1 became 2", "1 stage became 2"):
+            assert told in said
 
     def test_says_when_nothing_better_was_found(self, moon):
         said = transformation(self.grown(moon, (), 2_000))
-        assert said.endswith("No candidate was better, so the network stayed as it was.")
+        assert "the network of moon" in said and "times" not in said
 
     def test_says_nothing_of_a_search(self, moon):
         assert transformation(moon) == ""
@@ -144,31 +132,30 @@ class TestTransformation:
 class TestVerdict:
     def test_says_when_nothing_was_learnt(self, moon):
         useless = with_errors(moon, test_balanced_error=0.5)
-        assert "no lower than that of a constant answer" in verdict(useless)
+        assert "constant answer" in verdict(useless)
 
     def test_says_when_a_rival_is_better(self, moon):
         said = verdict(with_rival(moon, 0.001))
-        assert said == "An SVM on HOG has less error here: use it, or give tanas more images or time."
+        assert "SVM on HOG" in said and "use it" in said
 
     def test_says_that_other_images_decided_between_it_and_no_search(self, moon):
         better = with_rival(moon, 0.001, name=NO_SEARCH)
         said = verdict(replace(better, reference=reference_of(moon, taken=False)))
-        assert said.startswith(
-            "The reference network has less error on the test images, but the validation images"
-        )
+        assert "eference network" in said and "use it" not in said
         assert "use it" in verdict(replace(better, reference=reference_of(moon, replaces=False)))
 
     def test_says_when_the_gain_may_be_chance(self, moon):
         near = with_rival(moon, moon.metrics.test_balanced_error + 0.001, error=moon.metrics.test_error)
-        assert "The best rival has 0.10 points more error." in verdict(near)
-        assert "This may be chance" in verdict(near)
+        assert "0.10 points" in verdict(near) and "chance" in verdict(near)
 
     def test_says_when_the_gain_is_clear(self, moon):
-        assert "lies outside the network's 95" in verdict(with_rival(moon, 0.4))
+        said = verdict(with_rival(moon, 0.4))
+        assert "95" in said and "chance" not in said
 
     def test_warns_of_a_constant_answer_that_errs_as_rarely(self, moon):
         rare = with_errors(with_rival(moon, 0.4), constant_error=moon.metrics.test_error)
-        assert "judge by the balanced error" in verdict(rare)
+        assert "balanced error" in verdict(rare)
+        assert "balanced error" not in verdict(with_rival(moon, 0.4))
 
 
 class TestStanding:
@@ -177,17 +164,14 @@ class TestStanding:
     def test_names_all_rivals_and_their_errors_where_the_network_is_best(self, moon):
         own = percent(moon.metrics.test_balanced_error, 1800)
         svm, logistic = (percent(one.test_balanced_error, 1800) for one in moon.rivals)
-        assert standing(moon) == (
-            f"{own} balanced error on 1,800 test images: better than an SVM on HOG ({svm}) and "
-            f"logistic regression ({logistic})."
-        )
+        said = standing(moon)
+        assert said.startswith(own) and "1,800" in said
+        assert f"SVM on HOG ({svm})" in said and f"logistic regression ({logistic})" in said
+        assert "not better" not in said
 
     def test_names_the_rivals_that_are_better(self, moon):
         said = standing(with_rival(moon, 0.001))
-        assert re.search(
-            r": better than logistic regression \([\d.]+\s%\), not better than an SVM on HOG \(0\.10\s%\)\.$",
-            said,
-        )
+        assert re.search(r"better than logistic regression.* not better than an SVM on HOG", said)
 
     def test_says_who_is_level(self, moon):
         said = standing(with_rival(moon, moon.metrics.test_balanced_error))
@@ -195,11 +179,13 @@ class TestStanding:
 
     def test_goes_by_the_error_that_performance_goes_by(self, moon):
         plain = replace(moon, task=replace(moon.task, performance="accuracy"))
-        assert standing(plain).startswith(f"{percent(moon.metrics.test_error, 1800)} error on")
+        assert standing(plain).startswith(percent(moon.metrics.test_error, 1800))
+        assert "balanced" not in standing(plain)
 
     def test_stands_alone_where_there_are_no_rivals(self, moon):
         own = percent(moon.metrics.test_balanced_error, 1800)
-        assert standing(replace(moon, rivals=())) == f"{own} balanced error on 1,800 test images."
+        said = standing(replace(moon, rivals=()))
+        assert said.startswith(own) and "better" not in said
 
 
 class TestTaken:
@@ -208,26 +194,25 @@ class TestTaken:
 
     def test_says_when_the_search_found_nothing_better(self, moon):
         said = self.said(moon, taken=True)
-        assert said.startswith("You get the reference network, which needs no search")
-        assert "l = 0.8000 against 0.9000" in said
+        assert "0.8000" in said and "0.9000" in said
 
     def test_says_what_no_search_is(self, moon):
         said = self.said(moon, taken=False)
-        assert said.startswith("The reference network is a fixed network") and "clearly better" in said
-        assert "clearly better" not in self.said(moon, replaces=False)
+        assert "0.8000" in said and "0.9000" in said
+        assert "clearly better" in said and "clearly better" not in self.said(moon, replaces=False)
         assert taken(moon) == ""
 
 
 class TestTrainedOn:
     def test_says_how_many_images_trained_what_and_why_the_recipe(self, moon):
         said = trained_on(moon)
-        assert "Recipe: light (images turned, scaled and shifted a little), 15 epochs." in said
-        assert "the validation loss of this network: plain 0.310, light 0.250" in said
+        assert "light" in said and "15 epochs" in said
+        assert "plain 0.310, light 0.250" in said
         assert all(number in said for number in ("6,400", "48,000", "49,600"))
 
     def test_says_nothing_of_a_refit_that_was_left_out(self, moon):
         alone = replace(moon, training=replace(moon.training, refit_images=0, tried=()))
-        assert "refit" not in trained_on(alone) and "chosen" not in trained_on(alone)
+        assert "49,600" not in trained_on(alone) and "0.310" not in trained_on(alone)
 
 
 class TestCaveat:
@@ -237,31 +222,29 @@ class TestCaveat:
         said = caveat(moon)
         assert f"{wrong} of 1,800 test images" in said
         assert numbers(said)[-2:] == [round(100 * low, 2), round(100 * high, 2)]
-        assert "repeat it with other seeds" in said
 
 
 class TestInheritance:
     def test_names_the_tasks_that_were_reused(self, moon):
         said = inheritance(moon)
-        assert said.startswith("Of 10 remembered tasks, the search reused the nearest 3: ")
+        assert "10 remembered tasks" in said and "nearest 3" in said
         assert all(neighbour.atom in said for neighbour in moon.neighbours)
+        other = inheritance(replace(moon, neighbours=moon.distances[2:3]))
+        assert moon.distances[2].atom in other and "nearest" not in other, "the nearest had nothing to give"
 
     def test_says_when_nothing_was_searched(self, moon):
         said = inheritance(replace(moon, stopped="reused"))
-        assert said == (
-            "Nothing was searched, as you asked: the best remembered architecture of this task was trained anew."
-        )
+        assert said and not any(neighbour.atom in said for neighbour in moon.neighbours)
 
     def test_says_when_nothing_was_reused(self, moon):
         said = inheritance(replace(moon, neighbours=()))
-        assert said == "The distances of 10 remembered tasks were measured, but nothing was reused from them."
+        assert "10 remembered tasks" in said and not any(one.atom in said for one in moon.distances)
 
     def test_says_when_no_distance_was_asked_for(self, moon):
         every = replace(moon, neighbours=(), distances=(), space=replace(moon.space, related="all"))
-        assert inheritance(every) == "Every remembered task counts alike: no distance was measured."
         own = (("itself", moon.task.fingerprint),)
-        for known in ((), own):
-            assert inheritance(replace(every, dictionary=known)) == "No other task is remembered."
+        nothing, alone = (inheritance(replace(every, dictionary=known)) for known in ((), own))
+        assert nothing == alone != inheritance(every)
 
 
 @pytest.mark.parametrize(

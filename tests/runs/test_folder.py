@@ -57,7 +57,7 @@ class TestBegin:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"seed": 1}, "The run .* was begun with seed = 0; now it is 1. Repeat the first command"),
+            ({"seed": 1}, "begun with seed = 0; now it is 1"),
             ({"config": {"fuse": {"rounds": 4}}}, "begun with config.fuse.rounds = 3; now it is 4"),
             ({"config": {}}, "begun with config.fuse = {'rounds': 3}; now it is None"),
             ({"fingerprint": "e" * 64}, "begun with other data under the name digits:is=8"),
@@ -72,7 +72,7 @@ class TestBegin:
 
     def test_a_folder_of_something_else_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("mine")
-        with pytest.raises(StoreError, match="is not empty and holds no run. Name an empty or a new folder"):
+        with pytest.raises(StoreError, match="is not empty and holds no run"):
             begin(tmp_path)
 
     def test_what_a_killed_process_left_is_no_obstacle(self, tmp_path: Path) -> None:
@@ -89,29 +89,26 @@ class TestOpen:
         return folder
 
     def test_a_folder_that_is_no_run_is_refused(self, tmp_path: Path) -> None:
-        message = (
-            "a b is not a run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one"
-        )
-        with pytest.raises(StoreError, match=message):
+        with pytest.raises(StoreError, match="a b is not a run: it holds no run.json"):
             Run.open(tmp_path / "a b")
 
     def test_another_kind_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="is not a run: its run.json is of another kind"):
+        with pytest.raises(StoreError, match="its run.json is of another kind"):
             Run.open(self.damaged(tmp_path, kind="tanas dictionary"))
 
     def test_another_version_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="has schema 9; this tanas reads schema 1. Use the version"):
+        with pytest.raises(StoreError, match="has schema 9; this tanas reads schema 1"):
             Run.open(self.damaged(tmp_path, schema=9))
 
     def test_a_damaged_record_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="run.json is not a RunRecord: request"):
             Run.open(self.damaged(tmp_path, request=3))
         (tmp_path / "run.json").write_text("{")
-        with pytest.raises(StoreError, match="run.json can't be read: it is damaged or not JSON"):
+        with pytest.raises(StoreError, match="run.json can't be read"):
             Run.open(tmp_path)
 
     def test_a_result_is_asked_of_a_finished_run(self, tmp_path: Path) -> None:
-        message = "is not finished: it has no result.json. Go on with: tanas search digits:is=8 --out run"
+        message = "is not finished.* tanas search digits:is=8 --out run"
         with pytest.raises(StoreError, match=message):
             begin(tmp_path).result()
         with pytest.raises(StoreError, match=message):
@@ -140,7 +137,7 @@ class TestDamage:
             assert_refused(tanas(*command), "run/weights.safetensors is damaged")
         weights.unlink()
         for command in needs_weights:
-            assert_refused(tanas(*command), "run has no weights: there is no file run/weights.safetensors")
+            assert_refused(tanas(*command), "there is no file run/weights.safetensors")
         weights.write_bytes(good)
 
         record = json.loads(result.read_text())
@@ -153,7 +150,7 @@ class TestDamage:
             assert_refused(tanas(*command), "result.json is not a Result: parameters")
         result.write_text("{")
         for command in (*needs_weights, ["report", "run"], search):
-            assert_refused(tanas(*command), "result.json can't be read: it is damaged or not JSON")
+            assert_refused(tanas(*command), "result.json can't be read")
 
 
 def assert_refused(answer: Answer, message: str) -> None:
@@ -168,9 +165,7 @@ class TestLock:
         run = begin(tmp_path)
         with (
             filelock.FileLock(tmp_path / ".lock"),
-            pytest.raises(
-                StoreError, match="Another process works on the run .* Wait for it, or name another"
-            ),
+            pytest.raises(StoreError, match="Another process works on the run"),
             run.locked(),
         ):
             pass
@@ -182,9 +177,7 @@ class TestLock:
         with filelock.FileLock(desk / "run" / ".lock"):
             answer = tanas("search", "npz:bars.npz", "--config", "tiny.toml", "--out", "run", "--quiet")
         assert answer.status == 2
-        assert answer.err == (
-            "tanas: Another process works on the run run. Wait for it, or name another folder (out).\n"
-        )
+        assert answer.err.startswith("tanas: Another process") and answer.err.count("\n") == 1
 
 
 class TestDefaultFolder:
@@ -228,9 +221,7 @@ class TestFolders:
 
     def test_a_run_or_something_else_is_refused(self, tmp_path: Path) -> None:
         begin(tmp_path)
-        with pytest.raises(
-            StoreError, match="holds 'run.json', which is not a run. Name an empty or a new folder"
-        ):
+        with pytest.raises(StoreError, match="holds 'run.json'"):
             run_folders(tmp_path, ["digits", "mnist"])
 
     @pytest.mark.parametrize(
@@ -247,12 +238,12 @@ class TestWritable:
 
     def test_a_file_in_the_way_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(StoreError, match="can't be made: .*file is a file. Name another place"):
+        with pytest.raises(StoreError, match="can't be made: .*file is a file"):
             check_writable(tmp_path / "file" / "below")
 
     @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
     def test_rights_are_tried_rather_than_read(self) -> None:
-        with pytest.raises(StoreError, match="/proc/run can't be written: .* Name another place"):
+        with pytest.raises(StoreError, match="/proc/run can't be written"):
             check_writable(Path("/proc/run"))
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -266,11 +257,11 @@ class TestWritable:
 
         used = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: used._replace(free=1000))
-        with pytest.raises(StoreError, match="less than 50 MB are free on its disk. Make room"):
+        with pytest.raises(StoreError, match="50 MB"):
             check_writable(tmp_path)
 
     def test_a_folder_is_no_file(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreError, match="it is a folder. Name a file"):
+        with pytest.raises(StoreError, match="it is a folder"):
             check_file(tmp_path)
         check_file(tmp_path / "new" / "d.csv")
 

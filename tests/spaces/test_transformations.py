@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -72,7 +73,8 @@ class TestSteps:
 
     def test_no_stage_joins_where_one_pixel_is_left(self) -> None:
         reduced = replace(ORIGIN, skeleton=replace(ORIGIN.skeleton, stem="half", reductions=(True, True)))
-        assert all(len(one.skeleton.widths) == 2 for one in moves().transformed(reduced, "deeper"))
+        made = moves().transformed(reduced, "deeper")
+        assert made and all(len(one.skeleton.widths) == 2 for one in made)
 
     def test_a_replaced_operation_leaves_all_other_edges(self) -> None:
         made = cells("replaced")
@@ -133,9 +135,7 @@ class TestLimits:
         )
         has = cost(full)
         tight = {"max_parameters": has.parameters, "max_macs": has.macs}
-        with pytest.raises(
-            SettingError, match=r"must be large enough for a transformation: the smallest has [\d,]+ param"
-        ):
+        with pytest.raises(SettingError, match=r"the smallest has [\d,]+ param"):
             Transformations.of("grow", full, space(("conv_3x3",), 2, **tight), shape=SHAPE, classes=CLASSES)
 
     def test_compressing_what_is_small_enough_is_refused(self) -> None:
@@ -233,16 +233,14 @@ class TestDifferences:
             skeleton=Skeleton(widths=(8, 18, 36), cells=(2, 1, 1), reductions=(False, True, True)),
             cell=Cell(3, ((0, 1, "sep_conv_3x3"), (0, 2, "max_pool_3x3"), (1, 2, "conv_3x3"))),
         )
-        assert differences(ORIGIN, after) == (
-            "2 stages became 3",
-            "channels of the stages 8, 12 became 8, 18, 36",
-            "cells of the stages 2, 1 became 2, 1, 1",
-            "in the cell identity became max_pool_3x3",
-        )
+        stages, channels, cells, cell = differences(ORIGIN, after)
+        assert re.search("2.* 3", stages)
+        assert re.search("8, 12 .*8, 18, 36", channels)
+        assert re.search("2, 1 .*2, 1, 1", cells)
+        assert re.search("identity .*max_pool_3x3", cell)
         fewer = replace(ORIGIN, cell=Cell(2, ((0, 1, "identity"),)))
-        assert differences(ORIGIN, fewer) == (
-            "the cell's 3 edges (conv_3x3, identity, sep_conv_3x3) became 1 (identity)",
-        )
+        (edges,) = differences(ORIGIN, fewer)
+        assert re.search(r"3 .*\(conv_3x3, identity, sep_conv_3x3\) .*1 \(identity\)", edges)
 
 
 def by_macs(architecture: Architecture, shape: tuple[int, int, int], classes: int) -> float:
@@ -281,7 +279,7 @@ class TestLatency:
             (
                 "compress",
                 1.0,
-                "'max_parameters' or 'max_macs' or 'max_latency_ms' of compress must be less than",
+                "'max_parameters' or 'max_macs' or 'max_latency_ms' of compress",
             ),
             ("compress", 1e-6, "the smallest that transformations reach takes"),
         ],

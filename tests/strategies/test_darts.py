@@ -134,6 +134,7 @@ class TestStrongestCells:
 
     def test_shares_are_over_all_operations_zero_among_them(self) -> None:
         strengths = Strengths.of(drawn_alpha(SPACE, 3), SPACE)
+        assert len(strengths.logs) == len(pairs_of(SPACE.nodes))
         for row in strengths.logs.values():
             assert set(row) == set(SPACE.operations)
             assert sum(math.exp(value) for value in row.values()) == pytest.approx(1)

@@ -173,5 +173,5 @@ def test_children_of_one_population_differ_and_end_with_the_space() -> None:
 
 @pytest.mark.parametrize("name", ["candidates", "population", "sample", "children"])
 def test_sizes_below_one_are_refused(name: str) -> None:
-    with pytest.raises(SettingError, match=f"'{name}' of EvolutionConfig must be at least 1. Got 0 instead."):
+    with pytest.raises(SettingError, match=f"'{name}' of EvolutionConfig must be at least 1"):
         EvolutionConfig(**{name: 0})

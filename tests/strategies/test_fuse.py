@@ -95,6 +95,7 @@ class TestRounds:
     @pytest.mark.parametrize("name", fuse_forms())
     def test_the_seed_is_arg_max_alpha_of_the_round_before(self, name: str) -> None:
         outcome = outcome_of(name)
+        assert len(outcome.rounds) > 1
         for before, after in zip(outcome.rounds, outcome.rounds[1:], strict=False):
             alphas = before.stages[-1].alphas
             assert before.winner == alphas.index(max(alphas))
@@ -105,6 +106,7 @@ class TestRounds:
     @pytest.mark.parametrize("name", fuse_forms())
     def test_never_draw_a_candidate_twice(self, name: str) -> None:
         outcome = outcome_of(name)
+        assert len(outcome.rounds) > 1
         drawn = [*outcome.rounds[0].candidates]
         for later in outcome.rounds[1:]:
             assert later.candidates[0] in drawn
@@ -156,6 +158,7 @@ class TestFairStart:
     def test_the_kept_seed_begins_with_fresh_weights_as_all_do(self) -> None:
         schedule, fuse = fixed([1, 0, 0])
         rounds = run(fuse).rounds
+        assert len(rounds) == 3
         for number, past in enumerate(rounds):
             for place, candidate in enumerate(past.candidates):
                 state = schedule.starts[number][place]
@@ -220,10 +223,8 @@ class TestStops:
         given = every_architecture(only)[0]
         _, fuse = fixed([0])
         assert run(fuse, only, seed_architecture=given, listener=told.append).best == given
-        messages = [event.message for event in told if isinstance(event, Told)]
-        assert messages == [
-            f"The space holds only one architecture ({given.key}), so it is used without a search."
-        ]
+        (message,) = [event.message for event in told if isinstance(event, Told)]
+        assert given.key in message
 
 
 class TestImages:
@@ -323,7 +324,7 @@ class TestFailures:
         return Fuse(replace(CONFIG, schedule=replace(CONFIG.schedule, training=training)))
 
     def test_all_candidates_that_diverge_end_the_search_with_a_way_out(self) -> None:
-        with pytest.raises(SearchError, match="All 3 candidates .* Lower the learning rate of the search."):
+        with pytest.raises(SearchError, match="All 3 candidates"):
             run(self.wild())
 
     def test_a_dropped_candidate_is_named_in_its_round_and_never_wins(
@@ -338,6 +339,7 @@ class TestFailures:
         monkeypatch.setattr(Mixture, "__init__", broken)
         told: list[Event] = []
         outcome = run(Fuse(CONFIG), listener=told.append)
+        assert outcome.rounds
         assert all(past.dropped == (past.keys[0],) for past in outcome.rounds)
         assert all(past.winner != 0 and past.stages[-1].weights[0] == 0 for past in outcome.rounds)
         assert sum(isinstance(event, Warned) for event in told) == len(outcome.rounds)
@@ -352,9 +354,8 @@ def test_tells_each_round_with_its_alphas() -> None:
     assert [event.number for event in finished] == [1, 2]
     assert [event.round for event in finished] == list(rounds)
     first = rounds[0]
-    assert str(finished[0]) == "digits:is=8, round 1: softmax(alpha) " + ", ".join(
-        f"{key[:6]} {share:.2f}" for key, share in zip(first.keys, first.stages[-1].weights, strict=True)
-    )
+    for key, share in zip(first.keys, first.stages[-1].weights, strict=True):
+        assert f"{key[:6]} {share:.2f}" in str(finished[0])
 
 
 def test_the_steps_of_a_round_carry_its_number() -> None:
@@ -387,7 +388,7 @@ def test_a_budget_pays_for_the_scores_of_the_winners_too_and_what_is_too_dear_is
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"candidates": 1}, "The 'candidates' of FuseConfig must be at least 2. Got 1 instead."),
+        ({"candidates": 1}, "The 'candidates' of FuseConfig must be at least 2"),
         ({"rounds": 0}, "The 'rounds' of FuseConfig must be at least 1"),
         ({"patience": 0}, "The 'patience' of FuseConfig must be at least 1"),
         ({"final": "first"}, "The 'final' of FuseConfig must be one of last, score. Got 'first'"),

@@ -83,6 +83,7 @@ def test_a_survivor_goes_on_from_its_own_weights(monkeypatch: pytest.MonkeyPatch
     searched(HalvingConfig(candidates=8, eta=2), checkpoint=Watching())
     biases = [{key: state["head.bias"] for key, state in rung.items()} for rung in kept.values()]
     for before, after, epochs in ((biases[0], biases[1], 1), (biases[1], biases[2], 2)):
+        assert after
         for key in after:
             assert (after[key] - before[key]).tolist() == pytest.approx([epochs] * 2)
 
@@ -128,7 +129,7 @@ def test_where_all_fail_later_the_best_of_the_rung_before_is_taken_and_the_cost_
 
 def test_where_all_fail_at_once_there_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     scripted(monkeypatch, lambda candidate, epochs: None)
-    with pytest.raises(SearchError, match="All 8 candidates of a round had a loss that is not finite"):
+    with pytest.raises(SearchError, match="All 8 candidates"):
         searched(HalvingConfig(candidates=8, eta=2))
 
 

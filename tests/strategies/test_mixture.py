@@ -13,7 +13,6 @@ from tanas.ground.errors import SearchError
 from tanas.ground.events import Event, Warned, ignore
 from tanas.networks.architecture import build
 from tanas.networks.scoring import judged
-from tanas.strategies import mixture as mixtures
 from tanas.strategies.mixture import Mixture, mixture_loss, side_by_side
 
 CANDIDATES = (one_edge("sep_conv_3x3"), one_edge("conv_3x3"), one_edge("max_pool_3x3", LARGE))
@@ -141,11 +140,8 @@ class TestDropping:
         assert loss == pytest.approx(expected.item())
         assert mixture.active == [0, 2]
         assert mixture.weights.tolist() == pytest.approx([0.5, 0, 0.5])
-        assert told == [
-            Warned(
-                message=f"The candidate {CANDIDATES[1].key} gave logits that are not finite and was left out."
-            )
-        ]
+        (warned,) = told
+        assert isinstance(warned, Warned) and CANDIDATES[1].key in warned.message
         for network in others:
             for parameter in network.parameters():
                 assert parameter.grad is not None
@@ -176,11 +172,7 @@ class TestDropping:
         mixture = mixture_of()
         for network in mixture.networks:
             network.head.bias.data.fill_(float("nan"))
-        message = (
-            f"All 3 candidates of a round gave logits that are not finite, {CANDIDATES[2].key} last. "
-            "Lower the learning rate of the search."
-        )
-        with pytest.raises(SearchError, match=message):
+        with pytest.raises(SearchError, match=f"All 3 candidates .*{CANDIDATES[2].key}"):
             descend(mixture)
 
 
@@ -205,27 +197,22 @@ class TestJudgements:
         expected = tuple(judged(network, digits()) for network in mixture.networks)
         assert mixture.judgements(digits()) == expected
 
-    def test_take_the_last_answers_as_long_as_the_weights_stand_still(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_take_the_last_answers_as_long_as_the_weights_stand_still(self) -> None:
         asked: list[int] = []
-        real = mixtures.logits_of
-
-        def counted(*args: Any, **kwargs: Any) -> Tensor:
-            asked.append(1)
-            return real(*args, **kwargs)
-
-        monkeypatch.setattr(mixtures, "logits_of", counted)
         mixture = mixture_of()
+        for network in mixture.networks:
+            network.register_forward_hook(lambda *_: asked.append(1))
         mixture.validation_logits(digits())
+        once = len(asked)
         before = mixture.judgements(digits())
-        assert len(asked) == 3
+        assert len(asked) == once > 0
         with torch.no_grad():
             for network in mixture.networks:
                 network.head.bias.add_(0.1)
         descend(mixture)
+        asked.clear()
         assert mixture.judgements(digits()) != before
-        assert len(asked) == 6
+        assert len(asked) == once
 
     def test_a_dropped_candidate_has_none(self) -> None:
         mixture = mixture_of()

@@ -213,5 +213,5 @@ class TestEncoding:
 
 @pytest.mark.parametrize("name", ["candidates", "initial", "batch", "pool"])
 def test_sizes_below_one_are_refused(name: str) -> None:
-    with pytest.raises(SettingError, match=f"'{name}' of PredictorConfig must be at least 1. Got 0 instead."):
+    with pytest.raises(SettingError, match=f"'{name}' of PredictorConfig must be at least 1"):
         PredictorConfig(**{name: 0})

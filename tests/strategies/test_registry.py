@@ -22,14 +22,14 @@ def test_a_strategy_works_as_the_configuration_says() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("evolutoin", "Did you mean 'evolution'?"),
-        ("Fuse", "Did you mean 'fuse'?"),
-        ("predict", "Did you mean 'predictor'?"),
-        ("bayes", "Known are: fuse, random, evolution, halving, predictor"),
+        ("evolutoin", "'evolution'"),
+        ("Fuse", "'fuse'"),
+        ("predict", "'predictor'"),
+        ("bayes", "fuse, random, evolution, halving, predictor"),
     ],
 )
 def test_an_unknown_name_is_refused_with_the_near_ones(name: str, hint: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"Unknown search strategy '{name}'. {hint}") as refused:
+    with pytest.raises(UnknownNameError, match=f"'{name}'.* {hint}") as refused:
         check_strategy(name)
     assert refused.value.exit_status == 2
     with pytest.raises(UnknownNameError, match="Unknown search strategy"):

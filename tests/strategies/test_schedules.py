@@ -16,7 +16,6 @@ from tanas.ground.context import Context, Deadline
 from tanas.ground.errors import SettingError
 from tanas.ground.events import Event, StepAdvanced, StepFinished, StepStarted, Warned, ignore
 from tanas.networks.training import TrainingConfig
-from tanas.strategies import schedules
 from tanas.strategies.base import Stage
 from tanas.strategies.mixture import Mixture, mixture_loss
 from tanas.strategies.schedules import (
@@ -220,20 +219,13 @@ class TestAlternating:
         assert len(stages) == 3
         assert len({stage.alphas for stage in stages}) == 3
 
-    def test_goes_on_with_the_same_optimizers_over_its_stages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_goes_on_with_the_same_optimizer_of_alpha_over_its_stages(self) -> None:
         """A fresh Adam a stage moves each alpha by its learning rate, whatever the slope."""
-        made: dict[str, list[float]] = {"Adam": [], "AdamW": []}
-        for name, kind in {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}.items():
-
-            def counted(
-                *args: Any, kind: Any = kind, name: str = name, **kwargs: Any
-            ) -> torch.optim.Optimizer:
-                made[name].append(kwargs["lr"])
-                return kind(*args, **kwargs)  # type: ignore[no-any-return]
-
-            monkeypatch.setattr(torch.optim, name, counted)
-        run(replace(ALTERNATING, stages=3, tolerance=0.0), mixture_of())
-        assert made == {"Adam": [ALTERNATING.alpha_learning_rate], "AdamW": [1e-3]}
+        schedule = replace(ALTERNATING, stages=2, tolerance=0.0, alpha_steps=1)
+        first, second = (torch.tensor(stage.alphas) for stage in run(schedule, mixture_of()))
+        rate = schedule.alpha_learning_rate
+        torch.testing.assert_close((first - 1 / 3).abs(), torch.full((3,), rate), rtol=1e-3, atol=0)
+        assert ((second - first).abs() - rate).abs().max() > 1e-2 * rate
 
     def test_descends_w_as_adam_does_in_the_papers_letter(self) -> None:
         letter, direct = mixture_of(), mixture_of()
@@ -245,28 +237,14 @@ class TestAlternating:
         for own, theirs in zip(weights(letter), weights(direct), strict=True):
             torch.testing.assert_close(own, theirs, rtol=1e-3, atol=1e-4)
 
-    def test_a_cosine_spans_all_stages(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        rates: list[float] = []
-        descend = Mixture.descend
-
-        def watched(self: Mixture, *args: Any, **kwargs: Any) -> float:
-            rates.append(optimizers[0].param_groups[0]["lr"])
-            return descend(self, *args, **kwargs)
-
-        optimizers: list[torch.optim.Optimizer] = []
-        make = schedules.make_optimizer
-
-        def kept(*args: Any) -> torch.optim.AdamW:
-            made = make(*args)
-            optimizers.append(made)
-            return made
-
-        monkeypatch.setattr(Mixture, "descend", watched)
-        monkeypatch.setattr(schedules, "make_optimizer", kept)
+    def test_a_cosine_spans_all_stages(self) -> None:
         training = TrainingConfig(epochs=1, batch=20)
-        run(Alternating(training=training, stages=3, tolerance=0.0), mixture_of())
-        assert len(optimizers) == 1
-        assert len(rates) == 18
+        rate = weight_rate(mixture_of(), TASK, Alternating(training=training, stages=3))
+        rates = []
+        for _ in range(18):  # six steps a stage
+            rates.append(rate.get_last_lr()[0])
+            rate.optimizer.step()
+            rate.step()
         assert max(rates) == training.learning_rate
         assert all(a > b for a, b in pairwise(rates[1:])), "it falls over all stages"
         assert rates[-1] < training.learning_rate / 20

@@ -207,7 +207,7 @@ class TestDescent:
         assert seen == [(0, 50), (1, 10), (2, 50), (3, 10)]
         assert [event.done for event in told if isinstance(event, StepAdvanced)] == [1, 2]
         (warning,) = [event.message for event in told if isinstance(event, Warned)]
-        assert warning.startswith("In 1 of 4 steps of supernet 1, the loss or its gradients were not finite")
+        assert "1 of 4 steps of supernet 1" in warning
 
     def test_the_last_epoch_ends_with_the_last_step(self) -> None:
         seen: list[int] = []
@@ -284,6 +284,7 @@ class TestSearch:
         teller = Teller()
         outcome = search_told(teller, asked_of(), runs=3, finalists=2)
         assert [len(past.candidates) for past in outcome.rounds] == [2, 3, 3]
+        assert len(teller.asked) == 3
         for (run, _), past, before in zip(
             teller.asked, outcome.rounds, (None, *outcome.rounds), strict=False
         ):
@@ -298,6 +299,7 @@ class TestSearch:
         teller = Teller()
         outcome = search_told(teller, asked_of(), runs=4, finalists=2)
         assert len(outcome.seen) == 8
+        assert len(teller.asked) == 4
         for run, _ in teller.asked:
             assert not set(run.pool) & run.known
 
@@ -354,8 +356,8 @@ class TestSearch:
         tight = SPACE.limited(max_parameters=least)
         teller = Teller()
         outcome = search_told(teller, asked_of(tight, seed_architecture=one_edge("sep_conv_3x3", LARGE)))
-        assert all(run.skeleton == SMALL for run, _ in teller.asked)
-        assert all(one.parameters <= least for one in outcome.seen[1:])
+        assert teller.asked and all(run.skeleton == SMALL for run, _ in teller.asked)
+        assert len(outcome.seen) > 1 and all(one.parameters <= least for one in outcome.seen[1:])
 
     def test_where_a_supernet_ranks_nothing_the_first_drawn_are_scored(self) -> None:
         class Silent(Teller):
@@ -404,6 +406,7 @@ class TestBudget:
         outcome = search_told(teller, asked_of(budget_macs=budget))
         assert outcome.stopped == "budget"
         assert 0.4 * budget < outcome.ledger.macs <= budget
+        assert outcome.rounds
         assert all(len(past.candidates) > number for number, past in enumerate(outcome.rounds))
         assert sum(steps for _, steps in teller.asked) < 8
 

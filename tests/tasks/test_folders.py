@@ -103,7 +103,8 @@ def test_training_pictures_that_val_has_are_left_out(tmp_path: Path) -> None:
     Image.open(tmp_path / "train/dog/4.png").save(tmp_path / "val/dog/copy.bmp")
     task = _open(tmp_path)
     assert (len(task.train), len(task.validation), len(opened(task))) == (15, 7, 4)
-    assert task.notes == ("1 image was left out of training: the validation split has the same one.",)
+    (note,) = task.notes
+    assert note.startswith("1 image")
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
@@ -119,45 +120,41 @@ def test_hidden_files_are_ignored_and_others_noted(tmp_path: Path) -> None:
     task = _open(tmp_path)
     assert task.classes == ("cat", "dog")
     assert len(task.train) + len(task.validation) + len(opened(task)) == 18
-    assert task.notes == (
-        "2 files were not read: README.txt, notes.md.",
-        "1 picture outside every class folder was left out: stray.png.",
-    )
+    unread, outside = task.notes
+    assert "2 files" in unread and "README.txt, notes.md" in unread
+    assert "1 picture" in outside and "stray.png" in outside
 
 
 def test_folders_beside_the_splits_are_noted(tmp_path: Path) -> None:
     for seed, name in enumerate(("train", "test")):
         _fill(tmp_path / name, {"dog": 6, "cat": 6}, seed=seed)
     (tmp_path / "docs").mkdir()
-    assert _open(tmp_path).notes == ("1 file was not read: docs/.",)
+    (note,) = _open(tmp_path).notes
+    assert "docs/" in note
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"The folder '.*' is empty: no picture in a class folder\. Expected a folder"
-    ):
+    with pytest.raises(DataError, match=f"'{tmp_path}' is empty"):
         _open(tmp_path)
     Image.new("L", (8, 6)).save(tmp_path / "stray.png")
-    with pytest.raises(DataError, match="Its pictures lie outside any class folder"):
+    with pytest.raises(DataError, match="outside any class folder"):
         _open(tmp_path)
 
 
 def test_a_missing_folder_is_refused_and_misspelt_labellings_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"There is no folder '.*/none'\.$"):
+    with pytest.raises(DataError, match="no folder '.*/none'"):
         _open(tmp_path / "none")
     _fill(tmp_path, {"dog": 6, "cat": 6})
-    with pytest.raises(
-        DataError, match="There is no folder .* Unknown labelling 'iz=cat'. Did you mean 'is='"
-    ):
+    with pytest.raises(DataError, match="no folder .*'iz=cat'.* 'is='"):
         _open(tmp_path, ":iz=cat")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="There is no folder '.*/file'"):
+    with pytest.raises(DataError, match="no folder '.*/file'"):
         _open(tmp_path / "file")
 
 
 def test_one_class_alone_is_refused(tmp_path: Path) -> None:
     _fill(tmp_path, {"dog": 6})
-    with pytest.raises(TaskError, match="A task needs at least two classes. folder:.* has only 'dog'"):
+    with pytest.raises(TaskError, match="at least two classes. folder:.* has only 'dog'"):
         _open(tmp_path)
 
 
@@ -172,9 +169,7 @@ def test_a_class_with_none_or_one_picture_is_refused(count: int, said: str, tmp_
 def test_a_class_missing_in_train_is_refused(tmp_path: Path) -> None:
     _fill(tmp_path / "train", {"dog": 6, "cat": 6})
     _fill(tmp_path / "test", {"dog": 6, "emu": 6}, seed=1)
-    with pytest.raises(
-        DataError, match=r"Class 'emu' of .* is in test/ and has no picture in train/\. .* cat, dog"
-    ):
+    with pytest.raises(DataError, match="'emu' of .*test/ .*train/.* cat, dog"):
         _open(tmp_path)
 
 
@@ -189,16 +184,15 @@ def test_a_bad_picture_is_named_or_skipped_and_counted(tmp_path: Path) -> None:
     cut = tmp_path / "cat" / "3.png"
     cut.write_bytes(cut.read_bytes()[:500])
     (tmp_path / "dog" / "no.jpg").write_text("no picture")
-    with pytest.raises(
-        DataError, match=r"cat/3.png' is corrupt or truncated .*leave out bad pictures \(skip_bad\)"
-    ):
+    with pytest.raises(DataError, match=r"cat/3.png' .*\(skip_bad\)"):
         _open(tmp_path)
     task = _open(tmp_path, skip_bad=True)
-    assert task.notes == ("2 pictures can't be read and were left out: cat/3.png, dog/no.jpg.",)
+    (note,) = task.notes
+    assert "2 pictures" in note and "cat/3.png, dog/no.jpg" in note
     assert len(task.train) + len(task.validation) + len(opened(task)) == 15
     for path in tmp_path.glob("*/*"):
         path.write_text("no picture")
-    with pytest.raises(DataError, match="None of the 17 pictures in .* can be read"):
+    with pytest.raises(DataError, match="17 pictures"):
         _open(tmp_path, skip_bad=True)
 
 
@@ -208,7 +202,8 @@ def test_sizes_and_colours_are_made_equal_and_noted(tmp_path: Path) -> None:
     Image.new("RGB", (100, 50), (1, 2, 3)).save(tmp_path / "cat" / "colour.jpg")
     task = _open(tmp_path)
     assert task.shape == (3, 64, 64)
-    assert "8 x 6 to 50 x 100 pixels) were resized to 64 x 64" in task.notes[0]
-    assert task.notes[1] == "Grey and colour pictures are mixed: all became colour."
+    resized, coloured = task.notes
+    assert "8 x 6 to 50 x 100" in resized and "64 x 64" in resized
+    assert "colour" in coloured
     assert _open(tmp_path, size=16).shape == (3, 16, 16)
     assert task.train.images.dtype == torch.uint8

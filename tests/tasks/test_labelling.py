@@ -92,11 +92,11 @@ def test_images_are_shared_and_not_copied() -> None:
 @pytest.mark.parametrize(
     ("labelling", "message"),
     [
-        ("only=cat", "A task needs at least two classes. pets:only=cat has only 'cat'"),
+        ("only=cat", "at least two classes. pets:only=cat has only 'cat'"),
         ("only=cat,0", "only= names the class 'cat' of pets more than once"),
         ("groups=cat+bird/bird", "groups= names the class 'bird' of pets more than once"),
         ("only=cat,bird:is=cat:only=cat", "A task needs at least two classes"),
-        ("take=65", "take=65 asks for more than the 64 training images of pets"),
+        ("take=65", "take=65 .* 64 training images of pets"),
         ("take=3", "Take at least 4"),
     ],
 )
@@ -106,9 +106,7 @@ def test_what_can_not_be_learnt_is_refused(labelling: str, message: str) -> None
 
 
 def test_an_unknown_class_names_the_labelled_task() -> None:
-    with pytest.raises(
-        UnknownClassError, match="Unknown class 'bird' in pets:is=cat. Its classes are not cat, cat"
-    ):
+    with pytest.raises(UnknownClassError, match="'bird' in pets:is=cat.* not cat, cat"):
         _task("is=cat:is=bird")
     with pytest.raises(TaskError, match="Unknown class 'elephant' in pets"):
         _task("is=elephant")
@@ -118,7 +116,7 @@ def test_an_unknown_class_names_the_labelled_task() -> None:
 def test_a_class_with_none_or_one_example_is_refused(count: int, said: str) -> None:
     x = np.random.default_rng(0).integers(0, 256, (40 + count, 5, 5), dtype=np.uint8)
     y = np.array([0, 1] * 20 + [2] * count)
-    with pytest.raises(TaskError, match=f"Class 'rare' of arrays has {said}. A class needs at least two"):
+    with pytest.raises(TaskError, match=f"'rare' of arrays has {said}"):
         task_from_arrays(x, y, classes=("a", "b", "rare"))
 
 
@@ -133,19 +131,18 @@ def test_a_class_without_a_training_image_is_refused() -> None:
     x = np.random.default_rng(0).integers(0, 256, (40, 5, 5), dtype=np.uint8)
     y = np.array([0, 1] * 20)
     held_out, labels = x[:3] // 2, np.array([2, 2, 2])
-    with pytest.raises(TaskError, match="Class 'c' of arrays has no training image, only 3 held out"):
+    with pytest.raises(TaskError, match="'c' of arrays .* 3 held out"):
         task_from_arrays(x, y, x_test=held_out, y_test=labels, classes=("a", "b", "c"))
 
 
 def test_an_empty_split_is_refused() -> None:
     x = np.random.default_rng(0).integers(0, 256, (4, 5, 5), dtype=np.uint8)
-    with pytest.raises(
-        TaskError, match="No image of arrays is left for its test split. A class needs at least three"
-    ):
+    with pytest.raises(TaskError, match="arrays .* test split"):
         task_from_arrays(x, np.array([0, 0, 1, 1]))
 
 
 def test_a_class_that_no_test_image_has_is_noted() -> None:
     x = np.random.default_rng(0).integers(0, 256, (22, 5, 5), dtype=np.uint8)
     task = task_from_arrays(x, np.array([0] * 20 + [1] * 2))
-    assert task.notes == ("The test split has no image of '1'.",)
+    (note,) = task.notes
+    assert "test split" in note and "'1'" in note

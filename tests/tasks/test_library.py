@@ -62,15 +62,13 @@ def test_settings_reach_the_task(tmp_path: Path) -> None:
 
 
 def test_settings_outside_their_range_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingError, match="The 'performance' of Library must be one of balanced, accuracy. Got 'f1'"
-    ):
+    with pytest.raises(SettingError, match="'performance' of Library .*balanced, accuracy.* 'f1'"):
         Library(tmp_path, performance="f1")
-    with pytest.raises(SettingError, match=r"The 'size' of Library must be in \[1, 1024\]. Got 0 instead"):
+    with pytest.raises(SettingError, match=r"'size' of Library .*\[1, 1024\].* 0"):
         Library(tmp_path, size=0)
-    with pytest.raises(SettingError, match="Got 100000 instead"):
+    with pytest.raises(SettingError, match="100000"):
         Library(tmp_path, size=100_000)
-    with pytest.raises(SettingError, match="The 'split_seed' of Library must be at least 0. Got -1 instead"):
+    with pytest.raises(SettingError, match="'split_seed' of Library .* -1"):
         Library(tmp_path, split_seed=-1)
 
 
@@ -98,16 +96,16 @@ def test_a_relative_path_is_read_where_it_was_typed(tmp_path: Path, monkeypatch:
 
 def test_unknown_names_are_refused(tmp_path: Path) -> None:
     library = Library(tmp_path)
-    with pytest.raises(UnknownNameError, match="Unknown source 'digit'. Did you mean 'digits'"):
+    with pytest.raises(UnknownNameError, match="'digit'.* 'digits'"):
         library.open("digit")
-    with pytest.raises(TaskError, match="Unknown class 'eleven' in digits. Its classes are 0, 1"):
+    with pytest.raises(TaskError, match="'eleven' in digits.* 0, 1"):
         library.open("digits:is=eleven")
 
 
 def test_images_of_one_fixed_size_keep_it_and_say_so(tmp_path: Path) -> None:
     task = Library(tmp_path, size=16).open("digits:is=3")
     assert task.shape == (1, 8, 8)
-    assert "The images of digits stay 8 x 8: only pictures in files can be resized." in task.notes
+    assert any("digits" in note and "8 x 8" in note for note in task.notes)
     assert Library(tmp_path, size=8).open("digits").notes == Library(tmp_path).open("digits").notes
 
 
@@ -122,12 +120,12 @@ def test_a_path_is_a_task_by_the_name_of_its_source(tmp_path: Path, monkeypatch:
 
 def test_a_path_where_nothing_is_is_refused_by_what_is_missing(tmp_path: Path) -> None:
     library = Library(tmp_path)
-    with pytest.raises(DataError, match=r"There is no folder '\./nowhere'"):
+    with pytest.raises(DataError, match=r"no folder '\./nowhere'"):
         library.open("./nowhere:is=cat")
-    with pytest.raises(DataError, match=r"There is no file 'nowhere\.npz'"):
+    with pytest.raises(DataError, match=r"no file 'nowhere\.npz'"):
         library.open("nowhere.npz")
     (tmp_path / "photos").mkdir()
-    with pytest.raises(DataError, match=r"Unknown labelling 'iz=cat'\. Did you mean 'is='"):
+    with pytest.raises(DataError, match="'iz=cat'.* 'is='"):
         library.open(f"{tmp_path}/photos/:iz=cat")
 
 
@@ -137,8 +135,8 @@ def test_a_known_source_wins_over_a_folder_and_says_how_to_reach_it(
     (tmp_path / "here" / "digits").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     task = Library(tmp_path).open("digits:is=3")
-    note = "'digits' is a known source of tasks. For the folder of that name write ./digits."
-    assert (task.name, note in task.notes) == ("digits:is=3", True)
+    assert task.name == "digits:is=3"
+    assert any("./digits" in note for note in task.notes)
     at_home = Library(tmp_path / "here").open("digits:is=3")  # a folder of the data root is no surprise
-    assert note not in at_home.notes
+    assert not any("./digits" in note for note in at_home.notes)
     assert at_home.fingerprint == task.fingerprint

@@ -62,18 +62,18 @@ def test_any_path_survives_its_canonical_form(path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mnits", r"Unknown source 'mnits'\. Did you mean 'mnist'"),
+        ("mnits", "'mnits'.* 'mnist'"),
         (
             "zzz:is=3",
-            r"Unknown source 'zzz'\. Known are: digits, quickdraw, folder:PATH, npz:PATH, mnist, ",
+            "'zzz'.* digits, quickdraw, folder:PATH, npz:PATH, mnist, ",
         ),
-        ("hf:cats", "Unknown source 'hf'. Hugging Face data sets can't be read yet"),
+        ("hf:cats", "'hf'.* Hugging Face"),
         (
             "digits:iz=3",
-            r"Unknown labelling 'iz=3'\. Did you mean 'is='\? A labelling is one of only=A,B,C, groups=",
+            "'iz=3'.* 'is='.* only=A,B,C, groups=",
         ),
-        ("digits:gruops=1/2", "Unknown labelling 'gruops=1/2'. Did you mean 'groups='"),
-        ("digits:3", r"Unknown labelling '3'\. A labelling is one of"),
+        ("digits:gruops=1/2", "'gruops=1/2'.* 'groups='"),
+        ("digits:3", "Unknown labelling '3'"),
         ("digits:", "Unknown labelling ''"),
     ],
 )
@@ -85,22 +85,22 @@ def test_unknown_words_are_refused_with_the_near_ones(name: str, message: str) -
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("folder:", r"A path is missing in 'folder:'\. Write folder:PATH, such as folder:\./photos"),
-        ("npz", r"A path is missing in 'npz'\. Write npz:PATH, such as npz:\./images\.npz"),
-        ("digits:take=0", "take= must be a number of training images, at least 1. Got '0' instead."),
-        ("digits:take=many", "take= must be a number of training images, at least 1. Got 'many' instead."),
+        ("folder:", "'folder:'.* folder:PATH"),
+        ("npz", "'npz'.* npz:PATH"),
+        ("digits:take=0", "take= .* at least 1.* '0'"),
+        ("digits:take=many", "take= .* at least 1.* 'many'"),
         ("digits:is=", "A class is missing in 'is='"),
         ("digits:only=1,,2", "A class is missing in 'only=1,,2'"),
         (
             "digits:groups=1+2",
-            r"groups= needs at least two groups, such as groups=A\+B/C\+D. Got 'groups=1\+2' instead",
+            r"groups=A\+B/C\+D.* 'groups=1\+2'",
         ),
         ("digits:groups=1+/2", r"A class is missing in 'groups=1\+/2'"),
         ("digits:is='3", "A quote in .* is opened and not closed"),
         ("digits:per-class=3", "per-class= stands right after quickdraw"),
         ("quickdraw:is=moon:per-class=3", "per-class= stands right after quickdraw"),
-        ("quickdraw:per-class=x", "per-class= must be a number of drawings, at least 1. Got 'x' instead."),
-        ("folder:p:take=x", "take= must be a number of training images"),
+        ("quickdraw:per-class=x", "per-class= .* at least 1.* 'x'"),
+        ("folder:p:take=x", "take= .* 'x'"),
     ],
 )
 def test_what_can_not_be_read_is_refused(name: str, message: str) -> None:
@@ -155,9 +155,7 @@ def test_an_absolute_path_and_one_of_the_home_folder_need_none_either(
 
 def test_a_file_that_is_no_npz_is_refused(place: Path) -> None:
     for name in ("labels.csv", "labels.csv:is=cat", "./labels.csv"):
-        with pytest.raises(
-            UnknownNameError, match=r"labels.csv is a file, and its name does not end in \.npz"
-        ):
+        with pytest.raises(UnknownNameError, match=r"labels.csv is a file.* \.npz"):
             parse_name(name)
 
 
@@ -167,7 +165,8 @@ def test_a_folder_behind_a_source_is_found(place: Path) -> None:
 
 
 def test_a_misspelt_labelling_is_told_from_a_path() -> None:
-    assert "Unknown labelling 'iz=cat'. Did you mean 'is='?" in misspelt_labelling("photos:iz=cat")
+    told = misspelt_labelling("photos:iz=cat")
+    assert "'iz=cat'" in told and "'is='" in told
     assert misspelt_labelling("photos:new") == ""
 
 

@@ -47,7 +47,7 @@ def test_floating_grey_is_read_by_its_range(tmp_path: Path) -> None:
         path = _saved(Image.fromarray(values.astype(np.float32)), tmp_path / f"{scale}.tiff")
         assert np.array_equal(np.asarray(load_picture(path)), GREY)
     path = _saved(Image.fromarray(GREY.astype(np.float32) * 9), tmp_path / "wide.tiff")
-    with pytest.raises(DataError, match=r"wide.tiff' is corrupt or truncated \(its grey values lie in"):
+    with pytest.raises(DataError, match="wide.tiff' .*grey values"):
         load_picture(path)
 
 
@@ -94,17 +94,17 @@ def test_pictures_are_read_in_the_shape_of_a_task(tmp_path: Path) -> None:
 
 
 def test_bad_pictures_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="There is no picture '.*none.png'"):
+    with pytest.raises(DataError, match="no picture '.*none.png'"):
         read_pictures([tmp_path / "none.png"], (1, 8, 8))
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(DataError, match="The picture '.*text.png' is corrupt or truncated"):
+    with pytest.raises(DataError, match="text.png' is corrupt"):
         read_pictures([tmp_path / "text.png"], (1, 8, 8))
     for suffix in ("png", "jpg", "bmp", "gif", "tif", "webp"):
         path = _saved(
             Image.fromarray(RANDOM.integers(0, 256, (90, 90, 3), dtype=np.uint8)), tmp_path / f"cut.{suffix}"
         )
         path.write_bytes(path.read_bytes()[:3000])
-        with pytest.raises(DataError, match=f"cut.{suffix}' is corrupt or truncated"):
+        with pytest.raises(DataError, match=f"cut.{suffix}' is corrupt"):
             read_pictures([path], (1, 8, 8))
 
 
@@ -125,10 +125,8 @@ def test_a_stack_resizes_other_pictures_and_says_so(sizes: list[tuple[int, int]]
         stack.add(Image.new("L", size))
     images, notes = stack.tensor()
     assert images.shape == (2, 1, 64, 64)
-    assert notes == [
-        f"Pictures ({was} pixels) were resized to 64 x 64, their aspect kept and the rest black. "
-        "Another size can be set (size)."
-    ]
+    (note,) = notes
+    assert was in note and "64 x 64" in note and "(size)" in note
 
 
 def test_a_stack_of_grey_and_colour_becomes_colour() -> None:
@@ -137,4 +135,5 @@ def test_a_stack_of_grey_and_colour_becomes_colour() -> None:
     stack.add(Image.new("RGB", (8, 8), (1, 2, 3)))
     images, notes = stack.tensor()
     assert images[:, :, 0, 0].tolist() == [[7, 7, 7], [1, 2, 3]]
-    assert notes == ["Grey and colour pictures are mixed: all became colour."]
+    (note,) = notes
+    assert "colour" in note

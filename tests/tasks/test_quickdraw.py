@@ -46,10 +46,8 @@ def test_the_bare_name_is_the_papers_ten_as_far_as_there_are_files(data: Path) -
     task = Library(data, download=False).open("quickdraw")
     assert task.classes == ("apple", "baseball bat", "moon")
     assert task.shape == (1, 28, 28)
-    assert task.notes == (
-        "Of the paper's ten categories bear, envelope, guitar, lollipop, mouse, mushroom, rabbit are left "
-        "out: no file under the data root.",
-    )
+    (note,) = task.notes
+    assert "bear, envelope, guitar, lollipop, mouse, mushroom, rabbit" in note
 
 
 def test_other_categories_are_named_with_only(data: Path) -> None:
@@ -57,11 +55,7 @@ def test_other_categories_are_named_with_only(data: Path) -> None:
     task = library.open("quickdraw:only=Moon,cat,baseball_bat:is=moon")
     assert task.name == "quickdraw:only=baseball-bat,cat,moon:is=moon"
     assert len(task.train) == 96
-    with pytest.raises(
-        UnknownClassError,
-        match=r"Unknown class 'cat' in quickdraw\. Its classes are apple, baseball bat, moon\. Those are the paper's "
-        "ten categories that have files. Name others with only=",
-    ):
+    with pytest.raises(UnknownClassError, match="'cat' in quickdraw.* apple, baseball bat, moon.* only="):
         library.open("quickdraw:is=cat")
 
 
@@ -90,10 +84,8 @@ def test_a_cap_keeps_the_sides(data: Path) -> None:
     assert capped.name == "quickdraw:per-class=25:is=moon"
     assert [len(side) for side in _sides(capped, 1)] == [16, 4, 5]
     assert all(few <= many for few, many in zip(_sides(capped, 1), _sides(whole, 1), strict=True))
-    assert (
-        "25 drawings were taken of apple (50), baseball bat (50), moon (50); per-class=N changes"
-        in capped.notes[1]
-    )
+    for told in ("25 drawings", "apple (50), baseball bat (50), moon (50)", "per-class=N"):
+        assert told in capped.notes[1]
 
 
 def test_the_order_of_a_file_does_not_matter(data: Path) -> None:
@@ -113,7 +105,7 @@ def test_a_drawing_of_two_categories_is_on_one_side(data: Path) -> None:
 
 
 def test_an_unknown_category_is_refused_with_the_near_ones(data: Path) -> None:
-    with pytest.raises(UnknownClassError, match=r"Unknown class 'moom' in quickdraw\. .*Did you mean 'moon'"):
+    with pytest.raises(UnknownClassError, match="'moom' in quickdraw.* 'moon'"):
         Library(data).open("quickdraw:only=moom,cat")
     with pytest.raises(TaskError, match="only= names the class 'cat' of quickdraw more than once"):
         Library(data).open("quickdraw:only=cat,CAT,moon")
@@ -122,19 +114,15 @@ def test_an_unknown_category_is_refused_with_the_near_ones(data: Path) -> None:
 def test_a_category_without_a_file_says_what_to_put_where(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put = r"Put ice cream.npy, from https://.*/numpy_bitmap/ice%20cream.npy, into '.*/quickdraw'\."
-    with pytest.raises(
-        DataError, match=f"quickdraw's ice cream is not there, and downloads are switched off. {put}"
-    ):
+    put = "ice cream.npy.* https://.*/numpy_bitmap/ice%20cream.npy.* '.*/quickdraw'"
+    with pytest.raises(DataError, match=f"downloads are switched off.* {put}"):
         Library(data, download=False).open("quickdraw:only=ice-cream,moon")
 
     def unreachable(*arguments: Any) -> None:
         raise OSError("no route to host")
 
     monkeypatch.setattr("torchvision.datasets.utils.download_url", unreachable)
-    with pytest.raises(
-        DataError, match=rf"is not there and can't be downloaded \(no route to host\)\. {put}"
-    ):
+    with pytest.raises(DataError, match=rf"\(no route to host\).* {put}"):
         Library(data).open("quickdraw:only=ice-cream,moon")
 
 
@@ -161,12 +149,10 @@ def test_without_any_file_the_ten_are_asked_for(tmp_path: Path) -> None:
 def test_a_file_that_holds_no_bitmaps_is_refused(data: Path) -> None:
     path = data / OFFICIAL["moon"]
     np.save(path, np.zeros((5, 100), np.uint8))
-    with pytest.raises(
-        DataError, match=r"moon.npy' holds uint8 of shape \(5, 100\): expected uint8 of shape \(n, 784\)"
-    ):
+    with pytest.raises(DataError, match=r"moon.npy' .*\(5, 100\).*\(n, 784\)"):
         Library(data).open("quickdraw")
     path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match="The drawings in '.*moon.npy' can't be read"):
+    with pytest.raises(DataError, match="moon.npy' can't be read"):
         Library(data).open("quickdraw")
 
 

@@ -40,7 +40,7 @@ def test_double_quotes_and_backslashes_read_as_in_a_shell() -> None:
 
 
 def test_an_open_quote_is_refused() -> None:
-    with pytest.raises(TaskError, match=r"A quote in \"bird's nest\" is opened and not closed"):
+    with pytest.raises(TaskError, match='quote in "bird\'s nest"'):
         split_outside_quotes("bird's nest", ",")
 
 
@@ -50,12 +50,12 @@ def test_a_class_goes_by_name_or_number(text: str) -> None:
 
 
 def test_an_unknown_class_lists_the_classes() -> None:
-    with pytest.raises(UnknownClassError, match="Unknown class 'eleven' in digits. Its classes are 0, 1"):
+    with pytest.raises(UnknownClassError, match="'eleven' in digits.* 0, 1"):
         find_class("eleven", tuple("0123456789"), "digits")
 
 
 def test_an_unknown_class_suggests_the_near_ones() -> None:
-    with pytest.raises(UnknownClassError, match=r"Ankle boot\. Did you mean 'trouser'\?"):
+    with pytest.raises(UnknownClassError, match="'trousers' .* 'trouser'"):
         find_class("trousers", FASHION, "fashion-mnist")
 
 
@@ -65,12 +65,12 @@ def test_a_number_beyond_the_classes_is_unknown() -> None:
 
 
 def test_long_lists_of_classes_are_cut() -> None:
-    with pytest.raises(UnknownClassError, match=r"c19 and 80 more\."):
+    with pytest.raises(UnknownClassError, match="c19 .*80"):
         find_class("zzz", [f"c{n}" for n in range(100)], "many")
 
 
 def test_an_ambiguous_class_lists_those_it_could_be() -> None:
-    with pytest.raises(UnknownClassError, match="'A-B' is ambiguous among the classes of x: 'a b' and 'a_b'"):
+    with pytest.raises(UnknownClassError, match="'A-B' .* x: 'a b' and 'a_b'"):
         find_class("A-B", ("a b", "a_b"), "x")
     assert find_class("a_b", ("a b", "a_b"), "x") == 1
 

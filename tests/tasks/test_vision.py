@@ -69,9 +69,9 @@ def test_the_mnist_family_is_read_from_its_files(
     held = {image.numpy().tobytes() for image in opened(task).images[opened(task).rows]}
     assert held == {image.tobytes() for image in test}
     assert len(task.train) + len(task.validation) == 20 * classes - 1
-    assert "1 image was left out of training and validation: the test split has the same one." in task.notes
+    assert any(note.startswith("1 image ") for note in task.notes)
     if name == "emnist":
-        assert "Of EMNIST the split 'balanced' is read: 47 classes." in task.notes
+        assert any("'balanced'" in note and "47 classes" in note for note in task.notes)
 
 
 def test_qmnist_is_read_by_its_first_label_column(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
     write_eurosat(tmp_path, (80, 90, 3))
     task = Library(tmp_path).open("eurosat:is=river")
     assert task.shape == (3, 64, 64)
-    assert "Pictures (80 x 90 pixels) were resized to 64 x 64" in task.notes[0]
+    assert "80 x 90" in task.notes[0] and "64 x 64" in task.notes[0]
     assert Library(tmp_path, size=16).open("eurosat").shape == (3, 16, 16)
 
 
@@ -119,18 +119,15 @@ def test_a_picture_that_cant_be_read_is_named_and_left_out_when_asked(tmp_path: 
     write_eurosat(tmp_path, (20, 20, 3))
     broken = tmp_path / "eurosat/2750/River/River_3.jpg"
     broken.write_bytes(broken.read_bytes()[:300])
-    with pytest.raises(
-        DataError,
-        match=r"picture in item 13 of eurosat can't be read \(.*leave out bad pictures \(skip_bad\)\.",
-    ) as refused:
+    with pytest.raises(DataError, match=r"item 13 of eurosat .*\(skip_bad\)"):
         Library(tmp_path).open("eurosat")
-    assert "Replace or remove it." in str(refused.value)
     task = Library(tmp_path, skip_bad=True).open("eurosat")
     assert len(task.train) + len(task.validation) + len(opened(task)) == 19
-    assert task.notes == ("Pictures that can't be read were left out (1): item 13 of eurosat.",)
+    (note,) = task.notes
+    assert "(1): item 13 of eurosat" in note
     for path in tmp_path.glob("eurosat/2750/*/*.jpg"):
         path.write_bytes(b"no picture")
-    with pytest.raises(DataError, match="None of the 20 pictures of eurosat can be read"):
+    with pytest.raises(DataError, match="20 pictures of eurosat"):
         Library(tmp_path, skip_bad=True).open("eurosat")
 
 
@@ -139,17 +136,12 @@ def test_what_is_not_there_says_what_to_put_where(name: str, tmp_path: Path) -> 
     with pytest.raises(DataError) as refused:
         Library(tmp_path, download=False).open(name)
     message = str(refused.value)
-    assert message.startswith(f"{name} is not there (")
-    assert "downloads are switched off. Put its files under the data root" in message
+    assert message.startswith(name) and "downloads are switched off" in message
     assert VISION_SETS[name].home in message
 
 
 def test_an_official_home_out_of_reach_says_what_to_put_where(tmp_path: Path, capsys: Any) -> None:
-    with pytest.raises(
-        DataError,
-        match=r"mnist is not there and can't be downloaded \(.*Put its files under the data "
-        r"root '.*': MNIST/raw/ \(train-images-idx3-ubyte, ",
-    ):
+    with pytest.raises(DataError, match=rf"mnist .*'{tmp_path}': MNIST/raw/ \(train-images-idx3-ubyte, "):
         Library(tmp_path).open("mnist")
     assert capsys.readouterr().out == ""
     assert socket.getdefaulttimeout() is None
@@ -165,9 +157,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     _write_mnist(tmp_path / "MNIST/raw")
     path = tmp_path / "MNIST/raw/train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(
-        DataError, match=r"mnist under the data root '.*' can't be read \(.*Put sound copies of files under"
-    ):
+    with pytest.raises(DataError, match=f"mnist .*'{tmp_path}' can't be read"):
         Library(tmp_path).open("mnist")
 
 

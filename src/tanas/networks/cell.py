@@ -8,7 +8,7 @@ from itertools import permutations
 from torch import Tensor, nn
 
 from tanas.ground.errors import SettingError, check_range
-from tanas.networks.operations import ZERO, make_operation
+from tanas.networks.operations import ZERO, SamePool, make_operation
 
 Edge = tuple[int, int, str]
 """(from, to, operation), from < to."""
@@ -96,16 +96,34 @@ class CellNetwork(nn.Module):
         super().__init__()
         self.nodes = cell.nodes
         self.ends = [(a, b) for a, b, _ in cell.edges]
-        self.operations = nn.ModuleList(make_operation(name, channels) for _, _, name in cell.edges)
+        self.names = [name for _, _, name in cell.edges]
+        self.operations = nn.ModuleList(make_operation(name, channels) for name in self.names)
 
     def forward(self, images: Tensor) -> Tensor:
         values: list[Tensor | None] = [images] + [None] * (self.nodes - 1)
-        for (start, end), operation in zip(self.ends, self.operations, strict=True):
+        shared: dict[tuple[int, str], Tensor] = {}  # what edges from one node have in common is computed once
+        for (start, end), name, operation in zip(self.ends, self.names, self.operations, strict=True):
             value = values[start]
             if value is None:
                 continue  # nothing reaches this edge
-            passed = operation(value)
+            if isinstance(operation, nn.Sequential) and isinstance(operation[0], nn.ReLU):
+                passed = _once(shared, (start, "relu"), operation[0], value)
+                for layer in operation[1:]:
+                    passed = layer(passed)
+            elif isinstance(operation, SamePool):
+                passed = _once(shared, (start, name), operation, value)
+            else:
+                passed = operation(value)
             so_far = values[end]
             values[end] = passed if so_far is None else so_far + passed
         output = values[-1]
         return images * 0.0 if output is None else output
+
+
+def _once(
+    done: dict[tuple[int, str], Tensor], key: tuple[int, str], operation: nn.Module, value: Tensor
+) -> Tensor:
+    """What an operation without weights gives, computed for the first edge that needs it."""
+    if key not in done:
+        done[key] = operation(value)
+    return done[key]
