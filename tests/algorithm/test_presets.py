@@ -148,6 +148,7 @@ class TestSuited:
         assert small.fuse.schedule.training.epochs == 13
         assert small.shared.training.epochs == 67
         assert small.darts.training.epochs == 17
+        assert small.halving.first_epochs == 6, "as much longer as a score"
         assert small.suited_to(160) == small
 
     def test_the_smallest_preset_does_so_too_and_leaves_the_demonstration_as_it_is(self) -> None:

@@ -209,13 +209,15 @@ class SearchConfig:
 
         `training` is left alone: it is adapted to all images of the task.
         """
-        shared, darts = self.shared, self.darts
+        shared, darts, scoring = self.shared, self.darts, self.scoring.suited_to(images)
+        longer = scoring.training.epochs / self.scoring.training.epochs
         return replace(
             self,
             fuse=self.fuse.suited_to(images),
+            halving=replace(self.halving, first_epochs=round(longer * self.halving.first_epochs)),
             shared=replace(shared, training=shared.training.suited_to(min(images, shared.images))),
             darts=replace(darts, training=darts.training.suited_to(min(images, darts.images))),
-            scoring=self.scoring.suited_to(images),
+            scoring=scoring,
         )
 
     def learning(self, *, strict: bool = False) -> LearnConfig:
