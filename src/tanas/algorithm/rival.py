@@ -11,7 +11,7 @@ from tanas.algorithm.result import FOUND, NO_SEARCH, Rival
 from tanas.algorithm.search import Found
 from tanas.algorithm.time_limit import with_epochs
 from tanas.algorithm.warm_start import begin
-from tanas.algorithm.winner import estimating
+from tanas.algorithm.winner import estimating, first_seed
 from tanas.ground.context import Context, no_limit
 from tanas.ground.errors import BudgetError
 from tanas.ground.events import StepFinished, StepStarted
@@ -76,7 +76,7 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
         space=inherited.space,
         task=small,
         at=own.heard_by(estimating(strategy, inherited.space, small, limited, at)),
-        seed_architecture=inherited.seed_architecture if config.inherit_seed else None,
+        seed_architecture=first_seed(inherited, small, config),
         budget_macs=limited.budget_macs,
     )
     try:

@@ -20,6 +20,7 @@ from tanas.networks.scoring import ScoredArchitecture, ScoringConfig, score, uns
 from tanas.networks.threads import in_threads
 from tanas.spaces.inherit import Inherited
 from tanas.spaces.latency import MeasuredLatency
+from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Ledger, Outcome
 from tanas.strategies.driver import Problem, Strategy, search
@@ -87,7 +88,7 @@ def find(
             space=inherited.space,
             task=task,
             at=at.child("search").heard_by(estimating(strategy, inherited.space, task, config, at)),
-            seed_architecture=first,
+            seed_architecture=first_seed(inherited, task, config),
             budget_macs=config.budget_macs,
         )
         outcome = search(strategy, problem)
@@ -104,6 +105,18 @@ def find(
     outcome = score_winners(outcome, task, config.scoring, at=at, also=also, networks=networks)
     # scores for the memory alone must not change the result
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
+
+
+def first_seed(inherited: Inherited, task: Task, config: SearchConfig) -> Architecture | None:
+    """Return the architecture that the first round begins with: the inherited one, else the reference network's.
+
+    So a search that finds nothing better ends with the reference network. None: the space has neither.
+    """
+    if config.inherit_seed and inherited.seed_architecture is not None:
+        return inherited.seed_architecture
+    space = inherited.space
+    reference = reference_architecture(space, task.shape, len(task.classes)) if config.reference else None
+    return reference if reference is not None and space.contains(reference) else None
 
 
 def led(config: SearchConfig, space: SearchSpace, at: Context) -> SearchConfig:
