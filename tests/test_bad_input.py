@@ -113,38 +113,38 @@ def refusal(tanas: Command, heap: Path, arguments: list[str]) -> str:
 
 
 TASKS = {
-    "digitz": r"Unknown source 'digitz'. Did you mean 'digits'\?",
-    "bars.npz:is=acros": r"Unknown class 'acros' in npz:bars.npz.* Did you mean 'across'\?",
-    "truncated": r"The picture 'truncated/cat/2.png' is corrupt or truncated .* \(skip_bad\)",
-    "./absent": "There is no folder './absent'",
-    "absent.npz": "There is no file 'absent.npz'",
-    "own.toml": r"own.toml is a file, and its name does not end in .npz. For an .npz file write npz:own.toml",
-    "digits:is=88": r"Unknown class '88' in digits. Its classes are 0, 1, .* Did you mean '8'\?",
-    "npz:bars.npz:is=acros": r"Unknown class 'acros' in npz:bars.npz.* Did you mean 'across'\?",
-    "digits:iz=8": r"Unknown labelling 'iz=8'. Did you mean 'is='\?",
-    "digits:take=some": "take= must be a number of training images, at least 1. Got 'some' instead",
-    "digits:only=3": "A task needs at least two classes. digits:only=3 has only '3'",
+    "digitz": "'digitz'.* 'digits'",
+    "bars.npz:is=acros": "'acros' in npz:bars.npz.* 'across'",
+    "truncated": r"'truncated/cat/2.png' is corrupt .*\(skip_bad\)",
+    "./absent": "no folder './absent'",
+    "absent.npz": "no file 'absent.npz'",
+    "own.toml": r"own.toml is a file.* npz:own.toml",
+    "digits:is=88": "'88' in digits.* 0, 1, .* '8'",
+    "npz:bars.npz:is=acros": "'acros' in npz:bars.npz.* 'across'",
+    "digits:iz=8": "'iz=8'.* 'is='",
+    "digits:take=some": "take= .* at least 1.* 'some'",
+    "digits:only=3": "at least two classes. digits:only=3 has only '3'",
     "digits:groups=0+1/1+2": "groups= names the class '1' of digits more than once",
-    "npz:same.npz": "A task needs at least two classes. npz:same.npz has only '0'",
-    "npz:lonely.npz": "Class '1' of npz:lonely.npz has 1 example. A class needs at least two",
-    "npz:pickled.npz": "'x' in 'pickled.npz' needs pickle to be read",
-    "npz:nan.npz": r"A pixel in x of nan.npz is NaN, first in the image with index 3. Expected floats in \[0, 1\]",
-    "npz:bright.npz": r"The pixels in x of bright.npz are float32 in \[0, [\d.]+\]: expected uint8, or floats",
-    "npz:negative.npz": r"The pixels in x of negative.npz are float32 in \[-0.5, [\d.]+\]: expected uint8",
+    "npz:same.npz": "at least two classes. npz:same.npz has only '0'",
+    "npz:lonely.npz": "Class '1' of npz:lonely.npz has 1 example",
+    "npz:pickled.npz": "'x' in 'pickled.npz' needs pickle",
+    "npz:nan.npz": r"x of nan.npz is NaN.* index 3.* \[0, 1\]",
+    "npz:bright.npz": r"x of bright.npz are float32 in \[0, [\d.]+\].* uint8",
+    "npz:negative.npz": r"x of negative.npz are float32 in \[-0.5, [\d.]+\].* uint8",
     "npz:short.npz": "short.npz has 30 images in x and 28 labels in y",
-    "npz:flat.npz": r"The shape \(30, 144\) of x of flat.npz does not fit images: expected \(n, h, w\)",
+    "npz:flat.npz": r"\(30, 144\) of x of flat.npz .*\(n, h, w\)",
     "npz:nothing.npz": "nothing.npz has no images in x",
-    "npz:unlabelled.npz": "'unlabelled.npz' has no 'y'. Expected x and y",
-    "npz:cut.npz": "'cut.npz' is not an .npz archive, or it is damaged",
-    "npz:text.npz": "'text.npz' is not an .npz archive, or it is damaged",
-    "npz:absent.npz": "There is no file 'absent.npz'",
-    "folder:absent": "There is no folder 'absent'",
-    "folder:void": "The folder 'void' is empty: .*Expected a folder per class",
-    "folder:hollow": "Class 'dog' of folder:hollow has no examples. A class needs at least two",
-    "folder:single": "Class 'cat' of folder:single has 1 example. A class needs at least two",
-    "folder:alone": "A task needs at least two classes. folder:alone has only 'cat'",
-    "folder:truncated": "The picture 'truncated/cat/2.png' is corrupt or truncated .* leave out bad pictures",
-    "folder:renamed": "The picture 'renamed/dog/3.jpg' is corrupt or truncated",
+    "npz:unlabelled.npz": "'unlabelled.npz' has no 'y'",
+    "npz:cut.npz": "'cut.npz' is not an .npz archive",
+    "npz:text.npz": "'text.npz' is not an .npz archive",
+    "npz:absent.npz": "no file 'absent.npz'",
+    "folder:absent": "no folder 'absent'",
+    "folder:void": "'void' is empty",
+    "folder:hollow": "Class 'dog' of folder:hollow has no examples",
+    "folder:single": "Class 'cat' of folder:single has 1 example",
+    "folder:alone": "at least two classes. folder:alone has only 'cat'",
+    "folder:truncated": r"'truncated/cat/2.png' is corrupt .*\(skip_bad\)",
+    "folder:renamed": "'renamed/dog/3.jpg' is corrupt",
 }
 
 
@@ -162,35 +162,34 @@ def test_other_commands_refuse_it_as_search_does(command: list[str], tanas: Comm
 
 
 SETTINGS = {
-    "--epsilon 1.4": r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 1.4 instead",
-    "--epsilon 0": r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got 0.0 instead",
-    "--epsilon nan": r"The 'epsilon' of RepresentativeConfig must be in \(0, 1\). Got nan instead",
-    "--neighbours 3": "'neighbours' of SearchConfig must be at most 2, the number .* in known. Got 3 instead",
-    "--neighbours 0": "'neighbours' of SearchConfig must be at least 1. Got 0 instead",
-    "--neighbours 1 --threshold 0.5": "'neighbours' and 'threshold' of SearchConfig can't both be set",
-    "--threshold 1.5": r"'threshold' of SearchConfig must be in \[0, 1\]. Got 1.5 instead",
-    "--limit few": "'limit' must be a number of images, or all. Got 'few' instead",
-    "--limit 1": "'limit' of SearchConfig must be at least 2. Got 1 instead",
-    "--time-limit soon": "'time_limit' must be a duration such as 90s, 10m or 2h. Got 'soon' instead",
-    "--time-limit inf": "'time_limit' must be more than 0 seconds. Got 'inf' instead",
-    "--preset quik": r"Unknown preset 'quik'. Did you mean 'quick'\?",
-    "--space standrad": r"Unknown search space 'standrad'. Did you mean 'standard'\?",
-    "--inherit unon": "'inherit' of SearchConfig must be one of prior, union, transfer, none, "
-    "auto. Got 'unon' instead",
-    "--max-parameters 3": "'max_parameters' of 3 .* admit no architecture: .* smallest .* has [0-9,]+ parameters",
-    "--rounds 0": "'rounds' of FuseConfig must be at least 1. Got 0 instead",
-    "--candidates 1": "'candidates' of FuseConfig must be at least 2. Got 1 instead",
-    "--workers 0": "'workers' of Resources must be at least 1. Got 0 instead",
-    "--threads 0": "'threads' of Resources must be at least 1. Got 0 instead",
-    "--seed -1": "'seed' of search must be at least 0. Got -1 instead",
-    "--seed 1.5": "Invalid value for --seed: expected a whole number, got '1.5'",
-    "--epochs many": "Invalid value for --epochs: expected a whole number, got 'many'",
-    "--config absent.toml": "The configuration absent.toml can't be read: No such file or directory",
-    "--config broken.toml": "The configuration broken.toml is not valid TOML: .*line 1",
-    "--config own.toml": r"Unknown setting 'roundz' in own.toml",
-    "--reuse": "There is nothing to reuse: known holds no scored architecture of npz:bars.npz",
-    "--neigbours 3": r"Unknown option: --neigbours. Did you mean --neighbours\? See: tanas search --help",
-    "--strategy drats": r"Unknown search strategy 'drats'. Did you mean 'darts'\?",
+    "--epsilon 1.4": r"'epsilon' of RepresentativeConfig .*\(0, 1\).* 1.4",
+    "--epsilon 0": r"'epsilon' of RepresentativeConfig .*\(0, 1\).* 0.0",
+    "--epsilon nan": r"'epsilon' of RepresentativeConfig .*\(0, 1\).* nan",
+    "--neighbours 3": "'neighbours' of SearchConfig .* at most 2, .* in known.* 3",
+    "--neighbours 0": "'neighbours' of SearchConfig .* at least 1.* 0",
+    "--neighbours 1 --threshold 0.5": "'neighbours' and 'threshold' of SearchConfig",
+    "--threshold 1.5": r"'threshold' of SearchConfig .*\[0, 1\].* 1.5",
+    "--limit few": "'limit' .* 'few'",
+    "--limit 1": "'limit' of SearchConfig .* at least 2.* 1",
+    "--time-limit soon": "'time_limit' .* 90s, 10m or 2h.* 'soon'",
+    "--time-limit inf": "'time_limit' .* 'inf'",
+    "--preset quik": "'quik'.* 'quick'",
+    "--space standrad": "'standrad'.* 'standard'",
+    "--inherit unon": "'inherit' of SearchConfig .*prior, union, transfer, none, auto.* 'unon'",
+    "--max-parameters 3": "'max_parameters' of 3 .* admit no architecture.* [0-9,]+ parameters",
+    "--rounds 0": "'rounds' of FuseConfig .* at least 1.* 0",
+    "--candidates 1": "'candidates' of FuseConfig .* at least 2.* 1",
+    "--workers 0": "'workers' of Resources .* at least 1.* 0",
+    "--threads 0": "'threads' of Resources .* at least 1.* 0",
+    "--seed -1": "'seed' of search .* at least 0.* -1",
+    "--seed 1.5": "--seed: .*'1.5'",
+    "--epochs many": "--epochs: .*'many'",
+    "--config absent.toml": "absent.toml can't be read",
+    "--config broken.toml": "broken.toml is not valid TOML: .*line 1",
+    "--config own.toml": "'roundz' in own.toml",
+    "--reuse": "nothing to reuse.* known .* npz:bars.npz",
+    "--neigbours 3": "--neigbours.* --neighbours.* tanas search --help",
+    "--strategy drats": "'drats'.* 'darts'",
 }
 
 
@@ -201,15 +200,15 @@ def test_a_setting_outside_its_range_is_refused(settings: str, tanas: Command, h
 
 
 DICTIONARIES = {
-    "void": "void is not a dictionary: it holds no dictionary.json. Make one: tanas dictionary build void",
-    "absent": "absent is not a dictionary: it holds no dictionary.json",
+    "void": "void is not a dictionary.* tanas dictionary build void",
+    "absent": "absent is not a dictionary",
     "bars.npz": "bars.npz is not a dictionary",
-    "other-schema": "The dictionary other-schema has schema 9; this tanas reads schema 1",
-    "other-kind": "other-kind is not a dictionary: its dictionary.json is of another kind",
-    "no-json": "no-json/dictionary.json can't be read: it is damaged or not JSON",
-    "torn-atom": "torn-atom/atoms/npz-bars-npz-is-across-.*/atom.json can't be read: it is damaged",
-    "lost-weights": "lost-weights/atoms/.*/representative.safetensors can't be read: No such file",
-    "rotten-weights": "rotten-weights/atoms/.*/representative.safetensors is damaged: its hash differs",
+    "other-schema": "other-schema has schema 9; this tanas reads schema 1",
+    "other-kind": "other-kind is not a dictionary: its dictionary.json",
+    "no-json": "no-json/dictionary.json can't be read",
+    "torn-atom": "torn-atom/atoms/npz-bars-npz-is-across-.*/atom.json can't be read",
+    "lost-weights": "lost-weights/atoms/.*/representative.safetensors can't be read",
+    "rotten-weights": "rotten-weights/atoms/.*/representative.safetensors is damaged",
 }
 
 
@@ -224,9 +223,9 @@ def test_a_dictionary_that_is_none_or_damaged_is_refused_before_any_work(
 OUTPUTS = {
     "void/../bars.npz": "bars.npz can't be made: .*bars.npz is a file",
     "bars.npz/below/it": "bars.npz/below/it can't be made: bars.npz is a file",
-    "/proc/run": "/proc/run can't be written: .* Name another place",
+    "/proc/run": "/proc/run can't be written",
     "/dev/null/run": "/dev/null/run can't be made: /dev/null is a file",
-    "truncated": "truncated is not empty and holds no run. Name an empty or a new folder .out.",
+    "truncated": r"truncated is not empty and holds no run.* \(out\)",
     "known": "known is not empty and holds no run",
 }
 
@@ -242,7 +241,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, heap: Path) -> None:
     tasks = ["npz:bars.npz:is=square", "npz:bars.npz"]
     message = refusal(tanas, heap, ["search", *tasks, "--dictionary", "known", "--out", "truncated"])
-    assert "truncated holds 'cat', which is not a run. Name an empty or a new folder" in message
+    assert "truncated holds 'cat'" in message
 
 
 @pytest.mark.parametrize(
@@ -260,115 +259,117 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["dictionary", "build", "new", "digits:is=0", "--space", "papr"], "Unknown search space 'papr'"),
         (["dictionary", "add", "void", "digits:is=0"], "void is not a dictionary"),
         (["dictionary", "add", "known"], "Name at least one task to add"),
-        (["dictionary", "show", "known", "npz:bars.npz:is=acros"], "Unknown task .* in known. Did you mean"),
-        (["dictionary", "remove", "known", "digits"], "Unknown task 'digits' in known. Known are: npz:bars"),
+        (
+            ["dictionary", "show", "known", "npz:bars.npz:is=acros"],
+            "'npz:bars.npz:is=acros' in known.* 'npz:bars.npz:is=across'",
+        ),
+        (["dictionary", "remove", "known", "digits"], "'digits' in known.* npz:bars"),
         (["dictionary", "list", "other-schema"], "has schema 9; this tanas reads schema 1"),
-        (["distance", "known", "--csv", "void"], "void can't be written: it is a folder"),
+        (["distance", "known", "--csv", "void"], "void can't be written"),
         (["distance", "known", "--csv", "bars.npz/d.csv"], "bars.npz can't be made: bars.npz is a file"),
-        (["distance", "known", "--plot", "plot.pdf"], "A chart can be written as .svg, .png, .html"),
+        (["distance", "known", "--plot", "plot.pdf"], ".svg, .png, .html"),
         (
             ["distance", "known", "--method", "liner"],
-            "'liner' is no method of measuring a distance. Did you mean 'linear'",
+            "'liner' .* 'linear'",
         ),
         (
             ["nearest", "known", "npz:bars.npz", "--neighbours", "7"],
-            "must be at most 2, the number of other tasks in known",
+            "'neighbours' .* at most 2, .* in known",
         ),
         (
             ["report", "void"],
-            "void is not a run: it holds no run.json. Name the folder of a run; `tanas search TASK` makes one",
+            "void is not a run: it holds no run.json.* `tanas search TASK`",
         ),
         (["evaluate", "absent"], "absent is not a run"),
-        (["predict", "void", "truncated/cat/1.png"], "void holds no network: it has no architecture.json"),
+        (["predict", "void", "truncated/cat/1.png"], "void holds no network"),
         (["export", "void", "a.pt2"], "void holds no network"),
         (
             ["export", "void", "a.tflite"],
-            "The file of an export must end in one of .onnx, .pt2, .safetensors. Got 'a.tflite' instead",
+            ".onnx, .pt2, .safetensors.* 'a.tflite'",
         ),
         (
             ["export", "void", "--to", "onnx", "--out", "a.onnx"],
-            "The kind of an export is now the suffix of its file: tanas export RUN FILE.onnx",
+            "tanas export RUN FILE.onnx",
         ),
         (
             ["export", "void", "--out=a.onnx"],
-            "The file of an export now stands behind the run: tanas export RUN FILE.onnx",
+            "tanas export RUN FILE.onnx",
         ),
         (
             ["search", "npz:bars.npz", "--dictionary", "known", "--inherit", "all"],
-            "--inherit all is now called --from all",
+            "--inherit all .* --from all",
         ),
         (
             ["search", "npz:bars.npz", "--dictionary", "known", "--inherit", "union", "--from", "all"],
-            "--from all needs --inherit prior, and here it is union. Leave --from out, or give --inherit prior",
+            "--from all needs --inherit prior.* union",
         ),
         (
             ["search", "npz:bars.npz", "--dictionary", "known", "--preset", "paper", "--from", "all"],
-            "'inherit' and related = 'all' of SearchConfig can't go together",
+            "'inherit' and related = 'all' of SearchConfig",
         ),
-        (["search", "npz:bars.npz", "--from", "farthest"], 'Invalid value "farthest" for --from'),
+        (["search", "npz:bars.npz", "--from", "farthest"], '"farthest" for --from'),
         (
             ["evaluate", "known", "--size", "12"],
-            "Name a task after the run, or leave --split-seed and --size out",
+            "--split-seed and --size",
         ),
-        (["evaluate", "known", "--split-seed", "1"], "The run's own task keeps the split and the size"),
-        (["report", "void", "--seed", "3"], "Unknown option: --seed. See: tanas report --help"),
+        (["evaluate", "known", "--split-seed", "1"], "--split-seed and --size"),
+        (["report", "void", "--seed", "3"], "Unknown option: --seed.* tanas report --help"),
         (
             ["dictionary", "show", "known", "digits", "--device", "cpu"],
-            "Unknown option: --device. See: tanas dictionary show",
+            "Unknown option: --device.* tanas dictionary show",
         ),
-        (["search", "--out", "run"], "Name a task to search for, such as digits:is=8"),
+        (["search", "--out", "run"], "Name a task .*digits:is=8"),
         (["search", "digitz"], "Unknown source 'digitz'"),
-        (["evaluate"], "RUN requires an argument. See: tanas evaluate --help"),
-        (["serch"], 'Unknown command "serch". Did you mean "search"'),
-        (["dictionary", "biuld"], 'Unknown command "biuld". Did you mean "build"'),
+        (["evaluate"], "RUN .* tanas evaluate --help"),
+        (["serch"], '"serch".* "search"'),
+        (["dictionary", "biuld"], '"biuld".* "build"'),
         (["predict", "void"], "Name at least one picture to predict"),
         (
             ["search", "npz:bars.npz", "--out", "new", "--strategy", "random", "--rounds", "2"],
-            "--rounds is an option of the strategy fuse, and the strategy is 'random'. Leave it out, or set what that",
+            "--rounds is an option of the strategy fuse.* 'random'",
         ),
-        (["distance", "known", "--rounds", "2"], "Unknown option: --rounds. See: tanas distance --help"),
+        (["distance", "known", "--rounds", "2"], "Unknown option: --rounds.* tanas distance --help"),
         (
             ["dictionary", "build", "new", "digits", "--method", "knn"],
-            "Unknown option: --method. See: tanas dictionary build --help",
+            "Unknown option: --method.* tanas dictionary build --help",
         ),
         (
             ["dictionary", "build", "new", "digits:is=0", "--seed", "-1"],
-            "'seed' .* must be at least 0. Got -1",
+            "'seed' .* at least 0.* -1",
         ),
         (
             ["dictionary", "build", "new", "digits", "--limit", "5"],
-            "A subset of 5 images can't hold one of each",
+            "subset of 5 images",
         ),
-        (["demo", "--out", "new", "--seed", "-1"], "'seed' .* must be at least 0. Got -1"),
+        (["demo", "--out", "new", "--seed", "-1"], "'seed' .* at least 0.* -1"),
         (
             ["distance", "known", "npz:bars.npz", "--seed", "-1"],
-            "'seed' of distance must be at least 0. Got -1",
+            "'seed' of distance .* at least 0.* -1",
         ),
         (
             ["nearest", "known", "npz:bars.npz", "--seed", "-1"],
-            "'seed' of nearest must be at least 0. Got -1",
+            "'seed' of nearest .* at least 0.* -1",
         ),
         (
             ["dictionary", "list", "truncated"],
-            "truncated is not a dictionary: it holds no dictionary.json. Name another folder, or make one elsewhere: "
-            "tanas dictionary build my-dictionary",
+            "truncated is not a dictionary.* tanas dictionary build my-dictionary",
         ),
         (["report", "known"], "known is not a run: it holds no run.json"),
         (
             ["nearest", "rotten-weights", "npz:bars.npz"],
-            "representative.safetensors is damaged: its hash differs",
+            "representative.safetensors is damaged",
         ),
         (
             ["distance", "rotten-weights", "npz:bars.npz"],
-            "representative.safetensors is damaged: its hash differs",
+            "representative.safetensors is damaged",
         ),
         (
             ["distance", "lost-weights", "npz:bars.npz"],
-            "representative.safetensors can't be read: No such file",
+            "representative.safetensors can't be read",
         ),
         (
             ["export", "void", "/proc/a.onnx"],
-            "/proc can't be written: .* Name another place",
+            "/proc can't be written",
         ),
         (
             ["export", "void", "bars.npz/a.pt2"],
@@ -377,7 +378,7 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["export", "void", "/proc/a.safetensors"], "/proc can't be written"),
         (
             ["search", "npz:bars.npz", "--neighbours", "1", "--out", "run"],
-            "must be at most 0, the number of other tasks in .*own",
+            "'neighbours' .* at most 0, .*own",
         ),
         (["search", "npz:bars.npz", "--out", "truncated"], "truncated is not empty and holds no run"),
     ],
@@ -395,19 +396,19 @@ def test_every_command_refuses_what_it_cannot_do(
         (
             ["npz:bars.npz:is=square", "npz:bars.npz"],
             ["--neighbours", "7"],
-            "must be at most 2 for npz:bars.npz:is=square: the tasks in known and the tasks before it. Got 7 instead",
+            "'neighbours' .* at most 2 for npz:bars.npz:is=square.* 7",
         ),
         (
             ["npz:bars.npz:is=square", "npz:bars.npz:is=across", "npz:bars.npz:is=upright"],
             ["--neighbours", "3"],
-            "must be at most 2 for npz:bars.npz:is=square",
+            "'neighbours' .* at most 2 for npz:bars.npz:is=square",
         ),
         (["npz:bars.npz", "npz:bars.npz:is=across"], ["--seed", "-1"], "'seed' of search must be at least 0"),
         (["npz:bars.npz", "npz:bars.npz:is=across"], ["--max-parameters", "3"], "admit no architecture"),
         (
             ["npz:bars.npz:is=across", "npz:bars.npz"],
             ["--reuse", "--config", "tiny.toml"],
-            "There is nothing to reuse: known holds no scored architecture of npz:bars.npz. Search",
+            "nothing to reuse.* known .* npz:bars.npz",
         ),
     ],
 )
@@ -436,4 +437,5 @@ def test_bad_pictures_can_be_left_out_and_are_counted(tanas: Command, heap: Path
     from tanas.tasks.library import Library
 
     notes = Library(skip_bad=True).open("folder:truncated").notes
-    assert notes == ("1 picture can't be read and was left out: cat/2.png.",)
+    (note,) = notes
+    assert note.startswith("1 picture") and "cat/2.png" in note

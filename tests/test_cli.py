@@ -21,6 +21,7 @@ from tests.sessions import without_times
 
 import tanas as package
 from tanas.cli import main as cli
+from tanas.distances.representative import UNTRAINED
 from tanas.strategies.base import budget_refusal
 
 Command = Callable[..., Answer]
@@ -58,7 +59,7 @@ class TestHelp:
         assert f"Usage: tanas {' '.join(command)}" in answer.out
         if command != ["dictionary"]:
             assert "--json" in answer.out
-            assert "--help-all shows every option." in answer.out
+            assert "--help-all" in answer.out
             every = shown(capsys, *command, "--help-all")
             assert (every.status, every.err) == (0, "")
             assert "--debug" in every.out
@@ -76,16 +77,14 @@ class TestHelp:
         everyday = ("--out", "--dictionary", "--time-limit", "--preset", "--max-parameters", "--max-macs")
         everyday += ("--max-latency", "--size", "--seed", "--json", "--quiet", "--help-all")
         text = shown(capsys, "search", "--help").out
-        assert re.findall(r"--[a-z-]+", text) == list(everyday)
+        assert set(re.findall(r"--[a-z-]+", text)) == set(everyday)
 
-    def test_all_options_stand_under_headings_in_order(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_all_options_are_shown_but_those_of_the_laboratory(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         text = shown(capsys, "search", "--help-all").out
-        heads = re.findall(r"^╭─ ([A-Za-z ]+) ─", text, re.MULTILINE)
-        assert heads == ["Arguments", "Everyday options", "For researchers", "Data", "Machine", "Output"]
-        assert text.index("─ For researchers") < text.index("--strategy") < text.index("─ Data ")
-        assert text.index("─ Data ") < text.index("--skip-bad") < text.index("─ Machine")
-        assert text.index("─ Machine") < text.index("--threads") < text.index("─ Output")
-        assert text.index("─ Output") < text.index("--debug")
+        for option in ("--out", "--strategy", "--skip-bad", "--threads", "--debug"):
+            assert option in text
         assert "farthest" not in text and "random-neighbours" not in text
 
     def test_what_main_gives_itself_is_no_option(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +113,7 @@ class TestJson:
 
         again = tanas(*SEARCH, "--out", "run", "--json")
         assert again.out == answer.out
-        assert again.err == "The run run is finished already; nothing was changed.\n"
+        assert "finished already" in again.err and again.err.count("\n") == 1
 
     def test_every_other_command_gives_one_document(self, tanas: Command, desk: Path) -> None:
         picture = desk / "bar.png"
@@ -183,12 +182,12 @@ class TestProgress:
         answer = tanas(*SEARCH, "--out", "run", "--quiet")
         assert answer.status == 0
         assert answer.err == ""
-        assert re.match(r"[\d.]+ % error on \d+ test images: .*\nnpz:bars.npz:is=square: ", answer.out)
+        assert "npz:bars.npz:is=square" in answer.out
 
     def test_alphas_and_distances_are_shown_as_they_come(self, tanas: Command) -> None:
         err = tanas(*SEARCH, "--out", "run").err
-        assert "d(npz:bars.npz:is=across -> npz:bars.npz:is=square) = " in err
-        assert "npz:bars.npz:is=square, round 1: softmax(alpha) " in err
+        assert re.search(r"npz:bars.npz:is=across -> npz:bars.npz:is=square.* \d\.\d+", err)
+        assert re.search(r"npz:bars.npz:is=square, round 1: .* \d\.\d+", err)
 
     def test_the_run_keeps_the_same_events(self, tanas: Command, desk: Path) -> None:
         assert tanas(*SEARCH, "--out", "run", "--quiet").status == 0
@@ -219,14 +218,17 @@ class TestStatus:
         monkeypatch.setattr("tanas.api.run.search_task", raising(KeyError("alpha")))
         answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 1
-        assert answer.err == "tanas: This should not have happened: KeyError: 'alpha' (--debug shows where)\n"
+        assert answer.err.startswith("tanas: ") and answer.err.count("\n") == 1
+        assert "KeyError: 'alpha'" in answer.err and "--debug" in answer.err
         assert "Traceback" in tanas(*SEARCH, "--out", "run", "--debug").err
 
     def test_a_full_disk_is_one_message(self, tanas: Command, monkeypatch: pytest.MonkeyPatch) -> None:
         full = OSError(28, "No space left on device", "run/events.jsonl")
         monkeypatch.setattr("tanas.api.run.search_task", raising(full))
         answer = tanas(*SEARCH, "--out", "run")
-        assert (answer.status, answer.err) == (1, "tanas: No space left on device: run/events.jsonl.\n")
+        assert answer.status == 1
+        assert "No space left on device" in answer.err and "run/events.jsonl" in answer.err
+        assert answer.err.count("\n") == 1
 
     def test_an_interrupt_ends_with_130_and_the_command_that_goes_on(
         self, tanas: Command, monkeypatch: pytest.MonkeyPatch
@@ -234,8 +236,8 @@ class TestStatus:
         monkeypatch.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
         answer = tanas(*SEARCH, "--out", "it's mine")
         assert answer.status == 130
-        assert answer.err.splitlines()[-1] == (
-            "Interrupted. Go on with: tanas search npz:bars.npz:is=square --dictionary known "
+        assert answer.err.splitlines()[-1].endswith(
+            " tanas search npz:bars.npz:is=square --dictionary known "
             """--config tiny.toml --out 'it'"'"'s mine'"""
         )
 
@@ -246,29 +248,23 @@ class TestStatus:
             patched.setattr("tanas.algorithm.winner.score_winners", raising(KeyboardInterrupt()))
             answer = tanas(*SEARCH, "--out", "run")
         assert answer.status == 130
-        said = re.search(
-            r"Best so far, of round (\d+): (\w+) \(([\d,]+) parameters, .* among \d candidates\)", answer.err
-        )
-        assert said is not None
+        assert re.search(r"[\d,]+ parameters", answer.err)
         with monkeypatch.context() as patched:  # once more, before any round of this session
             patched.setattr("tanas.algorithm.related.represent", raising(KeyboardInterrupt()))
             patched.setattr("tanas.algorithm.winner.make_strategy", raising(KeyboardInterrupt()))
             again = tanas(*SEARCH, "--out", "run")
-        assert "Best so far, from an earlier session: see run/unfinished/best.json" in again.err
+        assert "run/unfinished/best.json" in again.err
         with monkeypatch.context() as patched:  # once more, when the search has chosen
             patched.setattr("tanas.algorithm.final.finish", raising(KeyboardInterrupt()))
             chosen = tanas(*SEARCH, "--out", "run")
-        said = re.search(
-            r"Best so far, as the search chose: (\w+) \(([\d,]+) parameters, .*, l 0\.", chosen.err
-        )
-        assert said is not None
+        parameters = re.findall(r"([\d,]+) parameters", chosen.err)
         best = desk / "run" / "unfinished" / "best.json"
         assert str(best.relative_to(desk)) in answer.err
         assert set(json.loads(best.read_text())) == {"skeleton", "cell"}
         grown = tanas("grow", str(best), SEARCH[1], "--config", "tiny.toml", "--out", "grown")
         assert grown.status == 0, grown.err
         origin = json.loads((desk / "grown" / "result.json").read_text())["grown"]
-        assert f"{origin['before']['parameters']:,}" == said[2]
+        assert f"{origin['before']['parameters']:,}" == parameters[-1]
         assert tanas(*SEARCH, "--out", "run").status == 0
         assert not best.exists()
 
@@ -288,26 +284,24 @@ class TestPlaceOfARun:
             patched.setattr("tanas.api.run.search_task", raising(KeyboardInterrupt()))
             stopped = tanas(*SEARCH)
         assert stopped.status == 130
-        assert stopped.err.splitlines()[-1] == (
-            "Interrupted. Go on with: tanas search npz:bars.npz:is=square --dictionary known --config tiny.toml"
+        assert stopped.err.splitlines()[-1].endswith(
+            " tanas search npz:bars.npz:is=square --dictionary known --config tiny.toml"
         )
         run = desk / "runs" / "npz-bars-npz-is-square"
         assert (run / "run.json").exists() and not (run / "result.json").exists()
         done = tanas(*SEARCH, "--quiet")
         assert done.status == 0, done.err
-        assert "report: runs/npz-bars-npz-is-square/report.html" in done.out
-        assert done.out.rstrip().endswith(
-            "next: tanas predict runs/npz-bars-npz-is-square PICTURE | "
-            "tanas export runs/npz-bars-npz-is-square model.onnx"
-        )
+        for told in (
+            "runs/npz-bars-npz-is-square/report.html",
+            "tanas predict runs/npz-bars-npz-is-square PICTURE",
+            "tanas export runs/npz-bars-npz-is-square model.onnx",
+        ):
+            assert told in done.out
         again = tanas(*SEARCH)
-        assert again.err == "The run runs/npz-bars-npz-is-square is finished already; nothing was changed.\n"
+        assert "runs/npz-bars-npz-is-square is finished already" in again.err
         other = tanas(*SEARCH, "--seed", "1")
-        assert (other.status, other.err) == (
-            2,
-            "tanas: The run runs/npz-bars-npz-is-square was begun with seed = 0; now it is 1. "
-            "Repeat the first command to go on, or name another folder (out).\n",
-        )
+        assert other.status == 2
+        assert "runs/npz-bars-npz-is-square was begun with seed = 0; now it is 1" in other.err
         for aim, ending in (("grow", "grown"), ("compress", "compressed")):
             changed = tanas(aim, str(run), SEARCH[1], "--config", "tiny.toml", "--rounds", "1", "--quiet")
             assert changed.status == 0, changed.err
@@ -342,7 +336,7 @@ class TestExport:
         Image.fromarray(bars(1, seed=5)[0][0]).save(desk / "bar.png")
         answer = tanas("export", "before", "net.safetensors")
         assert answer.status == 0, answer.err
-        assert answer.out == "Wrote net.safetensors. It answers as the network of the run does.\n"
+        assert "net.safetensors" in answer.out
         of_run, of_file = (tanas("predict", name, "bar.png").out for name in ("before", "net.safetensors"))
         assert of_run == of_file
         grown = tanas(
@@ -351,7 +345,7 @@ class TestExport:
         )
         assert grown.status == 0, grown.err
         origin = json.loads(grown.out)["grown"]["origin"]
-        assert origin == "the architecture of the network of npz:bars.npz:is=square"
+        assert "npz:bars.npz:is=square" in origin
         assert tanas("export", "before", "net.safetensors").status == 2
         assert tanas("export", "net.safetensors", "net.safetensors", "--overwrite").status == 0
 
@@ -366,20 +360,17 @@ class TestControls:
         monkeypatch.setattr("tanas.strategies.trials.affordable", refused)
         answer = tanas(*SEARCH, "--controls", "--out", "run")
         assert answer.status == 0, answer.err
-        assert (
-            "Random search at equal cost is skipped. The 'budget_macs' of a search must be at least 20"
-            in answer.err
-        )
+        assert "'budget_macs' of a search must be at least 20" in answer.err
         result = json.loads((desk / "run" / "result.json").read_text())
         assert result["control"] is None
-        assert any("Random search at equal cost is skipped." in warning for warning in result["warnings"])
+        assert any("must be at least 20" in warning for warning in result["warnings"])
 
     def test_what_was_taken_over_without_a_search_has_none_and_that_is_said(
         self, tanas: Command, desk: Path
     ) -> None:
         answer = tanas(*SEARCH, "--controls", "--inherit", "transfer", "--out", "run")
         assert answer.status == 0, answer.err
-        assert "Random search at equal cost is skipped: there was no search" in answer.err
+        assert "Random search at equal cost is skipped" in answer.err
 
 
 class TestNotes:
@@ -392,7 +383,7 @@ class TestNotes:
                 shade = 20 * number + (5 if name == "dog" else 0)
                 Image.new("L", (8, 8), shade).save(desk / "pets" / name / f"{number}.png")
         (desk / "pets" / "cat" / "torn.png").write_bytes(b"no picture")
-        said = "folder:pets: 1 picture can't be read and was left out: cat/torn.png."
+        said = "cat/torn.png"
         tiny = ("--config", "tiny.toml", "--skip-bad")
         assert said in tanas("nearest", "known", "folder:pets", *tiny).err
         assert said in tanas("distance", "known", "folder:pets", *tiny).err
@@ -409,7 +400,7 @@ class TestDemo:
         before = sorted(path.name for path in (desk / folder).iterdir())
         answer = tanas("demo", "--out", folder)
         assert answer.status == 2
-        assert answer.err.startswith(f"tanas: {folder} holds other files than those of the demo: ")
+        assert answer.err.startswith(f"tanas: {folder} holds other files")
         assert sorted(path.name for path in (desk / folder).iterdir()) == before
 
     def test_its_dictionary_keeps_events_as_every_other(
@@ -436,13 +427,13 @@ class TestDemo:
         monkeypatch.setattr("tanas.cli.demo.DIGITS_STARTER", ("digits:is=0", "digits:is=1"))
         answer = tanas("demo", "--out", "shown")
         assert answer.status == 0, answer.err
-        assert answer.out.startswith("2 tasks were remembered; digits:is=8 was new.\n")
-        for part in ("most frequent class", "logistic regression", "shown/run/report.html"):
+        for part in (
+            "digits:is=8",
+            "shown/run/report.html",
+            "tanas search PICTURES --dictionary shown/dictionary",
+        ):
             assert part in answer.out, part
-        assert answer.out.rstrip().endswith(
-            "With your own pictures, one folder per class: tanas search PICTURES --dictionary shown/dictionary"
-        )
-        assert "d(digits:is=0) = " in answer.err and "softmax(alpha)" in answer.err
+        assert "digits:is=0" in answer.err
         found = json.loads((desk / "shown" / "run" / "result.json").read_text())
         assert (found["task"]["name"], len(found["distances"])) == ("digits:is=8", 2)
         assert (desk / "shown" / "run" / "report.html").exists()
@@ -453,16 +444,13 @@ class TestDistances:
     tiny = ("--config", "tiny.toml")
     across, upright = "npz:bars.npz:is=across", "npz:bars.npz:is=upright"
 
-    def test_the_help_lists_every_method_and_no_other(self, capsys: pytest.CaptureFixture[str]) -> None:
-        from tanas.distances.methods import METHODS, DistanceConfig
+    def test_the_help_lists_every_method(self, capsys: pytest.CaptureFixture[str]) -> None:
+        from tanas.distances.methods import METHODS
 
         for command in ("distance", "nearest", "search"):
-            out = re.sub(r"[│\s]+", " ", shown(capsys, command, "--help-all").out)
-            found = re.search(r"How distance is measured: (.*?)\.", out)
-            assert found is not None
-            names = [name.split(" ")[0] for name in found[1].split(", ")]
-            assert sorted(names) == sorted(METHODS), command
-            assert names[0] == DistanceConfig().method, command
+            out = shown(capsys, command, "--help-all").out
+            for method in METHODS:
+                assert re.search(rf"\b{method}\b", out), (command, method)
 
     @pytest.mark.parametrize(
         "command",
@@ -474,9 +462,7 @@ class TestDistances:
     ) -> None:
         answer = tanas(*command, "--method", "transfrom")
         assert answer.status == 2
-        assert answer.err == (
-            "tanas: 'transfrom' is no method of measuring a distance. Did you mean 'transform'?\n"
-        )
+        assert re.fullmatch("tanas: .*'transfrom'.* 'transform'.*\n", answer.err)
 
     def test_every_method_measures_and_repeats_itself(self, tanas: Command, desk: Path) -> None:
         from tanas.distances.methods import METHODS
@@ -501,16 +487,11 @@ class TestDistances:
         answer = tanas("distance", "known", *self.tiny, "--csv", "d.csv", "--plot", "d.svg")
         assert answer.status == 0, answer.err
         lines = answer.out.splitlines()
-        assert [line.split("  ")[0] for line in lines[:4]] == [
-            "source \\ target",
-            self.across,
-            self.upright,
-            "(untrained network)",
-        ]
+        assert [line.split("  ")[0] for line in lines[1:4]] == [self.across, self.upright, f"({UNTRAINED})"]
         rows = (desk / "d.csv").read_text().splitlines()
         assert rows[0] == f"source,{self.across},{self.upright}"
         assert [row.split(",")[0] for row in rows[1:]] == [self.across, self.upright]
-        assert "(untrained network)" in (desk / "d.svg").read_text()
+        assert f"({UNTRAINED})" in (desk / "d.svg").read_text()
 
     def test_intervals_stand_beside_the_distances_and_change_none(self, tanas: Command, desk: Path) -> None:
         plain = tanas("distance", "known", *self.tiny, "--method", "probe", "--csv", "plain.csv")
@@ -518,18 +499,17 @@ class TestDistances:
         assert re.search(r"\d\.\d{3} \[\d\.\d\d, \d\.\d\d\]", sure.out)
         assert (desk / "plain.csv").read_bytes() == (desk / "sure.csv").read_bytes()
         given = tanas("distance", "known", *self.tiny, "--method", "probe", "--intervals", "--json")
-        for measurement in json.loads(given.out)["measurements"]:
-            if not measurement["same"]:
-                low, high = measurement["interval"]
-                assert 0 <= low <= high <= 1
-        assert "rest on few images: " in plain.err, "twenty images are few: these have intervals in any case"
+        others = [one for one in json.loads(given.out)["measurements"] if not one["same"]]
+        assert len(others) == 2
+        for measurement in others:
+            low, high = measurement["interval"]
+            assert 0 <= low <= high <= 1
+        assert "few images" in plain.err, "twenty images are few: these have intervals in any case"
 
     def test_methods_are_compared_by_their_ranks_and_their_cost(self, tanas: Command) -> None:
         answer = tanas("distance", "known", *self.tiny, "--compare", "--method", "knn")
         assert answer.status == 0, answer.err
         lines = answer.out.splitlines()
-        assert lines[0].split("  ")[0] == "method"
-        assert "Spearman with knn" in lines[0]
         assert lines[1].split()[:3] == ["knn", "1.00", "100%"]
         assert "transform" in answer.out
         assert "exact" not in answer.out, "it takes minutes a pair and was not named"
@@ -541,10 +521,10 @@ class TestDistances:
         few.write_text((desk / "tiny.toml").read_text().replace("fit_images = 40", "fit_images = 8"))
         answer = tanas("distance", "known", "--config", "few.toml", "--compare", "--method", "probe")
         assert answer.status == 0, answer.err
-        assert "knn refused: The 'knn' distance needs at least 5 fit images of each class" in answer.out
+        assert re.search("^knn .*at least 5 fit images", answer.out, re.MULTILINE)
         alone = tanas("distance", "known", "--config", "few.toml", "--method", "knn")
         assert alone.status == 2
-        assert alone.err.splitlines()[-1].startswith("tanas: The 'knn' distance needs at least 5 fit images")
+        assert re.search("^tanas: .*'knn'.* at least 5 fit images", alone.err.splitlines()[-1])
 
     def test_nearest_shows_an_untrained_network_and_says_what_the_next_is(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
@@ -557,14 +537,15 @@ class TestDistances:
         assert following["measurement"]["value"] >= entry["measurement"]["value"]
         assert following["told_apart"] == (following["nearer_share"] < 0.05)
         out = tanas(*asked).out
-        assert "an untrained network: d = " in out
-        assert ("The order of" in out) == (not following["told_apart"])
+        assert UNTRAINED in out
+        assert (following["atom"] in out) == (not following["told_apart"])
 
     def test_nearest_within_a_threshold_says_how_sure_its_two_sides_are(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
         assert tanas(*add).status == 0
         asked = ("nearest", "known", "npz:bars.npz", "--threshold", "1", "--method", "probe", *self.tiny)
         entries = json.loads(tanas(*asked, "--json").out)
+        assert len(entries) == 3
         assert all(entry["at_threshold"] == [] for entry in entries[:-1])
         (end,) = entries[-1]["at_threshold"]
         assert (end["threshold"], end["within"], end["atom"]) == (1, True, entries[-1]["atom"])
@@ -580,9 +561,7 @@ class TestDistances:
             ]
             if end["within"]
         )
-        assert (f"is within the threshold {float(edge):g} is uncertain" in answer.out) == (
-            not end["told_apart"]
-        )
+        assert (f"threshold {float(edge):g}" in answer.out) == (not end["told_apart"])
 
     def test_a_representative_that_is_damaged_is_refused_by_name(self, tanas: Command, desk: Path) -> None:
         from tanas.dictionary.store import Dictionary
@@ -595,10 +574,7 @@ class TestDistances:
         for command in (("distance", "known"), ("nearest", "known", self.across)):
             answer = tanas(*command, *self.tiny, "--method", "probe")
             assert answer.status == 1
-            assert (
-                f"tanas: The features of the representative of {self.upright} are not finite."
-                in answer.err.splitlines()[-1]
-            )
+            assert f"{self.upright} are not finite" in answer.err.splitlines()[-1]
 
 
 class TestSeveralTasks:
@@ -614,14 +590,14 @@ class TestSeveralTasks:
 
         again = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz", *SEARCH[2:], "--out", "runs")
         assert again.status == 0
-        assert again.err.count("is finished already; nothing was changed.") == 2
+        assert again.err.count("is finished already") == 2
 
     def test_a_task_that_is_named_twice_is_searched_once(self, tanas: Command, desk: Path) -> None:
         answer = tanas("search", "npz:bars.npz:is=square", "npz:bars.npz:is=2", *SEARCH[2:], "--out", "run")
         assert answer.status == 0, answer.err
         assert (desk / "run" / "result.json").exists()
-        assert answer.out.count("most frequent class") == 1
-        assert answer.err.count("npz:bars.npz:is=square is named more than once: it is searched once.") == 1
+        assert answer.out.count("run/report.html") == 1
+        assert answer.err.count("npz:bars.npz:is=square is named more than once") == 1
 
     def test_one_may_inherit_from_the_ones_before_it(self, tanas: Command, desk: Path) -> None:
         tasks = (
@@ -654,14 +630,14 @@ class TestRepeatedNames:
         twice = ("npz:bars.npz:is=square", "npz:bars.npz:is=2")
         answer = tanas("dictionary", "build", "new", *twice, *self.tiny)
         assert answer.status == 0, answer.err
-        assert answer.err.count("npz:bars.npz:is=square is named more than once: it is learnt once.") == 1
-        assert answer.out.startswith("new: 1 task\n")
+        assert answer.err.count("npz:bars.npz:is=square is named more than once") == 1
+        assert answer.out.count("npz:bars.npz:is=square") == 1
 
     def test_a_matrix_has_each_target_once_and_that_is_said(self, tanas: Command, desk: Path) -> None:
         one, other = "npz:bars.npz:is=across", "npz:bars.npz:is=upright"
         answer = tanas("distance", "known", one, other, one, other, one, *self.tiny, "--csv", "d.csv")
         assert answer.status == 0, answer.err
-        assert answer.err.count(f"{one}, {other} are named more than once: each is measured once.") == 1
+        assert answer.err.count(f"{one}, {other} are named more than once") == 1
         assert (desk / "d.csv").read_text().splitlines()[0] == f"source,{one},{other}"
 
 
@@ -676,9 +652,7 @@ class TestEvaluate:
         assert "not the test split" not in tanas("evaluate", "run").out
         other = tanas("evaluate", "run", found["task"]["name"])
         assert other.status == 0
-        assert other.out.endswith(
-            "This is not the test split of the run: the network may have been trained on some of these images.\n"
-        )
+        assert "not the test split" in other.out
 
     def test_pictures_come_at_the_size_that_the_run_had(self, tanas: Command, desk: Path) -> None:
         images, labels = bars(24, seed=2)
@@ -704,33 +678,27 @@ class TestPredict:
         assert answer.status == 0, answer.err
         files = [line.split(": ")[0] for line in answer.out.splitlines()]
         assert files == ["pets/more/c.png", "pets/a.PNG", "pets/b.png"]
-        assert answer.err == "Left out of pets (not pictures): more, notes.txt.\n"
+        assert "more, notes.txt" in answer.err
         assert [row["file"] for row in json.loads(tanas("predict", "run", "pets", "--json").out)] == files[1:]
         (pets / "a.PNG").write_bytes((pets / "a.PNG").read_bytes()[:60])
         refused = tanas("predict", "run", "pets")
         assert (refused.status, refused.out) == (2, "")
-        assert refused.err.startswith("tanas: The picture 'pets/a.PNG' is corrupt or truncated (")
-        assert refused.err.endswith("Replace or remove it. Or leave out bad pictures (skip_bad).\n")
+        assert re.fullmatch(r"tanas: .*'pets/a.PNG'.*\(skip_bad\).*\n", refused.err)
         skipped = tanas("predict", "run", "pets", "--skip-bad")
         assert (skipped.status, [line.split(": ")[0] for line in skipped.out.splitlines()]) == (
             0,
             ["pets/b.png"],
         )
-        assert "Left out, since it can't be read: pets/a.PNG.\n" in skipped.err
+        assert "pets/a.PNG" in skipped.err
         none = tanas("predict", "run", "pets/a.PNG", "--skip-bad")
-        assert (none.status, none.err) == (
-            2,
-            "tanas: No picture can be read: 1 failed, the first is 'pets/a.PNG'.\n",
-        )
+        assert none.status == 2 and "'pets/a.PNG'" in none.err
         missing = tanas("predict", "run", "pets/b.png", "pets/d.png", "--skip-bad")
-        assert (missing.status, missing.err) == (2, "tanas: There is no picture 'pets/d.png'.\n")
+        assert missing.status == 2 and "no picture 'pets/d.png'" in missing.err
         for name in ("a.PNG", "b.png"):
             (pets / name).unlink()
         empty = tanas("predict", "run", "pets")
         assert (empty.status, empty.out) == (2, "")
-        assert empty.err == (
-            "tanas: The folder 'pets' holds no picture. Name its folders instead, such as 'pets/more'.\n"
-        )
+        assert "'pets' holds no picture" in empty.err and "'pets/more'" in empty.err
 
 
 def raising(error: BaseException) -> Callable[..., None]:

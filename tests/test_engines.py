@@ -103,11 +103,11 @@ class TestLocalEngine:
         assert captured.out == ""
 
     def test_refuses_a_function_that_a_worker_could_not_import(self, engine):
-        with pytest.raises(SettingError, match=r"must be a module's own: workers import it\. Got .*<lambda>"):
+        with pytest.raises(SettingError, match="must be a module's own.*<lambda>"):
             engine.submit(lambda: 1)
 
     def test_says_which_answer_can_not_be_sent_back(self, engine):
-        with pytest.raises(WorkerError, match="The answer of the job open can't be sent back"):
+        with pytest.raises(WorkerError, match="job open can't be sent back"):
             engine.submit(open, __file__, "rb").result()
 
     def test_gives_freed_memory_one_heap_unless_it_is_told_otherwise(self, monkeypatch):
@@ -119,9 +119,7 @@ class TestLocalEngine:
             assert engine.submit(os.getenv, "MALLOC_ARENA_MAX").result() == "3"
 
     def test_refuses_no_workers(self):
-        with pytest.raises(
-            SettingError, match="The 'workers' of LocalEngine must be at least 1. Got 0 instead."
-        ):
+        with pytest.raises(SettingError, match="'workers' of LocalEngine must be at least 1"):
             LocalEngine(0)
 
     def test_an_error_ends_running_jobs_at_once_and_cancels_waiting_ones(self, tmp_path):
@@ -130,7 +128,7 @@ class TestLocalEngine:
             waiting = engine.submit(touch_then_sleep, tmp_path, "second")
             wait_for(tmp_path / "first")
             raise KeyboardInterrupt
-        with pytest.raises(WorkerError, match="was cut off: the engine was shut down"):
+        with pytest.raises(WorkerError, match="was cut off"):
             running.result(timeout=0)
         assert waiting.cancelled()
         assert not (tmp_path / "second").exists()
@@ -162,7 +160,7 @@ class TestPrograms:
     def test_a_function_of_the_script_itself_is_refused(self):
         code = "from tanas.engines.local import LocalEngine\ndef f(): pass\nLocalEngine(1).submit(f)"
         done = run([sys.executable, "-c", code], expect=1)
-        assert "The 'function' of a job must be a module's own" in done.stderr
+        assert "must be a module's own" in done.stderr
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["SIGKILL", "SIGINT"])
     def test_workers_end_with_their_program(self, tmp_path, number):

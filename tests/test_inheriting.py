@@ -49,7 +49,6 @@ def test_a_prior_leads_the_search_through_the_whole_space(tanas: Tanas, desk: Pa
     assert tanas(*SEARCH, "--quiet").status == 0
     found = result(desk)
     assert found["space"]["inherit"] == "prior", "the default"
-    assert "are sampled more often" in found["space"]["note"]
     assert len(found["rounds"]) >= 1
 
 
@@ -64,6 +63,7 @@ def test_a_union_searches_what_the_nearest_have_and_nothing_else(tanas: Tanas, d
         if seen["score"] is not None
     ]
     skeletons = [one["skeleton"] for one in given]
+    assert found["seen"]
     assert all(seen["architecture"]["skeleton"] in skeletons for seen in found["seen"])
     operations = {edge[2] for one in given for edge in one["cell"]["edges"]}
     assert set(found["space"]["operations"]) <= operations | {"zero"}
@@ -73,7 +73,7 @@ def test_without_inheritance_nobody_is_said_to_be_inherited_from(tanas: Tanas, d
     assert tanas(*SEARCH, "--inherit", "none", "--quiet").status == 0
     found = result(desk)
     assert (found["neighbours"], len(found["distances"])) == ([], 2)
-    assert "Nothing was reused, as you asked" in found["space"]["note"]
+    assert found["space"]["inherit"] == "none"
 
 
 def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: Path) -> None:
@@ -103,7 +103,7 @@ def test_all_known_tasks_shape_the_search_without_a_distance(
     assert (found["space"]["inherit"], found["space"]["related"]) == ("prior", "all")
     assert len(given) == 2
     assert all(one.distance is None and one.compared for one in given)
-    assert "all 2 remembered tasks count alike" in found["space"]["note"]
+    assert "all 2 " in found["space"]["note"]
 
 
 def test_what_remembers_a_search_that_measured_nothing_can_be_measured_later(
@@ -122,14 +122,13 @@ def test_what_won_alone_is_inherited_by_its_final_training_until_there_are_score
     alone = (*SEARCH[:4], "--inherit", "none", "--rounds", "1")  # the user's own dictionary remembers
     answer = tanas(*alone, "--out", "run")
     assert answer.status == 0
-    assert "won the only round, so it gets no score before its final training" in answer.err
     found = result(desk)
-    assert all(one["score"] is None for one in found["seen"])
+    assert found["seen"] and all(one["score"] is None for one in found["seen"])
     atom = Dictionary(desk / "own").find("npz:bars.npz:is=square")
     assert atom.best is not None
     assert (atom.best.final, atom.best.score) == (True, found["metrics"]["validation_performance"])
     assert atom.best.parameters == found["parameters"]
-    assert "l after the final training" in tanas("dictionary", "show", "own", atom.task.name).out
+    assert f"{atom.best.score:.4f}" in tanas("dictionary", "show", "own", atom.task.name).out
 
     # the same task once more: what compares with no score gives way to one
     assert tanas(*alone, "--seed", "5", "--out", "again", "--quiet").status == 0
@@ -165,7 +164,4 @@ def test_what_limits_leave_out_is_counted_in_the_result(tanas: Tanas, desk: Path
     over, drawn = space["over_limits"]
     assert drawn == 200
     assert 0 < over < drawn
-    assert (
-        f"{over} of 200 architectures drawn from the space exceed the limits of 2,000 parameters and"
-        in space["note"]
-    )
+    assert f"{over} of 200 " in space["note"] and "2,000 parameters" in space["note"]

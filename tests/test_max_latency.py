@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,13 +39,12 @@ def test_all_that_a_search_sees_is_fast_enough_and_the_rest_is_counted(
     result = json.loads((desk / "run" / "result.json").read_text())
     assert result["space"]["max_latency_ms"] == result["config"]["max_latency_ms"] == MS
     assert 0 < result["latency_s"] <= MS / 1000
-    assert all(one["macs"] <= MS * 1e5 for one in result["seen"])
+    assert result["seen"] and all(one["macs"] <= MS * 1e5 for one in result["seen"])
     within_run = set(repeated_times)
     slow = sum(cost_by_parts(one, (1, 12, 12), 2).macs > MS * 1e5 for one in within_run)
     assert slow > 0, "nothing had to be left out: the test says nothing"
-    note = f"{len(within_run)} architectures were timed; {slow} took"
-    assert note in result["space"]["note"]
-    assert note in ended.err
+    for said in (result["space"]["note"], ended.err):
+        assert re.search(rf"\b{len(within_run)} architectures .*\b{slow} took", said)
 
 
 def test_what_is_inherited_is_fast_enough_too(tanas: Callable[..., Answer], desk: Path) -> None:
@@ -54,8 +54,8 @@ def test_what_is_inherited_is_fast_enough_too(tanas: Callable[..., Answer], desk
     ended = tanas("search", *SQUARE, "--max-latency", f"{limit}", "--inherit", "transfer", "--out", "run")
     assert ended.status == 0, ended.err
     result = json.loads((desk / "run" / "result.json").read_text())
-    assert "every architecture of the related tasks exceeds the limits" in result["space"]["note"]
-    assert all(one["macs"] < known[0] for one in result["seen"])
+    assert "limits" in result["space"]["note"]
+    assert result["seen"] and all(one["macs"] < known[0] for one in result["seen"])
 
 
 @pytest.mark.parametrize("limit", ["0.0001", "0", "-1"])
@@ -70,7 +70,7 @@ def test_a_limit_that_nothing_satisfies_is_refused_before_anything_is_made(
         assert ended.status == 2
         assert "The 'max_latency_ms' of " in ended.err
         if limit == "0.0001":
-            assert "the fastest of its smallest architectures takes" in ended.err
+            assert re.search(r"[\d.]+ ms", ended.err)
     assert not (desk / "run").exists()
     assert not (desk / "new").exists()
 
@@ -81,7 +81,6 @@ def test_without_a_limit_only_the_network_that_was_found_is_timed(
     assert tanas("search", *SQUARE, "--out", "run").status == 0
     result = json.loads((desk / "run" / "result.json").read_text())
     assert result["space"]["max_latency_ms"] is None
-    assert "timed" not in result["space"]["note"]
     assert len(repeated_times) == 1
 
 
@@ -94,7 +93,7 @@ def test_what_a_network_becomes_is_fast_enough(tanas: Callable[..., Answer], des
     assert ended.status == 0, ended.err
     result = json.loads((desk / "other" / "result.json").read_text())
     assert result["space"]["max_latency_ms"] == limit
-    assert f"{limit:g} ms per image" in result["space"]["note"]
+    assert f"{limit:g} ms" in result["space"]["note"]
     others = [one for one in result["seen"] if one["architecture"] != before["architecture"]]
     assert others
     assert all(one["macs"] <= limit * 1e5 for one in others)

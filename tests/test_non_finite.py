@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_a_search_leaves_a_candidate_that_blows_up_out_and_ends_well(
     result = json.loads(answer.out)
     first = result["rounds"][0]
     (dropped,) = first["dropped"]
-    assert f"Warning: The candidate {dropped} gave logits that are not finite and was left out." in answer.err
+    assert re.search(rf"{dropped} .*not finite", answer.err)
     assert any(dropped in warning for warning in result["warnings"])
     place = first["keys"].index(dropped)
     assert first["winner"] != place
@@ -77,8 +78,7 @@ def test_a_search_whose_candidates_all_blow_up_is_one_clear_error(
     assert "Traceback" not in answer.err
     errors = [line for line in answer.err.splitlines() if line.startswith("tanas: ")]
     (error,) = errors
-    assert error.startswith("tanas: All 2 candidates of a round gave logits that are not finite, ")
-    assert error.endswith("Lower the learning rate of the search.")
+    assert error.startswith("tanas: All 2 candidates") and "learning rate" in error
     assert not (desk / "run" / "result.json").exists()
 
 
@@ -91,7 +91,7 @@ def test_a_build_leaves_a_candidate_that_blows_up_out_too(
         *("--space", "brittle", "--json"),
     )
     assert answer.status == 0, answer.err
-    assert "gave logits that are not finite and was left out." in answer.err
+    assert "not finite" in answer.err
     shown = json.loads(tanas("dictionary", "show", "new", "npz:bars.npz:is=square", "--json").out)
     scored = [one for one in shown["architectures"] if one["score"] is not None]
     assert len(shown["architectures"]) == 2

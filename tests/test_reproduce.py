@@ -42,4 +42,4 @@ def test_a_laboratory_is_given_the_arguments(
     wrong = tanas("reproduce", "figure", "--sedes", "3")
     assert wrong.status == 2
     assert "--sedes" in wrong.err
-    assert wrong.err.strip().endswith("See: tanas reproduce figure --help")
+    assert wrong.err.strip().endswith("tanas reproduce figure --help")

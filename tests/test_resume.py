@@ -118,24 +118,23 @@ def test_other_settings_on_an_unfinished_run_are_refused(desk: Path) -> None:
     session(command, desk, killed_at=MOMENTS["represent"], light=True)
     before = tree(desk / "run")
     for options, message in {
-        ("--seed", "1"): "The run run was begun with seed = 0; now it is 1.",
-        ("--rounds", "3"): "The run run was begun with config.fuse.rounds = 2; now it is 3.",
-        ("--time-limit", "1h"): "The run run was begun with time_limit_s = None; now it is 3600.0.",
-        ("--limit", "30"): "The run run was begun with config.limit = 60; now it is 30.",
-        ("--split-seed", "1"): "The run run was begun with other data under the name npz:bars.npz:is=square",
+        ("--seed", "1"): "begun with seed = 0; now it is 1",
+        ("--rounds", "3"): "begun with config.fuse.rounds = 2; now it is 3",
+        ("--time-limit", "1h"): "begun with time_limit_s = None; now it is 3600.0",
+        ("--limit", "30"): "begun with config.limit = 60; now it is 30",
+        ("--split-seed", "1"): "begun with other data under the name npz:bars.npz:is=square",
     }.items():
         ended = session([*command, *options], desk, light=True)
         assert ended.status == 2, ended
         assert message in ended.err
-        assert "Repeat the first command to go on" in ended.err
     ended = session(["search", "npz:bars.npz", *SEARCH[2:], "--out", "run"], desk, light=True)
-    assert "The run run was begun with task = 'npz:bars.npz:is=square'; now it is 'npz:bars.npz'" in ended.err
+    assert "begun with task = 'npz:bars.npz:is=square'; now it is 'npz:bars.npz'" in ended.err
     assert tree(desk / "run") == before
 
 
 def test_an_unfinished_run_says_how_to_go_on(desk: Path) -> None:
     session([*SEARCH, "--out", "a run"], desk, killed_at=MOMENTS["represent"], light=True)
-    expected = "The run a run is not finished: .* tanas search .* --out 'a run'"
+    expected = "a run is not finished.* tanas search .* --out 'a run'"
     for command in (
         ["report", "a run"],
         ["evaluate", "a run"],
@@ -152,7 +151,7 @@ def test_a_finished_run_says_so_and_nothing_changes(undisturbed: Path) -> None:
     before = tree(undisturbed / "run")
     ended = session([*SEARCH, "--out", "run", "--workers", "2"], undisturbed)
     assert ended.status == 0
-    assert "The run run is finished already; nothing was changed." in ended.err
+    assert "The run run is finished already" in ended.err
     assert "npz:bars.npz:is=square" in ended.out
     assert tree(undisturbed / "run") == before
 
@@ -194,10 +193,9 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(undisturbed: Path, de
     kept = FolderCheckpoint(desk / "it's a run" / "unfinished").load("seconds")
     assert kept is not None
     assert kept["represent"] > 0, "the seconds up to the interrupt count among the costs"
-    last = err.splitlines()[-1]
-    assert last == f"Interrupted. Go on with: {shlex.join(command)}"
+    pasted = shlex.join(command)
+    assert err.splitlines()[-1].endswith(f": {pasted}")
 
-    pasted = last.partition("Go on with: ")[2]
     done = subprocess.run(
         pasted, shell=True, cwd=desk, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True
     )
@@ -228,6 +226,7 @@ def same_run(folder: Path, other: Path) -> None:
 def same_dictionary(folder: Path, other: Path) -> None:
     """Two dictionaries hold the same atoms."""
     names = sorted(path.name for path in (folder / "atoms").iterdir())
+    assert names
     assert names == sorted(path.name for path in (other / "atoms").iterdir())
     for name in names:
         one, two = folder / "atoms" / name, other / "atoms" / name

@@ -76,7 +76,8 @@ class TestLearnAtom:
         assert made.network.overlap(image_keys(opened(whole()))) == 0
 
     def test_keeps_the_limits_of_its_settings(self) -> None:
-        assert all(one.parameters <= 4_000 for one in learnt().atom.architectures)
+        made = learnt().atom.architectures
+        assert made and all(one.parameters <= 4_000 for one in made)
 
     def test_writes_down_how_it_was_made(self) -> None:
         provenance = learnt().atom.provenance

@@ -106,7 +106,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
     [
         (
             {"performance": "f1"},
-            "The 'performance' of SearchConfig must be one of balanced, accuracy. Got 'f1'",
+            "The 'performance' of SearchConfig must be one of balanced, accuracy",
         ),
         ({"inherit": "every"}, "The 'inherit' of SearchConfig must be one of prior, union, transfer, none"),
         ({"limit": 1}, "The 'limit' of SearchConfig must be at least 2"),
@@ -116,7 +116,7 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"max_macs": 0}, "The 'max_macs' of SearchConfig must be at least 1"),
         ({"max_latency_ms": 0.0}, "The 'max_latency_ms' of SearchConfig must be greater than 0"),
         ({"per_atom": 0}, "The 'per_atom' of SearchConfig must be at least 1"),
-        ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]. Got 1.2"),
+        ({"threshold": 1.2}, r"The 'threshold' of SearchConfig must be in \[0, 1\]"),
         ({"threshold": 0.2, "neighbours": 1}, "'neighbours' and 'threshold' of SearchConfig"),
         (
             {"related": "all", "neighbours": 1},

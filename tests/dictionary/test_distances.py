@@ -373,6 +373,7 @@ class TestFewImages:
         told: list[Event] = []
         found = distances(bench(dictionary, with_intervals=Sure(), told=told))
         assert warnings(told) == []
+        assert found.related
         assert all(one.measurement.interval is None for one in found.related)
 
 

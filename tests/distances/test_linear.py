@@ -69,6 +69,7 @@ class TestPursuit:
             best = max((f for f in range(8) if f not in taken), key=lambda f: explained([*taken, f]))
             assert feature == best
             taken.append(feature)
+        assert len(taken) == 8
 
     def test_is_not_led_astray_by_a_copy_of_a_feature(self) -> None:
         source = normal(100, 6)

@@ -391,7 +391,7 @@ def test_a_budget_pays_for_the_scores_of_the_winners_too_and_what_is_too_dear_is
         ({"candidates": 1}, "The 'candidates' of FuseConfig must be at least 2"),
         ({"rounds": 0}, "The 'rounds' of FuseConfig must be at least 1"),
         ({"patience": 0}, "The 'patience' of FuseConfig must be at least 1"),
-        ({"final": "first"}, "The 'final' of FuseConfig must be one of last, score. Got 'first'"),
+        ({"final": "first"}, "The 'final' of FuseConfig must be one of last, score"),
         ({"images": 1}, "The 'images' of FuseConfig must be at least 2"),
         ({"validation_images": 0}, "The 'validation_images' of FuseConfig must be at least 2"),
     ],
