@@ -6,7 +6,7 @@ import torch
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture, PixelNorm, build, cost_of, count_cost
 from tanas.networks.cell import Cell
-from tanas.networks.skeleton import Skeleton
+from tanas.networks.skeleton import STEMS, Skeleton
 from tanas.spaces.named import named_space
 
 CHAIN = Cell(3, ((0, 1, "sep_conv_3x3"), (1, 2, "conv_3x3")))
@@ -63,7 +63,7 @@ def test_building_leaves_the_global_generator_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 8), (3, 1, 5), (3, 13, 20)], ids=str)
-@pytest.mark.parametrize("stem", ["full", "half"])
+@pytest.mark.parametrize("stem", STEMS)
 def test_any_skeleton_fits_any_image(shape: tuple[int, int, int], stem: str) -> None:
     skeleton = Skeleton(stem=stem, widths=(2, 3, 3, 4), cells=(1, 1, 2, 1), reductions=(True,) * 4)
     cell = Cell.complete(3, ("max_pool_2x2", "dil_conv_5x5", "sep_conv_3x3"))

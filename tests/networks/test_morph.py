@@ -145,6 +145,14 @@ class TestKeptFunctions:
         after = replace(before, skeleton=replace(before.skeleton, widths=(5,)))
         assert difference(after, before) < TOLERANCE
 
+    def test_a_stem_of_two_convolutions_gets_wider(self) -> None:
+        before = Architecture(
+            skeleton=Skeleton(stem="quarter", widths=(3,), cells=(1,), reductions=(False,)),
+            cell=Cell(2, ((0, 1, "sep_conv_3x3"),)),
+        )
+        after = replace(before, skeleton=replace(before.skeleton, widths=(5,)))
+        assert difference(after, before) < TOLERANCE
+
     def test_a_single_channel_is_no_special_case(self) -> None:
         narrow = with_skeleton(widths=(1, 1, 2))
         assert difference(with_skeleton(widths=(2, 3, 2)), narrow) < TOLERANCE

@@ -8,6 +8,7 @@ from tanas.ground.seeds import Seed
 from tanas.networks.architecture import cost_of
 from tanas.networks.cell import Cell
 from tanas.networks.operations import operation_names
+from tanas.networks.skeleton import STEMS
 from tanas.spaces.costs import cost_by_parts
 from tanas.spaces.named import named_space
 
@@ -17,7 +18,9 @@ def test_the_sum_of_the_parts_is_the_count_on_the_network(shape: tuple[int, int,
     drawn = named_space("standard").sample(4, seed=Seed(4), shape=shape, classes=classes)
     assert len(drawn) == 4
     for architecture in drawn:
-        assert cost_by_parts(architecture, shape, classes) == cost_of(architecture, shape, classes)
+        for stem in STEMS:
+            stemmed = replace(architecture, skeleton=replace(architecture.skeleton, stem=stem))
+            assert cost_by_parts(stemmed, shape, classes) == cost_of(stemmed, shape, classes)
 
 
 @pytest.mark.parametrize("name", operation_names())

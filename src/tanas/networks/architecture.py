@@ -106,10 +106,14 @@ class Network(nn.Module):
         skeleton = architecture.skeleton
         width = skeleton.widths[0]
         self.norm = PixelNorm(shape[0])
+        halvings = skeleton.stem_halvings
         self.stem = nn.Sequential(
-            nn.Conv2d(shape[0], width, 3, stride=2 if skeleton.stem == "half" else 1, padding=1, bias=False),
+            nn.Conv2d(shape[0], width, 3, stride=2 if halvings else 1, padding=1, bias=False),
             nn.BatchNorm2d(width),
         )
+        for _ in range(1, halvings):
+            again = nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)
+            self.stem.extend([nn.ReLU(), again, nn.BatchNorm2d(width)])
         stages: list[nn.Module] = []
         cell = architecture.cell.canonical()
         for stage_width, cells, reduces in skeleton.stages:

@@ -20,6 +20,7 @@ from tanas.networks.architecture import Architecture, Shape, build, count_cost
 from tanas.networks.pixels import Images, as_pixels
 from tanas.networks.training import EVALUATION_BATCH
 from tanas.tasks.performance import PERFORMANCES
+from tanas.tasks.pictures import Framing
 
 ARCHITECTURE_FILE = "architecture.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -60,6 +61,8 @@ class ClassifierRecord:
     """Multiply-adds for one image."""
     weights: Weights | None
     """None: they are in the same file as this record."""
+    framing: Framing | None = None
+    """How pictures become images of the shape; None: the task's images were arrays, or an older version wrote this."""
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "ClassifierRecord", PERFORMANCES)
@@ -84,6 +87,8 @@ class Classifier:
     """Name of the task it was trained on."""
     network: nn.Module = field(repr=False)
     """float32 pixels in [0, 1], (batch, channels, h, w) -> logits (batch, classes); moved to the CPU, set to eval."""
+    framing: Framing | None = None
+    """How `read_pictures` makes images of pictures; None: the task's images were arrays."""
 
     def __post_init__(self) -> None:
         self.network.to("cpu").eval()
@@ -139,6 +144,7 @@ class Classifier:
             parameters=cost.parameters,
             macs=cost.macs,
             weights=weights,
+            framing=self.framing,
         )
 
     def save(self, folder: Path) -> None:
@@ -212,6 +218,7 @@ class Classifier:
             performance=record.performance,
             task=record.task,
             network=network,
+            framing=record.framing,
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tanas.ground.errors import SettingError, check_choice
 
-STEMS = ("full", "half")
+STEMS = ("full", "half", "quarter")
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -19,7 +19,7 @@ class Skeleton:
     """
 
     stem: str = "full"
-    """'full' keeps the resolution, 'half' halves it (stride 2)."""
+    """'full' keeps the resolution, 'half' halves it (stride 2), 'quarter' has ReLU and a second such convolution."""
     widths: tuple[int, ...]
     """Channels of each stage."""
     cells: tuple[int, ...]
@@ -39,6 +39,11 @@ class Skeleton:
                 "The 'widths' and 'cells' of Skeleton must be at least 1. "
                 f"Got {self.widths} and {self.cells} instead."
             )
+
+    @property
+    def stem_halvings(self) -> int:
+        """How often the stem halves the resolution."""
+        return STEMS.index(self.stem)
 
     @property
     def stages(self) -> tuple[tuple[int, int, bool], ...]:

@@ -301,6 +301,6 @@ def describe_cell(cell: Cell) -> str:
 
 def describe_skeleton(skeleton: Skeleton) -> str:
     """The stages of a skeleton in words, such as '2×16, ½ 2×32': cells × channels, ½ where it halves."""
-    stem = "½ " if skeleton.stem == "half" else ""
+    stem = {"full": "", "half": "½ ", "quarter": "¼ "}[skeleton.stem]
     stages = zip(skeleton.cells, skeleton.widths, skeleton.reductions, strict=True)
     return stem + ", ".join(f"{'½ ' if halves else ''}{cells}×{width}" for cells, width, halves in stages)

@@ -139,9 +139,11 @@ def _side_by_side(result: Result) -> bool:
 def _stages(skeleton: Skeleton, shape: tuple[int, int, int]) -> Iterator[dict[str, Any]]:
     """The boxes of the skeleton's strip, and between them the shapes of their outputs."""
     _, height, width = shape
-    if skeleton.stem == "half":
+    halvings = skeleton.stem_halvings
+    for _ in range(halvings):
         height, width = math.ceil(height / 2), math.ceil(width / 2)
-    yield {"name": "stem", "what": "3×3 convolution", "halves": skeleton.stem == "half", "cells": 0}
+    what = "3×3 convolution" if halvings < 2 else f"{halvings} 3×3 convolutions"
+    yield {"name": "stem", "what": what, "halves": halvings, "cells": 0}
     yield {"channels": skeleton.widths[0], "height": height, "width": width}
     stages = zip(skeleton.widths, skeleton.cells, skeleton.reductions, strict=True)
     for number, (channels, cells, halves) in enumerate(stages, start=1):

@@ -126,7 +126,7 @@ class _Step:
 def _step(before: Skeleton, after: Skeleton) -> _Step:
     stages = list(zip(before.stages, after.stages, strict=False))
     differences: dict[str, list[float]] = {
-        "stem": [float(after.stem > before.stem) - float(after.stem < before.stem)],
+        "stem": [after.stem_halvings - before.stem_halvings],
         "stages": [len(after.widths) - len(before.widths)],
         "widths": [math.log2(new[0] / old[0]) for old, new in stages],
         "cells": [new[1] - old[1] for old, new in stages],

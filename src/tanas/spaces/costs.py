@@ -14,11 +14,14 @@ def cost_by_parts(architecture: Architecture, shape: Shape, classes: int) -> Cos
     """The cost that `cost_of` counts, for an architecture in canonical form."""
     skeleton = architecture.skeleton
     before, high, wide = shape
-    if skeleton.stem == "half":
-        high, wide = _half(high), _half(wide)
     width = skeleton.widths[0]
-    parameters = 9 * before * width + 2 * width  # a 3x3 convolution and BatchNorm
-    macs = 9 * before * width * high * wide
+    parameters = macs = 0
+    for at in range(max(skeleton.stem_halvings, 1)):  # 3x3 convolutions and BatchNorms
+        if skeleton.stem_halvings:
+            high, wide = _half(high), _half(wide)
+        into = width if at else before
+        parameters += 9 * into * width + 2 * width
+        macs += 9 * into * width * high * wide
     for stage_width, cells, reduces in skeleton.stages:
         if reduces:
             high, wide = _half(high), _half(wide)

@@ -330,7 +330,7 @@ def _resized(skeleton: Skeleton, kind: str, shape: Shape) -> list[Skeleton]:
         for at, (width, cells, reduces) in enumerate(stages):
             if cells + more > 0:
                 made.append([*stages[:at], (width, cells + more, reduces), *stages[at + 1 :]])
-    halvings = sum(skeleton.reductions) + (skeleton.stem == "half")
+    halvings = sum(skeleton.reductions) + skeleton.stem_halvings
     if kind == "deeper" and max(shape[1:]) > 2**halvings:  # a single pixel can't be halved
         made.append([*stages, (2 * skeleton.widths[-1], 1, True)])
     if kind == "shallower" and len(stages) > 1:

@@ -114,7 +114,7 @@ def encode(architecture: Architecture, cost: Cost, space: SearchSpace) -> Table:
     edges = [float(held.get(pair) == name) for pair in pairs_of(space.nodes) for name in space.operations]
     counts = [float(sum(name == other for _, _, other in cell.edges)) for name in space.operations]
     size = [
-        float(skeleton.stem == "half"),
+        float(skeleton.stem_halvings),
         float(sum(skeleton.cells)),
         float(len(skeleton.widths)),
         float(sum(skeleton.reductions)),
