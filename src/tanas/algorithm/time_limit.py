@@ -17,6 +17,10 @@ from tanas.tasks.task import Task
 MOST_RESERVED = 0.5
 """Of the time that is left before the search: the final training gets no more of it."""
 
+MOST_LONGER = 4
+"""Times the epochs that there are without a limit. On 4,000 small photos, twice as many took 2 to 3 points off the
+error, on drawings and clothes next to nothing (n = 1)."""
+
 OVERHEAD = 1.3
 """Of a step of the final training over a bare one: augmentation, averaging, the optimiser, the processor's load."""
 
@@ -40,19 +44,22 @@ def in_time(
     config: SearchConfig,
     at: Context,
 ) -> SearchConfig:
-    """Return settings whose final training has as many epochs as the time limit leaves, one at least, and say so.
+    """Return settings whose final training has as many epochs as the time limit leaves, and say so.
 
-    Arguments as for `tanas.algorithm.final.finish`. A training that is resumed keeps its number of epochs.
+    It has one epoch at least, and at most `MOST_LONGER` times as many as without a limit; a number of epochs that the
+    user has fixed is never exceeded. Arguments as for `tanas.algorithm.final.finish`. A training that is resumed keeps
+    its number of epochs.
     """
     if math.isinf(left := at.deadline()):
         return config
     wanted = _epochs(task, config)
     if (epochs := at.checkpoint.load("epochs")) is None:
         needed = final_seconds(architecture, reference, task, config, at, epochs=wanted)
-        epochs = min(max(math.floor(wanted * left / needed), 1), wanted)
+        most = MOST_LONGER * wanted if config.training.meant_for else wanted
+        epochs = min(max(math.floor(wanted * left / needed), 1), most)
         at.checkpoint.save("epochs", epochs)
-    if epochs < wanted:
-        at.say(f"The time limit leaves {epochs} of {wanted} epochs for the final training.")
+    if epochs != wanted:
+        at.say(f"The time limit leaves {epochs} epochs for the final training; without it there are {wanted}.")
     return with_epochs(config, epochs)
 
 
