@@ -21,7 +21,14 @@ from tanas.networks.architecture import Architecture
 from tanas.networks.augmentation import augmented
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.skeleton import Skeleton
-from tanas.networks.training import TrainingConfig, batches, class_weights, learning_rate_at, make_optimizer
+from tanas.networks.training import (
+    EVALUATION_BATCH,
+    TrainingConfig,
+    batches,
+    class_weights,
+    learning_rate_at,
+    make_optimizer,
+)
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Ledger, budget_refusal
 from tanas.strategies.driver import Compared, Problem, Proposal
@@ -68,7 +75,7 @@ class SupernetRun:
         space, classes = self.problem.space, len(self.task.classes)
         with self.seed.child("weights").initialising():
             made = Supernet(self.skeleton, space, self.task.shape, classes, affine=affine)
-        made.norm.fit(self.task.train.pixels())
+        made.norm.fit(self.task.train.parts(EVALUATION_BATCH))
         return made.to(self.problem.at.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def batch_sizes(self, split: Split, batch: int) -> tuple[int, ...]:

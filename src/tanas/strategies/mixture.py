@@ -14,7 +14,7 @@ from tanas.ground.context import Context
 from tanas.ground.errors import SearchError
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.scoring import Judgement, judgement_of
-from tanas.networks.training import logits_of
+from tanas.networks.training import EVALUATION_BATCH, logits_of
 from tanas.tasks.task import Task
 
 
@@ -55,9 +55,10 @@ class Mixture:
             build(c, task.shape, len(task.classes), at.seed.child("weights", i)).to(at.device)
             for i, c in enumerate(candidates)
         ]
-        pixels = task.train.pixels()
-        for network in self.networks:
-            network.norm.fit(pixels)
+        first, *others = self.networks
+        first.norm.fit(task.train.parts(EVALUATION_BATCH))
+        for network in others:
+            network.norm.load_state_dict(first.norm.state_dict())
         self.alpha = torch.full((len(candidates),), 1 / len(candidates), dtype=torch.float64)  # section 3.3
         self.dropped: set[int] = set()
         self.images_seen = [0] * len(candidates)
