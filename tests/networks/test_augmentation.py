@@ -29,6 +29,7 @@ EVERYTHING = AugmentationConfig(
     rotation=30,
     scale=0.3,
     shear=20,
+    cropping=0.5,
     shift=3,
     horizontal_flip=True,
     vertical_flip=True,
@@ -202,3 +203,13 @@ def test_cutmix_pastes_a_rectangle_and_gives_it_its_share_of_the_target() -> Non
     assert 10 < int(changed.any(dim=(1, 2)).sum()) < 50
     for where in changed:
         assert torch.equal(where, where.any(dim=1)[:, None] & where.any(dim=0)[None])
+
+
+def test_crops_a_part_that_lies_within_the_image_and_fills_the_image_with_it() -> None:
+    ramp = torch.linspace(0, 1, 41).view(1, 1, 1, 41).expand(300, 1, 41, 41)
+    made = augmented(ramp, AugmentationConfig(cropping=0.5), SEED)[:, 0, 20]  # (images, columns)
+    width = made[:, -1] - made[:, 0]
+    assert 0.48 < float(width.min()) < 0.55 and 0.95 < float(width.max()) <= 1
+    steps = made.diff(dim=1)[:, 1:-1]
+    assert float(steps.std(dim=1).max()) < 1e-3, "it is stretched evenly, and nothing is mirrored at an edge"
+    assert float(made[:, 0].min()) < 0.02 and float(made[:, -1].max()) > 0.98

@@ -15,6 +15,7 @@ from tanas.networks.cell import Cell
 from tanas.networks.classifier import Classifier
 from tanas.networks.skeleton import Skeleton
 from tanas.networks.training import logits_of
+from tanas.tasks.pictures import Framing
 from tanas.tasks.task import Split
 
 GREY, COLOUR = (1, 6, 5), (3, 6, 5)
@@ -25,7 +26,7 @@ ARCHITECTURE = Architecture(
 )
 
 
-def classifier_of(shape=GREY, classes=CLASSES):
+def classifier_of(shape=GREY, classes=CLASSES, framing=None):
     network = build(ARCHITECTURE, shape, len(classes), Seed(1))
     network.norm.fit(torch.rand(9, *shape, generator=Seed(2).torch()))
     return Classifier(
@@ -35,6 +36,7 @@ def classifier_of(shape=GREY, classes=CLASSES):
         performance="balanced",
         task="toy:is=moon",
         network=network,
+        framing=framing,
     )
 
 
@@ -176,12 +178,22 @@ class TestClassifier:
 class TestFolder:
     @pytest.mark.parametrize("shape", [GREY, COLOUR], ids=["grey", "colour"])
     def test_gives_back_the_same_classifier(self, shape, tmp_path):
-        classifier = classifier_of(shape, classes=("crêpe", "x,y", "01"))
+        classifier = classifier_of(shape, ("crêpe", "x,y", "01"), Framing(fit="pad", white=4095))
         classifier.save(tmp_path / "new" / "run")
         loaded = Classifier.load(tmp_path / "new" / "run")
         assert torch.equal(loaded(images_of(shape)), classifier(images_of(shape)))
-        for name in ("architecture", "shape", "classes", "performance", "task"):
+        for name in ("architecture", "shape", "classes", "performance", "task", "framing"):
             assert getattr(loaded, name) == getattr(classifier, name)
+        exported = Classifier.from_bytes(classifier.to_bytes(), where=tmp_path / "a.safetensors")
+        assert exported.framing == classifier.framing
+
+    def test_that_knows_no_framing_is_read(self, tmp_path):
+        classifier_of().save(tmp_path)
+        path = tmp_path / "architecture.json"
+        record = json.loads(path.read_text())
+        assert record.pop("framing") is None
+        path.write_text(json.dumps(record))
+        assert Classifier.load(tmp_path).framing is None
 
     def test_is_readable(self, tmp_path):
         classifier_of().save(tmp_path)
@@ -268,6 +280,7 @@ class TestFolder:
             ({"schema": None}, "is of schema version None"),
             ({"classes": 3}, "is not a ClassifierRecord: classes"),
             ({"shape": [0, 6, 5]}, "is not a ClassifierRecord: .*The 'shape' and 'classes'"),
+            ({"framing": {"fit": "stretch", "white": 255}}, "'fit' of Framing .* 'stretch'"),
             ({"performance": "luck"}, "must be one of balanced, accuracy. Got 'luck'"),
             ({"weights": None}, "names no file of weights beside it"),
             (

@@ -24,6 +24,7 @@ class AugmentationConfig:
 
     ADDED: ClassVar = {
         "shear": 0.0,
+        "cropping": 0.0,
         "horizontal_flip": False,
         "vertical_flip": False,
         "brightness": 0.0,
@@ -40,6 +41,8 @@ class AugmentationConfig:
     """Most growth or shrinkage, as a share of the size."""
     shear: float = 0.0
     """Most degrees that upright edges are slanted by, either way."""
+    cropping: float = 0.0
+    """Most that is cut off each side length, at a place that is drawn, as a share; the rest fills the image."""
     shift: float = 0.0
     """Most pixels along each side, either way; as much less where a side has less than 28. On digits of 8x8 pixels the
     full 2 pixels brought nothing (validation loss 0.52; without a change 0.51; with as much less 0.39; n = 2)."""
@@ -62,7 +65,7 @@ class AugmentationConfig:
         check_range(self.rotation, "rotation", "AugmentationConfig", low=0, high=180)
         check_range(self.shear, "shear", "AugmentationConfig", low=0, high=60)
         check_range(self.shift, "shift", "AugmentationConfig", low=0)
-        for name in ("scale", "brightness", "contrast", "colour", "noise", "erasing"):
+        for name in ("scale", "cropping", "brightness", "contrast", "colour", "noise", "erasing"):
             check_range(getattr(self, name), name, "AugmentationConfig", low=0, high=0.9)
 
     @property
@@ -74,7 +77,7 @@ class AugmentationConfig:
     def moves(self) -> bool:
         """Whether pixels change their places."""
         flips = self.horizontal_flip or self.vertical_flip
-        return bool(self.rotation or self.scale or self.shear or self.shift or flips)
+        return bool(self.rotation or self.scale or self.shear or self.cropping or self.shift or flips)
 
 
 FULL_SIDE = 28
@@ -162,6 +165,13 @@ def _moved(pixels: Tensor, config: AugmentationConfig, generator: torch.Generato
     )
     # rows of the map: the old place across, the old place down
     maps = [[cosine, -sine], [sine, cosine]]
+    if config.cropping:
+        kept, *places = torch.rand(3, batch, generator=generator)
+        kept = 1 - config.cropping * kept
+        maps = [[kept * one, kept * other] for one, other in maps]
+        across, down = (
+            shift + (2 * place - 1) * (1 - kept) for shift, place in zip((across, down), places, strict=True)
+        )
     if config.shear:
         slant = _signed(batch, generator).mul_(math.radians(config.shear)).tan()
         maps = [[one, one * slant + other] for one, other in maps]
