@@ -310,9 +310,14 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         (["search", "npz:bars.npz", "--from", "farthest"], '"farthest" for --from'),
         (
             ["evaluate", "known", "--size", "12"],
-            "--split-seed and --size",
+            "--split-seed, --size and --fit",
         ),
-        (["evaluate", "known", "--split-seed", "1"], "--split-seed and --size"),
+        (["evaluate", "known", "--split-seed", "1"], "--split-seed, --size and --fit"),
+        (["evaluate", "known", "--fit", "crop"], "--split-seed, --size and --fit"),
+        (["search", "npz:bars.npz", "--size", "8*8"], "--size must be N or HxW.* '8\\*8'"),
+        (["search", "npz:bars.npz", "--size", "8x"], "--size must be N or HxW.* '8x'"),
+        (["search", "npz:bars.npz", "--size", "0x8"], r"'size' of Library .*\[1, 1024\].* 0"),
+        (["search", "npz:bars.npz", "--fit", "stretch"], '"stretch" for --fit'),
         (["report", "void", "--seed", "3"], "Unknown option: --seed.* tanas report --help"),
         (
             ["dictionary", "show", "known", "digits", "--device", "cpu"],

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.conftest import Answer, bars
 from tests.golden.searches import WRITTEN
@@ -22,7 +23,11 @@ from tests.sessions import without_times
 import tanas as package
 from tanas.cli import main as cli
 from tanas.distances.representative import UNTRAINED
+from tanas.networks.classifier import Classifier
 from tanas.strategies.base import budget_refusal
+from tanas.tasks.library import Library
+from tanas.tasks.pictures import read_pictures
+from tanas.tasks.task import Task
 
 Command = Callable[..., Answer]
 COMMANDS = (
@@ -654,16 +659,47 @@ class TestEvaluate:
         assert other.status == 0
         assert "not the test split" in other.out
 
-    def test_pictures_come_at_the_size_that_the_run_had(self, tanas: Command, desk: Path) -> None:
+    def test_pictures_come_as_they_came_to_the_run(
+        self, tanas: Command, desk: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         images, labels = bars(24, seed=2)
         for at, (image, label) in enumerate(zip(images, labels, strict=True)):
             path = desk / "pictures" / f"class{label}" / f"{at}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).resize((20, 20)).save(path)
-        asked = ("folder:pictures", "--inherit", "none", "--config", "tiny.toml", "--size", "12")
+            wide = np.repeat(np.repeat(image, 2, axis=1), 2, axis=0)
+            Image.fromarray(np.hstack([wide, wide[:, :6]]).astype(np.uint16) * 16).save(path)  # 12 bits
+        asked = ("folder:pictures", "--inherit", "none", "--config", "tiny.toml", "--size", "10x12")
+        asked = (*asked, "--fit", "pad")
         assert tanas("search", *asked, "--out", "run", "--dictionary", "known", "--quiet").status == 0
-        assert json.loads((desk / "run" / "result.json").read_text())["task"]["shape"] == [1, 12, 12]
+        task = json.loads((desk / "run" / "result.json").read_text())["task"]
+        assert (task["shape"], task["framing"]) == ([1, 10, 12], {"fit": "pad", "white": 4095})
         assert json.loads(tanas("evaluate", "run", "--json").out)["same_test_split"]
+
+        # a picture alone
+        source = Library(size=(10, 12), fit="pad").open("folder:pictures")
+        path = next((desk / "pictures" / "class0").iterdir())
+        (image,), _, _ = read_pictures([path], source.shape, source.framing)
+        splits = (source.train.images, source.sealed()[1].open().images)
+        assert any(torch.equal(image, other) for images in splits for other in images)
+        (answer,) = json.loads(tanas("predict", "run", str(path), "--json").out)
+        probabilities = Classifier.load(desk / "run").probabilities(image)[0].tolist()
+        assert list(answer["probabilities"].values()) == probabilities
+
+        # another folder, though it is darker
+        for path in (desk / "pictures").glob("*/*.png"):
+            dark = desk / "dark" / path.relative_to(desk / "pictures")
+            dark.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.asarray(Image.open(path)) // 8).save(dark)
+        opened, open_task = list[Task](), Library.open
+
+        def watched(self: Library, name: str) -> Task:
+            opened.append(open_task(self, name))
+            return opened[-1]
+
+        monkeypatch.setattr(Library, "open", watched)
+        for name, same in (("pictures", True), ("dark", False)):
+            assert json.loads(tanas("evaluate", "run", name, "--json").out)["same_test_split"] == same
+            assert (opened[-1].shape, opened[-1].framing) == (source.shape, source.framing)
 
 
 class TestPredict:

@@ -144,7 +144,7 @@ class TestFinish:
 
     def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
         ending = finish(SMALL, task().without_test(), CONFIG, at_work(), reference=SMALL)
-        assert ending.reference is None
+        assert ending.alike and ending.reference is None and ending.other is None
         assert len(trained_on) == 4, "two recipes, a refit and half of the images"
 
     def test_half_of_the_images_and_half_of_the_epochs_are_held_against_the_whole(self) -> None:

@@ -117,6 +117,12 @@ def arrived(*path: str) -> Callable[[Seen], Any]:
     return value
 
 
+def _fit(arrived: dict[str, Any]) -> str | None:
+    """How pictures were fitted into the size of the task, or are to be."""
+    framing = arrived["task"].framing if "task" in arrived else None
+    return getattr(framing or getattr(arrived.get("library"), "reading", None), "fit", None)
+
+
 def out(seen: Seen) -> str:
     """What was printed."""
     return seen.out
@@ -154,8 +160,9 @@ JSON, QUIET = Option("--json", is_json, True), Option("--quiet", progress, "")
 DEBUG = Option("--debug", says("Traceback"), True)
 PICTURES = (
     Option("--skip-bad", lambda seen: bool(seen.arrived), True),
-    Option("--size 8", lambda seen: (1, 8, 8) in seen.shapes, True),
+    Option("--size 8x6", lambda seen: (1, 8, 6) in seen.shapes, True),
 )
+FIT = Option("--fit pad", lambda seen: _fit(seen.arrived), "pad")
 DATA = Option("--data elsewhere", says("elsewhere/quickdraw/"), True)
 DRAWN = "quickdraw:only=moon,apple"
 SETTINGS = (
@@ -275,8 +282,14 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     (
         "evaluate",
         "evaluate before squares",
-        (Option("--skip-bad", status, 0), Option("--size 12", status, 0)),
+        (Option("--skip-bad", status, 0),),
     ),
+    (
+        "evaluate",
+        "evaluate before squares --skip-bad",
+        (Option("--size 8x6", lambda seen: (1, 8, 6) in seen.shapes, True),),
+    ),
+    ("evaluate", "evaluate before", (Option("--fit crop", says("--size and --fit out"), True),)),
     ("predict", "predict before squares/square", (Option("--skip-bad", status, 0),)),
     ("predict", "predict before whole", (JSON, QUIET)),
     ("report", "report before", (JSON, Option("--out page.html", made("page.html"), True))),
@@ -369,9 +382,9 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
             Option("--forget", arrived("job", "remember"), False),
         ),
     ),
-    ("search", f"search pictures {TINY}", PICTURES),
+    ("search", f"search pictures {TINY}", (*PICTURES, FIT)),
     ("grow", GROW, SPACE),
-    ("grow", f"grow before pictures {TINY}", PICTURES),
+    ("grow", f"grow before pictures {TINY}", (*PICTURES, FIT)),
     (
         "dictionary build",
         BUILD,
@@ -386,6 +399,13 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         ),
     ),
     ("dictionary build", f"dictionary build new pictures {TINY}", PICTURES),
+    *(
+        (command, f"{typed} {SQUARE} {TINY}", (FIT,))
+        for command, typed in (
+            *(("distance", "distance known"), ("nearest", "nearest known")),
+            ("dictionary build", "dictionary build new"),
+        )
+    ),
     (
         "distance",
         f"distance known {SQUARE} {TINY}",

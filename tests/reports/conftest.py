@@ -17,7 +17,6 @@ from tanas.algorithm.result import (
     Metrics,
     Mistake,
     Neighbour,
-    RecipeTried,
     RepresentativeRecord,
     Result,
     Rival,
@@ -26,6 +25,7 @@ from tanas.algorithm.result import (
 )
 from tanas.networks.architecture import Architecture, cost_of
 from tanas.networks.cell import Cell
+from tanas.networks.recipe import RecipeTried
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
 from tanas.strategies.base import Round, Stage

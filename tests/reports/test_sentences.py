@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from tanas.algorithm.result import NO_SEARCH, Grown, Reference, Sized
+from tanas.algorithm.result import NO_SEARCH, Grown, Outlook, Reference, Sized
 from tanas.reports.chart_data import wilson
 from tanas.reports.sentences import (
     amount,
@@ -13,6 +13,7 @@ from tanas.reports.sentences import (
     choice,
     duration,
     inheritance,
+    outlook,
     percent,
     shorten,
     standing,
@@ -201,6 +202,33 @@ class TestTaken:
         assert "0.8000" in said and "0.9000" in said
         assert "clearly better" in said and "clearly better" not in self.said(moon, replaces=False)
         assert taken(moon) == ""
+
+    def test_says_when_the_search_ended_with_the_reference_network(self, moon):
+        same = replace(reference_of(moon, taken=True), found=moon.architecture.key)
+        said = taken(replace(moon, reference=same))
+        assert "reference network" in said and not numbers(said)
+
+
+class TestOutlook:
+    def said(self, moon, *, half_images, half_epochs):
+        known = Outlook(
+            half_images=half_images,
+            half_epochs=half_epochs,
+            whole=0.1,
+            images_spread=0.01,
+            epochs_spread=0.02,
+        )
+        return outlook(replace(moon, training=replace(moon.training, outlook=known)))
+
+    def test_says_what_half_of_the_images_and_of_the_epochs_cost(self, moon):
+        said = self.said(moon, half_images=0.25, half_epochs=0.13)
+        assert numbers(said) == [12.0, 1.0, 3.0, 2.0]
+        assert "more images would probably help" in said
+        assert "longer training would probably help" not in said, "three points are not twice their spread"
+        assert "longer training would probably help" in self.said(moon, half_images=0.1, half_epochs=0.15)
+
+    def test_of_an_older_result_is_empty(self, moon):
+        assert outlook(replace(moon, training=replace(moon.training, outlook=None))) == ""
 
 
 class TestTrainedOn:

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset, TensorDataset
 from tanas.ground.errors import DataError
 from tanas.tasks.arrays import images_from_array, task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
+from tanas.tasks.pictures import Framing
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.integers(0, 256, (60, 6, 5), dtype=np.uint8)
@@ -300,6 +301,8 @@ def test_pictures_of_a_dataset_are_brought_to_one_size_and_arrays_are_not() -> N
     task = task_from_dataset(_Pictures(pictures), name="mine")
     assert task.shape == (3, 64, 64)
     assert "64 x 64" in task.notes[0]
+    assert task.framing == Framing()
+    assert task_from_arrays(X, Y).framing is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from tests.opened import opened
 from tanas.ground.errors import DataError, TaskError
 from tanas.tasks.arrays import task_from_arrays
 from tanas.tasks.library import Library
-from tanas.tasks.pictures import read_pictures
+from tanas.tasks.pictures import Framing, read_pictures
 from tanas.tasks.task import Task
 
 
@@ -39,11 +39,13 @@ def test_a_folder_is_a_class(tmp_path: Path) -> None:
     assert task.notes == ()
 
 
-def test_the_pixels_are_those_of_read_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+def test_the_pixels_are_those_of_read_pictures(fit: str, tmp_path: Path) -> None:
     _fill(tmp_path, {"dog": 12, "cat": 10}, size=(90, 70))
-    task = _open(tmp_path, size=32)
+    task = _open(tmp_path, size=(32, 48), fit=fit)
+    assert task.shape == (1, 32, 48) and task.framing == Framing(fit=fit)
     paths = sorted(tmp_path.glob("*/*.png"))
-    images, _, _ = read_pictures(paths, task.shape)
+    images, _, _ = read_pictures(paths, task.shape, task.framing)
     labels = np.array([path.parent.name for path in paths])
     assert task.fingerprint == task_from_arrays(images, labels).fingerprint
 
@@ -207,3 +209,36 @@ def test_sizes_and_colours_are_made_equal_and_noted(tmp_path: Path) -> None:
     assert "colour" in coloured
     assert _open(tmp_path, size=16).shape == (3, 16, 16)
     assert task.train.images.dtype == torch.uint8
+
+
+def test_twelve_bits_in_sixteen_are_as_bright_as_eight(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, brightest in (("dark", 1000), ("bright", 4096)):
+        (tmp_path / name).mkdir()
+        for index in range(8):
+            values = random.integers(0, brightest, (10, 12), dtype=np.uint16)
+            Image.fromarray(values).save(tmp_path / name / f"{index}.png")
+    task = _open(tmp_path)
+    assert task.framing == Framing(white=4095)
+    assert task.train.pixels().max() > 0.98
+    paths = sorted((tmp_path / "dark").iterdir())
+    images, _, _ = read_pictures(paths, task.shape, task.framing)
+    stored = {image.numpy().tobytes() for image in task.train.images}
+    assert sum(image.numpy().tobytes() in stored for image in images) > 4
+    assert _open(tmp_path, white=65535).train.pixels().max() < 0.07
+
+
+def test_tasks_over_a_source_keep_its_framing(tmp_path: Path) -> None:
+    _fill(tmp_path, {"dog": 8, "cat": 8, "emu": 8}, size=(90, 70))
+    library = Library(tmp_path, fit="pad")
+    for labelling in ("", ":is=cat", ":only=cat,dog:take=6", ":groups=cat/dog+emu"):
+        task = library.open(f"folder:{tmp_path}{labelling}")
+        for derived in (task, task.limited(5), task.measured_by("accuracy"), task.sealed()[0]):
+            assert derived.framing == Framing(fit="pad")
+
+
+def test_another_fit_changes_nothing_where_nothing_is_resized(tmp_path: Path) -> None:
+    _fill(tmp_path, {"dog": 8, "cat": 8})
+    tasks = [_open(tmp_path, **settings) for settings in ({}, {"fit": "pad"}, {"size": (8, 6)})]
+    assert len({task.fingerprint for task in tasks}) == 1
+    assert not any(task.notes for task in tasks)

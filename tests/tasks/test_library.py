@@ -68,6 +68,13 @@ def test_settings_outside_their_range_are_refused(tmp_path: Path) -> None:
         Library(tmp_path, size=0)
     with pytest.raises(SettingError, match="100000"):
         Library(tmp_path, size=100_000)
+    with pytest.raises(SettingError, match=r"'size' of Library .*\[1, 1024\].* 0"):
+        Library(tmp_path, size=(8, 0))
+    for size in ((8,), (8, 8, 8), (8.5, 8), "8x8", 8.5):
+        with pytest.raises(SettingError, match=r"'size' of Library .*\(height, width\)"):
+            Library(tmp_path, size=size)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="'fit' of Library .*crop, pad.* 'stretch'"):
+        Library(tmp_path, fit="stretch")
     with pytest.raises(SettingError, match="'split_seed' of Library .* -1"):
         Library(tmp_path, split_seed=-1)
 
@@ -107,6 +114,7 @@ def test_images_of_one_fixed_size_keep_it_and_say_so(tmp_path: Path) -> None:
     assert task.shape == (1, 8, 8)
     assert any("digits" in note and "8 x 8" in note for note in task.notes)
     assert Library(tmp_path, size=8).open("digits").notes == Library(tmp_path).open("digits").notes
+    assert task.framing is None
 
 
 def test_a_path_is_a_task_by_the_name_of_its_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

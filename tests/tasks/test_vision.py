@@ -16,6 +16,7 @@ from tests.opened import opened
 
 from tanas.ground.errors import DataError
 from tanas.tasks.library import Library
+from tanas.tasks.pictures import Framing
 from tanas.tasks.vision import VISION_SETS, fetch
 
 RANDOM = np.random.default_rng(0)
@@ -110,8 +111,9 @@ def write_eurosat(root: Path, shape: tuple[int, int, int]) -> None:
 def test_sets_of_large_pictures_are_resized(tmp_path: Path) -> None:
     write_eurosat(tmp_path, (80, 90, 3))
     task = Library(tmp_path).open("eurosat:is=river")
-    assert task.shape == (3, 64, 64)
-    assert "80 x 90" in task.notes[0] and "64 x 64" in task.notes[0]
+    assert task.shape == (3, 60, 68)
+    assert "80 x 90" in task.notes[0] and "60 x 68" in task.notes[0]
+    assert task.framing == Framing()
     assert Library(tmp_path, size=16).open("eurosat").shape == (3, 16, 16)
 
 

@@ -79,6 +79,8 @@ class Ending:
     """Whether the reference network may be handed over instead of the searched network."""
     outlook: Outlook | None = None
     """None: not wanted, or too few images."""
+    alike: bool = False
+    """Whether the searched architecture is that of the reference network, which is then not trained again."""
 
     @property
     def reference_taken(self) -> bool:
@@ -174,7 +176,9 @@ def finish(
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
     """
-    if reference is not None and reference.canonical() == architecture.canonical():
+    alike = reference is not None and reference.canonical() == architecture.canonical()
+    if alike:
+        at.say("The search ended with the reference network, which needs no search.")
         reference = None
     trainings = _Trainings(task, in_time(architecture, reference, task, config, at), at)
     try:
@@ -202,6 +206,7 @@ def finish(
         reference=None if reference is None else trainings.finished(reference, chosen, done, refit),
         replaces=replaces,
         outlook=None if fewer is None or done[fewer] is not None else trainings.outlook(chosen, fewer),
+        alike=alike,
     )
     if fewer is not None:
         recipe = replace(recipe, spent=recipe.spent + _seen_to_the_middle(fewer))

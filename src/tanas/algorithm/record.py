@@ -117,6 +117,7 @@ def _task(found: Found) -> TaskRecord:
         test_fingerprint=sealed.fingerprint,
         split_seed=searched.split_seed,
         notes=searched.notes,
+        framing=searched.framing,
     )
 
 
@@ -174,7 +175,8 @@ def _training(ending: Ending, searched: int) -> FinalTraining:
 
 
 def _reference(task: Task, ending: Ending) -> Reference | None:
-    if (reference := ending.reference) is None:
+    reference = ending.found if ending.alike else ending.reference
+    if reference is None:
         return None
     cost = cost_of(reference.architecture, task.shape, len(task.classes))
     return Reference(
@@ -185,7 +187,7 @@ def _reference(task: Task, ending: Ending) -> Reference | None:
         validation_performance=reference.validation.performance(task.performance),
         found_validation_performance=ending.found.validation.performance(task.performance),
         replaces=ending.replaces,
-        taken=ending.reference_taken,
+        taken=ending.reference_taken or ending.alike,
     )
 
 

@@ -14,6 +14,7 @@ from tanas.networks.recipe import RecipeTried
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.training import TrainingConfig
 from tanas.strategies.base import Round
+from tanas.tasks.pictures import Framing
 
 NO_SEARCH, FOUND = "no search", "what the search found"
 """Names of the rival with the same final training: the reference network, or the searched network."""
@@ -91,7 +92,7 @@ class Reference:
     parameters: int
     macs: int
     found: str
-    """Key of the searched architecture."""
+    """Key of the searched architecture; that of the reference network if the search found nothing better."""
     validation_performance: float
     found_validation_performance: float
     replaces: bool
@@ -190,6 +191,8 @@ class TaskRecord:
     split_seed: int
     notes: tuple[str, ...]
     """Images that were left out or changed when they were read, in words."""
+    framing: Framing | None = None
+    """How pictures became images of the shape. None: the images were arrays, or an older version wrote this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,7 +394,7 @@ class Result:
     """Seconds per image on this machine in one thread (median). None: the run is older than latency limits."""
     control: Control | None = None
     reference: Reference | None = None
-    """None: not wanted, or equal to the searched architecture."""
+    """None: not wanted. Older versions: or equal to the searched architecture."""
     advice: str = ""
     """Advice to search or to reuse, from past searches; empty: no related task."""
     ledger: LedgerRecord | None = None

@@ -65,6 +65,7 @@ class Found:
             classes=task.classes,
             performance=task.performance,
             network=taken.network,
+            framing=task.framing,
         )
 
     @property

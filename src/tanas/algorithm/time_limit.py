@@ -59,7 +59,9 @@ def in_time(
         epochs = min(max(math.floor(wanted * left / needed), 1), most)
         at.checkpoint.save("epochs", epochs)
     if epochs != wanted:
-        at.say(f"The time limit leaves {epochs} epochs for the final training; without it there are {wanted}.")
+        at.say(
+            f"The time limit leaves {epochs} epochs for the final training; without it there are {wanted}."
+        )
     return with_epochs(config, epochs)
 
 

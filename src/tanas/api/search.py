@@ -34,6 +34,7 @@ from tanas.networks.training import evaluate
 from tanas.runs.folder import RUN_FILE, Run, slug
 from tanas.tasks.arrays import task_from_arrays, task_from_dataset
 from tanas.tasks.library import Library
+from tanas.tasks.pictures import MOST_SIZE, UNRECORDED
 from tanas.tasks.task import Task
 
 
@@ -167,18 +168,24 @@ def stream_memory(out: Path, base: Dictionary) -> Dictionary:
 
 
 def evaluate_run(folder: Path, name: str | None, library: Library) -> dict[str, Any]:
-    """Test the network of a run on the test split of a task; None: the run's own, with its split and image size.
+    """Test the network of a run on the test split of a task; None: the run's own, with its split.
+
+    Pictures are framed as those of the run were; for another task, `library` can have a size or fit of its own.
 
     Raises:
         TaskError: the task has other classes or images of another size.
     """
     result = Run.open(folder).result()
     classifier = Classifier.load(folder)
+    framing, asked = result.task.framing or UNRECORDED, library.reading
+    _, height, width = result.task.shape
+    size = (height, width) if max(height, width) <= MOST_SIZE else None  # larger images are arrays
+    reading = replace(asked, size=size, fit=framing.fit, white=framing.white)
     if name is None:  # another seed would mix what it was trained on into the test split
-        _, height, width = result.task.shape
-        size = height if height == width else None
-        library = Library.of(replace(library.reading, split_seed=result.task.split_seed, size=size))
-    task = library.open(name or result.task.name)
+        reading = replace(reading, split_seed=result.task.split_seed)
+    else:
+        reading = replace(reading, size=asked.size or size, fit=asked.fit or framing.fit)
+    task = Library.of(reading).open(name or result.task.name)
     if task.classes != classifier.classes or task.shape != classifier.shape:
         known, given = ("x".join(map(str, shape)) for shape in (classifier.shape, task.shape))
         raise TaskError(

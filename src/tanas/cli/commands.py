@@ -225,14 +225,15 @@ def evaluate(
 
     Args:
         run: Folder of a finished run.
-        task: A task with the same classes and image size. Default: the run's own task, with its own split and size.
+        task: A task with the same classes; its pictures are resized as those of the run were. Default: the run's own
+            task, with its own split.
         data: Options of commands that open tasks.
         output: Options of commands that answer.
     """
-    if task is None and (data.split_seed != DATA.split_seed or data.size is not None):
+    if task is None and (data.split_seed, data.size, data.fit) != (DATA.split_seed, DATA.size, DATA.fit):
         raise SettingError(
-            "The run's own task keeps the split and the size that the run had. Name a task after the run, or leave "
-            "--split-seed and --size out."
+            "The run's own task keeps the split, the size and the fit that the run had. Name a task after the run, or "
+            "leave --split-seed, --size and --fit out."
         )
     from tanas.api.search import evaluate_run
     from tanas.cli.text import evaluation_view
@@ -247,7 +248,7 @@ def predict(run: Path, /, *files: Path, skip_bad: Flag = False, output: Output =
 
     Args:
         run: Folder of a finished run, or a .safetensors file of tanas export.
-        files: Pictures, or folders of pictures. Pictures of other sizes are resized.
+        files: Pictures, or folders of pictures. They are resized as those of the run were.
         skip_bad: Leave out pictures that can't be read, and count them.
         output: Options of commands that show progress.
     """
@@ -259,7 +260,7 @@ def predict(run: Path, /, *files: Path, skip_bad: Flag = False, output: Output =
         raise SettingError("Name at least one picture to predict.")
     classifier = load(run)
     named, notes = pictures_of(files)
-    images, pictures, bad = read_pictures(named, classifier.shape, skip_bad=skip_bad)
+    images, pictures, bad = read_pictures(named, classifier.shape, classifier.framing, skip_bad=skip_bad)
     notes += [f"Left out, since it can't be read: {path}." for path in bad]
     with listening(output) as listener:
         for note in notes:

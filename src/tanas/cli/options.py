@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -76,8 +77,11 @@ class Data(Sources):
 
     skip_bad: Flag = False
     """Leave out pictures that can't be read, and count them."""
-    size: Whole | None = None
-    """Resize the pictures of files to this height and width, in pixels."""
+    size: str | None = None
+    """Resize the pictures of files to N (height and width in pixels) or HxW, such as 96x128."""
+    fit: Literal["crop", "pad"] | None = None
+    """How pictures of another aspect ratio are resized. crop: cut off what hangs over (default). pad: fill the rest
+    with their mean colour."""
 
 
 @Parameter(name="*", group=ON_MACHINE)
@@ -219,10 +223,21 @@ LEARNING, MEASURING, TRANSFORMING, SETTINGS = Learning(), Measuring(), Transform
 
 
 def library_of(data: Sources) -> Library:
-    """The library that opens tasks."""
+    """The library that opens tasks.
+
+    Raises:
+        SettingError: the size can't be read, or a setting is outside its range.
+    """
     from tanas.tasks.library import Library
 
-    return Library(**asdict(data))
+    settings = asdict(data)
+    if (size := settings.get("size")) is not None:
+        if not (sides := re.fullmatch(r"(\d+)(?:x(\d+))?", size.lower(), re.ASCII)):
+            raise SettingError(
+                f"--size must be N or HxW, in pixels, such as 64 or 96x128. Got {size!r} instead."
+            )
+        settings["size"] = (int(sides[1]), int(sides[2] or sides[1]))
+    return Library(**settings)
 
 
 def resources_of(machine: Machine) -> Resources:

@@ -74,6 +74,8 @@ def taken(result: Result) -> str:
     if (reference := result.reference) is None:
         return ""
     own, other = reference.found_validation_performance, reference.validation_performance
+    if reference.found == reference.architecture.key:
+        return "The search ended with the reference network, which needs no search."
     if reference.taken:
         return (
             "You get the reference network, which needs no search: the searched network was not clearly better "

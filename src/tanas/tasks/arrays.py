@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tanas.ground.errors import DataError
 from tanas.tasks.labelling import labelled, parse_labellings
-from tanas.tasks.pictures import PictureStack, first_names, plain_picture
+from tanas.tasks.pictures import Framing, PictureStack, first_names, plain_picture
 from tanas.tasks.source import Labels, Part, Reading, make_source
 from tanas.tasks.splits import Side
 from tanas.tasks.task import Task
@@ -75,12 +75,13 @@ def task_from_dataset(dataset: Any, *, name: str, classes: Sequence[str] | None 
         DataError: an item is not such a pair; the message names its index.
         TaskError: a class has too few images.
     """
-    images, labels, notes = read_datasets([dataset], name=name)
+    images, labels, framing, notes = read_datasets([dataset], PictureStack(), name=name)
     known = classes if classes is not None else getattr(dataset, "classes", None)
     if isinstance(known, str) or not isinstance(known, Sequence):
         known = None  # the dataset uses the name `classes` for something else
     given = _Given(images[0], labels[0], "dataset", "labels")
-    return labelled(_source(name, [given], classes=known, split_seed=0, notes=notes), ())
+    source = _source(name, [given], classes=known, split_seed=0, framing=framing, notes=notes)
+    return labelled(source, ())
 
 
 def open_npz(name: str, path: Path, reading: Reading) -> Task:
@@ -143,6 +144,7 @@ def _source(
     split_seed: int,
     classes: Sequence[str] | None,
     where: str = "",
+    framing: Framing | None = None,
     notes: Sequence[str] = (),
 ) -> Task:
     """The task over all classes of arrays, of which the second pair is the official test split."""
@@ -156,7 +158,7 @@ def _source(
     ]
     tests = zip(images[1:], labels[1:], strict=True)
     parts = [Part(images[0], labels[0]), *(Part.official(*test, Side.TEST) for test in tests)]
-    return make_source(name, known, parts, split_seed=split_seed, notes=notes)
+    return make_source(name, known, parts, split_seed=split_seed, framing=framing, notes=notes)
 
 
 def images_from_array(x: Any, where: str) -> Tensor:
@@ -198,23 +200,23 @@ def images_from_array(x: Any, where: str) -> Tensor:
 
 
 def read_datasets(
-    datasets: Sequence[Any], *, name: str, size: int | None = None, skip_bad: bool | None = None
-) -> tuple[list[Tensor], list[Labels], list[str]]:
+    datasets: Sequence[Any], stack: PictureStack, *, name: str, skip_bad: bool | None = None
+) -> tuple[list[Tensor], list[Labels], Framing | None, list[str]]:
     """Reads every item of torch Datasets into one tensor each, all of one shape.
 
     Args:
         datasets: of (PIL image, tensor or array; class index) pairs.
+        stack: an empty one, for PIL images.
         name: of the source, for messages.
-        size: height and width to which PIL images are brought; None: see `PictureStack`.
         skip_bad: leave unreadable items out and count them; None: refuse them, and the caller has no such choice.
 
     Returns:
-        uint8 images, (n, c, h, w), and labels, (n,), of each; notes.
+        uint8 images, (n, c, h, w), and labels, (n,), of each; the framing of PIL images, None for others; notes.
 
     Raises:
         DataError: an item can't be read or is not such a pair, or tensors differ in size; the message names the index.
     """
-    stack, plain, labels, ends = PictureStack(size), list[Tensor](), list[int](), list[int]()
+    plain, labels, ends = list[Tensor](), list[int](), list[int]()
     bad: list[str] = []
     for number, dataset in enumerate(datasets):
         for index in range(len(dataset)):
@@ -255,12 +257,12 @@ def read_datasets(
             f"The images of {name} differ in shape, such as {shapes[0]} and {shapes[-1]}. "
             "Give one shape, or PIL images, which are resized."
         )
-    images, notes = (torch.stack(plain), []) if plain else stack.tensor()
+    images, framing, notes = (torch.stack(plain), None, []) if plain else stack.tensor()
     if bad:
         notes = [f"Pictures that can't be read were left out ({len(bad)}): {first_names(bad)}.", *notes]
     whole = np.array(labels, dtype=np.int64)
     cuts = [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return [images[cut] for cut in cuts], [whole[cut] for cut in cuts], notes
+    return [images[cut] for cut in cuts], [whole[cut] for cut in cuts], framing, notes
 
 
 def _label(label: Any, where: str) -> int:

@@ -58,7 +58,7 @@ def open_folder(name: str, folder: Path, reading: Reading) -> Task:
         )
     classes = sorted(found.classes)
     numbers = {class_name: number for number, class_name in enumerate(classes)}
-    stack = PictureStack(reading.size)
+    stack = PictureStack(reading.size, reading.fit, reading.white)
     labels, sides, bad = [], [], []
     for path, class_name, side in found.pictures:
         try:
@@ -72,7 +72,7 @@ def open_folder(name: str, folder: Path, reading: Reading) -> Task:
             sides.append(side)
     if not len(stack):
         raise DataError(f"None of the {len(bad)} pictures in {str(folder)!r} can be read.")
-    images, notes = stack.tensor()
+    images, framing, notes = stack.tensor()
     for names, noun, what in (
         (bad, "picture", "can't be read and was left out"),
         (found.others, "file", "was not read"),
@@ -83,7 +83,7 @@ def open_folder(name: str, folder: Path, reading: Reading) -> Task:
         if names:
             notes.append(f"{len(names)} {noun} {what}: {first_names(names)}.")
     part = Part(images, np.array(labels, dtype=np.int64), np.array(sides, dtype=np.int8))
-    return make_source(name, classes, [part], split_seed=reading.split_seed, notes=notes)
+    return make_source(name, classes, [part], split_seed=reading.split_seed, framing=framing, notes=notes)
 
 
 def _look_through(name: str, folder: Path) -> _Found:

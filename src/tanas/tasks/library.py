@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy as np
 import platformdirs
 import torch
 
-from tanas.ground.errors import DataError, check_choice, check_range
+from tanas.ground.errors import DataError, SettingError, check_choice, check_range
 from tanas.tasks.arrays import open_npz
 from tanas.tasks.folders import open_folder
 from tanas.tasks.labelling import Only, labelled
 from tanas.tasks.names import PATH_SOURCES, SourceName, folder_behind, misspelt_labelling, parse_source
 from tanas.tasks.performance import PERFORMANCES
+from tanas.tasks.pictures import FITS, MOST_SIZE, Size
 from tanas.tasks.quickdraw import PER_CLASS, find_categories, open_quickdraw
 from tanas.tasks.source import Part, Reading, make_source
 from tanas.tasks.spelling import UnknownClassError
@@ -24,9 +26,6 @@ from tanas.tasks.vision import open_vision_set
 
 DIGITS_HIGHEST = 16
 """Pixels of scikit-learn's digits are whole numbers from 0 to this."""
-
-MOST_SIZE = 1024
-"""Pixels of a side: all pictures of a source are held at once, and a thousand colour ones of this size take 3 GB."""
 
 
 class Library:
@@ -44,21 +43,31 @@ class Library:
         performance: str = "balanced",
         split_seed: int = 0,
         skip_bad: bool = False,
-        size: int | None = None,
+        size: int | Size | None = None,
+        fit: str | None = None,
+        white: int | None = None,
         download: bool = True,
     ) -> None:
-        """Makes a library that has read nothing yet. For `data` see `data_root`, for the other settings `Reading`.
+        """Makes a library that has read nothing yet.
+
+        For `data` see `data_root`, for the other settings `Reading`. A size that is one number is height and width.
 
         Raises:
-            SettingError: the measure is unknown, the seed is negative, or the size is not in [1, `MOST_SIZE`].
+            SettingError: the measure or the fit is unknown, the seed is negative, or a side is not in [1, `MOST_SIZE`].
         """
         check_choice(performance, "performance", "Library", PERFORMANCES)
         check_range(split_seed, "split_seed", "Library", low=0)
-        if size is not None:
-            check_range(size, "size", "Library", low=1, high=MOST_SIZE)
+        if fit is not None:
+            check_choice(fit, "fit", "Library", FITS)
         self.performance = performance
         self.reading = Reading(
-            data=data_root(data), split_seed=split_seed, skip_bad=skip_bad, size=size, download=download
+            data=data_root(data),
+            split_seed=split_seed,
+            skip_bad=skip_bad,
+            size=None if size is None else _height_and_width(size),
+            fit=fit,
+            white=white,
+            download=download,
         )
         self._opened: dict[tuple[object, ...], Task] = {}
 
@@ -108,7 +117,7 @@ class Library:
                 raise DataError(f"There is no {described} {name.path!r}. {hint}".rstrip())
             source = self._read(name, categories)
             size, (height, width) = self.reading.size, source.train.images.shape[-2:]
-            if size is not None and (height, width) != (size, size):
+            if size is not None and (height, width) != size:
                 note = f"The images of {source.name} stay {height} x {width}: only pictures in files can be resized."
                 source = replace(source, notes=(*source.notes, note))
             self._opened[key] = source
@@ -131,6 +140,18 @@ def data_root(data: Path | None = None) -> Path:
     """The folder that data sets are looked for in: the given one, else $TANAS_DATA, else the user's cache."""
     named = data or os.environ.get("TANAS_DATA")
     return Path(named).expanduser() if named else platformdirs.user_cache_path("tanas")
+
+
+def _height_and_width(size: int | Size) -> Size:
+    sides = (size, size) if isinstance(size, int) else tuple(size) if isinstance(size, Sequence) else ()
+    if len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise SettingError(
+            "The 'size' of Library must be a whole number of pixels, or two: (height, width). "
+            f"Got {size!r} instead."
+        )
+    for side in sides:
+        check_range(side, "size", "Library", low=1, high=MOST_SIZE)
+    return sides[0], sides[1]
 
 
 def _digits(split_seed: int) -> Task:

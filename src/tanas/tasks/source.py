@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tanas.ground.errors import DataError
+from tanas.tasks.pictures import Framing, Size
 from tanas.tasks.splits import Keys, Side, Sides, content_keys, draw_sides, on_one_side
 from tanas.tasks.task import Split, Task
 
@@ -28,8 +29,13 @@ class Reading:
     """Keys the split."""
     skip_bad: bool = False
     """Unreadable pictures are left out and counted, instead of refused."""
-    size: int | None = None
-    """Height and width to which pictures are brought; None: see `PictureStack`."""
+    size: Size | None = None
+    """(height, width) to which pictures are brought; None: see `PictureStack`."""
+    fit: str | None = None
+    """'crop' or 'pad', see `Framing`; None: 'crop'."""
+    white: int | None = None
+    """The value of a 16-bit grey picture that becomes 255. None: if all pictures of a source have 16 bits, the highest
+    value of the 8, 10, 12, 14 or 16 bits that they use, else that of 16 bits."""
     download: bool = True
     """What is missing under the data root is fetched from its official home."""
 
@@ -57,6 +63,7 @@ def make_source(
     parts: Sequence[Part],
     *,
     split_seed: int,
+    framing: Framing | None = None,
     notes: Sequence[str] = (),
 ) -> Task:
     """The task of telling all classes of a source apart. Train and validation are one tensor, test is another.
@@ -88,6 +95,7 @@ def make_source(
         validation=validation,
         _test=test,
         split_seed=split_seed,
+        framing=framing,
         notes=(*notes, *_left_out_notes(keys, drawn, sides)),
     )
 

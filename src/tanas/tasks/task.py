@@ -15,6 +15,7 @@ from torch import Tensor
 from tanas.ground.errors import TaskError, check_choice
 from tanas.ground.seeds import Seed
 from tanas.tasks.performance import PERFORMANCES
+from tanas.tasks.pictures import Framing
 from tanas.tasks.splits import content_keys
 
 KEYED = 0
@@ -103,6 +104,8 @@ class Task:
     """Of the split of the source."""
     notes: tuple[str, ...] = ()
     """What was left out or changed when the images were read, a sentence each."""
+    framing: Framing | None = None
+    """How its pictures became images; None: its images are arrays."""
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "Task", PERFORMANCES)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tanas.ground.errors import DataError
 from tanas.tasks.arrays import images_from_array, read_datasets
+from tanas.tasks.pictures import PictureStack
 from tanas.tasks.source import Labels, Part, Reading, make_source
 from tanas.tasks.splits import Side
 from tanas.tasks.task import Task
@@ -108,11 +109,10 @@ def open_vision_set(name: str, reading: Reading) -> Task:
     """
     known = VISION_SETS[name]
     datasets = [_load(name, known, {**arguments, **known.arguments}, reading) for arguments in known.splits]
-    notes = [known.note] if known.note else []
+    notes, framing = [known.note] if known.note else [], None
     if known.pictures:
-        images, labels, more = read_datasets(
-            datasets, name=name, size=reading.size, skip_bad=reading.skip_bad
-        )
+        stack = PictureStack(reading.size, reading.fit, reading.white)
+        images, labels, framing, more = read_datasets(datasets, stack, name=name, skip_bad=reading.skip_bad)
         notes += more
     else:
         images, labels = _read_whole(name, datasets)
@@ -120,7 +120,7 @@ def open_vision_set(name: str, reading: Reading) -> Task:
     official = zip(images[1:], labels[1:], held_out, strict=True)
     parts = [Part(images[0], labels[0]), *(Part.official(*each) for each in official)]
     classes = _classes(known, datasets[0], labels)
-    return make_source(name, classes, parts, split_seed=reading.split_seed, notes=notes)
+    return make_source(name, classes, parts, split_seed=reading.split_seed, framing=framing, notes=notes)
 
 
 def fetch(what: str, get: Callable[[], Downloaded], *, put: str) -> Downloaded:
