@@ -64,6 +64,7 @@ PROSE = (
     ("rivals", "settings"),
     ("metrics", "test_calibration_error"),
     ("training", "temperature"),
+    ("task", "framing"),
 )
 """Fields of a result that hold sentences, or came later, as paths; a list stands for each of its entries."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tanas.networks.architecture import cost_of
@@ -28,8 +30,9 @@ def test_of_the_standard_space_it_is_always_the_same_one(shape: tuple[int, int, 
     space = named_space("standard", shape=shape)
     reference = reference_architecture(space, shape, 10)
     assert reference is not None and space.contains(reference)
-    assert reference.skeleton == REFERENCE_SKELETON
-    assert 90_000 <= cost_of(reference, shape, 10).parameters <= 91_000
+    large = shape == (3, 128, 96)
+    assert reference.skeleton == replace(REFERENCE_SKELETON, stem="quarter" if large else "half")
+    assert 90_000 <= cost_of(reference, shape, 10).parameters <= (97_000 if large else 91_000)
 
 
 @pytest.mark.parametrize("most", [85_000, 50_000, 5_000])

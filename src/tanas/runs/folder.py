@@ -326,7 +326,7 @@ def _refuse_other(folder: Path, old: Request, new: Request) -> None:
     name, before, after = difference
     begun = f"with {name} = {before!r}; now it is {after!r}"
     if name == "fingerprint":
-        settings = "data, split_seed, size, skip_bad"
+        settings = "data, split_seed, size, fit, skip_bad"
         begun = f"with other data under the name {new.task}: its files or its settings ({settings}) differ"
     raise SettingError(
         f"The run {folder} was begun {begun}. Repeat the first command to go on, or name another folder (out)."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tanas.networks.architecture import Architecture, Shape
 from tanas.networks.cell import Cell
 from tanas.networks.skeleton import Skeleton
@@ -22,9 +24,9 @@ erred at most 2 points less on small photos, 0.5 points less on drawings."""
 def reference_architecture(space: SearchSpace, shape: Shape, classes: int) -> Architecture | None:
     """A residual network within the limits of a space; None if it has no convolution, or no such network is allowed.
 
-    Its cell is two convolutions and a shortcut around them. Its skeleton is `REFERENCE_SKELETON` if the space has it
-    and its limits allow it. Else it is the largest allowed skeleton that is not larger than the reference, or the
-    smallest if all are larger.
+    Its cell is two convolutions and a shortcut around them. Its skeleton is `REFERENCE_SKELETON`, for large images with
+    a quarter stem, if the space has it and its limits allow it. Else it is the largest allowed skeleton that is not
+    larger than the reference, or the smallest if all are larger.
 
     Source: He et al., Deep Residual Learning for Image Recognition, CVPR 2016, figure 2.
     """
@@ -34,8 +36,10 @@ def reference_architecture(space: SearchSpace, shape: Shape, classes: int) -> Ar
         return None
     shortcut = ((0, 2, "identity"),) if "identity" in space.operations else ()
     cell = Cell(3, ((0, 1, convolution), *shortcut, (1, 2, convolution)))
-    reference = Architecture(skeleton=REFERENCE_SKELETON, cell=cell)
-    if REFERENCE_SKELETON in space.skeletons and space.allows(reference, shape, classes):
+    stems = {skeleton.stem for skeleton in space.skeletons}
+    skeleton = replace(REFERENCE_SKELETON, stem="quarter") if stems == {"quarter"} else REFERENCE_SKELETON
+    reference = Architecture(skeleton=skeleton, cell=cell)
+    if skeleton in space.skeletons and space.allows(reference, shape, classes):
         return reference
     most = cost_by_parts(reference, shape, classes).parameters
 
