@@ -56,7 +56,7 @@ def test_permuted_test_labels_change_the_test_figures_only(runs: list[Path], des
     assert metrics[0]["validation_error"] == metrics[1]["validation_error"]
     assert metrics[0]["test_error"] != metrics[1]["test_error"]
     rivals = [json.loads((run / "result.json").read_text())["rivals"] for run in runs]
-    assert len(rivals[0]) == len(rivals[1]) == 4
+    assert len(rivals[0]) == len(rivals[1]) >= 3
     errors = [{one["name"]: one["test_error"] for one in those} for those in rivals]
     assert errors[0] != errors[1]
 

@@ -453,6 +453,18 @@ def test_the_test_counts_the_answers_on_the_test_split() -> None:
     assert len(made.mistakes) == min(int((answers != opened(task()).labels).sum()), final.MISTAKES)
 
 
+@pytest.mark.parametrize(
+    ("first", "then"), [("mixed", {"mirrored", "light"}), ("pasted", {"plain"})], ids=["mixed", "pasted"]
+)
+def test_recipes_are_tried_in_turn(first: str, then: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    losses = iter((0.5, 1.0, 0.7, 0.6) if first == "mixed" else (1.0, 0.5, 0.4))
+    monkeypatch.setattr(final, "tempered_loss", lambda *_: next(losses))
+    config = replace(CONFIG, recipes=SearchConfig().recipes, rivals=False, refit=False)
+    recipe = finish(SMALL, task().without_test(), config, at_work()).recipe
+    assert {one.recipe for one in recipe.tried} == {"mixed", "pasted"} | then
+    assert recipe.name == ("mixed" if first == "mixed" else "plain")
+
+
 @pytest.mark.parametrize("recipes", [(), ("plain", "plain"), ("heavy",)])
 def test_recipes_that_are_none_are_refused(recipes: tuple[str, ...]) -> None:
     with pytest.raises(SettingError, match="The 'recipes' of SearchConfig must be"):

@@ -23,7 +23,7 @@ from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, calibrate, calibration_error, tempered_loss
-from tanas.networks.recipe import ChosenRecipe, RecipeTried, with_recipe
+from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, with_recipe
 from tanas.networks.scoring import judgement_of, unscored
 from tanas.networks.threads import in_threads
 from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
@@ -309,33 +309,31 @@ class _Trainings:
         )
 
     def compete(self, architecture: Architecture, network: Network | None) -> tuple[ChosenRecipe, Training]:
-        """Train by every recipe to the middle; return the recipe with the lowest validation loss, and its training.
+        """Train by recipes to the middle; return the recipe with the lowest validation loss, and its training.
+
+        Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`.
 
         Raises:
             NonFiniteError: every training diverged.
         """
-        names = self.config.recipes
-        trainings = {name: self.make(architecture, network, name) for name in names}
-        every = tuple(trainings.values())
-        errors = side_by_side(every, self.at, to_middle=every)
-        tried = []
-        for name, training in trainings.items():
-            try:
-                if isinstance(error := errors[training], NonFiniteError):
-                    raise error
-                logits = self._logits_in_the_middle(training)
-                judgement, loss = judgement_of(logits, self.task), tempered_loss(logits, self.task)
-                tried.append(RecipeTried(recipe=name, loss=loss, performance=judgement.score))
-            except NonFiniteError as error:
-                if len(names) == 1:
-                    raise
-                self.at.say(f"{error} The recipe '{name}' is left out.")
-                tried.append(RecipeTried(recipe=name, loss=None, performance=None))
-        # equal losses: the first recipe
-        best = min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
+        trainings: dict[str, Training] = {}
+        tried: list[RecipeTried] = []
+
+        def lead(names: Sequence[str]) -> RecipeTried:
+            """Try recipes; return the best of all so far (of equal losses the first recipe)."""
+            fresh = {name: self.make(architecture, network, name) for name in names}
+            trainings.update(fresh)
+            every = tuple(fresh.values())
+            ended = side_by_side(every, self.at, to_middle=every)
+            tried.extend(self._tried(name, training, ended[training]) for name, training in fresh.items())
+            return min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
+
+        best = lead(in_turn(self.config.recipes))
+        if more := in_turn(self.config.recipes, best.recipe):
+            best = lead(more)
         if best.loss is None:
             raise NonFiniteError(
-                f"The final training diverged with every recipe: {', '.join(names)}. Lower its learning rate."
+                f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
             )
         others = [training for name, training in trainings.items() if name != best.recipe]
         recipe = ChosenRecipe(
@@ -345,6 +343,20 @@ class _Trainings:
             spent=sum(map(_seen_to_the_middle, others)),
         )
         return recipe, trainings[best.recipe]
+
+    def _tried(self, name: str, training: Training, ended: TrainingResult) -> RecipeTried:
+        """The validation figures of a training in its middle; without figures if it diverged, which is told."""
+        try:
+            if isinstance(ended, NonFiniteError):
+                raise ended
+            logits = self._logits_in_the_middle(training)
+            judgement, loss = judgement_of(logits, self.task), tempered_loss(logits, self.task)
+            return RecipeTried(recipe=name, loss=loss, performance=judgement.score)
+        except NonFiniteError as error:
+            if len(self.config.recipes) == 1:
+                raise
+            self.at.say(f"{error} The recipe '{name}' is left out.")
+            return RecipeTried(recipe=name, loss=None, performance=None)
 
     def finished(
         self,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from tanas.algorithm.presets import SearchConfig
 from tanas.ground.context import Context
 from tanas.networks.architecture import Architecture, build
+from tanas.networks.recipe import in_turn
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.estimate import seconds_an_image
@@ -88,7 +89,9 @@ def final_seconds(
         halves.append(OVERHEAD * pace * len(task.train) * epochs / 2)
     found, judged = halves[0], halves[-1]
     refit = 1 + len(task.validation) / len(task.train) if config.refit else 0.0  # of a half
-    competition = math.ceil(len(config.recipes) / at.workers) * judged
+    at_once = in_turn(config.recipes)
+    then = max(len(in_turn(config.recipes, leader)) for leader in at_once)
+    competition = (math.ceil(len(at_once) / at.workers) + math.ceil(then / at.workers)) * judged
     fewer = judged if config.rivals else 0.0
     rest = [0.0 if reference is None else 2 * found, judged, refit * judged, fewer]
     last = 0.0 if reference is None else refit * found
