@@ -44,7 +44,7 @@ class TestEveryPreset:
 
 
 KEYS = {
-    "default": ("810327d33bcd9e09", "a7c643bfc01ebb9a", "01a854f888661659"),
+    "default": ("4e5fd1978ec2df93", "a7c643bfc01ebb9a", "01a854f888661659"),
     "quick": ("46f02fc5c49ad36c", "1ad5c3a41db6b8da", "c2cb46f44873ae0d"),
     "paper": ("f8f08e58aeeee48d", "f691f5f0d6c83d39", "041dcb9ef07f6921"),
 }

@@ -1,10 +1,10 @@
-"""What a search hands over, beside no search and classic methods, on seven targets.
+"""What a search hands over, beside no search and classic methods, on ten targets.
 
     TANAS_DATA=DIR python -m tanas_experiments.run.targets [--seeds N] [--targets LABEL ...]
         [--work WORK] [--out FOLDER]
 
 Runs the default search of each target and seed with an empty memory of its own, and writes targets.json after each;
-the same command goes on where it stopped. Some 70 minutes for three seeds on two cores. No setting was chosen on
+the same command goes on where it stopped. More than an hour a seed on two cores. No setting was chosen on
 these targets; `docs/networks.md` says on which.
 
 Exit status 2 if the input is wrong.
@@ -42,6 +42,9 @@ TARGETS = (
     Named(label="moon in one style", name="npz:{data}/quickdraw/one_style.npz:is=moon"),
     Named(label="permuted MNIST", name="npz:{work}/permuted-mnist.npz:take=1500"),
     Named(label="CIFAR-10, a tenth", name="npz:{data}/cifar10_6k.npz"),
+    Named(label="recyclables", name="folder:{data}/photos/recyclables"),
+    Named(label="steel", name="npz:{data}/steel64.npz"),
+    Named(label="groceries", name="folder:{data}/photos/grocery"),
 )
 
 
