@@ -42,8 +42,8 @@ def record_of(*rows: TargetRow) -> TargetsRecord:
 
 def test_a_target_is_a_row_with_means_and_the_spread_of_tanas() -> None:
     page = targets_page(record_of(row(0, 0.10), row(1, 0.14, taken=False)))
-    assert "| target | training images | tanas | SVM on HOG | k-NN | parameters | minutes |" in page
-    assert "| bars | 1,200 | **12.0 ± 2.8** | 20.0 | – | 90,000 to 90,001 | 1.0 to 2.0 |" in page
+    assert "| target | training images | tanas | SVM on HOG | k-NN | recipe | parameters | minutes |" in page
+    assert "| bars | 1,200 | **12.0 ± 2.8** | 20.0 | – | light | 90,000 to 90,001 | 1.0 to 2.0 |" in page
     assert "over n = 2 seeds" in page
 
 
@@ -57,5 +57,5 @@ def test_the_page_says_how_often_the_reference_network_was_handed_over() -> None
 def test_the_committed_record_can_be_read() -> None:
     path = Path(__file__).parents[2] / "experiments" / "records" / "targets.json"
     record = read_record(TargetsRecord, path)
-    assert len({row.target for row in record.rows}) == 7
+    assert len({row.target for row in record.rows}) >= 7
     assert all(row.rivals.keys() >= {"no search", "SVM on HOG"} for row in record.rows)

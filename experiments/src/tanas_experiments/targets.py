@@ -85,10 +85,12 @@ def targets_page(record: TargetsRecord) -> str:
 
     Errors are balanced test errors in percent. Those of tanas are the mean and the standard deviation over seeds.
     """
-    head = ("target", "training images", "tanas", SVM, NEAREST, "parameters", "minutes")
-    lines = [head, ("---", *("---:",) * (len(head) - 1))]
+    head = ("target", "training images", "tanas", SVM, NEAREST, "recipe", "parameters", "minutes")
+    lines: list[tuple[str, ...]] = [head, ("---", *("---:",) * 4, "---", *("---:",) * 2)]
+    seeds = []
     for target in dict.fromkeys(row.target for row in record.rows):
         rows = [row for row in record.rows if row.target == target]
+        seeds.append(len(rows))
         lines.append(
             (
                 target,
@@ -98,6 +100,7 @@ def targets_page(record: TargetsRecord) -> str:
                     _mean([row.rivals[name][1] for row in rows if name in row.rivals])
                     for name in (SVM, NEAREST)
                 ),
+                ", ".join(sorted({row.recipe for row in rows})),
                 _range([row.parameters for row in rows], lambda number: f"{number:,.0f}"),
                 _range([row.took_s["total"] / 60 for row in rows], lambda number: f"{number:.1f}"),
             )
@@ -107,10 +110,10 @@ def targets_page(record: TargetsRecord) -> str:
     share = f"all {searches}" if taken == searches else f"{taken} of {searches}"
     return (
         f"{table}\n\n"
-        f"**In {share} searches tanas handed over its fixed reference network**, because the searched network was not "
-        "clearly better on validation images.\n\n"
-        f"Balanced test error in percent; tanas: mean ± standard deviation over n = {record.n} seeds. Training images "
-        "include those for validation. Default preset, "
+        f"**In {share} searches tanas handed over its fixed reference network**: the search ended with it, or the "
+        "searched network was not clearly better on validation images.\n\n"
+        f"Balanced test error in percent; tanas: mean ± standard deviation over n = {_range(seeds, str)} seeds. "
+        "Training images include those for validation. Default preset, "
         f"empty memory, {record.hardware['cores']} cores ({record.hardware['processor']}), torch "
         f"{record.versions['torch']}. Command: `{record.command}`.\n"
     )
