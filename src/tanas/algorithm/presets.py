@@ -230,6 +230,13 @@ def default() -> SearchConfig:
     return SearchConfig()
 
 
+def best() -> SearchConfig:
+    """The default with a final training of four times as many steps, for photos and other hard tasks."""
+    training = final_training()
+    longer = replace(training, epochs=4 * training.epochs, least_steps=4 * training.least_steps)
+    return SearchConfig(training=longer)
+
+
 def quick() -> SearchConfig:
     """Small images in a minute, for trying tanas out and for its tests."""
     quick = EqualWeights(training=TrainingConfig(epochs=2, batch=64, least_steps=25))
@@ -283,7 +290,7 @@ def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
     )
 
 
-PRESETS = {"quick": quick, "default": default, "paper": paper}
+PRESETS = {"quick": quick, "default": default, "best": best, "paper": paper}
 RENAMED = {"smoke": "quick", "laptop": "default"}
 """Former names of presets."""
 

@@ -111,7 +111,7 @@ class Starting:
     machine: Machine = MACHINE
     output: Output = OUTPUT
     preset: Annotated[str, Parameter(group=EVERYDAY)] = "default"
-    """Settings to start from: quick, default or paper."""
+    """Settings to start from: quick, default, best or paper."""
     config: Path | None = None
     """TOML file of settings, applied on top of the preset."""
     limit: str | None = None
