@@ -122,8 +122,9 @@ def outlook(result: Result) -> str:
     def gained(what: str, before: float, after: float, spread: float, advice: tuple[str, str]) -> str:
         gain = before - after
         return (
-            f"With half of the {what} the validation error was {100 * gain:+.1f} points "
-            f"(+- {100 * spread:.1f}): {advice[0] if gain > 2 * spread else advice[1]}."
+            f"With half of the {what} the validation error was {100 * abs(gain):.1f} points "
+            f"(+- {100 * spread:.1f}) {'lower' if gain < 0 else 'higher'}: "
+            f"{advice[0] if gain > 2 * spread else advice[1]}."
         )
 
     images = gained(
