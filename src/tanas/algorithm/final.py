@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import copy
 import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +21,7 @@ from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener, StepFinished, StepStarted
 from tanas.networks.architecture import Architecture, Network, build
-from tanas.networks.calibration import best_temperature, calibrate, calibration_error, tempered_loss
+from tanas.networks.calibration import best_temperature, calibrate, calibration_error, loss_shares
 from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, with_recipe
 from tanas.networks.scoring import judgement_of, unscored
 from tanas.networks.threads import in_threads
@@ -309,54 +308,64 @@ class _Trainings:
         )
 
     def compete(self, architecture: Architecture, network: Network | None) -> tuple[ChosenRecipe, Training]:
-        """Train by recipes to the middle; return the recipe with the lowest validation loss, and its training.
+        """Train by recipes to the middle; return the recipe with the best validation loss, and its training.
 
-        Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`.
+        Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`. Of recipes whose loss
+        is within a standard error of the lowest, the first in turn is chosen: with few validation images, the lowest
+        loss is often luck.
 
         Raises:
             NonFiniteError: every training diverged.
+
+        Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
         """
         trainings: dict[str, Training] = {}
         tried: list[RecipeTried] = []
+        shares: dict[str, Tensor] = {}
 
-        def lead(names: Sequence[str]) -> RecipeTried:
-            """Try recipes; return the best of all so far (of equal losses the first recipe)."""
+        def try_out(names: Sequence[str]) -> None:
             fresh = {name: self.make(architecture, network, name) for name in names}
             trainings.update(fresh)
             every = tuple(fresh.values())
             ended = side_by_side(every, self.at, to_middle=every)
-            tried.extend(self._tried(name, training, ended[training]) for name, training in fresh.items())
-            return min(tried, key=lambda recipe: math.inf if recipe.loss is None else recipe.loss)
+            for name, training in fresh.items():
+                result, losses = self._tried(name, training, ended[training])
+                tried.append(result)
+                if losses is not None:
+                    shares[name] = losses
 
-        best = lead(in_turn(self.config.recipes))
-        if more := in_turn(self.config.recipes, best.recipe):
-            best = lead(more)
-        if best.loss is None:
+        try_out(in_turn(self.config.recipes))
+        if shares and (more := in_turn(self.config.recipes, first_of_the_best(shares))):
+            try_out(more)
+        if not shares:
             raise NonFiniteError(
                 f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
             )
-        others = [training for name, training in trainings.items() if name != best.recipe]
+        best = first_of_the_best(shares)
+        others = [training for name, training in trainings.items() if name != best]
         recipe = ChosenRecipe(
-            name=best.recipe,
+            name=best,
             tried=tuple(tried) if len(tried) > 1 else (),
             judged_on=architecture.key,
             spent=sum(map(_seen_to_the_middle, others)),
         )
-        return recipe, trainings[best.recipe]
+        return recipe, trainings[best]
 
-    def _tried(self, name: str, training: Training, ended: TrainingResult) -> RecipeTried:
-        """The validation figures of a training in its middle; without figures if it diverged, which is told."""
+    def _tried(
+        self, name: str, training: Training, ended: TrainingResult
+    ) -> tuple[RecipeTried, Tensor | None]:
+        """The validation figures of a training in its middle, and its `loss_shares`; none if it diverged."""
         try:
             if isinstance(ended, NonFiniteError):
                 raise ended
             logits = self._logits_in_the_middle(training)
-            judgement, loss = judgement_of(logits, self.task), tempered_loss(logits, self.task)
-            return RecipeTried(recipe=name, loss=loss, performance=judgement.score)
+            judgement, losses = judgement_of(logits, self.task), loss_shares(logits, self.task)
+            return RecipeTried(recipe=name, loss=float(losses.sum()), performance=judgement.score), losses
         except NonFiniteError as error:
             if len(self.config.recipes) == 1:
                 raise
             self.at.say(f"{error} The recipe '{name}' is left out.")
-            return RecipeTried(recipe=name, loss=None, performance=None)
+            return RecipeTried(recipe=name, loss=None, performance=None), None
 
     def finished(
         self,
@@ -393,6 +402,18 @@ class _Trainings:
             network = training.network.to(self.at.device)
             self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
         return self._logits[training]
+
+
+def first_of_the_best(losses: Mapping[str, Tensor]) -> str:
+    """The first name whose loss is within a standard error of the lowest; losses are given by their `loss_shares`."""
+    least = min(losses.values(), key=lambda shares: float(shares.sum()))
+
+    def near(shares: Tensor) -> bool:
+        difference = shares - least  # paired: the same images
+        spread = (difference - difference.mean()).square().sum().sqrt()
+        return bool(difference.sum() <= spread)
+
+    return next(name for name, shares in losses.items() if near(shares))
 
 
 def _seen_to_the_middle(training: Training) -> int:

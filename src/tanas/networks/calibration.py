@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tanas.networks.architecture import Network
 from tanas.networks.scoring import cross_entropy_of
@@ -31,10 +32,24 @@ def best_temperature(logits: Tensor, task: Task) -> float:
     return min(TEMPERATURES, key=lambda heat: tempered_loss(logits, task, heat))
 
 
-def tempered_loss(logits: Tensor, task: Task, heat: float | None = None) -> float:
-    """Cross-entropy on the validation images at a temperature (None: the best), in nats; see `best_temperature`."""
-    heat = best_temperature(logits, task) if heat is None else heat
+def tempered_loss(logits: Tensor, task: Task, heat: float) -> float:
+    """Cross-entropy on the validation images at a temperature, in nats; see `best_temperature`."""
     return cross_entropy_of(logits / heat, task.validation.labels, task)
+
+
+def loss_shares(logits: Tensor, task: Task) -> Tensor:
+    """The share of the loss at the best temperature that each validation image adds, (samples,) float64, in nats.
+
+    Their sum is the cross-entropy; where performance is 'balanced', its mean over the classes.
+    """
+    labels = task.validation.labels
+    losses = functional.cross_entropy(
+        logits.double() / best_temperature(logits, task), labels, reduction="none"
+    )
+    weights = torch.ones_like(losses)
+    if task.performance == "balanced":
+        weights = class_weights(labels, len(task.classes)).double()[labels]
+    return weights * losses / weights.sum()
 
 
 @torch.no_grad()

@@ -100,7 +100,10 @@ def trained_on(result: Result) -> str:
             for recipe in training.tried
         ]
         what = "this network" if training.judged_on == result.architecture.key else "the reference network"
-        why = f" It was chosen by the validation loss of {what} after half of the epochs: {', '.join(tried)}."
+        why = (
+            f" It was chosen by the validation loss of {what} after half of the epochs: {', '.join(tried)}. Of recipes "
+            "within a standard error of the lowest, the first is chosen."
+        )
     words = RECIPES[training.recipe].words if training.recipe in RECIPES else "your own"
     text = (
         f"Recipe: {training.recipe} ({words}), {training.epochs} epochs.{why} "
