@@ -14,10 +14,11 @@ import torch
 from tests.opened import opened
 from torch import Tensor
 
-from tanas.algorithm import final
-from tanas.algorithm.final import Ending, Finished, finish, shares_right, taking
+from tanas.algorithm import final, trainings
+from tanas.algorithm.final import Ending, finish, taking
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.rival import rivals_beside
+from tanas.algorithm.trainings import Finished, shares_right
 from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError
@@ -174,12 +175,12 @@ class TestFinish:
 
     def test_the_recipes_are_judged_by_the_weights_of_the_middle(self) -> None:
         half = replace(CONFIG, refit=False, recipes=("light",))
-        training = final._Trainings(task().without_test(), half, at_work()).make(LARGE, None, "light")
+        training = trainings.Trainings(task().without_test(), half, at_work()).make(LARGE, None, "light")
         training.begin(2)
         assert training.middle is not None
         logits = logits_of(training.network_at(training.middle), task().validation)
         light = next(one for one in ended().recipe.tried if one.recipe == "light")
-        assert light.loss == float(final.loss_shares(logits, task()).sum())
+        assert light.loss == float(trainings.loss_shares(logits, task()).sum())
 
     def test_the_first_within_a_standard_error_of_the_least_loss_is_chosen(self) -> None:
         draw = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
@@ -188,14 +189,14 @@ class TestFinish:
         spread = float(draw.square().sum().sqrt()) / 400
         for over, chosen in ((0.9 * spread, "first"), (1.1 * spread, "lowest")):
             first = lowest + (draw + over) / 400
-            assert final.first_of_the_best({"first": first, "lowest": lowest}) == chosen
-        assert final.first_of_the_best({"lowest": lowest, "other": lowest + 0.1}) == "lowest"
+            assert trainings.first_of_the_best({"first": first, "lowest": lowest}) == chosen
+        assert trainings.first_of_the_best({"lowest": lowest, "other": lowest + 0.1}) == "lowest"
 
     def test_whichever_that_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for best in ("plain", "light"):
             losses = iter((1.0, 0.5) if best == "light" else (0.5, 1.0))  # in the order of the recipes
             monkeypatch.setattr(
-                final, "loss_shares", lambda *_, losses=losses: torch.full((10,), next(losses) / 10)
+                trainings, "loss_shares", lambda *_, losses=losses: torch.full((10,), next(losses) / 10)
             )
             ending = ended()
             assert ending.recipe.name == best
@@ -465,7 +466,7 @@ def test_the_test_counts_the_answers_on_the_test_split() -> None:
 )
 def test_recipes_are_tried_in_turn(first: str, then: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter((0.5, 1.0, 0.7, 0.6) if first == "mixed" else (1.0, 0.5, 0.4))
-    monkeypatch.setattr(final, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
+    monkeypatch.setattr(trainings, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
     config = replace(CONFIG, recipes=SearchConfig().recipes, rivals=False, refit=False)
     recipe = finish(SMALL, task().without_test(), config, at_work()).recipe
     assert {one.recipe for one in recipe.tried} == {"mixed", "pasted"} | then

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from tanas.algorithm.final import Ending, Examined, Finished, Trained
+from tanas.algorithm.final import Ending, Examined, Trained
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.record import OWN, ledger_of
 from tanas.algorithm.related import KnownTasks, RelatedTasks
 from tanas.algorithm.result import LedgerRecord
 from tanas.algorithm.search import Found
 from tanas.algorithm.target import Target
+from tanas.algorithm.trainings import Finished
 from tanas.algorithm.warm_start import Winner
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance

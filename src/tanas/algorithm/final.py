@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import base64
-import copy
 import io
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from PIL import Image
@@ -17,50 +14,23 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import Mistake, Outlook
 from tanas.algorithm.target import Target, warn_of_gaps
 from tanas.algorithm.time_limit import in_time
+from tanas.algorithm.trainings import Finished, Trainings, seen_to_the_middle, side_by_side
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
-from tanas.ground.events import Listener, StepFinished, StepStarted
-from tanas.networks.architecture import Architecture, Network, build
-from tanas.networks.calibration import best_temperature, calibrate, calibration_error, loss_shares
-from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, with_recipe
-from tanas.networks.scoring import judgement_of, unscored
-from tanas.networks.threads import in_threads
-from tanas.networks.training import Fitted, Training, TrainingConfig, evaluation_of, logits_of
+from tanas.ground.events import StepFinished, StepStarted
+from tanas.networks.architecture import Architecture, Network
+from tanas.networks.calibration import calibrate, calibration_error
+from tanas.networks.recipe import ChosenRecipe
+from tanas.networks.scoring import unscored
+from tanas.networks.training import TrainingConfig, evaluation_of, logits_of
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.base import Outcome
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
 
-TrainingResult = Fitted | NonFiniteError | None
-"""The error: the training diverged. None: it has not come to its end."""
-
 MISTAKES = 24
 """Wrong answers that are kept as pictures."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Finished:
-    """An architecture after the final training."""
-
-    architecture: Architecture
-    network: Network
-    """Trained on training and validation images in the end, unless there was no refit."""
-    before: Network
-    """Trained on the training images alone, so validation images can judge it."""
-    validation: Evaluation
-    """Of `before`."""
-    temperature: float
-    """By which the logits of `before` had to be divided to fit the validation images best."""
-    right: Tensor
-    """Shares of the accuracy of `before`, (samples,), from `shares_right`."""
-    fitted: Fitted
-    refitted: Fitted | None
-
-    @property
-    def before_refit(self) -> Network | None:
-        """`before`, if there was a refit."""
-        return None if self.refitted is None else self.before
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,7 +149,7 @@ def finish(
     if alike:
         at.say("The search ended with the reference network, which needs no search.")
         reference = None
-    trainings = _Trainings(task, in_time(architecture, reference, task, config, at), at)
+    trainings = Trainings(task, in_time(architecture, reference, task, config, at), at)
     try:
         first = (architecture, network) if reference is None else (reference, None)
         recipe, chosen = trainings.compete(*first)
@@ -208,7 +178,7 @@ def finish(
         alike=alike,
     )
     if fewer is not None:
-        recipe = replace(recipe, spent=recipe.spent + _seen_to_the_middle(fewer))
+        recipe = replace(recipe, spent=recipe.spent + seen_to_the_middle(fewer))
         ending = replace(ending, recipe=recipe)
     if ending.reference_taken:
         at.say(
@@ -228,214 +198,6 @@ def finish(
     return ending
 
 
-class _Trainings:
-    """Makes the trainings of a final training; each keeps its own state in the checkpoint."""
-
-    def __init__(self, task: Task, config: SearchConfig, at: Context) -> None:
-        self.task, self.config, self.at = task, config, at
-        training = config.training.suited_to(len(task.train))
-        # class weights balance the classes already
-        balanced = training.balanced and task.performance == "balanced" and not training.class_weights
-        self.training = replace(training, balanced=balanced)
-        self._every = task.train.joined(task.validation)
-        self._logits: dict[Training, Tensor] = {}
-
-    def make(
-        self,
-        architecture: Architecture,
-        network: Network | None,
-        recipe: str,
-        *,
-        what: str = "train",
-        split: Split | None = None,
-        epochs: int | None = None,
-    ) -> Training:
-        """Return a training by a recipe, on the training images unless others are given."""
-        task, at, classes = self.task, self.at, len(self.task.classes)
-        fresh = at.seed.child("weights")
-        own = (
-            copy.deepcopy(network) if network is not None else build(architecture, task.shape, classes, fresh)
-        )
-        return Training(
-            own,
-            task.train if split is None else split,
-            replace(with_recipe(self.training, recipe), epochs=epochs or self.training.epochs),
-            classes=classes,
-            at=at.drawing("order").keeping(architecture.key, f"{what}-{recipe}"),
-            step=f"{what} {architecture.key} on {task.name}, {recipe}",
-        )
-
-    def half_of_images(
-        self, architecture: Architecture, network: Network | None, recipe: str
-    ) -> Training | None:
-        """Return a training on half of the training images with as many steps; None: too few images."""
-        half = len(self.task.train) // 2
-        if half < 2 * len(self.task.classes):
-            return None
-        fewer = self.task.limited(half).train
-        epochs = 2 * self.training.epochs
-        return self.make(architecture, network, recipe, what="outlook", split=fewer, epochs=epochs)
-
-    def outlook(self, training: Training, fewer: Training) -> Outlook:
-        """Compare a training with its own middle, and that with the middle of a training on half of the images."""
-        half_images, half_epochs = (
-            shares_right(self._logits_in_the_middle(each), self.task) for each in (fewer, training)
-        )
-        whole = shares_right(self.logits(training), self.task)
-        return Outlook(
-            half_images=1 - float(half_images.sum()),
-            half_epochs=1 - float(half_epochs.sum()),
-            whole=1 - float(whole.sum()),
-            images_spread=float((half_images - half_epochs).square().sum().sqrt()),
-            epochs_spread=float((half_epochs - whole).square().sum().sqrt()),
-        )
-
-    def _logits_in_the_middle(self, training: Training) -> Tensor:
-        assert training.middle is not None
-        network = training.network_at(training.middle)
-        return logits_of(network, self.task.validation, device=self.at.device)
-
-    def refit(self, training: Training, architecture: Architecture, recipe: str) -> Training:
-        """Return a training that goes on from the middle of another one, with the validation images too."""
-        return Training(
-            copy.deepcopy(training.network),
-            self._every,
-            training.config,
-            classes=training.classes,
-            at=self.at.drawing("refit").keeping(architecture.key, f"refit-{recipe}"),
-            step=f"refit {architecture.key} on {self.task.name}, {recipe}",
-            begun=training.middle,
-        )
-
-    def compete(self, architecture: Architecture, network: Network | None) -> tuple[ChosenRecipe, Training]:
-        """Train by recipes to the middle; return the recipe with the best validation loss, and its training.
-
-        Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`. Of recipes whose loss
-        is within a standard error of the lowest, the first in turn is chosen: with few validation images, the lowest
-        loss is often luck.
-
-        Raises:
-            NonFiniteError: every training diverged.
-
-        Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
-        """
-        trainings: dict[str, Training] = {}
-        tried: list[RecipeTried] = []
-        shares: dict[str, Tensor] = {}
-
-        def try_out(names: Sequence[str]) -> None:
-            fresh = {name: self.make(architecture, network, name) for name in names}
-            trainings.update(fresh)
-            every = tuple(fresh.values())
-            ended = side_by_side(every, self.at, to_middle=every)
-            for name, training in fresh.items():
-                result, losses = self._tried(name, training, ended[training])
-                tried.append(result)
-                if losses is not None:
-                    shares[name] = losses
-
-        try_out(in_turn(self.config.recipes))
-        if shares and (more := in_turn(self.config.recipes, first_of_the_best(shares))):
-            try_out(more)
-        if not shares:
-            raise NonFiniteError(
-                f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
-            )
-        best = first_of_the_best(shares)
-        others = [training for name, training in trainings.items() if name != best]
-        recipe = ChosenRecipe(
-            name=best,
-            tried=tuple(tried) if len(tried) > 1 else (),
-            judged_on=architecture.key,
-            spent=sum(map(_seen_to_the_middle, others)),
-        )
-        return recipe, trainings[best]
-
-    def _tried(
-        self, name: str, training: Training, ended: TrainingResult
-    ) -> tuple[RecipeTried, Tensor | None]:
-        """The validation figures of a training in its middle, and its `loss_shares`; none if it diverged."""
-        try:
-            if isinstance(ended, NonFiniteError):
-                raise ended
-            logits = self._logits_in_the_middle(training)
-            judgement, losses = judgement_of(logits, self.task), loss_shares(logits, self.task)
-            return RecipeTried(recipe=name, loss=float(losses.sum()), performance=judgement.score), losses
-        except NonFiniteError as error:
-            if len(self.config.recipes) == 1:
-                raise
-            self.at.say(f"{error} The recipe '{name}' is left out.")
-            return RecipeTried(recipe=name, loss=None, performance=None), None
-
-    def finished(
-        self,
-        architecture: Architecture,
-        training: Training,
-        done: Mapping[Training, TrainingResult],
-        refit: Training | None = None,
-    ) -> Finished:
-        """The trained architecture, refitted if its refit did not diverge; raises its error if its training did."""
-        fitted, refitted = done[training], None if refit is None else done[refit]
-        if isinstance(fitted, NonFiniteError):
-            raise fitted
-        assert fitted is not None
-        # BatchNorm's statistics can overflow even if no loss did
-        if refit is None or not isinstance(refitted, Fitted) or not self.logits(refit).isfinite().all():
-            refit, refitted = training, None
-        before, after = training.network, refit.network
-        assert isinstance(before, Network) and isinstance(after, Network)
-        logits, task = self.logits(training), self.task
-        return Finished(
-            architecture=architecture,
-            network=after.cpu(),
-            before=before.cpu(),
-            temperature=best_temperature(logits, task),
-            validation=evaluation_of(logits, task.validation, classes=len(task.classes)),
-            right=shares_right(logits, task),
-            fitted=fitted,
-            refitted=refitted,
-        )
-
-    def logits(self, training: Training) -> Tensor:
-        """The logits of a trained network on the validation images, (samples, classes); computed once."""
-        if training not in self._logits:
-            network = training.network.to(self.at.device)
-            self._logits[training] = logits_of(network, self.task.validation, device=self.at.device)
-        return self._logits[training]
-
-
-def first_of_the_best(losses: Mapping[str, Tensor]) -> str:
-    """The first name whose loss is within a standard error of the lowest; losses are given by their `loss_shares`."""
-    least = min(losses.values(), key=lambda shares: float(shares.sum()))
-
-    def near(shares: Tensor) -> bool:
-        difference = shares - least  # paired: the same images
-        spread = (difference - difference.mean()).square().sum().sqrt()
-        return bool(difference.sum() <= spread)
-
-    return next(name for name, shares in losses.items() if near(shares))
-
-
-def _seen_to_the_middle(training: Training) -> int:
-    """Images that a training was given to its middle, or until it diverged; each counts once an epoch."""
-    losses = training.losses if training.middle is None else training.middle["losses"]
-    return len(losses) * len(training.split)
-
-
-def shares_right(logits: Tensor, task: Task) -> Tensor:
-    """The share of the accuracy that each validation image adds, (samples,) float64: 0 if its answer is wrong.
-
-    Their sum is the accuracy; where performance is 'balanced', the balanced accuracy. Logits are (samples, classes).
-    """
-    labels = task.validation.labels
-    if task.performance == "balanced":
-        counts = torch.bincount(labels, minlength=len(task.classes)).double()
-        weights = 1 / (counts[labels] * (counts > 0).sum())
-    else:
-        weights = torch.full((len(labels),), 1 / len(labels), dtype=torch.float64)
-    return torch.where(logits.argmax(dim=1) == labels, weights, 0.0)
-
-
 def clearly_better(one: Tensor, other: Tensor) -> bool:
     """Whether a network is better than another by more than two standard errors of their difference.
 
@@ -447,32 +209,6 @@ def clearly_better(one: Tensor, other: Tensor) -> bool:
     """
     difference = one - other  # paired: both answer the same images
     return bool(difference.sum() > 2 * difference.square().sum().sqrt())
-
-
-def side_by_side(
-    trainings: Sequence[Training], at: Context, *, to_middle: Sequence[Training | None] = ()
-) -> dict[Training, TrainingResult]:
-    """Run trainings, as many at a time as there are workers, and return the result of each.
-
-    Each training uses as many threads as this process, so results do not depend on the number of workers. Each keeps
-    its state after half of the epochs; those of `to_middle` end there, and their results are None.
-    """
-
-    def run(training: Training, listener: Listener) -> TrainingResult:
-        training.listener = listener
-        try:
-            if not training.shared:
-                training.begin(training.config.epochs // 2)
-            return None if training in to_middle else training.run()
-        except NonFiniteError as error:
-            return error
-
-    def give_up() -> None:
-        for training in trainings:
-            training.abandon()
-
-    jobs = [partial(run, training) for training in trainings]
-    return dict(zip(trainings, in_threads(jobs, at.workers, at.listener, give_up=give_up), strict=True))
 
 
 def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
