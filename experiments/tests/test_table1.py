@@ -81,6 +81,7 @@ TINY = Table1Config(
         recipes=("plain",),
         refit=False,
         reference=False,
+        outlook=False,
     ),
     rates=RateConfig(rates=(3e-3, 1e-2), images=40, epochs=1),
 )

@@ -154,7 +154,7 @@ class TestFinish:
         assert ending.outlook.whole == pytest.approx(1 - float(ending.reference.right.sum()))
         tried = next(one for one in ending.recipe.tried if one.recipe == ending.recipe.name)
         assert tried.performance == pytest.approx(1 - ending.outlook.half_epochs * 3 / 2), "above chance"
-        assert ended(replace(CONFIG, rivals=False)).outlook is None
+        assert ended(replace(CONFIG, outlook=False)).outlook is None
         few = task_from_arrays(*drawn(10, 3, (12, 12), 0), name="few")
         assert finish(SMALL, few.without_test(), CONFIG, at_work()).outlook is None
 
@@ -467,7 +467,7 @@ def test_the_test_counts_the_answers_on_the_test_split() -> None:
 def test_recipes_are_tried_in_turn(first: str, then: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter((0.5, 1.0, 0.7, 0.6) if first == "mixed" else (1.0, 0.5, 0.4))
     monkeypatch.setattr(trainings, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
-    config = replace(CONFIG, recipes=SearchConfig().recipes, rivals=False, refit=False)
+    config = replace(CONFIG, recipes=SearchConfig().recipes, outlook=False, refit=False)
     recipe = finish(SMALL, task().without_test(), config, at_work()).recipe
     assert {one.recipe for one in recipe.tried} == {"mixed", "pasted"} | then
     assert recipe.name == ("mixed" if first == "mixed" else "plain")

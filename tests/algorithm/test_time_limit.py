@@ -95,13 +95,13 @@ def test_more_workers_recipes_and_comparisons_count() -> None:
         at = replace(Context(), workers=workers)
         return final_seconds(FOUND, None, task(), config, at, epochs=12)
 
-    plain = replace(CONFIG, recipes=("plain",), refit=False, rivals=False)
+    plain = replace(CONFIG, recipes=("plain",), refit=False, outlook=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time_limit, "seconds_an_image", lambda *_: 1.0)
         whole = 12 * len(task().train) * time_limit.OVERHEAD
         assert seconds(plain) == pytest.approx(whole)
         assert seconds(replace(plain, recipes=("plain", "light"))) == pytest.approx(1.5 * whole)
-        assert seconds(replace(plain, rivals=True)) == pytest.approx(1.5 * whole)
+        assert seconds(replace(plain, outlook=True)) == pytest.approx(1.5 * whole)
         assert 1.5 * whole < seconds(replace(plain, refit=True)) < 1.8 * whole
         assert seconds(CONFIG, workers=2) < 0.6 * seconds(CONFIG)
         assert not math.isinf(seconds(CONFIG))

@@ -157,7 +157,7 @@ def finish(
         if reference is not None:
             found, compared = trainings.make(architecture, network, recipe.name), chosen
         refit = trainings.refit(chosen, first[0], recipe.name) if config.refit else None
-        fewer = trainings.half_of_images(*first, recipe.name) if config.rivals else None
+        fewer = trainings.half_of_images(*first, recipe.name) if config.outlook else None
         own = () if found is chosen else (found,)  # first, as it has both halves to do
         done = side_by_side([*own, chosen, *filter(None, [refit, fewer])], at, to_middle=[fewer])
         if compared is not None and isinstance(error := done[compared], NonFiniteError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 from tanas.dictionary.bench import Related
 from tanas.distances.methods import DistanceConfig
@@ -94,6 +95,9 @@ SHARED = tuple(field.name for field in fields(LearnConfig) if field.name not in 
 class SearchConfig:
     """The settings of a search."""
 
+    ADDED: ClassVar = {"outlook": True}
+    """See `tanas.ground.records.digest`."""
+
     performance: str = "balanced"
     """What l is: 'balanced' (balanced accuracy corrected for chance) or 'accuracy' (the paper's experiment)."""
     limit: int | None = 12_000
@@ -154,7 +158,9 @@ class SearchConfig:
     reference: bool = True
     """Whether to compare with a network that needs no search; you get it unless the searched one is clearly better."""
     rivals: bool = True
-    """Whether to compare with classic methods, and with half of the images and of the epochs."""
+    """Whether to compare with classic methods."""
+    outlook: bool = True
+    """Whether to say what half of the images and half of the epochs cost."""
     learn: FuseConfig = LEARNING
     """The search by which a dictionary learns a base task."""
 
@@ -276,6 +282,7 @@ def paper() -> SearchConfig:
         recipes=(PLAIN_RECIPE,),
         refit=False,
         reference=False,
+        outlook=False,
         learn=replace(letter, rounds=3),
     )
 
@@ -286,7 +293,13 @@ def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
     The experiment has to limit its tasks, because the final training takes all images.
     """
     return replace(
-        config, training=training, recipes=(PLAIN_RECIPE,), refit=False, reference=False, rivals=False
+        config,
+        training=training,
+        recipes=(PLAIN_RECIPE,),
+        refit=False,
+        reference=False,
+        rivals=False,
+        outlook=False,
     )
 
 

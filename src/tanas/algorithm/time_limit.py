@@ -92,7 +92,7 @@ def final_seconds(
     at_once = in_turn(config.recipes)
     then = max(len(in_turn(config.recipes, leader)) for leader in at_once)
     competition = (math.ceil(len(at_once) / at.workers) + math.ceil(then / at.workers)) * judged
-    fewer = judged if config.rivals else 0.0
+    fewer = judged if config.outlook else 0.0
     rest = [0.0 if reference is None else 2 * found, judged, refit * judged, fewer]
     last = 0.0 if reference is None else refit * found
     return competition + _side_by_side(rest, at.workers) + last

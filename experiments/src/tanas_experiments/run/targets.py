@@ -24,7 +24,7 @@ from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.devices import processors
 from tanas.ground.errors import TanasError, check_choice, check_range
-from tanas.ground.records import SCHEMA, digest, read_record, to_plain, write_json
+from tanas.ground.records import SCHEMA, digest, read_record, write_json
 from tanas.ground.versions import processor, versions
 from tanas.runs.folder import slug
 from tanas.tasks.library import Library
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
 def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
     """Makes the searches that are not there, seed by seed."""
     library, config = Library(), default()
-    settings = digest(to_plain(config))
+    settings = digest(config)
     rows: tuple[TargetRow, ...] = read_record(TargetsRecord, path).rows if path.exists() else ()
     rows = tuple(row for row in rows if row.settings == settings)  # what other settings gave is made anew
     there = {(row.target, row.seed) for row in rows}
