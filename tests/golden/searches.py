@@ -135,25 +135,9 @@ def without_prose(result: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-SETTINGS_GONE = ("early_rounds", "early_images", "warm_seed", "choice")
-"""Settings of FUSE that there were when the set was made, at values that changed nothing."""
-
-
 def golden(name: str) -> Any:
-    """What is kept of a command, under today's names."""
-    plain = json.loads((FOLDER / f"{name}.json").read_text())
-    if isinstance(plain, dict) and "config" in plain:
-        del plain["mistakes"]
-        plain["command"] = plain["command"].replace("--preset smoke", "--preset quick")
-        del plain["config"]["largest"]  # a strategy of the laboratory
-        plain["config"]["related"] = plain["space"]["related"] = "nearest"  # was said by `inherit`
-        del plain["config"]["distance"]["gate"]["errors"]
-        del plain["config"]["distance"]["transform"]["refine_epochs"]
-        for part in ("fuse", "learn"):
-            for setting in SETTINGS_GONE:
-                del plain["config"][part][setting]
-        return without_prose(plain)
-    return plain
+    """What is kept of a command."""
+    return json.loads((FOLDER / f"{name}.json").read_text())
 
 
 def _run(folder: Path, *arguments: str) -> str:
