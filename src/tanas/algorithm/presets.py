@@ -260,6 +260,7 @@ def quick() -> SearchConfig:
         training=TrainingConfig(
             epochs=20, batch=64, least_steps=300, meant_for=1_000, averaging=0.99, balanced=True
         ),
+        recipes=("light", PLAIN_RECIPE),  # CutMix needs a longer training
         learn=FuseConfig(rounds=1, images=1_000, validation_images=400, schedule=quick),
     )
 
