@@ -135,9 +135,9 @@ def finish(
     """Train the searched architecture and the reference network on all images except the test split.
 
     Every recipe trains the reference network for half of the epochs (without a reference, the searched architecture).
-    The recipe with the lowest validation loss goes on, and trains the searched architecture too; validation images
-    compare both. The network that is handed over gets validation images in a refit: the second half of its training is
-    done again with training and validation images.
+    The best recipe on validation images goes on (see `Trainings.compete`), and trains the searched architecture too;
+    validation images compare both. The network that is handed over gets validation images in a refit: the second half
+    of its training is done again with training and validation images.
 
     `network` has the weights that all trainings of the architecture begin with; None: from scratch. With `replaces`,
     the reference network is handed over unless the searched network is `clearly_better`.

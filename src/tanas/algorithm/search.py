@@ -112,9 +112,8 @@ def search(
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE
     with at.phase("search"):
-        hurried = for_search(
-            space.space, target.task, config, at
-        )  # a time limit covers the final training too
+        # a time limit covers the final training too
+        hurried = for_search(space.space, target.task, config, at)
         outcome = find(space, related, task, config, hurried, learns=learns)
         offered = try_networks(related, dictionary, base, target, hurried) if config.warm_weights else None
         winner = choose(outcome, space, related, offered, task, config, hurried, learns=learns)

@@ -223,7 +223,7 @@ class Training:
             try:
                 self.losses.append(self._epoch(epoch))
             except AbandonedError:
-                self.listener(StepFinished(step=self.step, note="not needed"))
+                self.listener(StepFinished(step=self.step, note="ended early"))
                 raise
             self.seconds = time.monotonic() - began
             # the last state too, if it comes late: others may still be at work
