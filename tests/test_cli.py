@@ -134,7 +134,6 @@ class TestJson:
             ("dictionary", "build", "known", "npz:bars.npz", *tiny): lambda d: len(d) == 3,
             ("dictionary", "remove", "known", "npz:bars.npz"): lambda d: d == {"removed": "npz:bars.npz"},
             ("distance", "known", *tiny): lambda d: len(d["values"]) == 2 if "values" in d else len(d) > 1,
-            ("distance", "known", "--compare", *tiny): lambda d: set(d["matrices"]) >= {"transform", "knn"},
             ("nearest", "known", atom, *tiny): lambda d: (
                 [each["atom"] for each in d] == ["npz:bars.npz:is=upright"]
             ),
@@ -480,7 +479,8 @@ class TestDistances:
             values = [m["value"] for m in first[method]["measurements"]]
             assert (values[0], values[3]) == (0, 0), method
             assert all(0 <= value <= 1 for value in values), method
-        assert len({json.dumps(plain) for plain in first.values()}) == len(METHODS)
+        different = {json.dumps(plain) for plain in first.values()}
+        assert len(different) > len(METHODS) // 2, "two methods may agree on so few images, not most of them"
         shutil.rmtree(desk / "known" / "distances")
         for method in ("transform", "knn", "logme"):
             again = tanas("distance", "known", "--method", method, *self.tiny, "--json")
@@ -509,64 +509,34 @@ class TestDistances:
         for measurement in others:
             low, high = measurement["interval"]
             assert 0 <= low <= high <= 1
-        assert "few images" in plain.err, "twenty images are few: these have intervals in any case"
+        assert "few images" in plain.err
 
-    def test_methods_are_compared_by_their_ranks_and_their_cost(self, tanas: Command) -> None:
-        answer = tanas("distance", "known", *self.tiny, "--compare", "--method", "knn")
-        assert answer.status == 0, answer.err
-        lines = answer.out.splitlines()
-        assert lines[1].split()[:3] == ["knn", "1.00", "100%"]
-        assert "transform" in answer.out
-        assert "exact" not in answer.out, "it takes minutes a pair and was not named"
-
-    def test_a_method_that_refuses_the_tasks_is_listed_with_its_reason(
-        self, tanas: Command, desk: Path
-    ) -> None:
+    def test_a_method_that_needs_more_images_refuses_the_tasks(self, tanas: Command, desk: Path) -> None:
         few = desk / "few.toml"
         few.write_text((desk / "tiny.toml").read_text().replace("fit_images = 40", "fit_images = 8"))
-        answer = tanas("distance", "known", "--config", "few.toml", "--compare", "--method", "probe")
-        assert answer.status == 0, answer.err
-        assert re.search("^knn .*at least 5 fit images", answer.out, re.MULTILINE)
-        alone = tanas("distance", "known", "--config", "few.toml", "--method", "knn")
-        assert alone.status == 2
-        assert re.search("^tanas: .*'knn'.* at least 5 fit images", alone.err.splitlines()[-1])
+        answer = tanas("distance", "known", "--config", "few.toml", "--method", "knn")
+        assert answer.status == 2
+        assert re.search("^tanas: .*'knn'.* at least 5 fit images", answer.err.splitlines()[-1])
 
-    def test_nearest_shows_an_untrained_network_and_says_what_the_next_is(self, tanas: Command) -> None:
+    def test_nearest_shows_an_untrained_network(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
         assert tanas(*add).status == 0
         asked = ("nearest", "known", "npz:bars.npz", "--neighbours", "1", "--method", "probe", *self.tiny)
         (entry,) = json.loads(tanas(*asked, "--json").out)
         assert entry["untrained"]["target"] == "npz:bars.npz"
-        assert entry["measurement"]["interval"] is not None
-        following = entry["next"]
-        assert following["measurement"]["value"] >= entry["measurement"]["value"]
-        assert following["told_apart"] == (following["nearer_share"] < 0.05)
-        out = tanas(*asked).out
-        assert UNTRAINED in out
-        assert (following["atom"] in out) == (not following["told_apart"])
+        assert UNTRAINED in tanas(*asked).out
 
-    def test_nearest_within_a_threshold_says_how_sure_its_two_sides_are(self, tanas: Command) -> None:
+    def test_nearest_within_a_threshold_shows_all_within_it(self, tanas: Command) -> None:
         add = ("dictionary", "build", "known", "npz:bars.npz:is=square", *self.tiny)
         assert tanas(*add).status == 0
-        asked = ("nearest", "known", "npz:bars.npz", "--threshold", "1", "--method", "probe", *self.tiny)
-        entries = json.loads(tanas(*asked, "--json").out)
+        asked = ("nearest", "known", "npz:bars.npz", "--method", "probe", *self.tiny)
+        entries = json.loads(tanas(*asked, "--threshold", "1", "--json").out)
         assert len(entries) == 3
-        assert all(entry["at_threshold"] == [] for entry in entries[:-1])
-        (end,) = entries[-1]["at_threshold"]
-        assert (end["threshold"], end["within"], end["atom"]) == (1, True, entries[-1]["atom"])
-        assert (end["other_share"], end["told_apart"]) == (0, True)
-        assert entries[-1]["measurement"]["interval"] is not None
-        edge = str(entries[-1]["measurement"]["value"])
-        answer = tanas(*(word if word != "1" else edge for word in asked))
-        assert answer.status == 0, answer.err
-        (end,) = (
-            end
-            for end in json.loads(tanas(*(w if w != "1" else edge for w in asked), "--json").out)[-1][
-                "at_threshold"
-            ]
-            if end["within"]
-        )
-        assert (f"threshold {float(edge):g}" in answer.out) == (not end["told_apart"])
+        edge = entries[1]["measurement"]["value"]
+        within = json.loads(tanas(*asked, "--threshold", str(edge), "--json").out)
+        assert [entry["atom"] for entry in within] == [
+            entry["atom"] for entry in entries if entry["measurement"]["value"] <= edge
+        ]
 
     def test_a_representative_that_is_damaged_is_refused_by_name(self, tanas: Command, desk: Path) -> None:
         from tanas.dictionary.store import Dictionary

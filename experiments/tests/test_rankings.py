@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from tanas.ground.errors import SettingError
-from tanas_experiments.rankings import regret_at, weighted_tau
+from tanas_experiments.rankings import regret_at, spearman, weighted_tau
 
 
 class TestWeightedTau:
@@ -36,3 +38,27 @@ class TestRegret:
             regret_at(1, [], [])
         with pytest.raises(SettingError, match="The 'k' of regret_at must be at least 1. Got 0 instead."):
             regret_at(0, [1], [1])
+
+
+class TestSpearman:
+    def test_is_one_where_the_order_is_the_same_and_minus_one_where_it_is_turned_round(self) -> None:
+        assert spearman([0.1, 0.2, 0.9], [1, 7, 8]) == pytest.approx(1)
+        assert spearman([0.1, 0.2, 0.9], [3, 2, 1]) == pytest.approx(-1)
+
+    def test_follows_from_the_squares_of_the_differences_of_ranks(self) -> None:
+        # ranks 1 2 3 4 5 and 2 1 4 3 5: 1 - 6 * 4 / (5 * 24)
+        assert spearman([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == pytest.approx(0.8)
+
+    def test_gives_equal_values_their_mean_rank(self) -> None:
+        # ranks 1.5 1.5 3 and 1 2 3: covariance 1.5, variances 1.5 and 2
+        assert spearman([4, 4, 9], [1, 2, 3]) == pytest.approx(1.5 / math.sqrt(1.5 * 2))
+
+    @pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0]], ids=["none", "one", "equal"])
+    def test_of_what_ranks_nothing_is_none(self, values: list[float]) -> None:
+        assert spearman(values, list(range(len(values)))) is None
+
+    def test_refuses_rankings_of_other_lengths_and_values_that_are_not_finite(self) -> None:
+        with pytest.raises(SettingError, match="2 and 1 values"):
+            spearman([1, 2], [1])
+        with pytest.raises(SettingError, match="finite.* nan"):
+            spearman([1, float("nan")], [1, 2])

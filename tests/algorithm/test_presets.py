@@ -44,7 +44,7 @@ class TestEveryPreset:
 
 
 KEYS = {
-    "default": ("4e5fd1978ec2df93", "a7c643bfc01ebb9a", "01a854f888661659"),
+    "default": ("eda36f235a753668", "a7c643bfc01ebb9a", "01a854f888661659"),
     "quick": ("909d477af4453468", "1ad5c3a41db6b8da", "c2cb46f44873ae0d"),
     "paper": ("546bbab15fc2220a", "f691f5f0d6c83d39", "041dcb9ef07f6921"),
 }

@@ -409,10 +409,7 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     (
         "distance",
         f"distance known {SQUARE} {TINY}",
-        (
-            Option("--compare", arrived("function"), "compare_methods"),
-            Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),
-        ),
+        (Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),),
     ),
     (
         "nearest",

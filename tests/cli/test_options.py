@@ -38,7 +38,7 @@ HANDED_ON = {
 BEGINNINGS = {
     "tanas.api.run": ("run_search", "run_growth"),
     "tanas.api.build": ("build_dictionary",),
-    "tanas.api.distances": ("distance_matrix", "compare_methods", "nearest_atoms"),
+    "tanas.api.distances": ("distance_matrix", "nearest_atoms"),
 }
 """Functions with which commands begin to compute, by module."""
 

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tanas.api.distances import Near, compared
+from tanas.api.distances import Near
 from tanas.cli.text import (
     atom_view,
-    comparison_view,
     counted,
     dictionary_rows,
     dictionary_view,
@@ -21,7 +19,6 @@ from tanas.cli.text import (
     table,
 )
 from tanas.dictionary.bench import Related
-from tanas.dictionary.doubt import Boundary
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
@@ -109,49 +106,20 @@ def test_a_matrix_shows_intervals_shortfalls_and_an_untrained_network() -> None:
 
 
 def test_no_related_atom_is_said() -> None:
-    near = Near(task="digits:is=8", related=(), boundary=None, untrained=None)
+    near = Near(task="digits:is=8", related=(), untrained=None)
     assert "digits:is=8" in near_view(near)
     assert near_rows(near) == []
 
 
-def test_the_nearest_are_shown_with_what_speaks_against_them(shelf: Path) -> None:
+def test_the_nearest_are_shown_beside_an_untrained_network(shelf: Path) -> None:
     atom = Dictionary(shelf / "known").find("npz:bars.npz:is=across")
-    first, second = (
-        Related(name, atom, replace(measured(value, interval=(0.1, 0.4)), draws=(value, 0.2)))
-        for name, value in (("first", 0.125), ("second", 0.25))
-    )
-    near = Near(
-        task="t",
-        related=(first,),
-        boundary=Boundary(last=first, next=second, nearer_share=0.3),
-        untrained=measured(0.5),
-    )
-    of_first, of_untrained, doubt = near_view(near).splitlines()[1:]
+    first = Related("first", atom, measured(0.125, interval=(0.1, 0.4)))
+    near = Near(task="t", related=(first,), untrained=measured(0.5))
+    of_first, of_untrained = near_view(near).splitlines()[1:]
     assert of_first.split(maxsplit=1) == ["first", "0.1250 [0.100, 0.400]"]
     assert "0.5000" in of_untrained
-    for told in ("first", "second", "0.2500 [0.100, 0.400]", "30%"):
-        assert told in doubt
     (row,) = near_rows(near)
-    assert (row["atom"], row["next"]["atom"], row["next"]["told_apart"]) == ("first", "second", False)
-    sure = replace(near, boundary=Boundary(last=first, next=second, nearer_share=0.01))
-    assert "second" not in near_view(sure)
-
-
-def test_methods_are_compared_in_a_table() -> None:
-    reference = DistanceMatrix.of(
-        ("a", "b", "c"),
-        ("t",),
-        [replace(measured(value), took_s=2.0) for value in (0.1, 0.2, 0.3)],
-        [measured(0.25)],
-    )
-    turned = DistanceMatrix.of(
-        ("a", "b", "c"), ("t",), [replace(measured(value), took_s=0.5) for value in (0.3, 0.2, 0.1)]
-    )
-    found = compared("one", {"one": reference, "other": turned}, {"third": "It needs more classes."})
-    one, other, third = comparison_view(found).splitlines()[1:]
-    assert one.split() == ["one", "1.00", "100%", "67%", "2"]
-    assert other.split() == ["other", "-1.00", "0%", "-", "0.5"]
-    assert third.startswith("third") and third.endswith("It needs more classes.")
+    assert row["atom"] == "first"
 
 
 def test_an_evaluation_is_one_line_and_one_more_on_other_images() -> None:

@@ -12,12 +12,9 @@ from tests.opened import opened
 from tanas.dictionary import distances as module
 from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
-from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.store import Dictionary
 from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.gate import GateConfig
-from tanas.distances.intervals import IntervalConfig
-from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
 from tanas.distances.probes import KnnConfig, KnnDistance
 from tanas.distances.representative import UNTRAINED
@@ -350,103 +347,17 @@ class TestUntrained:
 
 
 class TestFewImages:
-    def test_are_warned_of_by_their_numbers_with_intervals(self, dictionary: Dictionary) -> None:
+    def test_are_warned_of_by_their_numbers(self, dictionary: Dictionary) -> None:
         told: list[Event] = []
-        found = distances(bench(dictionary, with_intervals=Sure(), told=told), NAMES[1:])
-        assert all(one.measurement.interval is not None for one in found.related)
-        (message,) = warnings(told)
-        assert "digits:is=3" in message and "3 of '3' among the 30 validation images" in message
-        near = found.related[0]
-        assert near.measurement.interval is not None
-        low, high = near.measurement.interval
-        assert f"d({near.name}) = {near.measurement.value:.4f} [{low:.3f}, {high:.3f}]" in message
-
-    def test_are_warned_of_where_the_method_gives_no_interval(self, dictionary: Dictionary) -> None:
-        told: list[Event] = []
-        related = measure(dictionary, told=told)
-        assert related and all(one.measurement.interval is None for one in related)
+        assert measure(dictionary, told=told)
         (message,) = warnings(told)
         assert "3 of '3' among the 30 validation images" in message
 
     def test_that_suffice_are_not(self, dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "FEW_IMAGES", 3)
         told: list[Event] = []
-        found = distances(bench(dictionary, with_intervals=Sure(), told=told))
+        assert distances(bench(dictionary, told=told)).related
         assert warnings(told) == []
-        assert found.related
-        assert all(one.measurement.interval is None for one in found.related)
-
-
-class TestBoundary:
-    @pytest.fixture(autouse=True)
-    def enough_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "FEW_IMAGES", 1)
-
-    def edge(self, folder: Path, spread: float, most: int) -> tuple[Boundary | None, Bench, Distances]:
-        where = bench(filled(folder, MORE), distance=Hasty(), with_intervals=Sure(spread=spread))
-        found = distances(where, MORE[1:], most=most + 1)
-        return boundary(where, found.related, most), where, found
-
-    def test_is_told_apart_where_the_draws_keep_the_order(self, tmp_path: Path) -> None:
-        edge, _, found = self.edge(tmp_path / "memory", 1e-6, 2)
-        assert edge is not None
-        assert (edge.last.name, edge.next.name) == (found.related[1].name, found.related[2].name)
-        assert edge.nearer_share == 0
-        assert edge.told_apart
-
-    def test_is_not_where_they_turn_it_round(self) -> None:
-        def one(name: str, value: float, draws: tuple[float, ...]) -> Related:
-            measurement = Measurement(
-                source=name, target="t", same=False, value=value, interval=(0.1, 0.3), draws=draws
-            )
-            return Related(name, atom_of(), measurement)
-
-        first, second = one("a", 0.1, (0.1, 0.3, 0.2, 0.1)), one("b", 0.2, (0.2, 0.1, 0.2, 0.3))
-        edge = boundary(bench(Dictionary, with_intervals=Sure()), [first, second], 1)  # type: ignore[arg-type]
-        assert edge == Boundary(last=first, next=second, nearer_share=0.375)
-        assert not edge.told_apart
-        for told in ("0.1000 [0.100, 0.300]", "0.2000 [0.100, 0.300]", "38% of 4"):
-            assert told in str(edge)
-
-    def test_measures_only_the_two_at_it_again(self, tmp_path: Path) -> None:
-        edge, where, found = self.edge(tmp_path / "memory", 0.01, 2)
-        engine = AtOnce()
-        again = replace(where, at=replace(where.at, executor=engine), with_intervals=Sure(spread=0.02))
-        other = boundary(again, found.related, 2)
-        assert engine.jobs == 2
-        assert edge is not None
-        assert other is not None
-        # what was measured before stays as it is: only the interval comes from the draws
-        assert other.last.measurement.value == found.related[1].measurement.value
-        assert other.last.measurement.interval != edge.last.measurement.interval
-
-    def test_is_none_without_a_next_or_without_draws(self, tmp_path: Path) -> None:
-        _, where, found = self.edge(tmp_path / "memory", 0.01, 2)
-        assert boundary(where, found.related, len(found.related)) is None
-        assert boundary(where, found.related, 0) is None
-        assert boundary(replace(where, with_intervals=None), found.related, 2) is None
-        assert boundary(replace(where, with_intervals=ByTheSeed()), found.related, 2) is None
-
-    def test_of_a_real_method_has_the_value_that_was_measured_before(self, dictionary: Dictionary) -> None:
-        where = Bench.of(
-            Loaded(dictionary),
-            representative_of(),
-            task_of().without_test(),
-            DistanceConfig(transform=TRANSFORM.config, method="transform"),
-            PAIR,
-            at=Context(seed=SEED, executor=AtOnce(), listener=[].append),
-        )
-        found = distances(where, NAMES[1:], most=2)
-        edge = boundary(where, found.related, 1)
-        assert edge is not None
-        assert len(edge.last.measurement.draws) == IntervalConfig().draws
-        (again,) = (
-            one
-            for one in distances(replace(where, distance=where.with_intervals), NAMES[1:]).related
-            if one.name == edge.last.name
-        )
-        assert again.measurement.value == edge.last.measurement.value
-        assert again.measurement.interval == edge.last.measurement.interval
 
 
 class TestLoaded:
@@ -482,77 +393,3 @@ class TestNearest:
         assert nearest(related, 1, within=0.2) == tuple(related[:3])
         assert nearest(related, 1, within=0.05) == ()
         assert nearest(self.related(0.0), 1, within=0.0) != ()
-
-
-class TestAtThreshold:
-    @pytest.fixture(autouse=True)
-    def enough_images(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(module, "FEW_IMAGES", 1)
-
-    def orders(self, folder: Path) -> list[tuple[float, str]]:
-        """All distances, measured to their end, nearest first."""
-        found = distances(bench(filled(folder, MORE)), MORE[1:]).related
-        return [(one.measurement.order, one.name) for one in found]
-
-    def ends(self, folder: Path, tau: float, spread: float) -> tuple[AtThreshold, ...]:
-        where = bench(filled(folder, MORE), distance=Hasty(), with_intervals=Sure(spread=spread))
-        return at_threshold(where, distances(where, MORE[1:], within=tau).related, tau)
-
-    def test_the_last_within_and_the_first_beyond_are_told_from_it_where_their_draws_keep_their_side(
-        self, tmp_path: Path
-    ) -> None:
-        orders = self.orders(tmp_path / "all")
-        tau = (orders[1][0] + orders[2][0]) / 2
-        last, following = self.ends(tmp_path / "memory", tau, 1e-9)
-        assert (last.within, last.atom.name) == (True, orders[1][1])
-        assert (following.within, following.atom.name) == (False, orders[2][1])
-        assert (last.other_share, following.other_share) == (0, 0)
-        assert last.told_apart
-        assert following.told_apart
-        # Hasty had given no more than a lower end of it
-        assert not following.atom.measurement.at_least
-        assert following.atom.measurement.value == orders[2][0]
-
-    def test_the_first_beyond_is_the_nearest_of_them_however_low_the_ends_known_of_others(
-        self, tmp_path: Path
-    ) -> None:
-        orders = self.orders(tmp_path / "all")
-        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty(), with_intervals=Sure())
-        found = list(distances(where, MORE[1:], within=0.0).related)
-        # what is known of the farthest is next to nothing
-        at = next(at for at, one in enumerate(found) if one.name == orders[-1][1])
-        lowest = replace(found[at].measurement, value=1e-6)
-        mixed = [replace(found[at], measurement=lowest), *found[:at], *found[at + 1 :]]
-        (following,) = at_threshold(where, mixed, 0.0)
-        assert following.atom.name == orders[0][1]
-
-    def test_they_are_not_where_draws_lie_on_the_other_side(self, tmp_path: Path) -> None:
-        orders = self.orders(tmp_path / "all")
-        tau = orders[1][0] + 1e-6
-        last, *_ = self.ends(tmp_path / "memory", tau, 0.01)
-        assert last.other_share == 0.4  # of five draws two are greater
-        assert not last.told_apart
-        for told in (orders[1][1], f"{orders[1][0]:.4f} [", f"{tau:g}", "40% of 5"):
-            assert told in str(last)
-
-    def test_draws_above_one_are_no_farther_than_one(self) -> None:
-        measurement = Measurement(
-            source="a",
-            target="t",
-            same=False,
-            value=1.0,
-            shortfall=0.1,
-            interval=(1.0, 1.0),
-            draws=(1.1, 1.2),
-        )
-        far = Related("a", atom_of(), measurement)
-        (end,) = at_threshold(bench(Dictionary, with_intervals=Sure()), [far], 1.0)  # type: ignore[arg-type]
-        assert (end.within, end.other_share) == (True, 0)
-        (end,) = at_threshold(bench(Dictionary, with_intervals=Sure()), [far], 0.9)  # type: ignore[arg-type]
-        assert (end.within, end.other_share) == (False, 0)
-
-    def test_there_are_none_without_draws(self, tmp_path: Path) -> None:
-        where = bench(filled(tmp_path / "memory", MORE), distance=Hasty())
-        found = distances(where, MORE[1:], within=0.5).related
-        assert at_threshold(where, found, 0.5) == ()
-        assert at_threshold(replace(where, with_intervals=ByTheSeed()), found, 0.5) == ()

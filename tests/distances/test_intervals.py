@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tanas.distances.intervals import IntervalConfig, nearer_share, row_counts, subsets
+from tanas.distances.intervals import IntervalConfig, row_counts, subsets
 from tanas.ground.errors import SettingError
 
 
@@ -42,15 +42,6 @@ class TestSubsets:
 
     def test_of_two_rows_hold_both(self) -> None:
         assert subsets(2, 1)[0].tolist() == [0, 1]
-
-
-class TestNearerShare:
-    def test_counts_common_draws_and_halves_ties(self) -> None:
-        assert nearer_share([0.3, 0.3, 0.3, 0.3], [0.1, 0.2, 0.3, 0.4]) == 2.5 / 4
-
-    def test_of_both_ways_together_is_one(self) -> None:
-        first, second = [0.3, 0.1, 0.2], [0.2, 0.1, 0.5]
-        assert nearer_share(first, second) + nearer_share(second, first) == 1
 
 
 class TestConfig:

@@ -13,9 +13,9 @@ from itertools import permutations
 import numpy as np
 import numpy.typing as npt
 
-from tanas.distances.agreement import spearman
 from tanas.distances.representative import UNTRAINED
 from tanas_experiments.figure2 import Figure2Record, SeedRun
+from tanas_experiments.rankings import spearman
 
 Floats = npt.NDArray[np.float64]
 

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import weightedtau
+from scipy.stats import rankdata, weightedtau
 
-from tanas.distances.agreement import check_rankings
 from tanas.ground.errors import SettingError, check_range
+
+
+def spearman(first: Sequence[float], second: Sequence[float]) -> float | None:
+    """Spearman's rank correlation of two values per thing, in [-1, 1]; equal values share their mean rank.
+
+    Returns:
+        None if one of them ranks nothing: its values are all equal, or there are fewer than two.
+
+    Raises:
+        SettingError: they differ in length, or a value is not finite.
+    """
+    check_rankings(first, second)
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return None
+    return float(np.clip(np.corrcoef(rankdata(first), rankdata(second))[0, 1], -1.0, 1.0))
 
 
 def weighted_tau(truth: Sequence[float], scores: Sequence[float]) -> float | None:
@@ -56,3 +71,18 @@ def regret_at(k: int, truth: Sequence[float], distances: Sequence[float]) -> flo
         raise SettingError("The 'truth' of regret_at must hold at least one value. Got none instead.")
     tried = np.argsort(distances, kind="stable")[:k]
     return float(max(truth) - max(truth[place] for place in tried))
+
+
+def check_rankings(first: Sequence[float], second: Sequence[float]) -> None:
+    """Refuse rankings of different lengths, and values that are not finite.
+
+    Raises:
+        SettingError: they can't be compared.
+    """
+    if len(first) != len(second):
+        raise SettingError(
+            f"The two rankings must be of the same things. Got {len(first)} and {len(second)} values instead."
+        )
+    for value in (*first, *second):
+        if not math.isfinite(value):
+            raise SettingError(f"The values of a ranking must be finite. Got {value!r} instead.")

@@ -17,7 +17,6 @@ from sklearn.linear_model import BayesianRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tanas.distances.agreement import spearman
 from tanas.ground.errors import SettingError, check_range
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Architecture
@@ -28,6 +27,7 @@ from tanas.spaces.size_trend import TILT, Comparison, learn_size_trend
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.predictor import encode
 from tanas_experiments.paired import PairedDifference, paired
+from tanas_experiments.rankings import spearman
 from tanas_experiments.truth import SIZE_CLASSES, SIZE_SHAPE, Row, TaskDistance, Triple, whole_positions
 
 Numbers = npt.NDArray[np.float64]

@@ -13,7 +13,6 @@ from tanas.algorithm.presets import CHOICES, DEFAULT_NEIGHBOURS, SearchConfig
 from tanas.dictionary.bench import Bench, Loaded, Related, Reused
 from tanas.dictionary.distances import measured as distances_of
 from tanas.dictionary.distances import nearest
-from tanas.dictionary.doubt import AtThreshold, Boundary, at_threshold, boundary
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
@@ -56,10 +55,6 @@ class RelatedTasks:
     """Seconds of measuring that earlier runs spent."""
     untrained: Measurement | None = None
     """Distance of an untrained network; None: nothing was measured."""
-    edge: Boundary | None = None
-    """The last of the neighbours and the next one; None: there is a threshold, or no next one."""
-    ends: tuple[AtThreshold, ...] = ()
-    """The last neighbour within the threshold and the first beyond it, if there is a threshold."""
 
 
 def relate(
@@ -96,18 +91,7 @@ def relate(
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
         warn_if_weak(representative, at.listener, strict=False)
-    related = related_tasks(found, dictionary, representative, task, config, at)
-    doubts = [
-        f"{end} Add validation images, or set a 'threshold' farther from this distance."
-        for end in related.ends
-        if not end.told_apart
-    ]
-    if related.edge is not None and not related.edge.told_apart:
-        more = len(related.neighbours) + 1
-        doubts.append(f"{related.edge} Add validation images, or set 'neighbours' to {more} to reuse both.")
-    for doubt in doubts:
-        at.warn(f"The choice of related tasks is uncertain. {doubt}")
-    return related
+    return related_tasks(found, dictionary, representative, task, config, at)
 
 
 def warn_if_weak(representative: RepresentativeState, listener: Listener, *, strict: bool) -> None:
@@ -178,8 +162,7 @@ def related_tasks(
 ) -> RelatedTasks:
     """Measure d(b -> t) for every remembered task b, and return the nearest tasks.
 
-    Nothing is measured where every task counts alike. The last of the nearest tasks and the next one get intervals;
-    with a threshold, the last within it and the first beyond it.
+    Nothing is measured where every task counts alike.
 
     Source: Algorithm 1, "for b in B: calculate the distance d(b, t) to find the related tasks".
     """
@@ -189,9 +172,6 @@ def related_tasks(
             return RelatedTasks(known=known, representative=representative)
     reused = Reused(at.checkpoint.child("distances"))
     most = config.neighbours or DEFAULT_NEIGHBOURS
-    edge: Boundary | None = None
-    ends: tuple[AtThreshold, ...] = ()
-    surer: dict[str, Related] = {}
     with at.phase("distance"):
         bench = Bench.of(
             Loaded(dictionary),
@@ -205,16 +185,10 @@ def related_tasks(
         distances = distances_of(
             bench,
             known.others,
-            # one more than is reused, to compare the last of them with; a control needs all distances
-            most=len(known.others) if choice.stands_in else most + 1,
+            most=len(known.others) if choice.stands_in else most,  # a control needs all distances
             within=None if choice.stands_in else config.threshold,
         )
-        if config.threshold is not None:
-            ends = at_threshold(bench, distances.related, config.threshold)
-            surer = {end.atom.name: end.atom for end in ends}
-        elif (edge := boundary(bench, distances.related, most)) is not None:
-            surer = {edge.last.name: edge.last, edge.next.name: edge.next}
-    measured = tuple(surer.get(related.name, related) for related in distances.related)
+    measured = distances.related
     near = nearest(measured, most, within=config.threshold)
     order = choice.order(measured, seed)
     neighbours = order[: len(near)]
@@ -231,6 +205,4 @@ def related_tasks(
         neighbours=neighbours,
         reused_s=reused.seconds,
         untrained=distances.untrained,
-        edge=edge,
-        ends=ends,
     )

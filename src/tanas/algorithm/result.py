@@ -129,7 +129,7 @@ class Neighbour:
     """The atom's representative misses 1 - epsilon."""
     fingerprint: str
     interval: tuple[float, float] | None = None
-    """90 % interval over redrawn images and refitted maps; measured for the last of the nearest tasks and the next."""
+    """90 % interval over redrawn images and refitted maps; None: the setting `distance.intervals` is off."""
     at_least: bool = False
     """The distance is a lower bound: measuring stopped once the task was known not to be among the nearest."""
 

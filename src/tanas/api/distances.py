@@ -9,15 +9,12 @@ from dataclasses import dataclass, replace
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import known_tasks, related_tasks, warn_if_weak
 from tanas.dictionary.advice import Advice, advise
-from tanas.dictionary.bench import COSTLY, Bench, Loaded, Related
+from tanas.dictionary.bench import Bench, Loaded, Related
 from tanas.dictionary.distances import measured
-from tanas.dictionary.doubt import AtThreshold, Boundary
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import atom_key
-from tanas.distances.agreement import rank_agreement, same_nearest
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
-from tanas.distances.methods import all_methods
 from tanas.distances.representative import Representative, represent
 from tanas.engines.resources import Machine
 from tanas.ground.context import Context
@@ -31,49 +28,15 @@ from tanas.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Near:
-    """The atoms nearest to a task, and how certain their order is."""
+    """The atoms nearest to a task."""
 
     task: str
     related: tuple[Related, ...]
     """Nearest first."""
-    boundary: Boundary | None
-    """The last of them and the next atom; None: there is no next atom, or the method gives no draws."""
     untrained: Measurement | None
     """Of an untrained network; None: the method can't measure it."""
     advice: Advice | None = None
     """The advice to search or to reuse; None: not asked for."""
-    at_threshold: tuple[AtThreshold, ...] = ()
-    """The last atom within the threshold and the first beyond; empty without a threshold."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Agreement:
-    """How far a method agrees with the reference, and what it costs."""
-
-    method: str
-    spearman: float | None = None
-    """Over all pairs of two different tasks, by `Measurement.order`; None: one of the two ranks nothing."""
-    same_nearest: float | None = None
-    """Share of the targets for which both name the same nearest atom; None: there was nothing to compare."""
-    sees: float | None = None
-    """Share of the pairs of different tasks that are nearer than an untrained network: half or less if the method
-    sees nothing of what was learnt. None: no untrained network was measured."""
-    pair_s: float | None = None
-    """Mean seconds of a pair, in one thread."""
-    refused: str = ""
-    """Why the method could not measure these tasks; empty if it could."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodComparison:
-    """Several methods on the same tasks."""
-
-    reference: str
-    """The method that the others are compared with."""
-    agreements: tuple[Agreement, ...]
-    """The reference first."""
-    matrices: Mapping[str, DistanceMatrix]
-    """Of each method that did not refuse."""
 
 
 def distance_matrix(
@@ -101,45 +64,6 @@ def distance_matrix(
     """
     loaded, at = Loaded(dictionary), _context(machine, seed, "distance")
     return _matrix(loaded, _targets(loaded, tasks, library, config, at), config, at)
-
-
-def compare_methods(
-    dictionary: Dictionary,
-    tasks: Sequence[str],
-    library: Library,
-    config: SearchConfig,
-    machine: Machine,
-    *,
-    seed: int,
-) -> MethodComparison:
-    """The matrix of `distance_matrix`, with the same arguments, by every method, compared with the configured one.
-
-    Methods that take minutes per pair are left out unless configured. A method that can't measure these tasks is
-    listed with its reason.
-    """
-    reference, loaded = config.distance.method, Loaded(dictionary)
-    at = _context(machine, seed, "distance")
-    targets = _targets(loaded, tasks, library, config, at)
-    matrices: dict[str, DistanceMatrix] = {}
-    refused: dict[str, str] = {}
-    for method in (reference, *(name for name in all_methods() if name != reference and name not in COSTLY)):
-        own = replace(config, distance=replace(config.distance, method=method))
-        try:
-            matrices[method] = _matrix(loaded, targets, own, at)
-        except SettingError as error:
-            if method == reference:
-                raise
-            refused[method] = str(error)
-    return compared(reference, matrices, refused)
-
-
-def compared(
-    reference: str, matrices: Mapping[str, DistanceMatrix], refused: Mapping[str, str]
-) -> MethodComparison:
-    """The agreement of matrices of the same tasks with the reference, the first of them; methods may be refused."""
-    measured_by = [_agreement(name, matrix, matrices[reference]) for name, matrix in matrices.items()]
-    others = [Agreement(method=name, refused=reason) for name, reason in refused.items()]
-    return MethodComparison(reference=reference, agreements=(*measured_by, *others), matrices=matrices)
 
 
 def nearest_atoms(
@@ -170,10 +94,8 @@ def nearest_atoms(
     return Near(
         task=name,
         related=found.neighbours,
-        boundary=found.edge,
         untrained=found.untrained,
         advice=advise(atoms, [atom for _, atom in known.others]),
-        at_threshold=found.ends,
     )
 
 
@@ -185,19 +107,6 @@ def _context(machine: Machine, seed: int, asked: str) -> Context:
         workers=machine.workers,
         executor=machine.engine,
         listener=machine.listener,
-    )
-
-
-def _agreement(name: str, matrix: DistanceMatrix, reference: DistanceMatrix) -> Agreement:
-    others = [m for m in matrix.measurements if not m.same]
-    blind = {null.target: null.order for null in matrix.null}
-    nearer = [m.order < blind[m.target] for m in others if m.target in blind]
-    return Agreement(
-        method=name,
-        spearman=rank_agreement(matrix, reference),
-        same_nearest=same_nearest(matrix, reference),
-        sees=sum(nearer) / len(nearer) if nearer else None,
-        pair_s=sum(m.took_s for m in others) / len(others) if others else None,
     )
 
 

@@ -75,7 +75,6 @@ def distance(
     folder: Path,
     /,
     *tasks: str,
-    compare: Flag = False,
     csv: Path | None = None,
     plot: Path | None = None,
     settings: Measuring = MEASURING,
@@ -85,16 +84,14 @@ def distance(
     Args:
         folder: Folder of the memory.
         tasks: Tasks to measure distances to, such as mnist:is=3 or ./photos. Default: every task of the memory.
-        compare: Measure with every fast method, and show how far each agrees with --method and what it costs.
         csv: Write the distances to this file.
         plot: Draw a heat map to this file: .png, .svg or .html.
         settings: Options that decide a distance.
     """
     starting(settings.output)
-    from tanas.api.distances import compare_methods, distance_matrix
-    from tanas.cli.text import comparison_view, matrix_view
+    from tanas.api.distances import distance_matrix
+    from tanas.cli.text import matrix_view
     from tanas.dictionary.store import Dictionary
-    from tanas.distances.matrix import DistanceMatrix
     from tanas.ground.records import to_plain, write_bytes
     from tanas.reports import charts, theme
     from tanas.runs.folder import check_file
@@ -106,15 +103,12 @@ def distance(
         if file is not None:
             check_file(file)
     with working(settings.machine, settings.output) as workplace:
-        run = compare_methods if compare else distance_matrix
-        found = run(dictionary, tasks, library, config, workplace, seed=settings.machine.seed)
-    matrix = found if isinstance(found, DistanceMatrix) else found.matrices[found.reference]
+        matrix = distance_matrix(dictionary, tasks, library, config, workplace, seed=settings.machine.seed)
     if csv is not None:
         write_bytes(csv, matrix.csv().encode())
     if plot is not None:
         theme.save(charts.heat_map(matrix), plot)
-    view = matrix_view(found) if isinstance(found, DistanceMatrix) else comparison_view(found)
-    show(settings.output, to_plain(found), view)
+    show(settings.output, to_plain(matrix), matrix_view(matrix))
 
 
 @app.command(usage="tanas nearest FOLDER TASK [OPTIONS]")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tanas.algorithm.result import Result
-from tanas.api.distances import MethodComparison, Near
+from tanas.api.distances import Near
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
@@ -135,7 +135,7 @@ def atom_view(atom: Atom) -> str:
 
 
 def near_view(near: Near) -> str:
-    """The nearest tasks as a table, followed by warnings about their order."""
+    """The nearest tasks as a table, an untrained network, and advice."""
     if not near.related:
         lines = [f"No remembered task is within the threshold of {near.task}."]
     else:
@@ -146,48 +146,19 @@ def near_view(near: Near) -> str:
         lines = [table([f"nearest to {near.task}", "distance d", ""], rows)]
     if near.untrained is not None:
         lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
-    if near.boundary is not None and not near.boundary.told_apart:
-        lines.append(str(near.boundary))
-    lines.extend(str(end) for end in near.at_threshold if not end.told_apart)
     if near.advice is not None and near.related:
         lines.append(str(near.advice))
     return "\n".join(lines)
 
 
 def near_rows(near: Near) -> list[dict[str, Any]]:
-    """One entry for each of the nearest tasks.
-
-    The first holds the advice. The last holds whether its order with the next task is certain, or, with a threshold,
-    whether the last task within and the first task beyond it are.
-    """
+    """One entry for each of the nearest tasks; the first holds the advice."""
     untrained = None if near.untrained is None else to_plain(near.untrained)
-    edge = near.boundary
-    following = None
-    if edge is not None:
-        following = {
-            "atom": edge.next.name,
-            "measurement": to_plain(edge.next.measurement),
-            "nearer_share": edge.nearer_share,
-            "told_apart": edge.told_apart,
-        }
-    ends = [
-        {
-            "threshold": end.threshold,
-            "atom": end.atom.name,
-            "within": end.within,
-            "measurement": to_plain(end.atom.measurement),
-            "other_share": end.other_share,
-            "told_apart": end.told_apart,
-        }
-        for end in near.at_threshold
-    ]
     return [
         {
             "atom": r.name,
             "measurement": to_plain(r.measurement),
             "untrained": untrained,
-            "next": following if r is near.related[-1] else None,
-            "at_threshold": ends if r is near.related[-1] else [],
             "advice": None if near.advice is None or r is not near.related[0] else to_plain(near.advice),
         }
         for r in near.related
@@ -216,25 +187,6 @@ def matrix_view(matrix: DistanceMatrix) -> str:
             "1+s: d is 1, and performance is short of the target by s. The smallest s is the nearest."
         )
     return "\n".join(lines)
-
-
-def comparison_view(comparison: MethodComparison) -> str:
-    """The methods as a table, followed by the methods that could not measure."""
-    measured = [
-        [
-            agreement.method,
-            "-" if agreement.spearman is None else f"{agreement.spearman:.2f}",
-            "-" if agreement.same_nearest is None else f"{agreement.same_nearest:.0%}",
-            "-" if agreement.sees is None else f"{agreement.sees:.0%}",
-            "-" if agreement.pair_s is None else f"{agreement.pair_s:.2g}",
-        ]
-        for agreement in comparison.agreements
-        if not agreement.refused
-    ]
-    correlation = f"Spearman with {comparison.reference}"
-    head = ["method", correlation, "same nearest", "nearer than untrained", "seconds per pair"]
-    refusals = [f"{a.method} refused: {a.refused}" for a in comparison.agreements if a.refused]
-    return "\n".join([table(head, measured), *refusals])
 
 
 def run_view(result: Result, folder: Path) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Distance, Measurement
-from tanas.distances.intervals import IntervalConfig
 from tanas.distances.memory import Memory
 from tanas.distances.methods import DistanceConfig, make_distance
 from tanas.distances.pairs import PairConfig, gate_split, make_pair
@@ -30,7 +29,7 @@ IN_FLIGHT = 4
 bound is updated after as many: what is measured to its end then does not depend on the number of workers."""
 
 COSTLY = ("exact",)
-"""Methods that take minutes to hours per pair: they run only when named, and get no intervals unasked."""
+"""Methods that take minutes to hours per pair: they run only when named."""
 
 KEPT_WEIGHTS = 2**25
 """Weights of representatives that are kept in memory: 128 MB, twenty of the default network or one of the paper's."""
@@ -144,8 +143,6 @@ class Bench:
     config: PairConfig
     at: Context
     """The executor, the listener, and the seed of fitted maps: each pair has a child of it."""
-    with_intervals: Distance | None = None
-    """The method with intervals, for tasks with few images and for close distances; None: there is none."""
     probe: Distance | None = None
     """A cheap method that decides which tasks are measured first if only the nearest are wanted. None: by name."""
     null: bool = False
@@ -165,7 +162,6 @@ class Bench:
         reused: Reused | None = None,
     ) -> Bench:
         """A bench for a configured method that also measures an untrained network."""
-        sure = replace(distance, intervals=distance.intervals or IntervalConfig())
         return cls(
             loaded=loaded,
             target=target,
@@ -173,7 +169,6 @@ class Bench:
             distance=make_distance(distance),
             config=config,
             at=at,
-            with_intervals=None if distance.method in COSTLY else make_distance(sure),
             probe=KnnDistance(distance.knn, distance.gate),
             null=True,
             reused=reused or Reused(NoCheckpoint()),

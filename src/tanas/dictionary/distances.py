@@ -12,7 +12,6 @@ from tanas.dictionary.bench import (
     Distances,
     Related,
     Source,
-    interval_text,
     measure_each,
     source_of,
 )
@@ -50,17 +49,16 @@ def measured(
     todo = list(atoms)
     label, fewest, images = bench.rarest() if todo else ("", FEW_IMAGES, 0)
     few = fewest < FEW_IMAGES
-    distance = bench.with_intervals if few and bench.with_intervals is not None else bench.distance
-    nulls = [source_of(bench, UNTRAINED, None, distance)] if bench.null and todo else []
+    nulls = [source_of(bench, UNTRAINED, None, bench.distance)] if bench.null and todo else []
     step = f"distances to {bench.task.name}"
-    sources = [source_of(bench, name, atom, distance) for name, atom in todo]
+    sources = [source_of(bench, name, atom, bench.distance) for name, atom in todo]
     tell = bench.at.tell
     tell(StepStarted(step=step, total=len(sources) + len(nulls), unit="networks"))
 
     found: dict[str, Measurement] = {}
 
     def run(some: Sequence[Source], beyond: float | None) -> None:
-        for source, measurement in measure_each(bench, some, distance, beyond):
+        for source, measurement in measure_each(bench, some, bench.distance, beyond):
             if measurement is None:
                 continue
             found[source.name] = measurement
@@ -129,15 +127,9 @@ def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | Non
         )
     if rarest is not None:
         label, fewest, images = rarest
-        shown = "; ".join(
-            f"d({r.name}) = {r.measurement.value:.4f}{interval_text(r.measurement)}"
-            for r in related[:3]
-            if r.measurement.interval is not None
-        )
         warn(
-            f"The distances to {task} rest on few images: {fewest} of '{label}' among the {images} validation images"
-            + (f". Intervals of the nearest: {shown}" if shown else "")
-            + f". Give each class at least {FEW_IMAGES} validation images, about {5 * FEW_IMAGES} in all."
+            f"The distances to {task} rest on few images: {fewest} of '{label}' among the {images} validation images. "
+            f"Give each class at least {FEW_IMAGES} validation images, about {5 * FEW_IMAGES} in all."
         )
     if distances.blind and distances.untrained is not None:
         best = related[0]

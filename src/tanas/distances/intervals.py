@@ -59,9 +59,3 @@ def subsets(rows: int, count: int) -> list[npt.NDArray[np.int64]]:
         np.sort(Seed(0).child("subset", rows, at).numpy().permutation(rows)[: max(2, rows * 4 // 5)])
         for at in range(count)
     ]
-
-
-def nearer_share(first: Sequence[float], second: Sequence[float]) -> float:
-    """Share of `Measurement.draws` in which the second of two sources of a target is nearer; ties count half."""
-    a, b = np.asarray(first), np.asarray(second)
-    return float((b < a).mean() + 0.5 * (b == a).mean())

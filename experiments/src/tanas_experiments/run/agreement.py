@@ -35,7 +35,6 @@ from torch import Tensor
 
 from tanas.algorithm.presets import default
 from tanas.api.build import PAPER_STARTER
-from tanas.distances.agreement import spearman
 from tanas.distances.base import Distance, Need, Pair
 from tanas.distances.gate import Gate, GateConfig, crossing
 from tanas.distances.linear import LinearConfig, LinearDistance
@@ -58,6 +57,7 @@ from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
 from tanas_experiments.places import RECORDS
+from tanas_experiments.rankings import spearman
 
 RECORD = RECORDS / "agreement.json"
 

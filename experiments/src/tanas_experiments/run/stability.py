@@ -26,7 +26,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from tanas.distances.agreement import spearman
 from tanas.distances.base import Distance
 from tanas.distances.memory import Memory
 from tanas.distances.methods import DistanceConfig, all_methods, make_distance
@@ -38,6 +37,7 @@ from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas_experiments.figure2 import Figure2Config, Figure2Record, kept_representatives, laptop_scale
 from tanas_experiments.places import RECORDS
+from tanas_experiments.rankings import spearman
 
 RECORD = RECORDS / "stability.json"
 
