@@ -21,8 +21,6 @@ from typing import Any, TypeVar
 
 from tanas.ground.records import read_json, write_bytes
 from tanas.reports.theme import Chart, to_svg
-from tanas_experiments.by_hand import ByHandRecord
-from tanas_experiments.by_hand_page import by_hand_page
 from tanas_experiments.choice import StudyRecord
 from tanas_experiments.choice_page import choice_page
 from tanas_experiments.comparison import (
@@ -32,6 +30,7 @@ from tanas_experiments.comparison import (
     transfer_page,
     which_page,
 )
+from tanas_experiments.equal_time import EqualTimeRecord, equal_time_page
 from tanas_experiments.figure2 import Figure2Record
 from tanas_experiments.figure2_page import page, pictures
 from tanas_experiments.nasbench import NasBenchRecord
@@ -122,6 +121,16 @@ def short_part(record: Path) -> Part:
     return Part(text=short_page(record.parent))
 
 
+def equal_time_part(record: Path) -> Part:
+    """Networks made by hand beside the searches whose time they had."""
+    if not record.exists():
+        return MISSING
+    searches = read_packed(TargetsRecord, record.with_name("targets.json")).rows
+    made = read_packed(EqualTimeRecord, record)
+    own = [row for row in searches if row.settings == made.settings]
+    return Part(text=equal_time_page(made, own))
+
+
 def which_part(record: Path) -> Part:
     """What the records that compare distances say together; it has none of its own."""
     paths = [
@@ -158,7 +167,7 @@ SOURCES = (
         name="search",
         make=partial(_drawn, SearchesRecord, searches_page, searches_pictures),
     ),
-    Source(page="table1.md", name="by-hand", make=partial(_of, ByHandRecord, by_hand_page)),
+    Source(page="table1.md", name="equal-time", make=equal_time_part),
     Source(page="search-evidence.md", name="weights", make=partial(_of, WeightsRecord, weights_page)),
     Source(page="simulated-searches.md", name="truth", make=truth_part),
     Source(

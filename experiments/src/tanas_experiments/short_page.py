@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from tanas.ground.records import read_record
-from tanas_experiments.by_hand import ByHandRecord
-from tanas_experiments.by_hand_page import by_hand_answers
 from tanas_experiments.choice import StudyRecord
 from tanas_experiments.markdown import effect, percent, table, verdict
 from tanas_experiments.packed import read_packed
@@ -40,7 +38,6 @@ def short_page(records: Path) -> str:
         *_searches(records / "search.json"),
         *_memory(records / "truth.json"),
         *_weights(records / "weights.json"),
-        *_by_hand(records / "by-hand.json"),
         *_table1(records / "table1.json"),
         *_alpha(records / "fuse.json", records / "truth.json"),
     ]
@@ -100,15 +97,6 @@ def _weights(path: Path) -> list[Row]:
     said = weights_answers(whole_targets(read_record(WeightsRecord, path)))
     question = "Do the trained weights of known tasks help a small network?"
     return [(question, " ".join(said[:2]).replace("**", ""), "below")]
-
-
-def _by_hand(path: Path) -> list[Row]:
-    """Networks made by hand, on every target of the searches."""
-    if not path.exists():
-        return []
-    return [
-        (question, answer, TABLE1) for question, answer, _ in by_hand_answers(read_packed(ByHandRecord, path))
-    ]
 
 
 def _table1(path: Path) -> list[Row]:
