@@ -8,6 +8,7 @@ import pytest
 import torch
 from tests.distances.digit_tasks import REPRESENTATIVE, representative_of, task_of
 
+from tanas.distances.conversion import converted
 from tanas.distances.representative import (
     ARCHITECTURES,
     Representative,
@@ -16,6 +17,7 @@ from tanas.distances.representative import (
     RepresentativeState,
     represent,
     representative_from,
+    shrunk,
     state_of,
     untrained,
 )
@@ -25,6 +27,7 @@ from tanas.ground.errors import NonFiniteError, SettingError, StoreError
 from tanas.ground.events import Event, StepAdvanced, Told
 from tanas.ground.records import from_plain, to_plain
 from tanas.ground.seeds import Seed
+from tanas.tasks.task import Split
 
 SEED = Seed(2)
 NEVER = replace(REPRESENTATIVE, epsilon=1e-9)
@@ -184,3 +187,20 @@ def test_config_refuses_what_makes_no_sense(wrong: dict[str, object], message: s
 def test_representatives_are_frozen() -> None:
     with pytest.raises(AttributeError):
         Representative.__setattr__(representative_of(0), "task", "other")
+
+
+def test_large_images_are_shrunk_for_all_networks_but_the_papers() -> None:
+    for architecture, seen in (("laptop", (3, 32, 24)), ("small", (3, 32, 24)), ("paper", (3, 128, 96))):
+        config = RepresentativeConfig(architecture=architecture)
+        assert config.sees((3, 128, 96)) == seen
+        assert config.sees((1, 28, 28)) == (1, 28, 28)
+
+
+def test_a_split_is_shrunk_as_its_pixels_are_converted() -> None:
+    images = torch.arange(2 * 64 * 64).reshape(2, 1, 64, 64).remainder(251).byte()
+    labels = torch.tensor([1, 0])
+    split = Split(images, torch.tensor([1, 0]), labels, labels)
+    small = shrunk(split, (1, 32, 32))
+    assert torch.allclose(small.pixels(), converted(split.pixels(), (1, 32, 32)), atol=1 / 255)
+    assert torch.equal(small.labels, split.labels)
+    assert shrunk(split, (1, 64, 64)) is split

@@ -12,7 +12,14 @@ from tanas.algorithm.space import base_space
 from tanas.algorithm.winner import find
 from tanas.dictionary.stored_network import StoredNetwork, stored
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance, best_first
-from tanas.distances.representative import Representative, RepresentativeNetwork, macs_of, represent, state_of
+from tanas.distances.representative import (
+    Representative,
+    RepresentativeNetwork,
+    macs_of,
+    represent,
+    shrunk,
+    state_of,
+)
 from tanas.distances.threads import one_thread
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.context import Context
@@ -165,9 +172,11 @@ def measure_pace(task: Task, config: LearnConfig, *, seed: Seed, device: str) ->
         batch = config.fuse.schedule.training.batch
         examples = examples_of(base_space(task, config), task, seed=seed)
         candidate = mean_pace(examples, task, batch, seed=seed, device=device)
+        shape, steps = config.representative.sees(task.shape), config.representative.training.batch
         with seed.initialising():
-            network = RepresentativeNetwork(config.representative, task.shape, len(task.classes))
-        representative = seconds_an_image(network, task, config.representative.training.batch, device)
+            network = RepresentativeNetwork(config.representative, shape, len(task.classes))
+        seen = replace(task, train=shrunk(task.train.subset(slice(steps)), shape))
+        representative = seconds_an_image(network, seen, steps, device)
     return Pace(representative=representative, candidate=candidate)
 
 

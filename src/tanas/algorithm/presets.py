@@ -13,7 +13,7 @@ from tanas.distances.representative import RepresentativeConfig
 from tanas.distances.transform import TransformConfig, paper_gate, paper_transform
 from tanas.ground.errors import SettingError, UnknownNameError, check_choice, check_range, nearest_names
 from tanas.ground.seeds import Seed
-from tanas.networks.recipe import PLAIN_RECIPE, RECIPES, final_training
+from tanas.networks.recipe import LONG, PLAIN_RECIPE, RECIPES, USUAL, final_training
 from tanas.networks.scoring import ScoringConfig
 from tanas.networks.training import TrainingConfig
 from tanas.spaces.inherit import DEFAULT_INHERIT, INHERIT_MODES, PAPER_INHERIT
@@ -151,7 +151,7 @@ class SearchConfig:
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
     training: TrainingConfig = field(default_factory=final_training)
     """The final training. `balanced` counts only if `performance` is balanced and `class_weights` is off."""
-    recipes: tuple[str, ...] = tuple(RECIPES)
+    recipes: tuple[str, ...] = USUAL
     """Recipes to compare, of `tanas.networks.recipe.RECIPES`; the best on the validation images is taken."""
     refit: bool = True
     """Whether to train again on training and validation images, for as many epochs."""
@@ -237,10 +237,10 @@ def default() -> SearchConfig:
 
 
 def best() -> SearchConfig:
-    """The default with a final training of four times as many steps, for photos and other hard tasks."""
+    """The default with a final training of four times as many steps and larger changes of the images, for photos."""
     training = final_training()
     longer = replace(training, epochs=4 * training.epochs, least_steps=4 * training.least_steps)
-    return SearchConfig(training=longer)
+    return SearchConfig(training=longer, recipes=LONG)
 
 
 def quick() -> SearchConfig:

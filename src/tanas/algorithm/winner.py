@@ -92,6 +92,8 @@ def find(
             budget_macs=config.budget_macs,
         )
         outcome = search(strategy, problem)
+        if outcome.stopped == "time" and not outcome.rounds:
+            return outcome
     if isinstance(latency := inherited.space.latency, MeasuredLatency) and (note := timed(config, latency)):
         at.say(note)
     if not learns and not _needs_scores(inherited, config):

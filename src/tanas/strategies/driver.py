@@ -176,11 +176,11 @@ def search(strategy: Strategy, problem: Problem) -> Outcome:
 
 
 def _stopped(strategy: Strategy, history: History, problem: Problem) -> str:
-    """Why the search ends here, or ''. The first round is played whatever the time."""
+    """Why the search ends here, or ''. Without a given architecture, the first round is played whatever the time."""
     # before the time: a finished search stays finished when it is resumed after its limit
     if stopped := history.stopped or strategy.ended(history, problem):
         return stopped
-    return "time" if history.rounds and problem.at.deadline() <= 0 else ""
+    return "time" if (history.rounds or problem.given) and problem.at.deadline() <= 0 else ""
 
 
 def _outcome(strategy: Strategy, history: History, problem: Problem, stopped: str) -> Outcome:
@@ -189,7 +189,9 @@ def _outcome(strategy: Strategy, history: History, problem: Problem, stopped: st
         raise SearchError(
             f"The space '{problem.space.name}' holds no architecture within its limits. Raise the limits."
         )
-    if not history.rounds:
+    if not history.rounds and stopped == "time":
+        problem.at.say(f"The time limit leaves no time for a search, so {best.key} is used.")
+    elif not history.rounds:
         problem.at.say(f"The space holds only one architecture ({best.key}), so it is used without a search.")
     seen = []
     for trial in history.trials:

@@ -47,8 +47,8 @@ class Split:
         for which in torch.split(torch.arange(len(self)), most):
             yield self.pixels(which)
 
-    def subset(self, which: Tensor) -> Split:
-        """The split at positions, (samples,) int64; the store stays shared."""
+    def subset(self, which: Tensor | slice) -> Split:
+        """The split at positions, (samples,) int64 or a slice; the store stays shared."""
         return Split(self.images, self.rows[which], self.labels[which], self.strata[which])
 
     def joined(self, other: Split) -> Split:
