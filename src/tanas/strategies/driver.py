@@ -180,7 +180,10 @@ def _stopped(strategy: Strategy, history: History, problem: Problem) -> str:
     # before the time: a finished search stays finished when it is resumed after its limit
     if stopped := history.stopped or strategy.ended(history, problem):
         return stopped
-    return "time" if (history.rounds or problem.given) and problem.at.deadline() <= 0 else ""
+    if not history.rounds and not problem.given:
+        return ""
+    last_s = history.rounds[-1].took_s if history.rounds else 0.0  # the next round will take about as long
+    return "time" if problem.at.deadline() <= last_s else ""
 
 
 def _outcome(strategy: Strategy, history: History, problem: Problem, stopped: str) -> Outcome:
