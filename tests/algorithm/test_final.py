@@ -19,11 +19,13 @@ from tanas.algorithm.final import Ending, finish, taking
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.rival import rivals_beside
 from tanas.algorithm.trainings import Finished, shares_right
+from tanas.algorithm.warm_start import Start
 from tanas.ground.checkpoints import Checkpoint, FolderCheckpoint, NoCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError, SettingError
 from tanas.ground.events import Event, Listener, StepAdvanced, StepStarted, Warned, ignore
 from tanas.ground.seeds import Seed
+from tanas.networks import recipe as recipe_module
 from tanas.networks.architecture import Architecture, build
 from tanas.networks.cell import Cell
 from tanas.networks.recipe import ChosenRecipe
@@ -65,8 +67,9 @@ def at_work(
 
 
 def ended(config: SearchConfig = CONFIG, at: Context | None = None, **options: Any) -> Ending:
-    blind = task().without_test()
-    return finish(SMALL, blind, config, at or at_work(), reference=LARGE, **options)
+    blind, begun = task().without_test(), options.pop("network", None)
+    searched = Start(architecture=SMALL, network=begun)
+    return finish(searched, blind, config, at or at_work(), reference=LARGE, **options)
 
 
 def states(ending: Ending) -> dict[str, Tensor]:
@@ -139,12 +142,12 @@ class TestFinish:
         assert len(steps) == 1 and steps[0].endswith(ending.recipe.name)
 
     def test_without_a_reference_it_is_judged_on_what_was_found(self) -> None:
-        ending = finish(SMALL, task().without_test(), CONFIG, at_work())
+        ending = finish(Start(architecture=SMALL), task().without_test(), CONFIG, at_work())
         assert ending.recipe.judged_on == SMALL.key
         assert ending.reference is None and ending.other is None
 
     def test_a_reference_that_was_found_is_trained_once(self, trained_on: list[tuple[str, int]]) -> None:
-        ending = finish(SMALL, task().without_test(), CONFIG, at_work(), reference=SMALL)
+        ending = finish(Start(architecture=SMALL), task().without_test(), CONFIG, at_work(), reference=SMALL)
         assert ending.alike and ending.reference is None and ending.other is None
         assert len(trained_on) == 4, "two recipes, a refit and half of the images"
 
@@ -156,7 +159,7 @@ class TestFinish:
         assert tried.performance == pytest.approx(1 - ending.outlook.half_epochs * 3 / 2), "above chance"
         assert ended(replace(CONFIG, outlook=False)).outlook is None
         few = task_from_arrays(*drawn(10, 3, (12, 12), 0), name="few")
-        assert finish(SMALL, few.without_test(), CONFIG, at_work()).outlook is None
+        assert finish(Start(architecture=SMALL), few.without_test(), CONFIG, at_work()).outlook is None
 
     def test_a_recipe_that_is_not_chosen_ends_in_the_middle(self) -> None:
         epochs: dict[str, int] = {}
@@ -175,7 +178,9 @@ class TestFinish:
 
     def test_the_recipes_are_judged_by_the_weights_of_the_middle(self) -> None:
         half = replace(CONFIG, refit=False, recipes=("light",))
-        training = trainings.Trainings(task().without_test(), half, at_work()).make(LARGE, None, "light")
+        training = trainings.Trainings(task().without_test(), half, at_work()).make(
+            Start(architecture=LARGE), "light"
+        )
         training.begin(2)
         assert training.middle is not None
         logits = logits_of(training.network_at(training.middle), task().validation)
@@ -254,7 +259,7 @@ class TestFinish:
         ended()
         assert seen == {True}
         seen.clear()
-        finish(SMALL, task().without_test().measured_by("accuracy"), CONFIG, at_work())
+        finish(Start(architecture=SMALL), task().without_test().measured_by("accuracy"), CONFIG, at_work())
         assert seen == {False}
 
 
@@ -374,6 +379,7 @@ class TestTaken:
             found=finished(SMALL, found),
             reference=finished(LARGE, reference),
             replaces=replaces,
+            start=Start(architecture=LARGE),
         )
         assert ending.taken.architecture == taken
         assert ending.other is not None and ending.other.architecture != taken
@@ -416,7 +422,7 @@ def test_any_task_is_trained_tested_and_held_against_rivals(
     whole = task_from_arrays(x, y, x_test=x_test, y_test=y_test, name="any")
     at, (blind, sealed) = at_work(), whole.sealed()
     test = sealed.open()
-    ending = finish(SMALL, blind, CONFIG, at, reference=LARGE, replaces=True)
+    ending = finish(Start(architecture=SMALL), blind, CONFIG, at, reference=LARGE, replaces=True)
     assert ending.taken.refitted is not None and ending.taken.refitted.images == images
     made = final.examine(ending.taken.network, blind, test, at)
     assert 0 <= made.evaluation.error <= 1
@@ -435,7 +441,9 @@ def test_pixels_that_were_dealt_out_anew_are_left_as_they_are() -> None:
     pixels = whole.train.pixels().mul(255).byte().numpy().reshape(-1, 64)[:, order].reshape(-1, 8, 8)
     permuted = task_from_arrays(pixels, whole.train.labels.numpy(), name="permuted")
     config = replace(CONFIG, training=TrainingConfig(epochs=12, batch=64, averaging=0.9), refit=False)
-    assert finish(LARGE, permuted.without_test(), config, at_work()).recipe.name == "plain"
+    assert (
+        finish(Start(architecture=LARGE), permuted.without_test(), config, at_work()).recipe.name == "plain"
+    )
 
 
 def test_an_interrupt_ends_all_trainings_before_their_next_step() -> None:
@@ -467,10 +475,51 @@ def test_the_test_counts_the_answers_on_the_test_split() -> None:
 def test_recipes_are_tried_in_turn(first: str, then: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     losses = iter((0.5, 1.0, 0.7, 0.6) if first == "mixed" else (1.0, 0.5, 0.4))
     monkeypatch.setattr(trainings, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
+    monkeypatch.setattr(recipe_module, "CUTMIX_SIDE", 0)  # the images are tiny
     config = replace(CONFIG, recipes=SearchConfig().recipes, outlook=False, refit=False)
-    recipe = finish(SMALL, task().without_test(), config, at_work()).recipe
+    recipe = finish(Start(architecture=SMALL), task().without_test(), config, at_work()).recipe
     assert {one.recipe for one in recipe.tried} == {"mixed", "pasted"} | then
     assert recipe.name == ("mixed" if first == "mixed" else "plain")
+
+
+def donor(recipe: str = "plain") -> Start:
+    """A network of the task itself, trained: a donor that can't be nearer."""
+    network = finish(Start(architecture=SMALL), task().without_test(), CONFIG, at_work()).found.before
+    return Start(architecture=SMALL, network=network, atom="near", recipe=recipe)
+
+
+@pytest.mark.parametrize(
+    ("donated", "atom"), [(0.4, "near"), (0.5, ""), (0.6, "")], ids=["ahead", "equal", "behind"]
+)
+def test_weights_of_a_related_task_are_taken_only_if_they_are_ahead_of_new_ones(
+    donated: float, atom: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = donor()
+    losses = iter((0.5, 0.7, donated))  # plain, light, the donor
+    monkeypatch.setattr(trainings, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
+    config = replace(CONFIG, outlook=False, refit=False)
+    ending = finish(Start(architecture=SMALL), task().without_test(), config, at_work(), donors=[begun])
+    assert (ending.recipe.atom, ending.recipe.name) == (atom, "plain")
+    assert [(one.recipe, one.atom) for one in ending.recipe.tried] == [
+        ("plain", ""),
+        ("light", ""),
+        ("plain", "near"),
+    ]
+    assert ending.donor is (begun if atom else None)
+
+
+def test_a_donor_takes_the_place_of_the_reference_network_and_has_a_refit_and_an_outlook(
+    trained_on: list[tuple[str, int]],
+) -> None:
+    begun = donor()
+    ending = ended(donors=[begun])
+    assert ending.recipe.atom == "near", "it was trained on the same task for as long before"
+    assert ending.reference is not None and ending.reference.architecture == SMALL
+    assert ending.replaces and ending.outlook is not None
+    assert ending.taken.refitted is not None
+    assert ending.donor is (begun if ending.reference_taken else None)
+    steps = [step for step, _ in trained_on if "from near" in step]
+    assert {step.split()[0] for step in steps} == {"train", "refit", "outlook"}
 
 
 @pytest.mark.parametrize("recipes", [(), ("plain", "plain"), ("heavy",)])

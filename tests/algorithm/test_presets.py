@@ -126,7 +126,6 @@ def test_unknown_preset_is_told_near_ones() -> None:
         ({"related": "every"}, "The 'related' of SearchConfig must be one of nearest, all"),
         ({"related": "all", "inherit": "union"}, "'inherit' and related = 'all' of SearchConfig"),
         ({"related": "all", "threshold": 0.2}, "'threshold' and related = 'all' of SearchConfig"),
-        ({"related": "all", "warm_weights": True}, "'warm_weights' and related = 'all' of SearchConfig"),
     ],
 )
 def test_a_setting_outside_its_range_is_refused(wrong: dict[str, Any], message: str) -> None:

@@ -17,7 +17,8 @@ from tanas.algorithm.result import LedgerRecord
 from tanas.algorithm.search import Found
 from tanas.algorithm.target import Target
 from tanas.algorithm.trainings import Finished
-from tanas.algorithm.warm_start import Winner
+from tanas.algorithm.warm_start import Start
+from tanas.algorithm.winner import Winner
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance
 from tanas.distances.base import Measurement
@@ -113,7 +114,14 @@ def ending_of(task: Task, best: Architecture, *, recipes: int = 1, refit: int = 
         judged_on=best.key,
         spent=(recipes - 1) * 2 * len(task.train),
     )
-    return Ending(recipe=recipe, settings=CONFIG.training, found=finished, reference=None, replaces=False)
+    return Ending(
+        recipe=recipe,
+        settings=CONFIG.training,
+        found=finished,
+        reference=None,
+        replaces=False,
+        start=Start(architecture=best),
+    )
 
 
 def ledger(

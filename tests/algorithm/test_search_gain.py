@@ -14,12 +14,10 @@ from tests.algorithm.test_learn import learnt, whole
 from tests.conftest import Answer
 from tests.dictionary.small_atoms import SEED
 
-from tanas.algorithm import warm_start as module
+from tanas.algorithm import winner as module
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import KnownTasks, RelatedTasks
-from tanas.algorithm.result import WarmStart
-from tanas.algorithm.warm_start import Offered, Winner, begin
-from tanas.algorithm.winner import MOST_GAINS, with_gain
+from tanas.algorithm.winner import MOST_GAINS, Winner, with_gain
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom, Reuse
 from tanas.distances.base import Measurement
@@ -70,12 +68,10 @@ class Scores:
     """Stands for the short training: gives what it is told to, and remembers what was asked."""
 
     def __init__(self, *values: float) -> None:
-        self.values, self.asked = list(values), list[tuple[Architecture, Any, bool]]()
+        self.values, self.asked = list(values), list[tuple[Architecture, Any]]()
 
-    def __call__(
-        self, architecture: Architecture, task: Any, config: Any, at: Context, *, network: Any
-    ) -> Any:
-        self.asked.append((architecture, at.seed, network is not None))
+    def __call__(self, architecture: Architecture, task: Any, config: Any, at: Context) -> Any:
+        self.asked.append((architecture, at.seed))
         return replace(unscored(architecture, TASK), score=self.values.pop(0))
 
 
@@ -86,12 +82,11 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> Scores:
     return stand_in
 
 
-def look(outcome: Outcome, offered: Offered | None = None, **changes: Any) -> tuple[Winner, Reuse | None]:
+def look(outcome: Outcome, **changes: Any) -> tuple[Winner, Reuse | None]:
     arguments: dict[str, Any] = {"known": [("near", atom())], "at": at(), "config": SearchConfig()}
     given = arguments | changes
     space = named_space("standard", shape=(1, 8, 8))
     inherited = given.pop("inherited", Inherited(space=space, seed_architecture=FIRST, mode="union", note=""))
-    config = replace(given["config"], warm_weights=offered is not None)
     near = (nearest(),)
     related = RelatedTasks(
         known=KnownTasks(others=tuple(given["known"]), own=None),
@@ -101,43 +96,24 @@ def look(outcome: Outcome, offered: Offered | None = None, **changes: Any) -> tu
         neighbours=near,
         reused_s=0.0,
     )
-    winner = begin(outcome, offered, TASK)
-    winner = with_gain(winner, outcome, inherited, related, offered, TASK, config, given["at"])
+    winner = with_gain(Winner(outcome=outcome), inherited, related, TASK, given["config"], given["at"])
     return winner, winner.gain
 
 
 def test_both_are_scored_anew_and_the_luck_of_the_choice_is_gone(scores: Scores) -> None:
     start, reuse = look(found())
-    assert reuse == Reuse(source="near", distance=0.25, score=0.55, best=0.53, warm=False)
-    assert [architecture for architecture, _, _ in scores.asked] == [FIRST, OTHER]
-    assert all("again" in seed.path for _, seed, _ in scores.asked)
+    assert reuse == Reuse(source="near", distance=0.25, score=0.55, best=0.53)
+    assert [architecture for architecture, _ in scores.asked] == [FIRST, OTHER]
+    assert all("again" in seed.path for _, seed in scores.asked)
     assert [name for name, _ in start.outcome.ledger.images] == [f"{FIRST.key}, again", f"{OTHER.key}, again"]
     assert start.outcome.ledger.macs > 0
 
 
 def test_what_was_taken_over_and_stayed_the_best_needs_no_look(scores: Scores) -> None:
     start, reuse = look(found(first=0.6, other=0.5))
-    assert reuse == Reuse(source="near", distance=0.25, score=0.6, best=0.6, warm=False)
+    assert reuse == Reuse(source="near", distance=0.25, score=0.6, best=0.6)
     assert scores.asked == []
     assert start.outcome.ledger == Ledger()
-
-
-def test_weights_that_are_ahead_of_the_first_are_what_is_taken_over(scores: Scores) -> None:
-    warm = WarmStart(atom="warm", distance=0.5, architecture="key", score=0.58, left_out="")
-    starts = Offered(((warm, learnt().network),), Ledger())
-    _, reuse = look(found(), starts)
-    assert reuse == Reuse(source="warm", distance=0.5, score=0.55, best=0.53, warm=True)
-    network = learnt().network
-    assert network is not None
-    assert scores.asked[0][0] == network.record.architecture
-    assert [begun for _, _, begun in scores.asked] == [True, False]
-
-
-def test_weights_that_are_trained_in_the_end_leave_nothing_that_the_search_added(scores: Scores) -> None:
-    warm = WarmStart(atom="warm", distance=0.5, architecture="key", score=0.9, left_out="")
-    _, reuse = look(found(), Offered(((warm, learnt().network),), Ledger()))
-    assert reuse == Reuse(source="warm", distance=0.5, score=0.9, best=0.9, warm=True)
-    assert scores.asked == []
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,6 @@ class TestFind:
             ({}, 1, False),
             ({}, 3, True),  # other winners to hold it against
             ({"budget_macs": 10**15}, 1, True),
-            ({"warm_weights": True}, 1, True),
             ({"controls": True}, 1, True),
         ],
     )

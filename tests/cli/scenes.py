@@ -356,7 +356,7 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
             Option("--intervals", lambda seen: seen.config.distance.intervals is not None, True),
             Option("--threshold 0.1", arrived("job", "config", "threshold"), 0.1),
             Option("--controls", arrived("job", "config", "controls"), True),
-            Option("--warm-weights", arrived("job", "config", "warm_weights"), True),
+            Option("--no-warm-weights", arrived("job", "config", "warm_weights"), False),
             Option("--reuse", arrived("job", "reuse"), True),
         ),
     ),

@@ -12,10 +12,11 @@ from typing import Any, cast
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.time_limit import OVERHEAD, with_epochs
 from tanas.algorithm.trainings import Trainings, side_by_side
+from tanas.algorithm.warm_start import Start
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.networks.architecture import Network, count_cost
-from tanas.networks.recipe import in_turn
+from tanas.networks.recipe import in_turn, suited_to
 from tanas.networks.training import Fitted, evaluate
 from tanas.spaces.named import named_space
 from tanas.spaces.reference import reference_architecture
@@ -92,8 +93,8 @@ def trained_as_long(task: Task, row: TargetRow, kind: str, config: SearchConfig,
     trainings = Trainings(task, replace(config, training=training), at)
     label = reference_architecture(named_space(config.space, shape=task.shape), task.shape, classes)
     assert label is not None  # it only names the states in the checkpoint: the network is given
-    recipe, chosen = trainings.compete(label, cast(Network, network))
-    refit = trainings.refit(chosen, label, recipe.name)
+    recipe, start, chosen = trainings.compete(Start(architecture=label, network=cast(Network, network)))
+    refit = trainings.refit(chosen, start, recipe.name)
     (done,) = side_by_side([refit], at).values()
     if isinstance(done, NonFiniteError):
         raise done
@@ -126,8 +127,9 @@ def epochs_in(seconds: float, epoch_s: float, task: Task, config: SearchConfig, 
         config: names the recipes.
         workers: trainings at a time.
     """
-    at_once = in_turn(config.recipes)
-    then = max(len(in_turn(config.recipes, leader)) for leader in at_once)
+    recipes = suited_to(config.recipes, task.shape)
+    at_once = in_turn(recipes)
+    then = max(len(in_turn(recipes, leader)) for leader in at_once)
     refit = 1 + len(task.validation) / len(task.train)
     halves = math.ceil(len(at_once) / workers) + math.ceil(then / workers) + refit
     return max(2 * math.floor(seconds / (halves * epoch_s)), 2)

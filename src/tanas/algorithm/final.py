@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,6 +16,7 @@ from tanas.algorithm.result import Mistake, Outlook
 from tanas.algorithm.target import Target, warn_of_gaps
 from tanas.algorithm.time_limit import in_time
 from tanas.algorithm.trainings import Finished, Trainings, seen_to_the_middle, side_by_side
+from tanas.algorithm.warm_start import Start
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import StepFinished, StepStarted
@@ -50,6 +52,8 @@ class Ending:
     """None: not wanted, or too few images."""
     alike: bool = False
     """Whether the searched architecture is that of the reference network, which is then not trained again."""
+    start: Start
+    """What the training of the reference network began with; if there is none, that of the searched network."""
 
     @property
     def reference_taken(self) -> bool:
@@ -62,6 +66,12 @@ class Ending:
         if self.reference is None or not self.replaces:
             return self.found
         return self.found if clearly_better(self.found.right, self.reference.right) else self.reference
+
+    @property
+    def donor(self) -> Start | None:
+        """The related task's network with whose weights the network that is handed over began; None: new weights."""
+        began = self.reference is None or self.reference_taken
+        return self.start if began and self.start.atom else None
 
     @property
     def other(self) -> Finished | None:
@@ -99,10 +109,11 @@ def train(
     *,
     network: Network | None = None,
     replaces: bool = False,
+    donors: Sequence[Start] = (),
 ) -> Trained:
     """Train the best architecture of a search and the reference network of the space, then open the test split.
 
-    `network` and `replaces` are those of `finish`.
+    `network`, `replaces` and `donors` are those of `finish`.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
@@ -113,7 +124,13 @@ def train(
         reference = reference_architecture(space, task.shape, len(task.classes)) if config.reference else None
         final = at.child("final")
         ending = finish(
-            outcome.best, task, config, final, network=network, reference=reference, replaces=replaces
+            Start(architecture=outcome.best, network=network),
+            task,
+            config,
+            final,
+            reference=reference,
+            replaces=replaces,
+            donors=donors,
         )
         taken = ending.taken
         calibrate(taken.network, taken.temperature)
@@ -123,14 +140,14 @@ def train(
 
 
 def finish(
-    architecture: Architecture,
+    searched: Start,
     task: Task,
     config: SearchConfig,
     at: Context,
     *,
-    network: Network | None = None,
     reference: Architecture | None = None,
     replaces: bool = False,
+    donors: Sequence[Start] = (),
 ) -> Ending:
     """Train the searched architecture and the reference network on all images except the test split.
 
@@ -139,25 +156,30 @@ def finish(
     validation images compare both. The network that is handed over gets validation images in a refit: the second half
     of its training is done again with training and validation images.
 
-    `network` has the weights that all trainings of the architecture begin with; None: from scratch. With `replaces`,
-    the reference network is handed over unless the searched network is `clearly_better`.
+    With `replaces`, the reference network is handed over unless the searched network is `clearly_better`.
+
+    `donors` are networks of related tasks that compete with the recipes, each by one recipe. If one is better than all
+    of them, it takes the place of the reference network, and `replaces` holds.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
     """
+    architecture = searched.architecture
     alike = reference is not None and reference.canonical() == architecture.canonical()
     if alike:
         at.say("The search ended with the reference network, which needs no search.")
         reference = None
-    trainings = Trainings(task, in_time(architecture, reference, task, config, at), at)
+    trainings = Trainings(task, in_time(architecture, reference, task, config, at, donors=len(donors)), at)
     try:
-        first = (architecture, network) if reference is None else (reference, None)
-        recipe, chosen = trainings.compete(*first)
+        scratch = searched if reference is None else Start(architecture=reference)
+        recipe, start, chosen = trainings.compete(scratch, donors)
+        if start.atom:
+            at.say(f"Weights of {start.atom} are ahead of new weights on the validation images.")
         found, compared = chosen, None
         if reference is not None:
-            found, compared = trainings.make(architecture, network, recipe.name), chosen
-        refit = trainings.refit(chosen, first[0], recipe.name) if config.refit else None
-        fewer = trainings.half_of_images(*first, recipe.name) if config.outlook else None
+            found, compared = trainings.make(searched, recipe.name), chosen
+        refit = trainings.refit(chosen, start, recipe.name) if config.refit else None
+        fewer = trainings.half_of_images(start, recipe.name) if config.outlook else None
         own = () if found is chosen else (found,)  # first, as it has both halves to do
         done = side_by_side([*own, chosen, *filter(None, [refit, fewer])], at, to_middle=[fewer])
         if compared is not None and isinstance(error := done[compared], NonFiniteError):
@@ -166,30 +188,31 @@ def finish(
         if reference is None:
             raise
         at.warn(f"{error} The network is not compared with the reference network.")
-        return finish(architecture, task, config, at, network=network)
+        return finish(searched, task, config, at, donors=donors)
 
     ending = Ending(
         recipe=recipe,
         settings=chosen.config,
-        found=trainings.finished(architecture, found, done),
-        reference=None if reference is None else trainings.finished(reference, chosen, done, refit),
-        replaces=replaces,
+        found=trainings.finished(start.architecture if found is chosen else architecture, found, done),
+        reference=None if reference is None else trainings.finished(start.architecture, chosen, done, refit),
+        replaces=replaces or bool(start.atom),
         outlook=None if fewer is None or done[fewer] is not None else trainings.outlook(chosen, fewer),
         alike=alike,
+        start=start,
     )
     if fewer is not None:
         recipe = replace(recipe, spent=recipe.spent + seen_to_the_middle(fewer))
         ending = replace(ending, recipe=recipe)
     if ending.reference_taken:
+        which = f"with weights of {start.atom}" if start.atom else "which needs no search"
         at.say(
-            "You get the reference network, which needs no search: the searched network is not clearly better on "
-            "validation images."
+            f"You get the reference network, {which}: the searched network is not clearly better on validation images."
         )
     elif config.refit:
         if reference is not None:
-            refit = trainings.refit(found, architecture, recipe.name)
+            refit = trainings.refit(found, searched, recipe.name)
             done |= side_by_side([refit], at)
-        ending = replace(ending, found=trainings.finished(architecture, found, done, refit))
+        ending = replace(ending, found=trainings.finished(ending.found.architecture, found, done, refit))
     if config.refit and ending.taken.refitted is None:
         at.warn(
             "The refit on training and validation images diverged, so the network that was trained on the training "
@@ -230,7 +253,7 @@ def examine(network: Network, task: Task, test: Split, at: Context) -> Examined:
 def taking(ending: Ending, outcome: Outcome, task: Task) -> Outcome:
     """Return the outcome of a search with the architecture that is handed over as its best."""
     best = ending.taken.architecture
-    if not ending.reference_taken:
+    if best == outcome.best:
         return outcome
     seen = outcome.seen
     if all(candidate.architecture != best for candidate in seen):

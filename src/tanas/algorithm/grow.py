@@ -12,8 +12,7 @@ from tanas.algorithm.search import Found
 from tanas.algorithm.space import SpaceDefined, base_space
 from tanas.algorithm.target import Target
 from tanas.algorithm.time_limit import for_search
-from tanas.algorithm.warm_start import Winner
-from tanas.algorithm.winner import estimating, score_winners
+from tanas.algorithm.winner import Winner, estimating, score_winners
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
 from tanas.networks.architecture import Architecture, Network

@@ -61,7 +61,7 @@ def remember(found: Found, watch: Stopwatch, *, seed: int) -> Learnt | None:
     task = target.searched
     outcome = _judged(found.outcome, ending.taken.validation.performance(task.performance))
     kept, seen = ending.taken.before, target.task.train
-    before = None if ending.reference_taken else found.winner.weights
+    before = None if ending.donor is None else ending.donor.stored
     network = stored(kept, outcome.best, task.shape, task.classes, seen, made_by="search", before=before)
     made = learnt_of(task, target.sealed, representative, outcome, network, target.config, watch, seed=seed)
     return replace(made, atom=replace(made.atom, reuse=found.winner.gain, recipe=ending.recipe))

@@ -120,8 +120,8 @@ class SearchConfig:
     'none': ignore them. 'auto': 'transfer' if past searches gained next to nothing over it, else 'prior'."""
     inherit_seed: bool = True
     """Whether the best architecture of the nearest task is the first seed; 'transfer' takes it in any case."""
-    warm_weights: bool = False
-    """Whether the final training begins with a related task's weights if these score higher than new weights."""
+    warm_weights: bool = True
+    """Whether the weights of the nearest tasks' networks compete with new weights in the final training."""
     warm_share: float = 0.5
     """Share of those weights at the beginning; the rest is drawn anew. On five targets of 200 to 1,000 images, half
     took 1.4 points off the error from scratch, all of them 0.7 (n = 20; experiments/pages/search-evidence.md)."""
@@ -196,7 +196,6 @@ class SearchConfig:
                 "inherit": self.inherit not in (DEFAULT_INHERIT, "none"),
                 "neighbours": self.neighbours is not None,
                 "threshold": self.threshold is not None,
-                "warm_weights": self.warm_weights,
             }
             for name in (name for name, given in refused.items() if given):
                 raise SettingError(
@@ -278,6 +277,7 @@ def paper() -> SearchConfig:
         space="paper",
         inherit=PAPER_INHERIT,
         inherit_seed=False,
+        warm_weights=False,
         fuse=letter,
         training=TrainingConfig(epochs=50),
         recipes=(PLAIN_RECIPE,),
@@ -295,6 +295,7 @@ def compared(config: SearchConfig, training: TrainingConfig) -> SearchConfig:
     """
     return replace(
         config,
+        warm_weights=False,
         training=training,
         recipes=(PLAIN_RECIPE,),
         refit=False,

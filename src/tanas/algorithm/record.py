@@ -28,6 +28,7 @@ from tanas.algorithm.result import (
 from tanas.algorithm.rival import Beside, Controlled
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import timed
+from tanas.algorithm.warm_start import beginning_of
 from tanas.dictionary.bench import Related
 from tanas.dictionary.task_record import Atom
 from tanas.distances.pairs import PairConfig
@@ -95,7 +96,7 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
         command=around.command,
         latency_s=target.latency(outcome.best, task.shape, len(task.classes)) / 1000,
         advice="" if found.advice is None else str(found.advice),
-        beginning=found.winner.beginning,
+        beginning=beginning_of(found.donors, found.trained.ending.recipe, target.config),
         control=None if beside.control is None else _control(task, beside.control, watch),
         ledger=ledger_of(found, watch),
         grown=found.grown,

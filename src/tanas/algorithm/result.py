@@ -16,7 +16,7 @@ from tanas.networks.training import TrainingConfig
 from tanas.strategies.base import Round
 from tanas.tasks.pictures import Framing
 
-NO_SEARCH, FOUND = "no search", "what the search found"
+NO_SEARCH, FOUND, DONOR = "no search", "what the search found", "weights of a known task"
 """Names of the rival with the same final training: the reference network, or the searched network."""
 
 RESULT_SCHEMA = 2
@@ -314,9 +314,9 @@ class WarmStart:
     distance: float
     architecture: str
     """Key of its architecture; empty: no network is stored."""
-    score: float | None
-    """Validation performance l after the fixed short training from its weights; None: it was not trained."""
-    left_out: str
+    loss: float | None = None
+    """Validation loss after half of a final training from its weights; None: it was left out, or diverged."""
+    left_out: str = ""
     """Why it was not trained; empty if it was."""
 
 
@@ -326,10 +326,8 @@ class Beginning:
 
     atom: str
     """Name of the related task whose weights were used; empty: it began from scratch."""
-    found: str
-    """Key of the searched architecture."""
     scratch: float | None
-    """l of the searched architecture after the same short training from scratch; None: not scored."""
+    """The lowest validation loss after half of a training with new weights; None: every one diverged."""
     tried: tuple[WarmStart, ...]
     """Nearest first."""
     note: str

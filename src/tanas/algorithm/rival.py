@@ -7,10 +7,10 @@ from operator import attrgetter
 
 from tanas.algorithm.final import Ending, Examined, Trained, examine, finish
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.result import FOUND, NO_SEARCH, Rival
+from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Rival
 from tanas.algorithm.search import Found
 from tanas.algorithm.time_limit import with_epochs
-from tanas.algorithm.warm_start import begin
+from tanas.algorithm.warm_start import Start
 from tanas.algorithm.winner import estimating, first_seed
 from tanas.ground.context import Context, no_limit
 from tanas.ground.errors import BudgetError
@@ -31,7 +31,6 @@ class Controlled:
     """The result of random search for the same number of multiply-adds."""
 
     outcome: Outcome
-    """Its best architecture was trained, or a related task's network that scored higher."""
     ending: Ending
     test: Examined
 
@@ -58,9 +57,8 @@ def beside(found: Found, at: Context) -> Beside:
 def random_search_beside(found: Found, at: Context) -> Controlled | None:
     """Return the result of random search with the same space, first seed, images, recipe and cost.
 
-    Networks of related tasks compete with its winner too, and the winner is trained and tested. The test split is
-    open, but random search never sees it. None: not wanted, no search to compare with, or a cost below that of one
-    training.
+    The winner is trained and tested. The test split is open, but random search never sees it. None: not wanted, no
+    search to compare with, or a cost below that of one training.
     """
     config, inherited, task = found.target.config, found.space, found.target.task
     if not config.controls:
@@ -84,14 +82,12 @@ def random_search_beside(found: Found, at: Context) -> Controlled | None:
     except BudgetError as error:  # a finished search must not be lost because of this comparison
         at.warn(f"Random search at equal cost is skipped. {error}")
         return None
-    winner = begin(outcome, found.offered, small)
     alike = with_epochs(config, len(found.trained.ending.taken.fitted.losses))
     alike = replace(alike, recipes=(found.trained.ending.recipe.name,))
-    network = winner.network(task, config, at)
     own = replace(at.drawing("final").keeping("control"), deadline=no_limit)
-    ending = finish(winner.outcome.best, task, alike, own, network=network)
+    ending = finish(Start(architecture=outcome.best), task, alike, own)
     test = examine(ending.found.network, task, found.trained.test, at)
-    return Controlled(winner.outcome, ending, test)
+    return Controlled(outcome, ending, test)
 
 
 def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Context) -> tuple[Rival, ...]:
@@ -110,7 +106,8 @@ def rivals_beside(trained: Trained, task: Task, config: SearchConfig, at: Contex
         if not other.refitted and config.refit:
             settings += ", not refitted"
         test = examine(other.network, task, split, at).evaluation
-        name = FOUND if ending.reference_taken else NO_SEARCH
+        beside = DONOR if ending.start.atom else NO_SEARCH
+        name = FOUND if ending.reference_taken else beside
         add(name, settings, fits[-1].images, test, sum(fit.seconds for fit in fits))
     if config.rivals:
         step = f"classic methods on {task.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tanas.algorithm.final import Trained, train
 from tanas.algorithm.presets import SearchConfig
@@ -12,8 +12,8 @@ from tanas.algorithm.result import Grown
 from tanas.algorithm.space import advice_for, announced, base_space, related_space
 from tanas.algorithm.target import Target
 from tanas.algorithm.time_limit import for_search
-from tanas.algorithm.warm_start import Offered, Winner, try_networks
-from tanas.algorithm.winner import choose, find
+from tanas.algorithm.warm_start import Donors, donors_of
+from tanas.algorithm.winner import Winner, choose, find
 from tanas.dictionary.advice import Advice
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom, best_first
@@ -36,13 +36,13 @@ class Found:
     related: RelatedTasks
     space: Inherited
     search: Outcome
-    """The outcome of the search, before it was compared with networks of related tasks."""
+    """The outcome of the search."""
     winner: Winner
-    """The architecture that was trained, and the weights that it began with."""
+    """The architecture for the final training."""
     trained: Trained
     """The network that is handed over, tested."""
-    offered: Offered | None = None
-    """The networks of related tasks with their scores; None: `warm_weights` is off."""
+    donors: Donors = field(default_factory=Donors)
+    """The networks of related tasks whose weights competed with new ones; none if `warm_weights` is off."""
     advice: Advice | None = None
     reused: bool = False
     """Whether the architecture of the remembered task was reused without a search."""
@@ -115,12 +115,12 @@ def search(
         # a time limit covers the final training too
         hurried = for_search(space.space, target.task, config, at)
         outcome = find(space, related, task, config, hurried, learns=learns)
-        offered = try_networks(related, dictionary, base, target, hurried) if config.warm_weights else None
-        winner = choose(outcome, space, related, offered, task, config, hurried, learns=learns)
+        winner = choose(outcome, space, related, task, config, hurried, learns=learns)
+    donors = donors_of(related, dictionary, base, target, at) if config.warm_weights else Donors()
 
     # return the best architecture, trained
-    network = winner.network(task, config, at)
-    trained = train(winner.outcome, space.space, target, at, network=network, replaces=winner.replaceable)
+    replaces, starts = winner.replaceable, donors.starts
+    trained = train(winner.outcome, space.space, target, at, replaces=replaces, donors=starts)
     return Found(
         target=target,
         related=related,
@@ -128,7 +128,7 @@ def search(
         search=outcome,
         winner=winner,
         trained=trained,
-        offered=offered,
+        donors=donors,
         advice=advice,
     )
 

@@ -62,7 +62,6 @@ def advice_for(
     advice = advise(
         [(near.name, near.atom) for near in related.neighbours],
         [atom for _, atom in related.known.others],
-        warm=config.warm_weights,
         fits=lambda architecture: can_be_taken(architecture, base, task.shape, len(task.classes)),
     )
     at.say(str(advice))

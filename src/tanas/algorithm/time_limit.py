@@ -9,7 +9,7 @@ from dataclasses import replace
 from tanas.algorithm.presets import SearchConfig
 from tanas.ground.context import Context
 from tanas.networks.architecture import Architecture, build
-from tanas.networks.recipe import in_turn
+from tanas.networks.recipe import in_turn, suited_to
 from tanas.spaces.reference import reference_architecture
 from tanas.spaces.space import SearchSpace
 from tanas.strategies.estimate import seconds_an_image
@@ -53,6 +53,8 @@ def in_time(
     task: Task,
     config: SearchConfig,
     at: Context,
+    *,
+    donors: int = 0,
 ) -> SearchConfig:
     """Return settings whose final training has as many epochs as the time limit leaves, and say so.
 
@@ -64,7 +66,7 @@ def in_time(
         return config
     wanted = _epochs(task, config)
     if (epochs := at.checkpoint.load("epochs")) is None:
-        needed = final_seconds(architecture, reference, task, config, at, epochs=wanted)
+        needed = final_seconds(architecture, reference, task, config, at, epochs=wanted, donors=donors)
         left -= CLASSIC_S * (len(task.train) + len(task.validation)) if config.rivals else 0.0
         most = MOST_LONGER * wanted if config.training.meant_for else wanted
         epochs = min(max(math.floor(wanted * left / needed), 1), most)
@@ -89,6 +91,7 @@ def final_seconds(
     at: Context,
     *,
     epochs: int,
+    donors: int = 0,
 ) -> float:
     """Return how long the final training will take, from a few steps of each network that are timed now."""
     networks = [architecture] if reference is None else [architecture, reference]
@@ -99,9 +102,10 @@ def final_seconds(
         halves.append(OVERHEAD * pace * len(task.train) * epochs / 2)
     found, judged = halves[0], halves[-1]
     refit = 1 + len(task.validation) / len(task.train) if config.refit else 0.0  # of a half
-    at_once = in_turn(config.recipes)
-    then = max(len(in_turn(config.recipes, leader)) for leader in at_once)
-    competition = (math.ceil(len(at_once) / at.workers) + math.ceil(then / at.workers)) * judged
+    recipes = suited_to(config.recipes, task.shape)
+    at_once = in_turn(recipes)
+    then = max(len(in_turn(recipes, leader)) for leader in at_once)
+    competition = (math.ceil((len(at_once) + donors) / at.workers) + math.ceil(then / at.workers)) * judged
     fewer = judged if config.outlook else 0.0
     rest = [0.0 if reference is None else 2 * found, judged, refit * judged, fewer]
     last = 0.0 if reference is None else refit * found

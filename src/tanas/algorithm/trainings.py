@@ -6,23 +6,31 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.result import Outlook
+from tanas.algorithm.warm_start import Start
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener
+from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, loss_shares
-from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, with_recipe
+from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, suited_to, with_recipe
 from tanas.networks.scoring import judgement_of
 from tanas.networks.threads import in_threads
 from tanas.networks.training import Fitted, Training, evaluation_of, logits_of
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Split, Task
+
+Try = tuple[Start, str]
+"""A start, and the recipe by which it is trained."""
+
+Named = TypeVar("Named")
 
 TrainingResult = Fitted | NonFiniteError | None
 """The error: the training diverged. None: it has not come to its end."""
@@ -61,13 +69,13 @@ class Trainings:
         # class weights balance the classes already
         balanced = training.balanced and task.performance == "balanced" and not training.class_weights
         self.training = replace(training, balanced=balanced)
+        self.recipes = suited_to(config.recipes, task.shape)
         self._every = task.train.joined(task.validation)
         self._logits: dict[Training, Tensor] = {}
 
     def make(
         self,
-        architecture: Architecture,
-        network: Network | None,
+        start: Start,
         recipe: str,
         *,
         what: str = "train",
@@ -76,29 +84,28 @@ class Trainings:
     ) -> Training:
         """Return a training by a recipe, on the training images unless others are given."""
         task, at, classes = self.task, self.at, len(self.task.classes)
-        fresh = at.seed.child("weights")
-        own = (
-            copy.deepcopy(network) if network is not None else build(architecture, task.shape, classes, fresh)
-        )
+        key, own = start.architecture.key, copy.deepcopy(start.network)
+        if own is None:
+            own = build(start.architecture, task.shape, classes, at.seed.child("weights"))
+        whose = f" from {start.atom}" if start.atom else ""
+        place = f"{what}-{recipe}" + (f"-{digest(start.atom)[:8]}" if start.atom else "")
         return Training(
             own,
             task.train if split is None else split,
             replace(with_recipe(self.training, recipe), epochs=epochs or self.training.epochs),
             classes=classes,
-            at=at.drawing("order").keeping(architecture.key, f"{what}-{recipe}"),
-            step=f"{what} {architecture.key} on {task.name}, {recipe}",
+            at=at.drawing("order").keeping(key, place),
+            step=f"{what} {key}{whose} on {task.name}, {recipe}",
         )
 
-    def half_of_images(
-        self, architecture: Architecture, network: Network | None, recipe: str
-    ) -> Training | None:
+    def half_of_images(self, start: Start, recipe: str) -> Training | None:
         """Return a training on half of the training images with as many steps; None: too few images."""
         half = len(self.task.train) // 2
         if half < 2 * len(self.task.classes):
             return None
         fewer = self.task.limited(half).train
         epochs = 2 * self.training.epochs
-        return self.make(architecture, network, recipe, what="outlook", split=fewer, epochs=epochs)
+        return self.make(start, recipe, what="outlook", split=fewer, epochs=epochs)
 
     def outlook(self, training: Training, fewer: Training) -> Outlook:
         """Compare a training with its own middle, and that with the middle of a training on half of the images."""
@@ -119,77 +126,87 @@ class Trainings:
         network = training.network_at(training.middle)
         return logits_of(network, self.task.validation, device=self.at.device)
 
-    def refit(self, training: Training, architecture: Architecture, recipe: str) -> Training:
+    def refit(self, training: Training, start: Start, recipe: str) -> Training:
         """Return a training that goes on from the middle of another one, with the validation images too."""
+        key, whose = start.architecture.key, f" from {start.atom}" if start.atom else ""
+        place = f"refit-{recipe}" + (f"-{digest(start.atom)[:8]}" if start.atom else "")
         return Training(
             copy.deepcopy(training.network),
             self._every,
             training.config,
             classes=training.classes,
-            at=self.at.drawing("refit").keeping(architecture.key, f"refit-{recipe}"),
-            step=f"refit {architecture.key} on {self.task.name}, {recipe}",
+            at=self.at.drawing("refit").keeping(key, place),
+            step=f"refit {key}{whose} on {self.task.name}, {recipe}",
             begun=training.middle,
         )
 
-    def compete(self, architecture: Architecture, network: Network | None) -> tuple[ChosenRecipe, Training]:
-        """Train by recipes to the middle; return the recipe with the best validation loss, and its training.
+    def compete(self, scratch: Start, donors: Sequence[Start] = ()) -> tuple[ChosenRecipe, Start, Training]:
+        """Train by recipes to the middle; return the one with the best validation loss, its start and its training.
 
-        Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`. Of recipes whose loss
-        is within a standard error of the lowest, the first in turn is chosen: with few validation images, the lowest
-        loss is often luck.
+        Every donor trains by one recipe. A donor is chosen if its loss is lower than that of every recipe from
+        `scratch`. Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`. Of recipes
+        whose loss is within a standard error of the lowest, the first in turn is chosen: with few validation images,
+        the lowest loss is often luck.
 
         Raises:
             NonFiniteError: every training diverged.
 
         Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
         """
-        trainings: dict[str, Training] = {}
+        trainings: dict[Try, Training] = {}
         tried: list[RecipeTried] = []
-        shares: dict[str, Tensor] = {}
+        shares: dict[Try, Tensor] = {}
 
-        def try_out(names: Sequence[str]) -> None:
-            fresh = {name: self.make(architecture, network, name) for name in names}
+        def try_out(some: Sequence[Try]) -> None:
+            fresh = {each: self.make(*each) for each in some}
             trainings.update(fresh)
             every = tuple(fresh.values())
             ended = side_by_side(every, self.at, to_middle=every)
-            for name, training in fresh.items():
-                result, losses = self._tried(name, training, ended[training])
+            for each, training in fresh.items():
+                result, losses = self._tried(each, training, ended[training])
                 tried.append(result)
                 if losses is not None:
-                    shares[name] = losses
+                    shares[each] = losses
 
-        try_out(in_turn(self.config.recipes))
-        if shares and (more := in_turn(self.config.recipes, first_of_the_best(shares))):
-            try_out(more)
-        if not shares:
+        known = [(donor, donor.recipe) for donor in donors if donor.recipe is not None]
+        try_out([*((scratch, name) for name in in_turn(self.recipes)), *known])
+        best = _leader(shares)
+        if best is not None and best[0] is scratch and (more := in_turn(self.recipes, best[1])):
+            try_out([(scratch, name) for name in more])
+            best = _leader(shares)
+        if best is None:
+            names = ", ".join(name for _, name in trainings)
             raise NonFiniteError(
-                f"The final training diverged with every recipe: {', '.join(trainings)}. Lower its learning rate."
+                f"The final training diverged with every recipe: {names}. Lower its learning rate."
             )
-        best = first_of_the_best(shares)
-        others = [training for name, training in trainings.items() if name != best]
+        start, name = best
         recipe = ChosenRecipe(
-            name=best,
+            name=name,
             tried=tuple(tried) if len(tried) > 1 else (),
-            judged_on=architecture.key,
-            spent=sum(map(seen_to_the_middle, others)),
+            judged_on=start.architecture.key,
+            spent=sum(seen_to_the_middle(other) for each, other in trainings.items() if each != best),
+            atom=start.atom,
         )
-        return recipe, trainings[best]
+        return recipe, start, trainings[best]
 
     def _tried(
-        self, name: str, training: Training, ended: TrainingResult
+        self, tried: Try, training: Training, ended: TrainingResult
     ) -> tuple[RecipeTried, Tensor | None]:
         """The validation figures of a training in its middle, and its `loss_shares`; none if it diverged."""
+        start, name = tried
         try:
             if isinstance(ended, NonFiniteError):
                 raise ended
             logits = self._logits_in_the_middle(training)
             judgement, losses = judgement_of(logits, self.task), loss_shares(logits, self.task)
-            return RecipeTried(recipe=name, loss=float(losses.sum()), performance=judgement.score), losses
+            loss = float(losses.sum())
+            return RecipeTried(recipe=name, loss=loss, performance=judgement.score, atom=start.atom), losses
         except NonFiniteError as error:
-            if len(self.config.recipes) == 1:
+            if len(self.recipes) == 1 and not start.atom:
                 raise
-            self.at.say(f"{error} The recipe '{name}' is left out.")
-            return RecipeTried(recipe=name, loss=None, performance=None), None
+            whose = f" with weights of {start.atom}" if start.atom else ""
+            self.at.say(f"{error} The recipe '{name}'{whose} is left out.")
+            return RecipeTried(recipe=name, loss=None, performance=None, atom=start.atom), None
 
     def finished(
         self,
@@ -228,7 +245,18 @@ class Trainings:
         return self._logits[training]
 
 
-def first_of_the_best(losses: Mapping[str, Tensor]) -> str:
+def _leader(shares: Mapping[Try, Tensor]) -> Try | None:
+    """The first of the best tries with new weights, or the best one with known weights if its loss is lower."""
+    fresh = {each: losses for each, losses in shares.items() if not each[0].atom}
+    known = {each: float(losses.sum()) for each, losses in shares.items() if each[0].atom}
+    donor = min(known, key=lambda each: known[each], default=None)
+    if not fresh:
+        return donor
+    least = min(float(losses.sum()) for losses in fresh.values())
+    return donor if donor is not None and known[donor] < least else first_of_the_best(fresh)
+
+
+def first_of_the_best(losses: Mapping[Named, Tensor]) -> Named:
     """The first name whose loss is within a standard error of the lowest; losses are given by their `loss_shares`."""
     least = min(losses.values(), key=lambda shares: float(shares.sum()))
 

@@ -1,15 +1,14 @@
-"""The search itself, and the choice of the architecture and the weights for the final training."""
+"""The search itself, and the choice of the architecture for the final training."""
 
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.space import timed
-from tanas.algorithm.warm_start import Offered, Winner, begin, best_offer, short_score
 from tanas.dictionary.task_record import Reuse
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
@@ -37,24 +36,35 @@ EVALUATED_AGAIN = "looked_again"
 """Checkpoint entry: whether time was left for the second evaluation."""
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Winner:
+    """The architecture for the final training."""
+
+    outcome: Outcome
+    """Of the search; its best architecture gets the final training."""
+    gain: Reuse | None = None
+    """The gain over reuse; None: not measured."""
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether the reference network may be handed over instead: after a search."""
+        return bool(self.outcome.rounds) or self.outcome.stopped == "time"
+
+
 def choose(
     outcome: Outcome,
     inherited: Inherited,
     related: RelatedTasks,
-    offered: Offered | None,
     task: Task,
     config: SearchConfig,
     at: Context,
     *,
     learns: bool = True,
 ) -> Winner:
-    """Return the architecture for the final training, and the weights that it begins with.
-
-    `offered` holds the networks of related tasks. With `learns`, the gain over reuse is measured for the memory.
-    """
-    winner = begin(outcome, offered, task)
+    """Return the architecture for the final training; with `learns`, the memory gets the gain over reuse."""
+    winner = Winner(outcome=outcome)
     if learns:
-        winner = with_gain(winner, outcome, inherited, related, offered, task, config, at)
+        winner = with_gain(winner, inherited, related, task, config, at)
     at.tell(winner.outcome.chosen(task.name))
     return winner
 
@@ -229,35 +239,33 @@ def score_winners(
 
 
 def _needs_scores(inherited: Inherited, config: SearchConfig) -> bool:
-    """Whether scores made after the search decide a choice: that of FUSE, or one with networks of related tasks.
+    """Whether scores made after the search decide a choice: that of FUSE.
 
     Other strategies have already scored their choice, and a transferred architecture has no competitor.
     """
-    return config.warm_weights or (config.strategy == "fuse" and inherited.transferred is None)
+    return config.strategy == "fuse" and inherited.transferred is None
 
 
 def _alone(outcome: Outcome, config: SearchConfig) -> bool:
     """Whether the winner of a single round needs no score, which saves a third of such a search.
 
-    A budget includes the score; networks of related tasks and random search at equal cost are compared with it.
+    A budget includes the score; random search at equal cost is compared with it.
     """
-    asked = config.budget_macs is not None or config.warm_weights or config.controls
+    asked = config.budget_macs is not None or config.controls
     return config.strategy == "fuse" and len(outcome.rounds) == 1 and not asked
 
 
 def gain_wanted(inherited: Inherited, related: RelatedTasks, config: SearchConfig) -> bool:
     """Whether to measure the gain over reuse: an architecture is reused, and the memory has too few gains."""
     reuses = [atom.reuse for _, atom in related.known.others if atom.reuse is not None]
-    measured = sum(reuse.warm == config.warm_weights for reuse in reuses)
+    measured = sum(not reuse.warm for reuse in reuses)
     return config.inherit_seed and inherited.seed_architecture is not None and measured < MOST_GAINS
 
 
 def with_gain(
     winner: Winner,
-    found: Outcome,
     inherited: Inherited,
     related: RelatedTasks,
-    offered: Offered | None,
     task: Task,
     config: SearchConfig,
     at: Context,
@@ -267,10 +275,9 @@ def with_gain(
     The best of several scores is biased upwards by about the noise of a score. So both architectures are scored a
     second time, from another seed, and the memory keeps these second scores.
 
-    `found` is the outcome of the search before it was compared with networks of related tasks (`offered`). The winner's
-    ledger includes the cost of measuring. If the remembered tasks have enough gains, nothing is scored.
+    The winner's ledger includes the cost of measuring. If the remembered tasks have enough gains, nothing is scored.
     """
-    first = inherited.seed_architecture
+    first, found = inherited.seed_architecture, winner.outcome
     scores = {seen.architecture: seen.score for seen in found.seen}
     if first is None or not gain_wanted(inherited, related, config) or not found.rounds:
         return winner
@@ -281,28 +288,21 @@ def with_gain(
     own, other = scores.get(first), scores.get(found.best)
     if not in_time or own is None or other is None:
         return winner
-    reused, network, reuse = first, None, None
-    start, offer = best_offer(offered)
-    if start is not None and offer is not None and start.score is not None and start.score > own:
-        reused, network = offer.record.architecture, offer
-        reuse = Reuse(source=start.atom, distance=start.distance, score=start.score, best=start.score)
-    else:
-        for near in related.neighbours:
-            if any(seen.architecture.canonical() == first for seen in near.atom.architectures):
-                reuse = Reuse(source=near.name, distance=near.measurement.value, score=own, best=own)
-                break
+    reuse = None
+    for near in related.neighbours:
+        if any(seen.architecture.canonical() == first for seen in near.atom.architectures):
+            reuse = Reuse(source=near.name, distance=near.measurement.value, score=own, best=own)
+            break
     if reuse is None:
         return winner
-    reuse = replace(reuse, warm=config.warm_weights)
-    if winner.weights is not None or (network is None and found.best == first):
+    if found.best == first:
         return replace(winner, gain=reuse)  # the winner is the reused architecture: the gain is zero
 
     at.say("Second evaluation of the searched and the reused architecture: the gain over reuse.")
     ledger, images = Ledger(), len(task.limited(config.scoring.images).train)
     again: list[float] = []
-    for architecture, weights in ((reused, network), (found.best, None)):
-        name = architecture.key if weights is None else f"{architecture.key}-warm"
-        value = short_score(architecture, weights, task, config, at.child("again", name))
+    for architecture in (first, found.best):
+        value = _short_score(architecture, task, config, at.child("again", architecture.key))
         macs = cost_of(architecture, task.shape, len(task.classes)).macs
         ledger = ledger.plus(f"{architecture.key}, again", macs, images * config.scoring.training.epochs)
         if value is not None:
@@ -310,3 +310,16 @@ def with_gain(
     outcome = replace(winner.outcome, ledger=winner.outcome.ledger.with_all(ledger))
     gain = None if len(again) < 2 else replace(reuse, score=again[0], best=again[1])
     return replace(winner, outcome=outcome, gain=gain)
+
+
+def _short_score(architecture: Architecture, task: Task, config: SearchConfig, at: Context) -> float | None:
+    """Validation performance l after the fixed short training; None if it diverged."""
+    if (state := at.checkpoint.load("scored")) is not None:
+        return None if state["score"] is None else float(state["score"])
+    value = None
+    try:
+        value = score(architecture, task, config.scoring, at).score
+    except NonFiniteError as error:
+        at.say(f"{error} This training is left out.")
+    at.checkpoint.save("scored", {"score": value})
+    return value

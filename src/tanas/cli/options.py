@@ -210,9 +210,8 @@ class Settings(Searching, Learning, Measuring):
     """Number of related tasks to reuse. Default: three, or all if the memory has fewer."""
     threshold: float | None = None
     """Reuse all tasks within this distance, instead of a number of them."""
-    warm_weights: Flag = False
-    """Also try the trained networks of related tasks. The final training starts from the weights of the best of them if
-    it is ahead of what the search found. May help where images are few."""
+    warm_weights: bool | None = None
+    """Whether weights of the nearest tasks' networks compete with new weights in the final training (default)."""
     controls: Flag = False
     """Also run random search at the same cost, and report how the result compares. Takes about twice as long."""
     method: Annotated[str | None, Parameter(group=RESEARCH)] = None
@@ -276,7 +275,6 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
         | {
             "limit": None if limit == "all" else limit,
             "distance.intervals": IntervalConfig() if given.get("intervals") else None,
-            "warm_weights": given.get("warm_weights") or None,
             "controls": given.get("controls") or None,
             # a given number of epochs holds for small and large sets, too
             "training.least_steps": None if epochs is None else 0,
@@ -294,7 +292,7 @@ def config_of(settings: Starting, **options: Any) -> SearchConfig:
 
 _PLAIN = (
     *("performance", "space", "max_parameters", "max_macs", "strategy", "inherit", "inherit_seed"),
-    *("neighbours", "threshold", "related"),
+    *("warm_weights", "neighbours", "threshold", "related"),
 )
 """Options that are fields of the configuration under the same name."""
 _RENAMED = {

@@ -72,7 +72,6 @@ def advise(
     related: Sequence[tuple[str, Atom]],
     known: Iterable[Atom],
     *,
-    warm: bool = False,
     fits: Callable[[Architecture], bool] = lambda _: True,
 ) -> Advice:
     """Return the advice for a task, from the gains over reuse of past searches.
@@ -80,13 +79,12 @@ def advise(
     Args:
         related: (name, atom) of the related tasks, nearest first.
         known: every atom of the dictionary; some have the gain of their search.
-        warm: whether weights are reused too; only past searches with the same setting count.
         fits: whether an architecture can be reused, for example within the limits of the task.
     """
     past = [
         (atom.reuse, atom.provenance.search_macs)
         for atom in known
-        if atom.reuse is not None and atom.reuse.warm == warm
+        if atom.reuse is not None and not atom.reuse.warm
     ]
     gains = [reuse.best - reuse.score for reuse, _ in past]
     macs = [spent for _, spent in past if spent is not None]

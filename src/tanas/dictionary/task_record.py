@@ -88,7 +88,7 @@ class Reuse:
     best: float
     """l of the winner in the second evaluation; equal to `score` if the winner is the reused architecture."""
     warm: bool = False
-    """Whether networks of related tasks competed with their weights; the reused network may be one of them."""
+    """Whether weights were reused too, as an older version could; such gains are not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scipy.stats import binomtest
 
-from tanas.algorithm.result import FOUND, NO_SEARCH, Control, Metrics, Neighbour, Result, Rival
+from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Control, Metrics, Neighbour, Result, Rival
 from tanas.networks.cell import Cell
 from tanas.networks.scoring import ScoredArchitecture
 from tanas.networks.skeleton import Skeleton
@@ -144,7 +144,8 @@ def constant_answer(result: Result) -> str:
 
 def rival_label(name: str) -> str:
     """The name of a rival as reports show it."""
-    return {NO_SEARCH: "reference network", FOUND: "searched network"}.get(name, name)
+    shown = {NO_SEARCH: "reference network", FOUND: "searched network", DONOR: "network with known weights"}
+    return shown.get(name, name)
 
 
 def error_rows(result: Result) -> tuple[ErrorRow, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tanas.algorithm.result import FOUND, NO_SEARCH, Metrics, Result, Rival
+from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Metrics, Result, Rival
 from tanas.networks.recipe import RECIPES
 from tanas.reports.chart_data import constant_answer, rival_label, wilson, wrong_answers
 
@@ -64,7 +64,7 @@ def _against_rival(result: Result, best: Rival, high: float) -> str:
             else "The rival's error lies outside the network's 95 % interval."
         )
         return f"The best rival has {points} points more error. {chance}"
-    if best.name in (NO_SEARCH, FOUND) and result.reference and result.reference.replaces:
+    if best.name in (NO_SEARCH, FOUND, DONOR) and result.reference and result.reference.replaces:
         return f"{name} has less error on the test images, but the validation images decided which network you get."
     return f"{name} has less error here: use it, or give tanas more images or time."
 
@@ -74,6 +74,19 @@ def taken(result: Result) -> str:
     if (reference := result.reference) is None:
         return ""
     own, other = reference.found_validation_performance, reference.validation_performance
+    if result.beginning is not None and (atom := result.beginning.atom):
+        began = f"the network that began with weights of {atom}"
+        if reference.found == reference.architecture.key:
+            return f"You get {began}: no search was needed for its architecture."
+        if reference.taken:
+            return (
+                f"You get {began}: the searched network was not clearly better on validation images (l = {own:.4f} "
+                f"against {other:.4f}; it needs a lead of two standard errors)."
+            )
+        return (
+            f"On validation images this network reached l = {own:.4f}, {began} l = {other:.4f}: this network is "
+            "clearly better, by more than two standard errors."
+        )
     if reference.found == reference.architecture.key:
         return "The search ended with the reference network, which needs no search."
     if reference.taken:
@@ -96,7 +109,8 @@ def trained_on(result: Result) -> str:
     why = ""
     if training.tried:
         tried = [
-            f"{recipe.recipe} {'diverged' if recipe.loss is None else f'{recipe.loss:.3f}'}"
+            f"{recipe.recipe}{f' from {recipe.atom}' if recipe.atom else ''} "
+            f"{'diverged' if recipe.loss is None else f'{recipe.loss:.3f}'}"
             for recipe in training.tried
         ]
         what = "this network" if training.judged_on == result.architecture.key else "the reference network"
@@ -283,7 +297,7 @@ def _with_article(rival: str) -> str:
     """The name of a rival as it stands inside a sentence."""
     if rival == "SVM on HOG":
         return f"an {rival}"
-    return f"the {rival_label(rival)}" if rival in (NO_SEARCH, FOUND) else rival
+    return f"the {rival_label(rival)}" if rival in (NO_SEARCH, FOUND, DONOR) else rival
 
 
 def _capital(text: str) -> str:

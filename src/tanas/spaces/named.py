@@ -37,7 +37,7 @@ recyclables as at 64x64 with a half stem (13.6 % each, n = 1), at the same cost 
 LARGE_SIDE = 96
 """Pixels of the shorter side from which on images are large."""
 
-MAX_LARGE_VALUES = 26_000
+MAX_LARGE_VALUES = 17_000
 """The same as `MAX_VALUES` for large images, at 96x96. Without it, joint training of three candidates at 128x128 took
 up to 5 GB. The reference network has 16,000."""
 

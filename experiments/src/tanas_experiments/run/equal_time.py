@@ -22,7 +22,7 @@ from tanas.engines.resources import Resources, local_engine
 from tanas.ground.context import Context
 from tanas.ground.devices import processors
 from tanas.ground.errors import TanasError, check_choice, check_range
-from tanas.ground.records import SCHEMA, digest, read_record, write_json
+from tanas.ground.records import SCHEMA, read_record, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
@@ -34,7 +34,7 @@ from tanas_experiments.equal_time import (
     trained_as_long,
 )
 from tanas_experiments.places import RECORDS
-from tanas_experiments.run.targets import TARGETS
+from tanas_experiments.run.targets import TARGETS, settings_of
 from tanas_experiments.searches import opened
 from tanas_experiments.targets import TargetsRecord
 
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> int:
 def measure(folder: Path, work: Path, seeds: int, labels: list[str], networks: list[str]) -> None:
     """Trains what is not there, in the order of the searches."""
     library, config, path = Library(), default(), folder / "equal-time.json"
-    settings = digest(config)
+    settings = settings_of(config)
     searches = [
         row
         for row in read_record(TargetsRecord, folder / "targets.json").rows

@@ -17,7 +17,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from tanas.algorithm.presets import default
+from tanas.algorithm.presets import SearchConfig, default
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> int:
 def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
     """Makes the searches that are not there, seed by seed."""
     library, config = Library(), default()
-    settings = digest(config)
+    settings = settings_of(config)
     rows: tuple[TargetRow, ...] = read_record(TargetsRecord, path).rows if path.exists() else ()
     rows = tuple(row for row in rows if row.settings == settings)  # what other settings gave is made anew
     there = {(row.target, row.seed) for row in rows}
@@ -92,6 +92,11 @@ def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
                 rows=rows,
             )
             write_json(path, record)
+
+
+def settings_of(config: SearchConfig) -> str:
+    """The hash of settings, without those of the weights of known tasks: here nothing is known."""
+    return digest(replace(config, warm_weights=False, warm_share=0.5))
 
 
 def _searched(target: Named, seed: int, work: Path, library: Library, settings: str) -> TargetRow:
