@@ -187,15 +187,34 @@ class TestFinish:
         light = next(one for one in ended().recipe.tried if one.recipe == "light")
         assert light.loss == float(trainings.loss_shares(logits, task()).sum())
 
-    def test_the_first_within_a_standard_error_of_the_least_loss_is_chosen(self) -> None:
+    @pytest.mark.parametrize(
+        ("first", "second", "needed"),
+        [("mixed", "mirrored", 1), ("mixed", "light", 2), ("light", "plain", 2)],
+    )
+    def test_a_later_one_needs_a_lead_of_a_standard_error_or_two_if_it_changes_images_less(
+        self, first: str, second: str, needed: int
+    ) -> None:
         draw = torch.randn(400, generator=torch.Generator().manual_seed(0)).double()
         draw -= draw.mean()
-        lowest = torch.full((400,), 1.0) / 400
         spread = float(draw.square().sum().sqrt()) / 400
-        for over, chosen in ((0.9 * spread, "first"), (1.1 * spread, "lowest")):
-            first = lowest + (draw + over) / 400
-            assert trainings.first_of_the_best({"first": first, "lowest": lowest}) == chosen
-        assert trainings.first_of_the_best({"lowest": lowest, "other": lowest + 0.1}) == "lowest"
+        earlier, later = (Start(architecture=SMALL), first), (Start(architecture=SMALL), second)
+        behind = torch.ones(400).double() / 400
+        for over, chosen in (((needed - 0.1) * spread, earlier), ((needed + 0.1) * spread, later)):
+            losses = {earlier: behind + (draw + over) / 400, later: behind}
+            assert trainings.best_recipe(losses) == chosen
+        assert trainings.best_recipe({earlier: behind, later: behind + 0.1}) == earlier
+
+    def test_a_noisy_lead_is_no_reason_to_leave_the_first(self) -> None:
+        # 'pasted' is behind 'mixed', and not clearly behind 'light' because it differs so much
+        draw = torch.randn(400, generator=torch.Generator().manual_seed(1)).double()
+        draw -= draw.mean()
+        start, mean = Start(architecture=SMALL), torch.full((400,), 0.3).double()
+        noise = {"mixed": 0.0, "pasted": 2.0, "light": 0.1}
+        losses = {
+            (start, name): (mean + gap + noise[name] * draw) / 400
+            for name, gap in (("mixed", 0.004), ("pasted", 0.03), ("light", 0.0))
+        }
+        assert trainings.best_recipe(losses) == (start, "mixed")
 
     def test_whichever_that_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for best in ("plain", "light"):

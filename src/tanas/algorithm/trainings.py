@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from tanas.ground.events import Listener
 from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, loss_shares
-from tanas.networks.recipe import ChosenRecipe, RecipeTried, in_turn, suited_to, with_recipe
+from tanas.networks.recipe import RECIPES, ChosenRecipe, RecipeTried, in_turn, suited_to, with_recipe
 from tanas.networks.scoring import judgement_of
 from tanas.networks.threads import in_threads
 from tanas.networks.training import Fitted, Training, evaluation_of, logits_of
@@ -29,8 +28,6 @@ from tanas.tasks.task import Split, Task
 
 Try = tuple[Start, str]
 """A start, and the recipe by which it is trained."""
-
-Named = TypeVar("Named")
 
 TrainingResult = Fitted | NonFiniteError | None
 """The error: the training diverged. None: it has not come to its end."""
@@ -144,14 +141,11 @@ class Trainings:
         """Train by recipes to the middle; return the one with the best validation loss, its start and its training.
 
         Every donor trains by one recipe. A donor is chosen if its loss is lower than that of every recipe from
-        `scratch`. Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`. Of recipes
-        whose loss is within a standard error of the lowest, the first in turn is chosen: with few validation images,
-        the lowest loss is often luck.
+        `scratch`. Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`.
+        `best_recipe` says which of them is the best.
 
         Raises:
             NonFiniteError: every training diverged.
-
-        Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
         """
         trainings: dict[Try, Training] = {}
         tried: list[RecipeTried] = []
@@ -253,19 +247,26 @@ def _leader(shares: Mapping[Try, Tensor]) -> Try | None:
     if not fresh:
         return donor
     least = min(float(losses.sum()) for losses in fresh.values())
-    return donor if donor is not None and known[donor] < least else first_of_the_best(fresh)
+    return donor if donor is not None and known[donor] < least else best_recipe(fresh)
 
 
-def first_of_the_best(losses: Mapping[Named, Tensor]) -> Named:
-    """The first name whose loss is within a standard error of the lowest; losses are given by their `loss_shares`."""
-    least = min(losses.values(), key=lambda shares: float(shares.sum()))
+def best_recipe(losses: Mapping[Try, Tensor]) -> Try:
+    """The recipe that no later one beats clearly; losses are given by their `loss_shares`, in turn.
 
-    def near(shares: Tensor) -> bool:
-        difference = shares - least  # paired: the same images
+    With few validation images, the lowest loss is often luck. So a later recipe takes the place of an earlier one only
+    if its loss is lower by a standard error of the difference, or by two if it changes images less: such recipes lose
+    in the second half of a training what they are ahead by in the first (docs/networks.md).
+
+    Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
+    """
+    best, *later = losses
+    for other in later:
+        difference = losses[best] - losses[other]  # paired: the same images
         spread = (difference - difference.mean()).square().sum().sqrt()
-        return bool(difference.sum() <= spread)
-
-    return next(name for name, shares in losses.items() if near(shares))
+        more = RECIPES[other[1]].strength > RECIPES[best[1]].strength
+        if difference.sum() > (1 if more else 2) * spread:
+            best = other
+    return best
 
 
 def seen_to_the_middle(training: Training) -> int:

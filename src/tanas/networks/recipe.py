@@ -21,6 +21,8 @@ class Recipe:
     """What it does to the training images, for people."""
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `TrainingConfig` and their values."""
+    strength: int = 0
+    """The more it changes images, the greater."""
     after: str | None = None
     """The recipe that has to lead before this one is tried; None: it is tried at once."""
 
@@ -33,27 +35,31 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "mixed": Recipe(
             words="images turned, scaled and shifted a little; parts of other images pasted in",
             changes={"augmentation": LIGHT, "cutmix": 1.0},
+            strength=3,
         ),
-        "pasted": Recipe(words="parts of other images pasted in", changes={"cutmix": 1.0}),
+        "pasted": Recipe(words="parts of other images pasted in", changes={"cutmix": 1.0}, strength=2),
         "mirrored": Recipe(
             words="as mixed; every other image mirrored",
             changes={"augmentation": MIRRORED, "cutmix": 1.0},
+            strength=4,
             after="mixed",
         ),
         "light": Recipe(
             words="images turned, scaled and shifted a little",
             changes={"augmentation": LIGHT},
+            strength=1,
             after="mixed",
         ),
         PLAIN_RECIPE: Recipe(words="images as they are", after="pasted"),
         "varied": Recipe(
             words="as mirrored, with larger changes, also of brightness and contrast",
             changes={"augmentation": VARIED, "cutmix": 1.0},
+            strength=5,
             after="mixed",
         ),
     }
 )
-"""The recipes by name. Of recipes that are tried at once, the first is taken if no other is clearly better.
+"""The recipes by name. The first is taken if no other is clearly better.
 
 CutMix took 1 to 3 points off the error on clothes, permuted digits and photos, and added 2 on digits of 8x8 pixels.
 Label smoothing, mixup, erasing, and other brightness and contrast brought at most half a point (docs/networks.md).

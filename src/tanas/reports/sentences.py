@@ -115,8 +115,8 @@ def trained_on(result: Result) -> str:
         ]
         what = "this network" if training.judged_on == result.architecture.key else "the reference network"
         why = (
-            f" It was chosen by the validation loss of {what} after half of the epochs: {', '.join(tried)}. Of recipes "
-            "within a standard error of the lowest, the first is chosen."
+            f" It was chosen by the validation loss of {what} after half of the epochs: {', '.join(tried)}. A later "
+            "one needs a clear lead."
         )
     words = RECIPES[training.recipe].words if training.recipe in RECIPES else "your own"
     text = (
