@@ -158,8 +158,8 @@ def finish(
 
     With `replaces`, the reference network is handed over unless the searched network is `clearly_better`.
 
-    `donors` are networks of related tasks that compete with the recipes, each by one recipe. If one is better than all
-    of them, it takes the place of the reference network, and `replaces` holds.
+    `donors` are networks of related tasks that compete with the recipes, each by one recipe. Unless
+    new weights are clearly better, one of them takes the place of the reference network, and `replaces` holds.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.
@@ -174,7 +174,7 @@ def finish(
         scratch = searched if reference is None else Start(architecture=reference)
         recipe, start, chosen = trainings.compete(scratch, donors)
         if start.atom:
-            at.say(f"Weights of {start.atom} are ahead of new weights on the validation images.")
+            at.say(f"The training goes on with weights of {start.atom}: new weights are not clearly better.")
         found, compared = chosen, None
         if reference is not None:
             found, compared = trainings.make(searched, recipe.name), chosen

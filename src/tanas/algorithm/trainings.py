@@ -140,9 +140,8 @@ class Trainings:
     def compete(self, scratch: Start, donors: Sequence[Start] = ()) -> tuple[ChosenRecipe, Start, Training]:
         """Train by recipes to the middle; return the one with the best validation loss, its start and its training.
 
-        Every donor trains by one recipe. A donor is chosen if its loss is lower than that of every recipe from
-        `scratch`. Some recipes are tried only if a similar one leads: see `tanas.networks.recipe.in_turn`.
-        `best_recipe` says which of them is the best.
+        Every donor trains by one recipe. Some recipes are tried only if a similar one leads: see
+        `tanas.networks.recipe.in_turn`. `best_try` says which is the best.
 
         Raises:
             NonFiniteError: every training diverged.
@@ -164,10 +163,10 @@ class Trainings:
 
         known = [(donor, donor.recipe) for donor in donors if donor.recipe is not None]
         try_out([*((scratch, name) for name in in_turn(self.recipes)), *known])
-        best = _leader(shares)
+        best = best_try(shares)
         if best is not None and best[0] is scratch and (more := in_turn(self.recipes, best[1])):
             try_out([(scratch, name) for name in more])
-            best = _leader(shares)
+            best = best_try(shares)
         if best is None:
             names = ", ".join(name for _, name in trainings)
             raise NonFiniteError(
@@ -239,32 +238,24 @@ class Trainings:
         return self._logits[training]
 
 
-def _leader(shares: Mapping[Try, Tensor]) -> Try | None:
-    """The first of the best tries with new weights, or the best one with known weights if its loss is lower."""
-    fresh = {each: losses for each, losses in shares.items() if not each[0].atom}
-    known = {each: float(losses.sum()) for each, losses in shares.items() if each[0].atom}
-    donor = min(known, key=lambda each: known[each], default=None)
-    if not fresh:
-        return donor
-    least = min(float(losses.sum()) for losses in fresh.values())
-    return donor if donor is not None and known[donor] < least else best_recipe(fresh)
+def best_try(losses: Mapping[Try, Tensor]) -> Try | None:
+    """The training that no later one beats clearly, known weights first; losses are given by their `loss_shares`.
 
-
-def best_recipe(losses: Mapping[Try, Tensor]) -> Try:
-    """The recipe that no later one beats clearly; losses are given by their `loss_shares`, in turn.
-
-    With few validation images, the lowest loss is often luck. So a later recipe takes the place of an earlier one only
-    if its loss is lower by a standard error of the difference, or by two if it changes images less: such recipes lose
-    in the second half of a training what they are ahead by in the first (docs/networks.md).
+    With few validation images, the lowest loss is often luck. So a later one takes the place of an earlier one only if
+    its loss is lower by a standard error of the difference. A recipe that changes images less needs two: it loses in
+    the second half of a training what it is ahead by in the first (docs/networks.md).
 
     Source: Breiman et al., Classification and Regression Trees, 1984, section 3.4.3, for the standard error.
     """
-    best, *later = losses
-    for other in later:
+    ordered = sorted(losses, key=lambda each: not each[0].atom)
+    if not ordered:
+        return None
+    best = ordered[0]
+    for other in ordered[1:]:
         difference = losses[best] - losses[other]  # paired: the same images
         spread = (difference - difference.mean()).square().sum().sqrt()
-        more = RECIPES[other[1]].strength > RECIPES[best[1]].strength
-        if difference.sum() > (1 if more else 2) * spread:
+        less = not best[0].atom and RECIPES[other[1]].strength < RECIPES[best[1]].strength
+        if difference.sum() > (2 if less else 1) * spread:
             best = other
     return best
 
