@@ -372,7 +372,10 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
     (
         "search",
         f"search {SQUARE} --config seedless.toml",
-        (Option("--inherit-seed", arrived("job", "config", "inherit_seed"), True),),
+        (
+            Option("--inherit-seed", arrived("job", "config", "inherit_seed"), True),
+            Option("--warm-weights", arrived("job", "config", "warm_weights"), True),
+        ),
     ),
     (
         "search",

@@ -70,7 +70,7 @@ def stage(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
     desk = Path(shutil.copytree(shelf, tmp_path_factory.mktemp("stage") / "desk"))
     tiny = (desk / "tiny.toml").read_text()
     (desk / "fast.toml").write_text(FAST + tiny)
-    (desk / "seedless.toml").write_text("inherit_seed = false\n" + FAST + tiny)
+    (desk / "seedless.toml").write_text("inherit_seed = false\nwarm_weights = false\n" + FAST + tiny)
     shutil.copytree(WRITTEN / "union", desk / "before")
     images, labels = bars(36, seed=2)
     for at, (image, label) in enumerate(zip(images, labels, strict=True)):

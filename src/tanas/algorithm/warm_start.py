@@ -54,7 +54,7 @@ def donors_of(
 ) -> Donors:
     """Return the networks of the nearest related tasks that can be used, `MOST_DONORS` at most.
 
-    The limits of the base space apply to them too. Networks that have seen test or validation images are left out.
+    They have to lie in the base space, within its limits, and must have seen no test or validation image.
 
     Raises:
         StoreError: the weights of a network are damaged.
@@ -93,6 +93,8 @@ def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:
     """Why a stored network can't be used, as far as its record shows; empty: it can."""
     if not known_here(record):
         return "it has operations that are not registered here"
+    if not space.contains(record.architecture):
+        return "the space does not hold it"
     if not space.allows(record.architecture, task.shape, len(task.classes)):
         return "it exceeds the limits"
     return ""
