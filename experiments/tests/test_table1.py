@@ -68,6 +68,7 @@ TINY = Table1Config(
     handmade=(Handmade(name=RESIDUAL), Handmade(name="residual@900", most_seeds=1)),
     seeds=(0,),
     search=SearchConfig(
+        warm_weights=False,
         limit=80,
         max_parameters=6_000,
         representative=RepresentativeConfig(
