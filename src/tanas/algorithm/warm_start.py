@@ -128,19 +128,13 @@ def beginning_of(donors: Donors, recipe: ChosenRecipe, config: SearchConfig) -> 
     )
     scratch = [one.loss for one in recipe.tried if not one.atom and one.loss is not None]
     least = min(scratch, default=None)
-    shown = ", ".join(
-        f"{one.atom} {one.left_out or ('diverged' if one.loss is None else f'{one.loss:.3f}')}"
-        for one in tried
-    )
+    note = "The final training began with new weights."
     if recipe.atom:
         note = (
             f"The final training began with weights of {recipe.atom}. They were not trained on any test or validation "
             "image of this task."
         )
-    else:
-        note = "The final training began with new weights."
-    new = "" if least is None else f"; new weights {least:.3f}"
-    note += (
-        f" Validation loss after half of the epochs, by the task that the weights came from: {shown}{new}."
-    )
+    known = min((one.loss for one in tried if one.loss is not None), default=None)
+    if known is not None and least is not None:
+        note += f" Lowest validation loss at half: {known:.3f} with known weights, {least:.3f} with new ones."
     return Beginning(atom=recipe.atom, scratch=least, tried=tried, note=note)

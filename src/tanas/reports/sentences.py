@@ -75,7 +75,7 @@ def taken(result: Result) -> str:
         return ""
     own, other = reference.found_validation_performance, reference.validation_performance
     if result.beginning is not None and (atom := result.beginning.atom):
-        began = f"the network that began with weights of {atom}"
+        began = f"the network that began with weights of {shorten(atom)}"
         if reference.found == reference.architecture.key:
             return f"You get {began}: no search was needed for its architecture."
         if reference.taken:
@@ -109,7 +109,7 @@ def trained_on(result: Result) -> str:
     why = ""
     if training.tried:
         tried = [
-            f"{recipe.recipe}{f' from {recipe.atom}' if recipe.atom else ''} "
+            f"{recipe.recipe}{f' from {shorten(recipe.atom)}' if recipe.atom else ''} "
             f"{'diverged' if recipe.loss is None else f'{recipe.loss:.3f}'}"
             for recipe in training.tried
         ]
