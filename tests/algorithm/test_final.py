@@ -161,6 +161,10 @@ class TestFinish:
         few = task_from_arrays(*drawn(10, 3, (12, 12), 0), name="few")
         assert finish(Start(architecture=SMALL), few.without_test(), CONFIG, at_work()).outlook is None
 
+    def test_a_single_epoch_has_no_half_and_no_outlook(self) -> None:
+        short = replace(CONFIG, training=replace(CONFIG.training, epochs=1))
+        assert finish(Start(architecture=SMALL), task().without_test(), short, at_work()).outlook is None
+
     def test_a_recipe_that_is_not_chosen_ends_in_the_middle(self) -> None:
         epochs: dict[str, int] = {}
 

@@ -96,9 +96,9 @@ class Trainings:
         )
 
     def half_of_images(self, start: Start, recipe: str) -> Training | None:
-        """Return a training on half of the training images with as many steps; None: too few images."""
+        """Return a training on half of the training images with as many steps; None: too few images or epochs."""
         half = len(self.task.train) // 2
-        if half < 2 * len(self.task.classes):
+        if half < 2 * len(self.task.classes) or self.training.epochs < 2:
             return None
         fewer = self.task.limited(half).train
         epochs = 2 * self.training.epochs
