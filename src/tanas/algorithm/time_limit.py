@@ -41,9 +41,8 @@ def for_search(space: SearchSpace, task: Task, config: SearchConfig, at: Context
     scoring, network = config.scoring, build(typical, task.shape, classes, at.seed)
     pace = seconds_an_image(network, task, scoring.training.batch, at.device)
     a_score = pace * scoring.training.epochs * min(len(task.train), scoring.images)
-    kept = (
-        min(needed, MOST_RESERVED * left) + a_score
-    )  # the best architecture gets a score after the last round
+    # the best architecture gets a score after the last round
+    kept = min(needed, MOST_RESERVED * left) + a_score
     return replace(at, deadline=lambda: at.deadline() - kept)
 
 

@@ -16,7 +16,6 @@ from tanas.algorithm.warm_start import Start
 from tanas.ground.context import Context
 from tanas.ground.errors import NonFiniteError
 from tanas.ground.events import Listener
-from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network, build
 from tanas.networks.calibration import best_temperature, loss_shares
 from tanas.networks.recipe import RECIPES, ChosenRecipe, RecipeTried, in_turn, suited_to, with_recipe
@@ -84,15 +83,13 @@ class Trainings:
         key, own = start.architecture.key, copy.deepcopy(start.network)
         if own is None:
             own = build(start.architecture, task.shape, classes, at.seed.child("weights"))
-        whose = f" from {start.atom}" if start.atom else ""
-        place = f"{what}-{recipe}" + (f"-{digest(start.atom)[:8]}" if start.atom else "")
         return Training(
             own,
             task.train if split is None else split,
             replace(with_recipe(self.training, recipe), epochs=epochs or self.training.epochs),
             classes=classes,
-            at=at.drawing("order").keeping(key, place),
-            step=f"{what} {key}{whose} on {task.name}, {recipe}",
+            at=at.drawing("order").keeping(key, start.place(f"{what}-{recipe}")),
+            step=f"{what} {key}{start.whose} on {task.name}, {recipe}",
         )
 
     def half_of_images(self, start: Start, recipe: str) -> Training | None:
@@ -125,15 +122,14 @@ class Trainings:
 
     def refit(self, training: Training, start: Start, recipe: str) -> Training:
         """Return a training that goes on from the middle of another one, with the validation images too."""
-        key, whose = start.architecture.key, f" from {start.atom}" if start.atom else ""
-        place = f"refit-{recipe}" + (f"-{digest(start.atom)[:8]}" if start.atom else "")
+        key = start.architecture.key
         return Training(
             copy.deepcopy(training.network),
             self._every,
             training.config,
             classes=training.classes,
-            at=self.at.drawing("refit").keeping(key, place),
-            step=f"refit {key}{whose} on {self.task.name}, {recipe}",
+            at=self.at.drawing("refit").keeping(key, start.place(f"refit-{recipe}")),
+            step=f"refit {key}{start.whose} on {self.task.name}, {recipe}",
             begun=training.middle,
         )
 
@@ -197,8 +193,7 @@ class Trainings:
         except NonFiniteError as error:
             if len(self.recipes) == 1 and not start.atom:
                 raise
-            whose = f" with weights of {start.atom}" if start.atom else ""
-            self.at.say(f"{error} The recipe '{name}'{whose} is left out.")
+            self.at.say(f"{error} The recipe '{name}'{start.whose} is left out.")
             return RecipeTried(recipe=name, loss=None, performance=None, atom=start.atom), None
 
     def finished(

@@ -15,8 +15,9 @@ from tanas.algorithm.target import Target
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here
 from tanas.ground.context import Context
+from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network
-from tanas.networks.recipe import ChosenRecipe
+from tanas.networks.recipe import ChosenRecipe, suited_to
 from tanas.spaces.space import SearchSpace
 from tanas.tasks.task import Task, image_keys
 
@@ -37,6 +38,15 @@ class Start:
     """Its network."""
     recipe: str | None = None
     """The only recipe to train by; None: all of the settings compete."""
+
+    @property
+    def whose(self) -> str:
+        """Whose weights, in words that follow an architecture; empty: new ones."""
+        return f" from {self.atom}" if self.atom else ""
+
+    def place(self, training: str) -> str:
+        """Where the checkpoint keeps a training that begins here."""
+        return f"{training}-{digest(self.atom)[:8]}" if self.atom else training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +72,7 @@ def donors_of(
     starts: list[Start] = []
     considered: list[WarmStart] = []
     task, config = target.task, target.config
+    recipes = suited_to(config.recipes, task.shape)
     for near in related.neighbours if related.measured else ():
         if len(starts) == MOST_DONORS:
             break
@@ -80,7 +91,7 @@ def donors_of(
                     network=carried(network, task.shape, task.classes, seed, share=config.warm_share),
                     atom=near.name,
                     stored=network,
-                    recipe=recipe if recipe in config.recipes else config.recipes[0],
+                    recipe=recipe if recipe in recipes else recipes[0],
                 )
             )
         key = "" if record is None else record.architecture.key
