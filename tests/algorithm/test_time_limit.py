@@ -107,3 +107,18 @@ def test_more_workers_recipes_and_comparisons_count() -> None:
         assert 1.5 * whole < seconds(replace(plain, refit=True)) < 1.8 * whole
         assert seconds(CONFIG, workers=2) < 0.6 * seconds(CONFIG)
         assert not math.isinf(seconds(CONFIG))
+
+
+def test_with_little_time_comparisons_go_before_epochs(hour: float, tmp_path: Path) -> None:
+    def left(seconds: float, at: Context | None = None) -> SearchConfig:
+        at = replace(at or Context(), deadline=lambda: seconds)
+        return in_time(FOUND, REFERENCE, task(), CONFIG, at)
+
+    assert (left(901).outlook, len(left(901).recipes)) == (True, len(CONFIG.recipes))
+    assert (left(880).outlook, len(left(880).recipes)) == (False, len(CONFIG.recipes))
+    told: list[Event] = []
+    at = Context(listener=told.append, checkpoint=FolderCheckpoint(tmp_path))
+    # images of 8x8 pixels get no CutMix
+    assert (left(5, at).outlook, left(5, at).recipes) == (False, ("light",))
+    assert left(3601, at) == left(5, at), "a resumed training keeps its settings"
+    assert any("no time to compare recipes: 'light'" in str(event) for event in told)

@@ -169,7 +169,8 @@ def finish(
     if alike:
         at.say("The search ended with the reference network, which needs no search.")
         reference = None
-    trainings = Trainings(task, in_time(architecture, reference, task, config, at, donors=len(donors)), at)
+    config = in_time(architecture, reference, task, config, at, donors=len(donors))
+    trainings = Trainings(task, config, at)
     try:
         scratch = searched if reference is None else Start(architecture=reference)
         recipe, start, chosen = trainings.compete(scratch, donors)

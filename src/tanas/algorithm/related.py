@@ -134,19 +134,17 @@ def known_tasks(
         ((name, atom) for name, atom in named if atom.task.fingerprint == task.fingerprint),
         key=lambda entry: entry[1].best is None,  # one with scores first, if several share its data
     )
-    folder = (dictionary.base or dictionary).folder  # the one that the user named
     if config.neighbours is not None and config.neighbours > len(others) + coming:
-        if dictionary.base is None and not coming:
-            most = f"{len(others)}, the number of other tasks in {folder}"
-        else:
-            most = f"{len(others) + coming} for {task.name}: the tasks in {folder} and the tasks before it"
+        most = f"{len(others) + coming}, the number of other tasks that are known"
+        if coming:
+            most += f" when {task.name} is searched for"
         raise SettingError(
             f"The 'neighbours' of SearchConfig must be at most {most}. "
             f"Got {config.neighbours} instead. Lower it, or leave it out."
         )
     if reuse and not (own and own[0][1].best):
         raise SettingError(
-            f"There is nothing to reuse: {folder} holds no scored architecture of {task.name}. "
+            f"There is nothing to reuse: no scored architecture of {task.name} is known. "
             "Search without reuse first."
         )
     return KnownTasks(others=others, own=own[0] if own else None)

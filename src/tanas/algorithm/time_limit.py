@@ -22,6 +22,9 @@ MOST_LONGER = 4
 """Times the epochs that there are without a limit. With CutMix, twice the steps took 3.6 points off the error on 4,000
 small photos and 1.2 on 1,000 drawings (n = 1 each); four times as many were not measured."""
 
+FEW = 0.25
+"""Of the usual epochs: with fewer, training longer is worth more than comparisons."""
+
 OVERHEAD = 1.3
 """Of a step of the final training over a bare one: augmentation, averaging, the optimiser, the processor's load."""
 
@@ -58,23 +61,33 @@ def in_time(
     """Return settings whose final training has as many epochs as the time limit leaves, and say so.
 
     It has one epoch at least, and at most `MOST_LONGER` times as many as without a limit; a number of epochs that the
-    user has fixed is never exceeded. Arguments as for `tanas.algorithm.final.finish`. A training that is resumed keeps
-    its number of epochs.
+    user has fixed is never exceeded. If less than `FEW` of the usual epochs is left, the outlook goes, and if that is
+    not enough, the competition of recipes: the first is taken. Arguments as for `tanas.algorithm.final.finish`. A
+    training that is resumed keeps its settings.
     """
     if math.isinf(left := at.deadline()):
         return config
     wanted = _epochs(task, config)
-    if (epochs := at.checkpoint.load("epochs")) is None:
-        needed = final_seconds(architecture, reference, task, config, at, epochs=wanted, donors=donors)
+    without = replace(config, outlook=False)
+    choices = (config, without, replace(without, recipes=suited_to(config.recipes, task.shape)[:1]))
+    if (kept := at.checkpoint.load("in time")) is None:
         left -= CLASSIC_S * (len(task.train) + len(task.validation)) if config.rivals else 0.0
         most = MOST_LONGER * wanted if config.training.meant_for else wanted
-        epochs = min(max(math.floor(wanted * left / needed), 1), most)
-        at.checkpoint.save("epochs", epochs)
+        for place, choice in enumerate(choices):
+            needed = final_seconds(architecture, reference, task, choice, at, epochs=wanted, donors=donors)
+            epochs = min(max(math.floor(wanted * left / needed), 1), most)
+            if epochs >= FEW * wanted:
+                break
+        kept = (place, epochs)
+        at.checkpoint.save("in time", kept)
+    place, epochs = kept
     if epochs != wanted:
         at.say(
             f"The time limit leaves {epochs} epochs for the final training; without it there are {wanted}."
         )
-    return with_epochs(config, epochs)
+    if len(choices[place].recipes) < len(config.recipes):
+        at.say(f"It leaves no time to compare recipes: '{choices[place].recipes[0]}' is taken.")
+    return with_epochs(choices[place], epochs)
 
 
 def with_epochs(config: SearchConfig, epochs: int) -> SearchConfig:

@@ -17,6 +17,7 @@ from tanas.algorithm.grow import Origin, TrainedOrigin
 from tanas.algorithm.presets import SearchConfig
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, run_search
+from tanas.dictionary.starter import starter_memory
 from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.errors import StoreError, TaskError
@@ -38,8 +39,10 @@ from tanas.tasks.pictures import MOST_SIZE, UNRECORDED
 from tanas.tasks.task import Task
 
 
-def open_memory(folder: Path | None = None) -> Dictionary:
+def open_memory(folder: Path | None = None, *, starter: bool = True) -> Dictionary:
     """The dictionary of a folder. None: `$TANAS_DICTIONARY`, else the user's own, which the first search makes.
+
+    If no folder is named, the atoms of the starter memory are seen too, unless `starter` is False.
 
     Raises:
         StoreError: the named folder holds no dictionary.
@@ -48,7 +51,7 @@ def open_memory(folder: Path | None = None) -> Dictionary:
         return Dictionary(folder)
     own = os.environ.get("TANAS_DICTIONARY")
     place = Path(own) if own else platformdirs.user_data_path("tanas") / "dictionary"
-    return Dictionary(place, may_be_new=True)
+    return Dictionary(place, base=starter_memory() if starter else None, may_be_new=True)
 
 
 def search(
@@ -58,6 +61,7 @@ def search(
     out: Path | str | None = None,
     dictionary: Path | str | None = None,
     remember: bool | None = None,
+    starter: bool = True,
     name: str = "arrays",
     classes: Sequence[str] | None = None,
     x_test: Any = None,
@@ -78,6 +82,8 @@ def search(
         out: folder of the run; None: `tanas-runs/NAME-HASH` here, which differs for other data or settings.
         dictionary: folder of a dictionary; None: the user's own, which remembers each search.
         remember: whether the dictionary learns the task; None: only the user's own does.
+        starter: whether the tasks of the starter memory are known beside the user's own; a named dictionary stands
+            alone.
         name: of the task, for people.
         classes: names of the classes, in the order of integer labels.
         x_test: images of an official test split.
@@ -94,9 +100,11 @@ def search(
     """
     task = _task_of(x, y, x_test, y_test, classes, name)
     config = config or SearchConfig()
-    memory = open_memory(Path(dictionary) if dictionary is not None else None)
+    memory = open_memory(Path(dictionary) if dictionary is not None else None, starter=starter)
     if out is None:
         asked = (task.fingerprint, config, seed, reuse, time_limit, str(memory.folder.resolve()))
+        if memory.base is None and dictionary is None:
+            asked = (*asked, "no starter")
         out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"
     folder = Path(out)
     resources = resources or Resources()

@@ -147,6 +147,7 @@ def search(
     *tasks: str,
     out: Path | None = None,
     dictionary: Path | None = None,
+    starter: bool = True,
     time_limit: str | None = None,
     remember: Annotated[bool | None, Parameter(negative="--forget", group=RESEARCH)] = None,
     reuse: Annotated[Flag, Parameter(group=RESEARCH)] = False,
@@ -160,6 +161,7 @@ def search(
             reuse those before it.
         out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
         dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
+        starter: Whether networks that come with tanas help too. A memory named with --dictionary stands alone.
         time_limit: Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it.
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
@@ -184,7 +186,7 @@ def search(
     several, names = len(opened) > 1, [task.name for task in opened]
     out = out or default_folder(names)
     folders = run_folders(out, names)
-    memory = open_memory(dictionary)
+    memory = open_memory(dictionary, starter=starter)
     remembers = dictionary is None if remember is None else remember
     if several and not remembers:
         memory = stream_memory(
