@@ -86,3 +86,14 @@ def test_nas_bench_201_has_its_cells_and_a_skeleton_for_laptops() -> None:
     assert set(space.operations) == {"zero", "identity", "conv_1x1", "conv_3x3", "avg_pool_3x3"}
     assert (space.nodes, space.cells) == (4, 8764)
     assert len(space.sample(5, seed=Seed(0), shape=(1, 28, 28), classes=10)) == 5
+
+
+def test_more_classes_than_usual_raise_the_limit_of_parameters_by_their_head() -> None:
+    few, many = named_space("standard"), named_space("standard", classes=1_000)
+    assert named_space("standard", classes=2).max_parameters == few.max_parameters == MAX_PARAMETERS
+    assert many.max_parameters == MAX_PARAMETERS + 128 * 990
+    shape = (1, 28, 28)
+    usual = few.sample(30, seed=Seed(), shape=shape, classes=10)
+    assert all(many.allows(architecture, shape, 1_000) for architecture in usual)
+    assert not all(few.allows(architecture, shape, 1_000) for architecture in usual)
+    assert named_space("paper", classes=1_000).max_parameters is None

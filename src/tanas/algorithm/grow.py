@@ -125,7 +125,7 @@ def transformations_of(
             f"Got {config.strategy!r} instead. Leave it out."
         )
     limited = replace(
-        named_space(config.space, shape=task.shape),
+        named_space(config.space, shape=task.shape, classes=len(task.classes)),
         max_parameters=config.max_parameters,
         max_macs=config.max_macs,
         max_latency_ms=config.max_latency_ms,

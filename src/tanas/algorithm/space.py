@@ -36,7 +36,7 @@ def base_space(task: Task, config: SearchConfig | LearnConfig, latency: Latency 
 
     Without `latency`, its limit on milliseconds is ignored.
     """
-    return named_space(config.space, shape=task.shape).limited(
+    return named_space(config.space, shape=task.shape, classes=len(task.classes)).limited(
         max_parameters=config.max_parameters,
         max_macs=config.max_macs,
         max_latency_ms=None if latency is None else config.max_latency_ms,

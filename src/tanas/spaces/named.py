@@ -21,6 +21,10 @@ SIDE = 28
 MAX_PARAMETERS = 200_000
 """Fewer than a fiftieth of ResNet-18's 11.2 million."""
 
+USUAL_CLASSES, HEAD_CHANNELS = 10, 128
+"""Classes for which `MAX_PARAMETERS` is meant, and channels before the head that more classes must not cost: for a
+thousand classes a head of 64 channels alone would take a third of the limit, one of 128 channels two thirds."""
+
 MAX_MACS = 12_000_000
 """For one image of 28x28: 8,000 images, forward and backward, then take some 10 s on one core, at 30 G multiply-adds a
 second in full convolutions. It excludes the most expensive; `MAX_VALUES` limits time."""
@@ -179,12 +183,13 @@ def register_space(name: str, make: MakeSpace) -> None:
     _REGISTRY[name] = make
 
 
-def named_space(name: str, *, shape: Shape | None = None) -> SearchSpace:
-    """A space by its name, for a task's images; None: 28x28.
+def named_space(name: str, *, shape: Shape | None = None, classes: int = USUAL_CLASSES) -> SearchSpace:
+    """A space by its name, for a task's images (None: 28x28) and number of classes.
 
     For larger images the limit of multiply-adds rises in proportion to the pixels, so the same architectures are
     allowed. It is not lowered for smaller images, which are fast anyway. From `LARGE_SIDE` pixels on, the stems of the
-    standard space quarter the resolution.
+    standard space quarter the resolution. More than ten classes raise the limit of parameters by what a head of 128
+    channels needs for them.
 
     Raises:
         UnknownNameError: the space is unknown; the message names near ones.
@@ -193,6 +198,9 @@ def named_space(name: str, *, shape: Shape | None = None) -> SearchSpace:
         raise UnknownNameError(f"Unknown search space '{name}'. {nearest_names(name, _REGISTRY)}")
     large = name == STANDARD_SPACE and shape is not None and min(shape[1:]) >= LARGE_SIDE
     space = standard(large=True) if large else _REGISTRY[name]()
+    if space.max_parameters is not None and classes > USUAL_CLASSES:
+        more = HEAD_CHANNELS * (classes - USUAL_CLASSES)
+        space = replace(space, max_parameters=space.max_parameters + more)
     if shape is None or space.max_macs is None:
         return space
     pixels = max(shape[1] * shape[2], SIDE * SIDE)
