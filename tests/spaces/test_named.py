@@ -93,7 +93,7 @@ def test_more_classes_than_usual_raise_the_limit_of_parameters_by_their_head() -
     assert named_space("standard", classes=2).max_parameters == few.max_parameters == MAX_PARAMETERS
     assert many.max_parameters == MAX_PARAMETERS + 128 * 990
     shape = (1, 28, 28)
-    usual = few.sample(30, seed=Seed(), shape=shape, classes=10)
+    usual = few.sample(400, seed=Seed(), shape=shape, classes=10)
     assert all(many.allows(architecture, shape, 1_000) for architecture in usual)
     assert not all(few.allows(architecture, shape, 1_000) for architecture in usual)
     assert named_space("paper", classes=1_000).max_parameters is None
