@@ -140,6 +140,17 @@ class TestCarried:
         assert not torch.equal(none.stem[0].weight, old.stem[0].weight)
         assert torch.equal(half.stem[1].running_mean, old.stem[1].running_mean)
 
+    def test_another_stem_takes_what_it_shares_and_the_rest_is_new(self) -> None:
+        own = network()
+        old = own.record.architecture
+        quarter = replace(old, skeleton=replace(old.skeleton, stem="quarter"))
+        again = carried(own, (1, 40, 40), ("a", "b"), Seed(5), architecture=quarter)
+        before, after = own.network.state_dict(), again.state_dict()
+        assert set(before) < set(after)
+        body = [name for name in before if not name.startswith(("norm.", "head."))]
+        assert all(torch.equal(after[name], before[name]) for name in body)
+        assert again(torch.rand(2, 1, 40, 40)).shape == (2, 2)
+
     def test_another_size_fits(self) -> None:
         own = network()
         larger = carried(own, (1, 20, 24), ("a", "b"), Seed(5))

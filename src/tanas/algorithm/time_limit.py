@@ -75,10 +75,9 @@ def in_time(
         most = MOST_LONGER * wanted if config.training.meant_for else wanted
         for place, choice in enumerate(choices):
             needed = final_seconds(architecture, reference, task, choice, at, epochs=wanted, donors=donors)
-            epochs = min(max(math.floor(wanted * left / needed), 1), most)
-            if epochs >= FEW * wanted:
+            kept = place, min(max(math.floor(wanted * left / needed), 1), most)
+            if kept[1] >= FEW * wanted:
                 break
-        kept = (place, epochs)
         at.checkpoint.save("in time", kept)
     place, epochs = kept
     if epochs != wanted:

@@ -6,7 +6,7 @@ so their networks have seen none. Other sources that hold the same pictures are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
@@ -18,6 +18,7 @@ from tanas.ground.context import Context
 from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.recipe import ChosenRecipe, suited_to
+from tanas.networks.skeleton import STEMS
 from tanas.spaces.space import SearchSpace
 from tanas.tasks.task import Task, image_keys
 
@@ -82,13 +83,21 @@ def donors_of(
             network = dictionary.network(near.atom)
             assert network is not None  # its record is there
             why = _has_seen(network, target)
-        if network is not None and not why:
+        if record is not None and network is not None and not why:
+            architecture = _fitted(record.architecture, space)
             recipe = None if near.atom.recipe is None else near.atom.recipe.name
             seed = at.seed.child("final", "weights")
             starts.append(
                 Start(
-                    architecture=network.record.architecture,
-                    network=carried(network, task.shape, task.classes, seed, share=config.warm_share),
+                    architecture=architecture,
+                    network=carried(
+                        network,
+                        task.shape,
+                        task.classes,
+                        seed,
+                        architecture=architecture,
+                        share=config.warm_share,
+                    ),
                     atom=near.name,
                     stored=network,
                     recipe=recipe if recipe in recipes else recipes[0],
@@ -104,11 +113,21 @@ def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:
     """Why a stored network can't be used, as far as its record shows; empty: it can."""
     if not known_here(record):
         return "it has operations that are not registered here"
-    if not space.contains(record.architecture):
+    architecture = _fitted(record.architecture, space)
+    if not space.contains(architecture):
         return "the space does not hold it"
-    if not space.allows(record.architecture, task.shape, len(task.classes)):
+    if not space.allows(architecture, task.shape, len(task.classes)):
         return "it exceeds the limits"
     return ""
+
+
+def _fitted(architecture: Architecture, space: SearchSpace) -> Architecture:
+    """An architecture with the stem that a space has, as for images of another size, if that puts it into the space."""
+    for stem in (architecture.skeleton.stem, *STEMS):
+        other = replace(architecture, skeleton=replace(architecture.skeleton, stem=stem))
+        if space.contains(other):
+            return other
+    return architecture
 
 
 def _has_seen(network: StoredNetwork, target: Target) -> str:

@@ -102,9 +102,7 @@ def search(
     config = config or SearchConfig()
     memory = open_memory(Path(dictionary) if dictionary is not None else None, starter=starter)
     if out is None:
-        asked = (task.fingerprint, config, seed, reuse, time_limit, str(memory.folder.resolve()))
-        if memory.base is None and dictionary is None:
-            asked = (*asked, "no starter")
+        asked = (task.fingerprint, config, seed, reuse, time_limit, str(memory.folder.resolve()), starter)
         out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"
     folder = Path(out)
     resources = resources or Resources()

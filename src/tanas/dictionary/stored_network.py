@@ -94,21 +94,30 @@ def stored_from(record: StoredRecord, tensors: Mapping[str, Tensor]) -> StoredNe
 
 
 def carried(
-    kept: StoredNetwork, shape: Shape, classes: tuple[str, ...], seed: Seed, *, share: float = 1.0
+    kept: StoredNetwork,
+    shape: Shape,
+    classes: tuple[str, ...],
+    seed: Seed,
+    *,
+    architecture: Architecture | None = None,
+    share: float = 1.0,
 ) -> Network:
     """Return a network for another task that begins with the weights of a stored one.
 
     The head is new unless the classes are the same, and a stem for other colours takes the mean over the old ones. The
-    mean and deviation of the pixels are those of the new task. `share` is that of the old weights in kernels and
-    matrices: below 1, training is faster than from scratch and generalises no worse.
+    mean and deviation of the pixels are those of the new task. With another `architecture`, layers that the stored
+    network does not have are new. `share` is that of the old weights in kernels and matrices: below 1, training is
+    faster than from scratch and generalises no worse.
 
     Source: Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020 (shrink and perturb).
     """
-    network = build(kept.record.architecture, shape, len(classes), seed)
+    network = build(architecture or kept.record.architecture, shape, len(classes), seed)
     own = network.state_dict()
     before, after = kept.record.shape[0], shape[0]
     for name, value in kept.network.state_dict().items():
         if name.startswith("norm.") or (name.startswith("head.") and classes != kept.record.classes):
+            continue
+        if name not in own:
             continue
         if name == "stem.0.weight" and before != after:
             # three equal colours give the same as grey
