@@ -70,14 +70,17 @@ def in_time(
     wanted = _epochs(task, config)
     without = replace(config, outlook=False)
     choices = (config, without, replace(without, recipes=suited_to(config.recipes, task.shape)[:1]))
-    if (kept := at.checkpoint.load("in time")) is None:
-        left -= CLASSIC_S * (len(task.train) + len(task.validation)) if config.rivals else 0.0
-        most = MOST_LONGER * wanted if config.training.meant_for else wanted
-        for place, choice in enumerate(choices):
-            needed = final_seconds(architecture, reference, task, choice, at, epochs=wanted, donors=donors)
-            kept = place, min(max(math.floor(wanted * left / needed), 1), most)
-            if kept[1] >= FEW * wanted:
-                break
+    left -= CLASSIC_S * (len(task.train) + len(task.validation)) if config.rivals else 0.0
+    most = MOST_LONGER * wanted if config.training.meant_for else wanted
+
+    def epochs_of(choice: SearchConfig) -> int:
+        needed = final_seconds(architecture, reference, task, choice, at, epochs=wanted, donors=donors)
+        return min(max(math.floor(wanted * left / needed), 1), most)
+
+    kept: tuple[int, int] | None = at.checkpoint.load("in time")
+    if kept is None:
+        places = ((place, epochs_of(choice)) for place, choice in enumerate(choices))
+        kept = next(each for each in places if each[1] >= FEW * wanted or each[0] == len(choices) - 1)
         at.checkpoint.save("in time", kept)
     place, epochs = kept
     if epochs != wanted:
