@@ -66,6 +66,13 @@ schedule = { kind = "equal-weights", training = { epochs = 1, batch = 16, least_
 )
 
 
+@pytest.fixture(autouse=True)
+def _another_starter(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.sessions import STARTER
+
+    monkeypatch.setattr("tanas.dictionary.starter.FOLDER", STARTER)
+
+
 DEAR = (
     "test_resume.py",
     "test_repeatable.py",

@@ -383,6 +383,8 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         (
             Option("--dictionary known", arrived("dictionary", "folder", "name"), "known"),
             Option("--forget", arrived("job", "remember"), False),
+            Option("--no-starter", lambda seen: seen.arrived["dictionary"].base, None),
+            Option("--starter", lambda seen: seen.arrived["dictionary"].base.folder.name, "starter"),
         ),
     ),
     ("search", f"search pictures {TINY}", (*PICTURES, FIT)),

@@ -72,6 +72,7 @@ def stage(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
     (desk / "fast.toml").write_text(FAST + tiny)
     (desk / "seedless.toml").write_text("inherit_seed = false\nwarm_weights = false\n" + FAST + tiny)
     shutil.copytree(WRITTEN / "union", desk / "before")
+    shutil.copytree(desk / "known", desk / "starter")
     images, labels = bars(36, seed=2)
     for at, (image, label) in enumerate(zip(images, labels, strict=True)):
         name = "square" if label == 2 else "not square"
@@ -108,7 +109,7 @@ def stage(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[...
 
 def watched(seen: Seen, patch: pytest.MonkeyPatch) -> None:
     """Lets a command run lightly on the desk, and notes what it is given of the machine, of data and of settings."""
-    from tests.sessions import lighten
+    from tests.sessions import STARTER, lighten
 
     import tanas.cli.demo
     import tanas.engines.resources
@@ -119,6 +120,7 @@ def watched(seen: Seen, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("TANAS_DICTIONARY", str(seen.desk / "own"))
     patch.setenv("TANAS_DATA", str(seen.desk / "data"))
     lighten(patch.setattr)
+    patch.setattr("tanas.dictionary.starter.FOLDER", STARTER)
     local_engine, configure, opened = tanas.engines.resources.local_engine, settings.configure, Library.open
     limit = torch.set_num_threads
 

@@ -199,15 +199,15 @@ def test_what_a_winner_was_chosen_by_is_shown_beside_the_alphas(moon):
 
 def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     tried = (
-        WarmStart(atom="near", distance=0.01, architecture="a1b2", loss=0.9125),
-        WarmStart(atom="seen", distance=0.02, architecture="c3d4", left_out="it exceeds the limits"),
+        WarmStart(atom="near", distance=0.01, misfit=0.25, architecture="a1b2", loss=0.9125),
+        WarmStart(atom="seen", distance=None, architecture="c3d4", left_out="it exceeds the limits"),
     )
     begun = Beginning(atom="near", scratch=0.875, tried=tried, note="It began with those of near.")
     text = Reader(page.render(replace(moon, beginning=begun))).text
     assert "It began with those of near." in text
-    assert "near 0.0100 0.912" in text
-    assert "seen 0.0200 it exceeds the limits" in text
-    assert "none (new weights) – 0.875" in text
+    assert "near 0.250 0.0100 0.912" in text
+    assert "seen – – it exceeds the limits" in text
+    assert "none (new weights) – – 0.875" in text
 
 
 @pytest.mark.parametrize("name", ["moon", "alone"])

@@ -30,6 +30,7 @@ from tanas_experiments.comparison import (
     transfer_page,
     which_page,
 )
+from tanas_experiments.donors import DonorsRecord, donors_page
 from tanas_experiments.equal_time import EqualTimeRecord, equal_time_page
 from tanas_experiments.figure2 import Figure2Record
 from tanas_experiments.figure2_page import page, pictures
@@ -48,7 +49,6 @@ from tanas_experiments.targets import TargetsRecord, targets_page
 from tanas_experiments.truth import read_table
 from tanas_experiments.truth_charts import truth_pictures
 from tanas_experiments.truth_page import read_analysis, truth_page
-from tanas_experiments.weights import WeightsRecord, weights_page
 
 Record = TypeVar("Record")
 
@@ -168,7 +168,7 @@ SOURCES = (
         make=partial(_drawn, SearchesRecord, searches_page, searches_pictures),
     ),
     Source(page="table1.md", name="equal-time", make=equal_time_part),
-    Source(page="search-evidence.md", name="weights", make=partial(_of, WeightsRecord, weights_page)),
+    Source(page="known-weights.md", name="donors", make=partial(_of, DonorsRecord, donors_page)),
     Source(page="simulated-searches.md", name="truth", make=truth_part),
     Source(
         page="task-stream.md",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tanas.ground.records import read_record
 from tanas_experiments.choice import StudyRecord
+from tanas_experiments.donors import DonorsRecord, donors_answers
 from tanas_experiments.markdown import effect, percent, table, verdict
 from tanas_experiments.packed import read_packed
 from tanas_experiments.searches import EVERY
@@ -15,15 +16,15 @@ from tanas_experiments.table1 import Table1Record
 from tanas_experiments.table1_page import LABELS, comparisons
 from tanas_experiments.truth_analysis import FARTHEST, NEAREST, RANDOM, contrast
 from tanas_experiments.truth_page import described, read_analysis
-from tanas_experiments.weights import WeightsRecord, weights_answers, whole_targets
 
 Row = tuple[str, str, str]
 """(question, answer, where the details are)."""
-STREAM, SIMULATED, CHOICE, TABLE1 = (
+STREAM, SIMULATED, CHOICE, TABLE1, WEIGHTS = (
     "[stream](task-stream.md)",
     "[simulated searches](simulated-searches.md)",
     "[FUSE](fuse.md)",
     "[hand-made networks](table1.md)",
+    "[known weights](known-weights.md)",
 )
 
 
@@ -37,7 +38,7 @@ def short_page(records: Path) -> str:
         *_stream(records / "stream.json"),
         *_searches(records / "search.json"),
         *_memory(records / "truth.json"),
-        *_weights(records / "weights.json"),
+        *_weights(records / "donors.json"),
         *_table1(records / "table1.json"),
         *_alpha(records / "fuse.json", records / "truth.json"),
     ]
@@ -94,9 +95,9 @@ def _weights(path: Path) -> list[Row]:
     """Trained networks that are reused."""
     if not path.exists():
         return []
-    said = weights_answers(whole_targets(read_record(WeightsRecord, path)))
-    question = "Do the trained weights of known tasks help a small network?"
-    return [(question, " ".join(said[:2]).replace("**", ""), "below")]
+    said = donors_answers(read_record(DonorsRecord, path))
+    question = "Do the trained weights of known tasks help?"
+    return [(question, " ".join(said).replace("**", ""), WEIGHTS)]
 
 
 def _table1(path: Path) -> list[Row]:

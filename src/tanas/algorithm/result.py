@@ -308,10 +308,14 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmStart:
-    """The trained network of a related task, tried as a start of the final training."""
+    """The trained network of a known task, considered as a start of the final training."""
 
     atom: str
-    distance: float
+    distance: float | None
+    """d; None: not measured."""
+    misfit: float | None = None
+    """See `tanas.dictionary.misfit`: 0 is perfect, 1 a guess. None: the network can't be used, or an older version
+    wrote this."""
     architecture: str
     """Key of its architecture; empty: no network is stored."""
     loss: float | None = None
@@ -329,7 +333,7 @@ class Beginning:
     scratch: float | None
     """The lowest validation loss after half of a training with new weights; None: every one diverged."""
     tried: tuple[WarmStart, ...]
-    """Nearest first."""
+    """What suits the task best first."""
     note: str
     """The choice and its reason, in words."""
 

@@ -12,6 +12,7 @@ from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.algorithm.target import Target
+from tanas.dictionary.misfit import MOST_IMAGES, misfit, stage_features
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here
 from tanas.ground.context import Context
@@ -19,11 +20,12 @@ from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network
 from tanas.networks.recipe import ChosenRecipe, suited_to
 from tanas.networks.skeleton import STEMS
+from tanas.networks.training import EVALUATION_BATCH
 from tanas.spaces.space import SearchSpace
-from tanas.tasks.task import Task, image_keys
+from tanas.tasks.task import Split, Task, image_keys
 
 MOST_DONORS = 2
-"""Networks of related tasks whose weights compete with new ones: each costs half of a training."""
+"""Networks of known tasks whose weights compete with new ones: each costs half of a training."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -55,58 +57,75 @@ class Donors:
     """The networks of related tasks whose weights compete with new ones."""
 
     starts: tuple[Start, ...] = ()
-    """Nearest first."""
+    """What suits best first."""
     considered: tuple[WarmStart, ...] = ()
-    """The nearest tasks, with the reason where a network can't be used; their losses are not known yet."""
+    """Every known task, what suits best first, with the reason where its network is not used; losses come later."""
 
 
 def donors_of(
     related: RelatedTasks, dictionary: Dictionary, space: SearchSpace, target: Target, at: Context
 ) -> Donors:
-    """Return the networks of the nearest related tasks that can be used, `MOST_DONORS` at most.
+    """Return the known tasks' networks that suit the task best, `MOST_DONORS` at most.
 
-    They have to lie in the base space, within its limits, and must have seen no test or validation image.
+    They have to lie in the base space, within its limits, and must have seen no test or validation image. What suits is
+    measured on training images by `tanas.dictionary.misfit`.
 
     Raises:
         StoreError: the weights of a network are damaged.
     """
-    starts: list[Start] = []
-    considered: list[WarmStart] = []
-    task, config = target.task, target.config
-    recipes = suited_to(config.recipes, task.shape)
-    for near in related.neighbours if related.measured else ():
-        if len(starts) == MOST_DONORS:
-            break
-        record, network = near.atom.kept, None
+    task, recipes = target.task, suited_to(target.config.recipes, target.task.shape)
+    distances = {near.name: near.measurement.value for near in related.measured}
+    judged = task.limited(MOST_IMAGES).train
+    found: list[tuple[float, Start]] = []
+    refused: list[WarmStart] = []
+    for name, atom in related.known.others:
+        record, network = atom.kept, None
         why = "no network is stored for it" if record is None else _unfit(record, space, task)
         if record is not None and not why:
-            network = dictionary.network(near.atom)
+            network = dictionary.network(atom)
             assert network is not None  # its record is there
             why = _has_seen(network, target)
-        if record is not None and network is not None and not why:
-            architecture = _fitted(record.architecture, space)
-            recipe = None if near.atom.recipe is None else near.atom.recipe.name
-            seed = at.seed.child("final", "weights")
-            starts.append(
-                Start(
-                    architecture=architecture,
-                    network=carried(
-                        network,
-                        task.shape,
-                        task.classes,
-                        seed,
-                        architecture=architecture,
-                        share=config.warm_share,
-                    ),
-                    atom=near.name,
-                    stored=network,
-                    recipe=recipe if recipe in recipes else recipes[0],
-                )
-            )
-        key = "" if record is None else record.architecture.key
-        start = WarmStart(atom=near.name, distance=near.measurement.value, architecture=key, left_out=why)
-        considered.append(start)
-    return Donors(starts=tuple(starts), considered=tuple(considered))
+        if record is None or network is None or why:
+            key = "" if record is None else record.architecture.key
+            refused.append(WarmStart(atom=name, distance=distances.get(name), architecture=key, left_out=why))
+            continue
+        recipe = None if atom.recipe is None else atom.recipe.name
+        start = Start(
+            architecture=_fitted(record.architecture, space),
+            atom=name,
+            stored=network,
+            recipe=recipe if recipe in recipes else recipes[0],
+        )
+        found.append((_misfit(start, judged, task, at), start))
+    found.sort(key=lambda each: (each[0], each[1].atom))
+    considered = [
+        WarmStart(
+            atom=start.atom,
+            distance=distances.get(start.atom),
+            misfit=value,
+            architecture=start.architecture.key,
+            left_out="" if place < MOST_DONORS else "others suit the task better",
+        )
+        for place, (value, start) in enumerate(found)
+    ]
+    starts = tuple(
+        replace(start, network=_carried(start, task, at, share=target.config.warm_share))
+        for _, start in found[:MOST_DONORS]
+    )
+    return Donors(starts=starts, considered=(*considered, *refused))
+
+
+def _misfit(start: Start, split: Split, task: Task, at: Context) -> float:
+    """How well the network of a start suits the task, judged on some of its training images; the lower, the better."""
+    network = _carried(start, task, at, share=1.0)
+    network.norm.fit(split.parts(EVALUATION_BATCH))
+    return misfit(stage_features(network, split), split.labels, len(task.classes))
+
+
+def _carried(start: Start, task: Task, at: Context, *, share: float) -> Network:
+    assert start.stored is not None
+    seed, architecture = at.seed.child("final", "weights"), start.architecture
+    return carried(start.stored, task.shape, task.classes, seed, architecture=architecture, share=share)
 
 
 def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:
@@ -146,16 +165,7 @@ def beginning_of(donors: Donors, recipe: ChosenRecipe, config: SearchConfig) -> 
     if not (config.warm_weights and donors.considered):
         return None
     losses = {tried.atom: tried.loss for tried in recipe.tried if tried.atom}
-    tried = tuple(
-        WarmStart(
-            atom=one.atom,
-            distance=one.distance,
-            architecture=one.architecture,
-            loss=losses.get(one.atom),
-            left_out=one.left_out,
-        )
-        for one in donors.considered
-    )
+    tried = tuple(replace(one, loss=losses.get(one.atom)) for one in donors.considered)
     scratch = [one.loss for one in recipe.tried if not one.atom and one.loss is not None]
     least = min(scratch, default=None)
     note = "The final training began with new weights."

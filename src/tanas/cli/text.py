@@ -58,9 +58,11 @@ def shown_distance(
 
 def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
     """One entry for each remembered task."""
+    lent = () if dictionary.base is None else {atom.key for atom in dictionary.base.atoms()}
     return [
         {
             "atom": name,
+            "starter": atom.key in lent,
             "classes": len(atom.task.classes),
             "train": atom.task.train,
             "performance": atom.representative.performance,
@@ -84,7 +86,7 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
         final = " (final training)" if row["best_score_final"] else ""
         lines.append(
             [
-                row["atom"],
+                row["atom"] + (" (starter)" if row["starter"] else ""),
                 str(row["classes"]),
                 str(row["train"]),
                 f"{row['performance']:.3f}" + (" weak" if row["weak"] else ""),

@@ -1,0 +1,76 @@
+"""How badly a trained network fits a new task."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.dictionary.small_atoms import task_of
+from torch.nn import functional
+
+from tanas.dictionary.misfit import misfit, stage_features
+from tanas.ground.seeds import Seed
+from tanas.networks.architecture import build
+from tanas.spaces.named import named_space
+
+
+def drawn(images: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = Seed(3).torch()
+    return (
+        torch.randn((images, width), generator=generator),
+        torch.randint(classes, (images,), generator=generator),
+    )
+
+
+def test_is_nothing_where_the_features_are_the_labels_and_one_where_they_say_nothing() -> None:
+    noise, labels = drawn(400, 5, 3)
+    assert misfit(functional.one_hot(labels, 3).float(), labels, 3) < 0.01
+    assert 0.9 < misfit(noise, labels, 3) < 1.1
+
+
+@pytest.mark.parametrize("images", [12, 60])
+def test_is_the_error_at_images_that_are_left_out(images: int) -> None:
+    features, labels = drawn(images, 20, 2)
+    features[:, 0] += 2 * labels
+    f = features.double()
+    f = (f - f.mean(0)) / f.std(0)
+    y = functional.one_hot(labels, 2).double()
+    y = y - y.mean(0)
+    errors = []
+    for penalty in (1e-3, 1e-2, 1e-1, 1.0, 10.0):
+        total = 0.0
+        for out in range(images):
+            # the penalty stays that of all images, and so do the means
+            kept = [row for row in range(images) if row != out]
+            design = torch.cat([f, torch.ones(images, 1, dtype=torch.float64)], dim=1)
+            shrink = penalty * images * torch.eye(21, dtype=torch.float64)
+            shrink[-1, -1] = 0
+            weights = torch.linalg.solve(design[kept].T @ design[kept] + shrink, design[kept].T @ y[kept])
+            total += float((y[out] - design[out] @ weights).square().mean())
+        errors.append(total / images)
+    assert misfit(features, labels, 2) == pytest.approx(min(errors) / float(y.square().mean()), rel=1e-6)
+
+
+def test_does_not_depend_on_the_scale_of_features_nor_on_dead_ones() -> None:
+    features, labels = drawn(50, 6, 3)
+    features[:, 1] += labels
+    scaled = torch.cat([1000 * features, torch.zeros(50, 2)], dim=1)
+    assert misfit(scaled, labels, 3) == pytest.approx(misfit(features, labels, 3), rel=1e-3)
+
+
+def test_features_of_all_stages_leave_the_network_as_it_was() -> None:
+    task = task_of()
+    space = named_space("standard", shape=task.shape)
+    architecture = space.sample(1, seed=Seed(1), shape=task.shape, classes=2)[0]
+    network = build(architecture, task.shape, 2, Seed(2)).eval()
+    before = {
+        name: value.clone() for name, value in network.state_dict().items() if "num_batches" not in name
+    }
+    split = task.train.subset(torch.arange(30))
+    first = stage_features(network, split)
+    assert first.shape == (30, sum(architecture.skeleton.widths))
+    assert torch.equal(first, stage_features(network, split))
+    after = network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not network.training
+    momenta = [module.momentum for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert set(momenta) == {0.1}
