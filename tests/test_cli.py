@@ -80,7 +80,16 @@ class TestHelp:
 
     def test_a_search_shows_everyday_options_alone(self, capsys: pytest.CaptureFixture[str]) -> None:
         everyday = ("--out", "--dictionary", "--time-limit", "--preset", "--max-parameters", "--max-macs")
-        everyday += ("--max-latency", "--size", "--seed", "--json", "--quiet", "--help-all")
+        everyday += (
+            "--max-latency",
+            "--size",
+            "--starter",
+            "--no-starter",
+            "--seed",
+            "--json",
+            "--quiet",
+            "--help-all",
+        )
         text = shown(capsys, "search", "--help").out
         assert set(re.findall(r"--[a-z-]+", text)) == set(everyday)
 

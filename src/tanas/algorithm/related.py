@@ -135,16 +135,18 @@ def known_tasks(
         key=lambda entry: entry[1].best is None,  # one with scores first, if several share its data
     )
     if config.neighbours is not None and config.neighbours > len(others) + coming:
-        most = f"{len(others) + coming}, the number of other tasks that are known"
-        if coming:
-            most += f" when {task.name} is searched for"
+        if not coming and (dictionary.base is None or dictionary.base.ships):
+            most = f"{len(others)}, the number of other tasks in {dictionary.described}"
+        else:
+            where = f"the tasks in {dictionary.described} and the tasks before it"
+            most = f"{len(others) + coming} for {task.name}: {where}"
         raise SettingError(
             f"The 'neighbours' of SearchConfig must be at most {most}. "
             f"Got {config.neighbours} instead. Lower it, or leave it out."
         )
     if reuse and not (own and own[0][1].best):
         raise SettingError(
-            f"There is nothing to reuse: no scored architecture of {task.name} is known. "
+            f"There is nothing to reuse: {dictionary.described} holds no scored architecture of {task.name}. "
             "Search without reuse first."
         )
     return KnownTasks(others=others, own=own[0] if own else None)

@@ -58,11 +58,12 @@ def shown_distance(
 
 def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
     """One entry for each remembered task."""
-    lent = () if dictionary.base is None else {atom.key for atom in dictionary.base.atoms()}
+    base = dictionary.base
+    shipped = {atom.key for atom in base.atoms()} if base is not None and base.ships else ()
     return [
         {
             "atom": name,
-            "starter": atom.key in lent,
+            "starter": atom.key in shipped,
             "classes": len(atom.task.classes),
             "train": atom.task.train,
             "performance": atom.representative.performance,
@@ -95,7 +96,7 @@ def dictionary_view(dictionary: Dictionary, rows: Sequence[dict[str, Any]]) -> s
             ]
         )
     head = ["task", "classes", "images", "representative l", "best score", "parameters"]
-    return f"{dictionary.folder}: {counted(len(rows), 'task')}\n{table(head, lines)}"
+    return f"{dictionary.described}: {counted(len(rows), 'task')}\n{table(head, lines)}"
 
 
 def architecture_text(architecture: Architecture) -> str:

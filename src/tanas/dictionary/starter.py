@@ -49,7 +49,7 @@ class Cards:
 
 def starter_memory() -> Dictionary | None:
     """The starter memory; None: this installation has none."""
-    return Dictionary(FOLDER) if FOLDER.is_dir() else None
+    return Dictionary(FOLDER, ships=True) if FOLDER.is_dir() else None
 
 
 def starter_cards() -> tuple[Card, ...]:

@@ -49,7 +49,9 @@ class Dictionary:
     the state of atoms in the making; the last two can be deleted at any time.
     """
 
-    def __init__(self, folder: Path, *, base: Dictionary | None = None, may_be_new: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, base: Dictionary | None = None, may_be_new: bool = False, ships: bool = False
+    ) -> None:
         """Open a dictionary.
 
         Args:
@@ -57,12 +59,14 @@ class Dictionary:
             base: another dictionary whose atoms are seen too; new atoms are added to this one.
             may_be_new: whether a missing or empty folder is a dictionary without atoms. Nothing is written before
                 `settle`.
+            ships: whether it is the starter memory, which comes with tanas.
 
         Raises:
             StoreError: the folder holds something else, or a dictionary of another version.
         """
         self.folder = folder
         self.base = base
+        self.ships = ships
         self._known: dict[str, tuple[int, Atom]] = {}
         self._marker = folder / "dictionary.json"
         if not (may_be_new and self._can_be_made()):
@@ -74,6 +78,13 @@ class Dictionary:
         dictionary = cls(folder, base=base, may_be_new=True)
         dictionary.settle()
         return dictionary
+
+    @property
+    def described(self) -> str:
+        """Where its atoms are, for messages: the folder that a person named."""
+        if self.base is None:
+            return str(self.folder)
+        return f"{self.folder} and the starter memory" if self.base.ships else self.base.described
 
     @property
     def settled(self) -> bool:
