@@ -56,8 +56,8 @@ class TestWholeSearches:
         assert begun["tried"]
         for one in begun["tried"]:
             assert one["loss"] is None
-            # every image that the short training of the dictionary has seen
-            assert "32 of this task's test images" in one["left_out"]
+            # every image that its network has seen: the dictionary took 60 at most
+            assert "60 of this task's test images" in one["left_out"]
 
     def test_nor_one_that_has_seen_an_image_by_which_it_is_judged(self, tanas: Tanas, desk: Path) -> None:
         # another split of the same pictures

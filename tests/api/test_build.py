@@ -44,6 +44,7 @@ CONFIG = LearnConfig(
         schedule=EqualWeights(training=TrainingConfig(epochs=2)),
     ),
     scoring=ScoringConfig(images=60, training=TrainingConfig(epochs=5)),
+    training=TrainingConfig(epochs=6),
 )
 
 
@@ -68,7 +69,9 @@ class TestExpectedSeconds:
         represented = 8 * 100 * PACE.representative  # halfway between 4 and 12 epochs
         compared = 3 * 4 * (2 * 40 + 15 / 3) * PACE.candidate
         scored = (1 + 2 * 3 / 4) * 5 * 60 * PACE.candidate
-        assert expected_seconds(task, CONFIG, PACE) == pytest.approx(represented + compared + scored)
+        kept = 6 * 100 * PACE.candidate
+        total = represented + compared + scored + kept
+        assert expected_seconds(task, CONFIG, PACE) == pytest.approx(total)
 
     def test_take_no_more_images_than_there_are(self) -> None:
         task = task_of().limited(30)
@@ -90,8 +93,9 @@ class TestExpectedSeconds:
         none = Pace(representative=0.0, candidate=PACE.candidate)
         task = task_of().limited(100)
         scored = (1 + 2 * 3 / 4) * 5 * 60 * PACE.candidate
-        once = expected_seconds(task, CONFIG, none) - scored
-        assert expected_seconds(task, alternating, none) - scored == pytest.approx(5 * once)
+        others = scored + 6 * 100 * PACE.candidate
+        once = expected_seconds(task, CONFIG, none) - others
+        assert expected_seconds(task, alternating, none) - others == pytest.approx(5 * once)
 
 
 class TestMeasurePace:

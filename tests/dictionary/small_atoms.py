@@ -36,6 +36,7 @@ LEARN = LearnConfig(
     max_parameters=4_000,
     fuse=FuseConfig(rounds=1, candidates=2, images=60, validation_images=40, schedule=EQUAL),
     scoring=ScoringConfig(images=100, training=replace(TRAINING, epochs=1)),
+    training=TRAINING,
 )
 
 

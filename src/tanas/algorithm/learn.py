@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from tanas.algorithm.presets import SHARED, LearnConfig, SearchConfig
 from tanas.algorithm.related import RelatedTasks, warn_if_weak
 from tanas.algorithm.search import Found
 from tanas.algorithm.space import base_space
+from tanas.algorithm.trainings import Trainings
+from tanas.algorithm.warm_start import Start
 from tanas.algorithm.winner import find
 from tanas.dictionary.stored_network import StoredNetwork, stored
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance, best_first
@@ -23,11 +24,11 @@ from tanas.distances.representative import (
 from tanas.distances.threads import one_thread
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.context import Context
+from tanas.ground.errors import NonFiniteError
 from tanas.ground.records import to_plain
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import versions
-from tanas.networks.architecture import Network
-from tanas.networks.scoring import ScoringConfig
+from tanas.networks.architecture import Architecture, Network
 from tanas.spaces.inherit import inherit
 from tanas.spaces.latency import MeasuredLatency
 from tanas.strategies.base import Outcome, training_macs
@@ -137,24 +138,28 @@ def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
     base = base_space(task, config, MeasuredLatency.of(at))
     space = inherit((), base, mode="none", per_atom=1, shape=task.shape, classes=len(task.classes))
     shared = {name: getattr(config, name) for name in SHARED}
-    searching = SearchConfig(inherit="none", fuse=config.fuse, **shared)
-    networks: dict[str, Network] = {}
+    searching = SearchConfig(
+        inherit="none", fuse=config.fuse, training=config.training, recipes=(config.recipe,), **shared
+    )
     with at.phase("search"):
         related = RelatedTasks(representative=representative)
-        outcome = find(space, related, task, searching, at, wanted=True, networks=networks)
-    network = _best_of(networks, outcome, task, config.scoring)
+        outcome = find(space, related, task, searching, at, wanted=True)
+        network = _kept(best_first(outcome.seen)[0].architecture, task, searching, at)
     return learnt_of(task, sealed, representative, outcome, network, config, watch, seed=at.seed.root)
 
 
-def _best_of(
-    networks: Mapping[str, Network], outcome: Outcome, task: Task, config: ScoringConfig
-) -> StoredNetwork | None:
-    """The network with the best score, for the atom; None: every training diverged."""
-    best = best_first(outcome.seen)[0]
-    if best.score is None:
+def _kept(architecture: Architecture, task: Task, config: SearchConfig, at: Context) -> StoredNetwork | None:
+    """The trained network for the atom; None: its training diverged."""
+    trainings = Trainings(task, config, at.child("kept"))
+    training = trainings.make(Start(architecture=architecture), trainings.recipes[0])
+    try:
+        training.run()
+    except NonFiniteError as error:
+        at.warn(f"{error} No network of {task.name} is kept.")
         return None
-    network, seen = networks[best.architecture.key], task.limited(config.images).train
-    return stored(network, best.architecture, task.shape, task.classes, seen, made_by="score")
+    network = training.network.cpu()
+    assert isinstance(network, Network)
+    return stored(network, architecture, task.shape, task.classes, task.train, made_by="build")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,4 +198,5 @@ def expected_seconds(task: Task, config: LearnConfig, pace: Pace) -> float:
     a_score = images_of_scores(1, config.scoring, task, workers=1)
     first, _, most = config.representative.epochs_for(images)
     represent_s = pace.representative * (first + max(first, most)) / 2 * images
-    return represent_s + pace.candidate * (searched + winners * a_score)
+    training = config.training.suited_to(images)
+    return represent_s + pace.candidate * (searched + winners * a_score + training.epochs * images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
@@ -57,8 +58,15 @@ class Choice:
 CHOICES: dict[str, Choice] = {NEAREST: Choice(), ALL: Choice(measures=False)}
 """By the value of the setting `related`; an experiment adds its controls."""
 
-LEARNING = FuseConfig(rounds=5, patience=5)
-"""The search for a base task. It never stops early: the size trend is learnt from all eleven candidates."""
+LEARNING = FuseConfig(rounds=2, patience=2, images=4_000)
+"""The search for a base task: short, because the architectures that it found moved the error of later searches by less
+than half a point, their weights by ten times that (experiments/pages). Ten tasks are enough for a size trend."""
+
+KEEPING_SHARE = 0.25
+"""Of the final training's length: the length of the training by which a base task's network is kept."""
+
+KEEPING_RECIPE = "light"
+"""Its recipe, if the settings have it: CutMix needs a longer training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,10 @@ class LearnConfig:
     max_latency_ms: float | None = None
     fuse: FuseConfig = LEARNING
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
+    training: TrainingConfig = field(default_factory=lambda: shortened(final_training()))
+    """The training of the network that the dictionary keeps."""
+    recipe: str = KEEPING_RECIPE
+    """Its recipe, of `tanas.networks.recipe.RECIPES`."""
     strict: bool = False
     """Whether a representative that misses 1 - epsilon is refused instead of kept and marked weak."""
 
@@ -87,7 +99,15 @@ class LearnConfig:
         return replace(self, fuse=self.fuse.suited_to(images), scoring=self.scoring.suited_to(images))
 
 
-SHARED = tuple(field.name for field in fields(LearnConfig) if field.name not in ("fuse", "strict"))
+def shortened(training: TrainingConfig) -> TrainingConfig:
+    """Return a training of `KEEPING_SHARE` of the length."""
+    epochs, steps = (math.ceil(KEEPING_SHARE * length) for length in (training.epochs, training.least_steps))
+    return replace(training, epochs=epochs, least_steps=steps)
+
+
+_OWN = ("fuse", "training", "recipe", "strict")
+
+SHARED = tuple(field.name for field in fields(LearnConfig) if field.name not in _OWN)
 """Settings of a search that learning a base task has too."""
 
 
@@ -227,7 +247,13 @@ class SearchConfig:
 
     def learning(self, *, strict: bool = False) -> LearnConfig:
         """Return the settings for building a dictionary that this search can reuse."""
-        return LearnConfig(**{name: getattr(self, name) for name in SHARED}, fuse=self.learn, strict=strict)
+        return LearnConfig(
+            **{name: getattr(self, name) for name in SHARED},
+            fuse=self.learn,
+            training=shortened(self.training),
+            recipe=KEEPING_RECIPE if KEEPING_RECIPE in self.recipes else self.recipes[0],
+            strict=strict,
+        )
 
 
 def default() -> SearchConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -78,12 +78,10 @@ def find(
     *,
     learns: bool = True,
     wanted: bool = False,
-    networks: MutableMapping[str, Network] | None = None,
 ) -> Outcome:
     """Search the space for the best architecture. Winners are scored where a choice or the memory needs it.
 
-    With `learns`, a memory may learn the scores; with `wanted`, winners are scored in any case. `networks` is filled
-    with the scored networks, by the keys of their architectures.
+    With `learns`, a memory may learn the scores; with `wanted`, winners are scored in any case.
 
     Source: Algorithm 1, "while criteria not met: sample C candidates, evaluate them using FUSE".
     """
@@ -114,7 +112,7 @@ def find(
         return outcome
     # the reused architecture is scored in any case: the memory learns the gain over reuse
     also = () if first is None else (first,)
-    outcome = score_winners(outcome, task, config.scoring, at=at, also=also, networks=networks)
+    outcome = score_winners(outcome, task, config.scoring, at=at, also=also)
     # scores for the memory alone must not change the result
     return final_choice(outcome, config.fuse) if config.strategy == "fuse" and not alone else outcome
 
@@ -182,12 +180,11 @@ def score_winners(
     *,
     at: Context,
     also: Sequence[Architecture] = (),
-    networks: MutableMapping[str, Network] | None = None,
 ) -> Outcome:
     """Return the outcome with scores of the best architecture, every round's winner and `also`, and their cost.
 
     After the time limit, only the best architecture is scored. Existing scores are kept; scores do not depend on the
-    workers. `networks` is filled with the trained networks, by the keys of their architectures.
+    workers.
     """
     winners = dict.fromkeys([outcome.best, *(past.candidates[past.winner] for past in outcome.rounds), *also])
     if outcome.stopped == "time":
@@ -200,16 +197,11 @@ def score_winners(
         own = at.child("score", architecture.key).heard_by(listener)
         part = own.checkpoint
         if (state := part.load("scored")) is not None:
-            if (weights := part.load("weights")) is not None:
-                network.load_state_dict(weights)
             return from_plain(ScoredArchitecture, state, where="the checkpoint of a score")
         if architecture != outcome.best and at.deadline() <= 0:
             return None
         try:
             made = score(architecture, task, config, own, network=network)
-            network.cpu()
-            if networks is not None:
-                part.save("weights", network.state_dict())
         except NonFiniteError as error:
             listener(Warned(message=f"{error} The architecture gets no score."))
             made = unscored(architecture, task)
@@ -223,17 +215,13 @@ def score_winners(
         if winner.key not in done
     }
     jobs = [partial(scored, *entry) for entry in built.items()]
-    for (architecture, network), made in zip(
-        built.items(), in_threads(jobs, at.workers, at.listener), strict=True
-    ):
+    for architecture, made in zip(built, in_threads(jobs, at.workers, at.listener), strict=True):
         if made is None:
             continue
         # a training that diverged is counted whole: its last epoch is unknown
         ledger = ledger.plus(architecture.key, made.macs, images * config.training.epochs)
         if made.score is not None:
             done[architecture.key] = made
-            if networks is not None:
-                networks[architecture.key] = network
     seen = tuple(done.get(seen.architecture.key, seen) for seen in outcome.seen)
     return replace(outcome, seen=seen, ledger=ledger)
 

@@ -28,7 +28,8 @@ class StoredRecord:
     classes: tuple[str, ...]
     """Names, in the order of the logits."""
     made_by: str
-    """'score' (one fixed short training) or 'search' (the final training of a search)."""
+    """'build' (a quarter of a final training) or 'search' (the final training of a search); older ones: 'score' (one
+    fixed short training)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,7 +66,7 @@ def stored(
 ) -> StoredNetwork:
     """Return a network for an atom to keep.
 
-    `split` are its training images, `made_by` is 'score' or 'search', `before` the network whose weights it began with.
+    `split` are its training images, `made_by` is 'build' or 'search', `before` the network whose weights it began with.
     """
     seen = [image_keys(split), *([] if before is None else [before.seen])]
     return StoredNetwork(

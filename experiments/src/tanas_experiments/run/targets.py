@@ -27,6 +27,7 @@ from tanas.ground.errors import TanasError, check_choice, check_range
 from tanas.ground.records import SCHEMA, digest, read_record, write_json
 from tanas.ground.versions import processor, versions
 from tanas.runs.folder import slug
+from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.library import Library
 from tanas_experiments.places import RECORDS
 from tanas_experiments.searches import TEN_DRAWINGS, Named, opened
@@ -95,8 +96,10 @@ def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
 
 
 def settings_of(config: SearchConfig) -> str:
-    """The hash of settings, without those of the weights of known tasks: here nothing is known."""
-    return digest(replace(config, warm_weights=False, warm_share=0.5))
+    """The hash of settings, without those of known tasks and of dictionaries: here nothing is known."""
+    return digest(
+        replace(config, warm_weights=False, warm_share=0.5, learn=FuseConfig(rounds=5, patience=5))
+    )
 
 
 def _searched(target: Named, seed: int, work: Path, library: Library, settings: str) -> TargetRow:
