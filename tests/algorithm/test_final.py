@@ -505,10 +505,31 @@ def test_recipes_are_tried_in_turn(first: str, then: set[str], monkeypatch: pyte
     assert recipe.name == ("mixed" if first == "mixed" else "plain")
 
 
-def donor(recipe: str = "plain") -> Start:
+def donor() -> Start:
     """A network of the task itself, trained: a donor that can't be nearer."""
     network = finish(Start(architecture=SMALL), task().without_test(), CONFIG, at_work()).found.before
-    return Start(architecture=SMALL, network=network, atom="near", recipe=recipe)
+    return Start(architecture=SMALL, network=network, atom="near")
+
+
+@pytest.mark.parametrize(("donated", "who"), [(0.3, "near"), (0.9, "")], ids=["ahead", "behind"])
+def test_donors_train_by_the_leading_recipe_and_who_leads_by_those_that_follow(
+    donated: float, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = donor()
+    losses = iter((0.5, 1.0, donated, 0.95, 0.95))  # mixed, pasted, the donor, mirrored, light
+    monkeypatch.setattr(trainings, "loss_shares", lambda *_: torch.full((10,), next(losses) / 10))
+    monkeypatch.setattr(recipe_module, "CUTMIX_SIDE", 0)  # the images are tiny
+    config = replace(CONFIG, recipes=SearchConfig().recipes, outlook=False, refit=False)
+    start = Start(architecture=SMALL)
+    recipe = finish(start, task().without_test(), config, at_work(), donors=[begun]).recipe
+    assert [(one.recipe, one.atom) for one in recipe.tried] == [
+        ("mixed", ""),
+        ("pasted", ""),
+        ("mixed", "near"),
+        ("mirrored", who),
+        ("light", who),
+    ]
+    assert (recipe.name, recipe.atom) == ("mixed", who)
 
 
 @pytest.mark.parametrize(

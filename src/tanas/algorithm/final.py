@@ -158,8 +158,8 @@ def finish(
 
     With `replaces`, the reference network is handed over unless the searched network is `clearly_better`.
 
-    `donors` are networks of related tasks that compete with the recipes, each by one recipe. Unless
-    new weights are clearly better, one of them takes the place of the reference network, and `replaces` holds.
+    `donors` are networks of known tasks that compete with new weights. Unless new weights are clearly better, one of
+    them takes the place of the reference network, and `replaces` holds.
 
     Raises:
         NonFiniteError: the training diverged with every recipe, or that of the searched architecture did.

@@ -119,7 +119,7 @@ def final_seconds(
     recipes = suited_to(config.recipes, task.shape)
     at_once = in_turn(recipes)
     then = max(len(in_turn(recipes, leader)) for leader in at_once)
-    competition = (math.ceil((len(at_once) + donors) / at.workers) + math.ceil(then / at.workers)) * judged
+    competition = sum(math.ceil(tries / at.workers) for tries in (len(at_once), donors, then)) * judged
     fewer = judged if config.outlook else 0.0
     rest = [0.0 if reference is None else 2 * found, judged, refit * judged, fewer]
     last = 0.0 if reference is None else refit * found

@@ -136,8 +136,9 @@ class Trainings:
     def compete(self, scratch: Start, donors: Sequence[Start] = ()) -> tuple[ChosenRecipe, Start, Training]:
         """Train by recipes to the middle; return the one with the best validation loss, its start and its training.
 
-        Every donor trains by one recipe. Some recipes are tried only if a similar one leads: see
-        `tanas.networks.recipe.in_turn`. `best_try` says which is the best.
+        First recipes train new weights; the best of them trains every donor; then the best start is trained by the
+        recipes that are tried only if a similar one leads (`tanas.networks.recipe.in_turn`). `best_try` says which is
+        the best.
 
         Raises:
             NonFiniteError: every training diverged.
@@ -157,11 +158,13 @@ class Trainings:
                 if losses is not None:
                     shares[each] = losses
 
-        known = [(donor, donor.recipe) for donor in donors if donor.recipe is not None]
-        try_out([*((scratch, name) for name in in_turn(self.recipes)), *known])
+        try_out([(scratch, name) for name in in_turn(self.recipes)])
+        leader = best_try(shares)
+        if donors:
+            try_out([(donor, self.recipes[0] if leader is None else leader[1]) for donor in donors])
         best = best_try(shares)
-        if best is not None and best[0] is scratch and (more := in_turn(self.recipes, best[1])):
-            try_out([(scratch, name) for name in more])
+        if best is not None and (more := in_turn(self.recipes, best[1])):
+            try_out([(best[0], name) for name in more])
             best = best_try(shares)
         if best is None:
             names = ", ".join(name for _, name in trainings)
@@ -249,7 +252,7 @@ def best_try(losses: Mapping[Try, Tensor]) -> Try | None:
     for other in ordered[1:]:
         difference = losses[best] - losses[other]  # paired: the same images
         spread = (difference - difference.mean()).square().sum().sqrt()
-        less = not best[0].atom and RECIPES[other[1]].strength < RECIPES[best[1]].strength
+        less = RECIPES[other[1]].strength < RECIPES[best[1]].strength
         if difference.sum() > (2 if less else 1) * spread:
             best = other
     return best

@@ -18,7 +18,7 @@ from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried
 from tanas.ground.context import Context
 from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network
-from tanas.networks.recipe import ChosenRecipe, suited_to
+from tanas.networks.recipe import ChosenRecipe
 from tanas.networks.skeleton import STEMS
 from tanas.networks.training import EVALUATION_BATCH
 from tanas.spaces.space import SearchSpace
@@ -39,8 +39,6 @@ class Start:
     """The related task that the weights come from; empty: none."""
     stored: StoredNetwork | None = None
     """Its network."""
-    recipe: str | None = None
-    """The only recipe to train by; None: all of the settings compete."""
 
     @property
     def whose(self) -> str:
@@ -73,7 +71,7 @@ def donors_of(
     Raises:
         StoreError: the weights of a network are damaged.
     """
-    task, recipes = target.task, suited_to(target.config.recipes, target.task.shape)
+    task = target.task
     distances = {near.name: near.measurement.value for near in related.measured}
     judged = task.limited(MOST_IMAGES).train
     found: list[tuple[float, Start]] = []
@@ -89,13 +87,7 @@ def donors_of(
             key = "" if record is None else record.architecture.key
             refused.append(WarmStart(atom=name, distance=distances.get(name), architecture=key, left_out=why))
             continue
-        recipe = None if atom.recipe is None else atom.recipe.name
-        start = Start(
-            architecture=_fitted(record.architecture, space),
-            atom=name,
-            stored=network,
-            recipe=recipe if recipe in recipes else recipes[0],
-        )
+        start = Start(architecture=_fitted(record.architecture, space), atom=name, stored=network)
         found.append((_misfit(start, judged, task, at), start))
     found.sort(key=lambda each: (each[0], each[1].atom))
     considered = [
@@ -164,7 +156,10 @@ def beginning_of(donors: Donors, recipe: ChosenRecipe, config: SearchConfig) -> 
     """Return the record of the weights that competed; None: none were wanted, or there is no related task."""
     if not (config.warm_weights and donors.considered):
         return None
-    losses = {tried.atom: tried.loss for tried in recipe.tried if tried.atom}
+    losses: dict[str, float] = {}
+    for one in recipe.tried:
+        if one.atom and one.loss is not None:
+            losses[one.atom] = min(one.loss, losses.get(one.atom, one.loss))
     tried = tuple(replace(one, loss=losses.get(one.atom)) for one in donors.considered)
     scratch = [one.loss for one in recipe.tried if not one.atom and one.loss is not None]
     least = min(scratch, default=None)

@@ -97,9 +97,7 @@ def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
 
 def settings_of(config: SearchConfig) -> str:
     """The hash of settings, without those of known tasks and of dictionaries: here nothing is known."""
-    return digest(
-        replace(config, warm_weights=False, warm_share=0.5, learn=FuseConfig(rounds=5, patience=5))
-    )
+    return digest(replace(config, warm_weights=False, warm_share=0.5, learn=FuseConfig(rounds=5, patience=5)))
 
 
 def _searched(target: Named, seed: int, work: Path, library: Library, settings: str) -> TargetRow:
