@@ -41,6 +41,7 @@ from tanas_experiments.places import EXPERIMENTS
 from tanas_experiments.searches_chart import searches_pictures
 from tanas_experiments.searches_page import SearchesRecord, searches_page
 from tanas_experiments.short_page import short_page
+from tanas_experiments.starter_gain import GainRecord, gain_page
 from tanas_experiments.stream import StreamRecord, stream_page
 from tanas_experiments.stream_chart import stream_pictures
 from tanas_experiments.table1 import Table1Record
@@ -168,6 +169,7 @@ SOURCES = (
         make=partial(_drawn, SearchesRecord, searches_page, searches_pictures),
     ),
     Source(page="table1.md", name="equal-time", make=equal_time_part),
+    Source(page="known-weights.md", name="starter-gain", make=partial(_of, GainRecord, gain_page)),
     Source(page="known-weights.md", name="donors", make=partial(_of, DonorsRecord, donors_page)),
     Source(page="simulated-searches.md", name="truth", make=truth_part),
     Source(
