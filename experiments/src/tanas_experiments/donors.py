@@ -100,6 +100,8 @@ class DonorRow:
     """Cross-entropy on the test images, in nats."""
     measures: Mapping[str, float]
     """By name; the lower, the nearer. Empty from scratch."""
+    whole_error: float | None = None
+    """The error with all of the donor's weights, not `SHARE` of them; None: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,12 +289,21 @@ def donors_page(record: DonorsRecord) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def donors_answers(record: DonorsRecord) -> tuple[str, str]:
-    """What the weights of the nearest bring, against new weights and against those of the farthest."""
+def donors_answers(record: DonorsRecord) -> tuple[str, ...]:
+    """What the weights of the nearest bring, against new weights, those of the farthest, and all of its weights."""
     scratch, near, far = (chosen_errors(record, choose) for choose in (None, nearest, farthest))
     helps, apart = paired(near, scratch), paired(near, far)
     return (
         f"**{verdict(helps)}, those of the nearest: {effect(helps, 'points of test error')}** against new weights "
         f"({len(near)} targets, seeds: n = {record.n} each).",
         f"Nearest against farthest: {effect(apart, 'points')}.",
+        *_whole(record),
     )
+
+
+def _whole(record: DonorsRecord) -> tuple[str, ...]:
+    rows = [row for row in record.rows if row.whole_error is not None]
+    if not rows:
+        return ()
+    found = paired([row.whole_error or 0.0 for row in rows], [row.error for row in rows])
+    return (f"All weights of the nearest against half of them: {effect(found, 'points')} (n = {len(rows)}).",)
