@@ -32,6 +32,7 @@ from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import image_keys
 from tanas_experiments.donors import (
+    CHOSEN,
     DONOR_TARGETS,
     SCRATCH,
     STEPS,
@@ -119,6 +120,12 @@ def rows_of(target: DonorTarget, seed: int, memories: list[Path], work: Path) ->
         start = beginning(task, kept, kept.record.architecture, seed)
         found = measures(task, memory, atom, own)
         rows.append(trained_row(task, test, target, name, start, seed, images=len(kept.seen), measures=found))
+    place, near = min(enumerate(rows[1:], 1), key=lambda entry: entry[1].measures[CHOSEN])
+    memory, atom = known[near.donor]
+    if (kept := memory.network(atom)) is not None:
+        start = beginning(task, kept, kept.record.architecture, seed, share=1.0)
+        whole = trained_row(task, test, target, near.donor, start, seed, images=0, measures={})
+        rows[place] = replace(near, whole_error=whole.error)
     return tuple(rows)
 
 
