@@ -67,7 +67,7 @@ def test_the_page_has_a_row_a_target_and_a_row_a_measure() -> None:
     assert "| b images | 40.0 | 32.0 | 44.0 | 38.0 | near |" in page
     assert "**misfit: weighted tau +1.00**" in page
     assert "-9.00 points of test error" in page
-    assert "Nearest against farthest: -10.00 points" in page
+    assert "Least against most misfit: -10.00 points" in page
 
 
 def test_a_donor_is_measured_and_trained_on_a_target(tmp_path: Path) -> None:

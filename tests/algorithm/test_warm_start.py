@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
+from tests.algorithm.test_learn import learnt
 from tests.conftest import Answer, bars
+from tests.dictionary.small_atoms import task_of
 from tests.sessions import without_times
 
-from tanas.algorithm.warm_start import MOST_DONORS
+from tanas.algorithm.warm_start import MOST_DONORS, Keys, _fitted, _has_seen
+from tanas.ground.seeds import Seed
+from tanas.networks.architecture import Architecture
+from tanas.spaces.named import named_space
+from tanas.tasks.task import Task, image_keys
 
 Tanas = Callable[..., Answer]
 COMMON = ("--config", "tiny.toml", "--dictionary", "known", "--quiet")
@@ -109,3 +117,71 @@ class TestWholeSearches:
         options = ("--no-warm-weights", "--out", "run")
         assert tanas("search", "npz:bars.npz:is=square", *COMMON, *options).status == 0
         assert result(desk)["beginning"] is None
+
+
+def keys_of(task: Task) -> Keys:
+    return Keys(
+        train=image_keys(task.train), validation=image_keys(task.validation), test=torch.zeros(0).long()
+    )
+
+
+class TestTheSamePicturesWithOtherPixels:
+    """They have other hashes, so source and classes decide."""
+
+    def said(
+        self,
+        *,
+        name: str = "digits",
+        shape: tuple[int, int, int] = (1, 8, 8),
+        classes: tuple[str, ...] = ("not 3", "3"),
+        trained_on_it: bool = False,
+        ships: bool = False,
+        task: Task | None = None,
+    ) -> str:
+        made, task = learnt(), task or task_of()
+        assert made.network is not None
+        record = replace(made.network.record, shape=shape, classes=classes)
+        seen = image_keys(task.train) if trained_on_it else torch.tensor([1, 2, 3])
+        network = replace(made.network, record=record, seen=seen)
+        atom = replace(made.atom, task=replace(made.atom.task, name=name))
+        return _has_seen(network, atom, keys_of(task), task, ships=ships)
+
+    def test_another_size_of_the_same_source_is_refused(self) -> None:
+        assert "another size" in self.said(shape=(1, 16, 16), classes=("a", "b"))
+
+    def test_so_is_another_framing_of_the_same_classes(self) -> None:
+        assert "framing" in self.said(name="digits:only=3,5", classes=("3", "5"))
+
+    def test_other_classes_of_the_same_source_and_size_are_taken(self) -> None:
+        assert self.said(classes=("7", "8")) == ""
+
+    def test_a_network_of_the_same_images_is_taken_as_hashes_tell(self) -> None:
+        assert self.said(trained_on_it=True) == ""
+
+    def test_names_that_are_no_sources_say_nothing(self) -> None:
+        assert self.said(name="arrays", shape=(1, 16, 16)) == ""
+
+    def test_a_shipped_network_of_the_same_classes_in_colour_is_refused(self) -> None:
+        grey = task_of()
+        colour = replace(
+            grey,
+            **{
+                name: replace(split, images=split.images.expand(-1, 3, -1, -1))
+                for name, split in (("train", grey.train), ("validation", grey.validation))
+            },
+        )
+        args: Any = {"name": "small photos", "shape": (3, 32, 32), "task": colour}
+        assert "other files" in self.said(**args, ships=True)
+        assert self.said(**args, ships=False) == ""
+        assert self.said(**args, ships=True, classes=("not 4", "4")) == ""
+
+
+def test_an_architecture_takes_the_nearest_stem_that_the_space_has() -> None:
+    task = task_of()
+    large, small = named_space("standard", shape=(1, 128, 128)), named_space("standard", shape=task.shape)
+    for architecture in large.sample(30, seed=Seed(), shape=(1, 128, 128), classes=2):
+        fitted: Architecture = _fitted(architecture, small, task)
+        half = replace(architecture, skeleton=replace(architecture.skeleton, stem="half"))
+        if small.contains(half) and small.allows(half, task.shape, 2):
+            assert fitted == half
+    assert _fitted(fitted, small, task) == fitted

@@ -7,10 +7,12 @@ import torch
 from tests.dictionary.small_atoms import task_of
 from torch.nn import functional
 
-from tanas.dictionary.misfit import misfit, stage_features
+from tanas.dictionary.misfit import judged_images, misfit, stage_features
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import build
 from tanas.spaces.named import named_space
+from tanas.spaces.reference import reference_architecture
+from tanas.tasks.library import Library
 
 
 def drawn(images: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,3 +76,21 @@ def test_features_of_all_stages_leave_the_network_as_it_was() -> None:
     assert not network.training
     momenta = [module.momentum for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     assert set(momenta) == {0.1}
+
+
+def test_a_last_image_alone_is_no_part_of_its_own() -> None:
+    task = Library().open("digits:take=501").without_test()
+    space = named_space("standard", shape=task.shape)
+    reference = reference_architecture(space, task.shape, 10)
+    assert reference is not None
+    network = build(reference, task.shape, 10, Seed(2)).eval()
+    assert len(task.train) == 501
+    assert stage_features(network, task.train).shape[0] == 501
+
+
+def test_large_networks_are_judged_on_fewer_images_and_every_class_on_some() -> None:
+    many = Library().open("digits").without_test().train
+    assert [len(judged_images(many, macs)) for macs in (10**6, 5 * 10**6, 10**9)] == [1_000, 600, 300]
+    assert set(judged_images(many, 10**9).labels.tolist()) == set(range(10))
+    few = task_of().train.subset(torch.arange(7))
+    assert judged_images(few, 10**9) is few

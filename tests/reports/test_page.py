@@ -7,7 +7,7 @@ import pytest
 
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.networks.cell import Cell
-from tanas.reports import page
+from tanas.reports import page, sentences
 from tanas.reports.charts import MOST_ATOMS
 from tanas.reports.sentences import answer, inheritance
 
@@ -208,6 +208,21 @@ def test_the_weights_that_were_tried_are_shown_with_what_they_came_to(moon):
     assert "near 0.250 0.0100 0.912" in text
     assert "seen – – it exceeds the limits" in text
     assert "none (new weights) – – 0.875" in text
+
+
+def test_of_many_known_networks_those_that_competed_and_those_refused_are_shown(moon):
+    competed = tuple(
+        WarmStart(atom=f"c{n}", distance=None, misfit=0.1, architecture="a", loss=0.5) for n in "12"
+    )
+    others = tuple(
+        WarmStart(atom=f"o{n}", distance=None, misfit=0.5, architecture="a", left_out="others fit better")
+        for n in range(9)
+    )
+    refused = tuple(WarmStart(atom=f"r{n}", distance=None, architecture="a", left_out="seen") for n in "123")
+    begun = Beginning(atom="c1", scratch=0.9, tried=(*competed, *others, *refused), note="")
+    assert [one.atom for one in sentences.worth_showing(begun)] == ["c1", "c2", "o0", "r1", "r2", "r3"]
+    text = Reader(page.render(replace(moon, beginning=begun))).text
+    assert "o0" in text and "o1" not in text and "r3" in text
 
 
 @pytest.mark.parametrize("name", ["moon", "alone"])

@@ -272,7 +272,14 @@ def donors_page(record: DonorsRecord) -> str:
         lines.append([f"{target} images", *(f"{100 * error:.1f}" for error in (*errors, mean)), chosen])
     measured = by_measure(record)
     taus = [[one.measure, signed(one.tau), signed(100 * one.gain.mean, 1)] for one in measured]
-    head = ["target", "from scratch", "nearest", "farthest", "mean of all", "the nearest (first seed)"]
+    head = [
+        "target",
+        "new weights",
+        "least misfit",
+        "most misfit",
+        "mean of all",
+        "least misfit (first seed)",
+    ]
     counted = len({row.donor for row in record.rows}) - 1
     parts = [
         "## Do the weights of known tasks help, and of which?",
@@ -284,6 +291,7 @@ def donors_page(record: DonorsRecord) -> str:
         f"- **{measured[0].measure}: weighted tau {signed(measured[0].tau)}** with the gain of the weights.",
         table(["measure", "weighted tau", "gain of its choice, points"], taus),
         "Gain: error from scratch minus error with the weights of the donor that the measure puts first. "
+        "These targets also served to choose the measure. "
         + provenance(record.command, record.hardware, record.versions),
     ]
     return "\n\n".join(parts) + "\n"
@@ -294,16 +302,19 @@ def donors_answers(record: DonorsRecord) -> tuple[str, ...]:
     scratch, near, far = (chosen_errors(record, choose) for choose in (None, nearest, farthest))
     helps, apart = paired(near, scratch), paired(near, far)
     return (
-        f"**{verdict(helps)}, those of the nearest: {effect(helps, 'points of test error')}** against new weights "
+        f"**{verdict(helps)}, those of the least misfit: {effect(helps, 'points of test error')}** against new weights "
         f"({len(near)} targets, seeds: n = {record.n} each).",
-        f"Nearest against farthest: {effect(apart, 'points')}.",
+        f"Least against most misfit: {effect(apart, 'points')}.",
         *_whole(record),
     )
 
 
 def _whole(record: DonorsRecord) -> tuple[str, ...]:
-    rows = [row for row in record.rows if row.whole_error is not None]
-    if not rows:
+    by: dict[str, list[tuple[float, float]]] = {}
+    for row in record.rows:
+        if row.whole_error is not None:
+            by.setdefault(row.target, []).append((row.whole_error, row.error))
+    if not by:
         return ()
-    found = paired([row.whole_error or 0.0 for row in rows], [row.error for row in rows])
-    return (f"All weights of the nearest against half of them: {effect(found, 'points')} (n = {len(rows)}).",)
+    whole, half = ([statistics.fmean(one[at] for one in errors) for errors in by.values()] for at in (0, 1))
+    return (f"All of these weights against half of them: {effect(paired(whole, half), 'points')}.",)

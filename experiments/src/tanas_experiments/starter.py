@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -113,7 +112,9 @@ def _decode_cifar(jpeg: Path, place: Path) -> None:
             np.asarray(Image.open(io.BytesIO(content[begin:end].tobytes()))) for begin, end in pairwise(start)
         ]
         place.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(place, x=np.stack(pictures), y=file["y"], test=file["test"], classes=file["classes"])
+        part = place.with_name(f"part-{place.name}")
+        np.savez(part, x=np.stack(pictures), y=file["y"], test=file["test"], classes=file["classes"])
+        part.replace(place)
 
 
 def packed_atom(memory: Dictionary, target: Path) -> str:
@@ -123,7 +124,6 @@ def packed_atom(memory: Dictionary, target: Path) -> str:
     """
     (folder,) = (memory.folder / "atoms").glob("[!.]*")
     place = target / "atoms" / folder.name
-    shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
     hashes = {}
     for name in (WEIGHTS_FILE, NETWORK_FILE):

@@ -144,22 +144,28 @@ def learn_atom(task: Task, config: LearnConfig, at: Context) -> Learnt:
     with at.phase("search"):
         related = RelatedTasks(representative=representative)
         outcome = find(space, related, task, searching, at, wanted=True)
-        network = _kept(best_first(outcome.seen)[0].architecture, task, searching, at)
+        best = best_first(outcome.seen)[0]
+        network, images = _kept(best.architecture, task, searching, at)
+        ledger = outcome.ledger.plus(best.architecture.key, best.macs, images)
+        outcome = replace(outcome, ledger=ledger)
     return learnt_of(task, sealed, representative, outcome, network, config, watch, seed=at.seed.root)
 
 
-def _kept(architecture: Architecture, task: Task, config: SearchConfig, at: Context) -> StoredNetwork | None:
-    """The trained network for the atom; None: its training diverged."""
+def _kept(
+    architecture: Architecture, task: Task, config: SearchConfig, at: Context
+) -> tuple[StoredNetwork | None, int]:
+    """The trained network for the atom (None: its training diverged), and the images that it was given."""
     trainings = Trainings(task, config, at.child("kept"))
     training = trainings.make(Start(architecture=architecture), trainings.recipes[0])
     try:
         training.run()
     except NonFiniteError as error:
         at.warn(f"{error} No network of {task.name} is kept.")
-        return None
+        return None, len(training.losses) * len(task.train)
     network = training.network.cpu()
     assert isinstance(network, Network)
-    return stored(network, architecture, task.shape, task.classes, task.train, made_by="build")
+    kept = stored(network, architecture, task.shape, task.classes, task.train, made_by="build")
+    return kept, len(training.losses) * len(task.train)
 
 
 @dataclass(frozen=True, kw_only=True)

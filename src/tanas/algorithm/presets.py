@@ -91,6 +91,7 @@ class LearnConfig:
 
     def __post_init__(self) -> None:
         check_choice(self.performance, "performance", "LearnConfig", PERFORMANCES)
+        check_choice(self.recipe, "recipe", "LearnConfig", tuple(RECIPES))
         if self.limit is not None:
             check_range(self.limit, "limit", "LearnConfig", low=2)
 

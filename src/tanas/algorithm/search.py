@@ -116,7 +116,10 @@ def search(
         hurried = for_search(space.space, target.task, config, at)
         outcome = find(space, related, task, config, hurried, learns=learns)
         winner = choose(outcome, space, related, task, config, hurried, learns=learns)
-    donors = donors_of(related, dictionary, base, target, at) if config.warm_weights else Donors()
+    donors = Donors()
+    if config.warm_weights:
+        with at.phase("distance"):
+            donors = donors_of(related, dictionary, base, target, at)
 
     # return the best architecture, trained
     replaces, starts = winner.replaceable, donors.starts

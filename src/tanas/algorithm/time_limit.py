@@ -61,9 +61,10 @@ def in_time(
     """Return settings whose final training has as many epochs as the time limit leaves, and say so.
 
     It has one epoch at least, and at most `MOST_LONGER` times as many as without a limit; a number of epochs that the
-    user has fixed is never exceeded. If less than `FEW` of the usual epochs is left, the outlook goes, and if that is
-    not enough, the competition of recipes: the first is taken. Arguments as for `tanas.algorithm.final.finish`. A
-    training that is resumed keeps its settings.
+    user has fixed is never exceeded. Where less than `FEW` of the usual epochs would be left, the outlook goes. Where
+    that is not enough, the first recipe is taken without a competition. A training that is resumed keeps its settings.
+
+    Arguments as for `tanas.algorithm.final.finish`.
     """
     if math.isinf(left := at.deadline()):
         return config
@@ -87,8 +88,10 @@ def in_time(
         at.say(
             f"The time limit leaves {epochs} epochs for the final training; without it there are {wanted}."
         )
-    if len(choices[place].recipes) < len(config.recipes):
-        at.say(f"It leaves no time to compare recipes: '{choices[place].recipes[0]}' is taken.")
+    if config.outlook and not choices[place].outlook:
+        at.say("The time limit leaves no time for the outlook: what more images and epochs would bring.")
+    if place == len(choices) - 1 and len(suited_to(config.recipes, task.shape)) > 1:
+        at.say(f"The time limit leaves no time to compare recipes: '{choices[place].recipes[0]}' is taken.")
     return with_epochs(choices[place], epochs)
 
 

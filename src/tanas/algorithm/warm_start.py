@@ -1,28 +1,32 @@
-"""The weights that the final training begins with: new ones, or those of a related task's network.
+"""The weights that the final training begins with: new ones, or those of a known task's network.
 
-A network that has seen a test or validation image of the task is never used. Tasks of the same source share its splits,
-so their networks have seen none. Other sources that hold the same pictures are found by the hashes of the pictures.
+A network that has seen a test or validation image of the task is never used. Tasks of the same source and size share
+its splits, so their networks have seen none. Other sources that hold the same pixels are found by hashes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from torch import Tensor
+
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.algorithm.target import Target
-from tanas.dictionary.misfit import MOST_IMAGES, misfit, stage_features
+from tanas.dictionary.misfit import judged_images, misfit, stage_features
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here
+from tanas.dictionary.task_record import Atom
 from tanas.ground.context import Context
 from tanas.ground.records import digest
-from tanas.networks.architecture import Architecture, Network
+from tanas.networks.architecture import Architecture, Network, cost_of
 from tanas.networks.recipe import ChosenRecipe
 from tanas.networks.skeleton import STEMS
 from tanas.networks.training import EVALUATION_BATCH
 from tanas.spaces.space import SearchSpace
-from tanas.tasks.task import Split, Task, image_keys
+from tanas.tasks.names import source_in
+from tanas.tasks.task import Task, image_keys
 
 MOST_DONORS = 2
 """Networks of known tasks whose weights compete with new ones: each costs half of a training."""
@@ -36,7 +40,7 @@ class Start:
     network: Network | None = None
     """With these weights; None: new ones."""
     atom: str = ""
-    """The related task that the weights come from; empty: none."""
+    """The known task that the weights come from; empty: none."""
     stored: StoredNetwork | None = None
     """Its network."""
 
@@ -52,43 +56,58 @@ class Start:
 
 @dataclass(frozen=True, kw_only=True)
 class Donors:
-    """The networks of related tasks whose weights compete with new ones."""
+    """The known networks whose weights compete with new ones."""
 
     starts: tuple[Start, ...] = ()
-    """What suits best first."""
+    """The least misfit first."""
     considered: tuple[WarmStart, ...] = ()
-    """Every known task, what suits best first, with the reason where its network is not used; losses come later."""
+    """Every known task, the least misfit first, with the reason where its network is not used; losses come later."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Hashes of the images of a task, by split."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
 
 
 def donors_of(
     related: RelatedTasks, dictionary: Dictionary, space: SearchSpace, target: Target, at: Context
 ) -> Donors:
-    """Return the known tasks' networks that suit the task best, `MOST_DONORS` at most.
+    """Return the known networks that fit the task best, `MOST_DONORS` at most; none after the time limit.
 
-    They have to lie in the base space, within its limits, and must have seen no test or validation image. What suits is
-    measured on training images by `tanas.dictionary.misfit`.
+    They have to lie in the base space, within its limits, and must have seen no test or validation image. How badly
+    they fit is measured on training images by `tanas.dictionary.misfit`. All known tasks count, however far.
 
     Raises:
         StoreError: the weights of a network are damaged.
     """
     task = target.task
     distances = {near.name: near.measurement.value for near in related.measured}
-    judged = task.limited(MOST_IMAGES).train
+    keys = Keys(
+        train=image_keys(task.train),
+        validation=image_keys(task.validation),
+        test=target.sealed.image_keys,
+    )
     found: list[tuple[float, Start]] = []
     refused: list[WarmStart] = []
-    for name, atom in related.known.others:
+    for name, atom in related.known.every:
+        if at.deadline() <= 0:
+            break
         record, network = atom.kept, None
         why = "no network is stored for it" if record is None else _unfit(record, space, task)
         if record is not None and not why:
             network = dictionary.network(atom)
             assert network is not None  # its record is there
-            why = _has_seen(network, target)
+            why = _has_seen(network, atom, keys, task, ships=dictionary.lends(atom))
         if record is None or network is None or why:
             key = "" if record is None else record.architecture.key
             refused.append(WarmStart(atom=name, distance=distances.get(name), architecture=key, left_out=why))
             continue
-        start = Start(architecture=_fitted(record.architecture, space), atom=name, stored=network)
-        found.append((_misfit(start, judged, task, at), start))
+        start = Start(architecture=_fitted(record.architecture, space, task), atom=name, stored=network)
+        found.append((_misfit(start, task, at), start))
     found.sort(key=lambda each: (each[0], each[1].atom))
     considered = [
         WarmStart(
@@ -96,7 +115,7 @@ def donors_of(
             distance=distances.get(start.atom),
             misfit=value,
             architecture=start.architecture.key,
-            left_out="" if place < MOST_DONORS else "others suit the task better",
+            left_out="" if place < MOST_DONORS else "others fit the task better",
         )
         for place, (value, start) in enumerate(found)
     ]
@@ -107,9 +126,11 @@ def donors_of(
     return Donors(starts=starts, considered=(*considered, *refused))
 
 
-def _misfit(start: Start, split: Split, task: Task, at: Context) -> float:
-    """How well the network of a start suits the task, judged on some of its training images; the lower, the better."""
+def _misfit(start: Start, task: Task, at: Context) -> float:
+    """How badly the network of a start fits the task, judged on some of its training images."""
     network = _carried(start, task, at, share=1.0)
+    macs = cost_of(start.architecture, task.shape, len(task.classes)).macs
+    split = judged_images(task.train, macs)
     network.norm.fit(split.parts(EVALUATION_BATCH))
     return misfit(stage_features(network, split), split.labels, len(task.classes))
 
@@ -124,7 +145,7 @@ def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:
     """Why a stored network can't be used, as far as its record shows; empty: it can."""
     if not known_here(record):
         return "it has operations that are not registered here"
-    architecture = _fitted(record.architecture, space)
+    architecture = _fitted(record.architecture, space, task)
     if not space.contains(architecture):
         return "the space does not hold it"
     if not space.allows(architecture, task.shape, len(task.classes)):
@@ -132,23 +153,33 @@ def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:
     return ""
 
 
-def _fitted(architecture: Architecture, space: SearchSpace) -> Architecture:
-    """An architecture with the stem that a space has, as for images of another size, if that puts it into the space."""
-    for stem in (architecture.skeleton.stem, *STEMS):
+def _fitted(architecture: Architecture, space: SearchSpace, task: Task) -> Architecture:
+    """An architecture, its stem changed if need be to one that the space has: images of another size want another."""
+    own = STEMS.index(architecture.skeleton.stem)
+    for stem in sorted(STEMS, key=lambda stem: abs(STEMS.index(stem) - own)):
         other = replace(architecture, skeleton=replace(architecture.skeleton, stem=stem))
-        if space.contains(other):
+        if space.contains(other) and space.allows(other, task.shape, len(task.classes)):
             return other
     return architecture
 
 
-def _has_seen(network: StoredNetwork, target: Target) -> str:
-    """How many test or validation images of the task a network has seen, in words; empty: none."""
-    for name, keys in (
-        ("test", target.sealed.image_keys),
-        ("validation", image_keys(target.task.validation)),
-    ):
-        if seen := network.overlap(keys):
+def _has_seen(network: StoredNetwork, atom: Atom, keys: Keys, task: Task, *, ships: bool) -> str:
+    """Why a network may have seen test or validation images of the task, in words; empty: it has not.
+
+    Equal pixels are found by their hashes. The same pictures at another size, or from other files, have other pixels,
+    and perhaps another split: then the names of source and classes decide. `ships`: it is of the starter memory.
+    """
+    for name, of_split in (("test", keys.test), ("validation", keys.validation)):
+        if seen := network.overlap(of_split):
             return f"it was trained on {seen} of this task's {name} images"
+    if network.overlap(keys.train):
+        return ""  # the same pixels, so the hashes above would have found the others
+    record, alike = network.record, set(network.record.classes) & set(task.classes)
+    source = source_in(task.name)
+    if source is not None and source == source_in(atom.task.name) and (alike or record.shape != task.shape):
+        return "it was trained on the same pictures in another size or framing"
+    if ships and task.shape[0] > 1 and set(record.classes) == set(task.classes):
+        return "it may have seen the same pictures from other files"
     return ""
 
 

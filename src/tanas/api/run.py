@@ -122,7 +122,7 @@ def _checked_search(
     """
     config = job.config
     prepared = task.measured_by(config.performance).limited(config.limit)
-    request = _request(task, job, resources, dictionary=str(dictionary.folder.resolve()))
+    request = _request(task, job, resources, dictionary=dictionary)
     if not (folder / RUN_FILE).exists():
         new = sum(fingerprint != prepared.fingerprint for fingerprint in coming)
         known = known_tasks(dictionary, prepared, config, reuse=job.reuse, coming=new)
@@ -182,12 +182,18 @@ def run_growth(
 
 
 def _request(
-    task: Task, job: Job, resources: Resources, *, dictionary: str = "", growth: dict[str, Any] | None = None
+    task: Task,
+    job: Job,
+    resources: Resources,
+    *,
+    dictionary: Dictionary | None = None,
+    growth: dict[str, Any] | None = None,
 ) -> Request:
     return Request(
         task=task.name,
         fingerprint=task.fingerprint,
-        dictionary=dictionary,
+        dictionary="" if dictionary is None else str(dictionary.folder.resolve()),
+        starter=dictionary is not None and dictionary.knows_starter,
         seed=job.seed,
         reuse=job.reuse,
         time_limit_s=job.time_limit,
@@ -342,7 +348,7 @@ def _atoms_then(dictionary: Dictionary, run: Run) -> tuple[Atom, ...]:
     now = {atom.key: atom for atom in dictionary.atoms()}
     if missing := [key for key in run.record.known if key not in now]:
         raise StoreError(
-            f"The run {run.folder} began with {len(missing)} remembered tasks that {dictionary.folder} no longer "
+            f"The run {run.folder} began with {len(missing)} remembered tasks that {dictionary.described} no longer "
             "holds, so it can't be resumed. Put them back, or name another folder (out)."
         )
     return tuple(now[key] for key in run.record.known)

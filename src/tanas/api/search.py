@@ -82,8 +82,8 @@ def search(
         out: folder of the run; None: `tanas-runs/NAME-HASH` here, which differs for other data or settings.
         dictionary: folder of a dictionary; None: the user's own, which remembers each search.
         remember: whether the dictionary learns the task; None: only the user's own does.
-        starter: whether the tasks of the starter memory are known beside the user's own; a named dictionary stands
-            alone.
+        starter: whether the tasks of the starter memory are known beside the user's own. They are not beside a named
+            dictionary, nor if `config.warm_weights` is off.
         name: of the task, for people.
         classes: names of the classes, in the order of integer labels.
         x_test: images of an official test split.
@@ -100,7 +100,9 @@ def search(
     """
     task = _task_of(x, y, x_test, y_test, classes, name)
     config = config or SearchConfig()
-    memory = open_memory(Path(dictionary) if dictionary is not None else None, starter=starter)
+    memory = open_memory(
+        Path(dictionary) if dictionary is not None else None, starter=starter and config.warm_weights
+    )
     if out is None:
         asked = (task.fingerprint, config, seed, reuse, time_limit, str(memory.folder.resolve()), starter)
         out = Path("tanas-runs") / f"{slug(task.name)}-{digest(*asked)[:8]}"

@@ -161,7 +161,8 @@ def search(
             reuse those before it.
         out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
         dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
-        starter: Whether networks that come with tanas help too. A memory named with --dictionary stands alone.
+        starter: Whether networks that come with tanas help too. Default: yes, but not beside a memory named with
+            --dictionary, nor without weights (--no-warm-weights, --preset paper).
         time_limit: Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it.
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
@@ -186,7 +187,7 @@ def search(
     several, names = len(opened) > 1, [task.name for task in opened]
     out = out or default_folder(names)
     folders = run_folders(out, names)
-    memory = open_memory(dictionary, starter=starter)
+    memory = open_memory(dictionary, starter=starter and config.warm_weights)
     remembers = dictionary is None if remember is None else remember
     if several and not remembers:
         memory = stream_memory(

@@ -58,12 +58,10 @@ def shown_distance(
 
 def dictionary_rows(dictionary: Dictionary) -> list[dict[str, Any]]:
     """One entry for each remembered task."""
-    base = dictionary.base
-    shipped = {atom.key for atom in base.atoms()} if base is not None and base.ships else ()
     return [
         {
             "atom": name,
-            "starter": atom.key in shipped,
+            "starter": dictionary.lends(atom),
             "classes": len(atom.task.classes),
             "train": atom.task.train,
             "performance": atom.representative.performance,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Network
 from tanas.networks.training import EVALUATION_BATCH
 from tanas.tasks.task import Split
@@ -13,8 +14,18 @@ from tanas.tasks.task import Split
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Of ridge regression, as shares of the features' mean variance; the best is taken."""
 
-MOST_IMAGES = 1_000
-"""Images at most, on which a network is judged: a tenth of a second for a network of 3 million multiply-adds."""
+LEAST_IMAGES, MOST_IMAGES = 300, 1_000
+MOST_MACS = 3_000_000_000
+"""Images on which a network is judged, and multiply-adds of their answers at most: a tenth of a second. Each class has
+at least `LEAST_OF_CLASS`, if there are as many."""
+LEAST_OF_CLASS = 5
+
+
+def judged_images(train: Split, macs: int) -> Split:
+    """The training images on which a network with so many multiply-adds an image is judged, stratified."""
+    strata = len(torch.unique(torch.stack([train.labels, train.strata]), dim=1)[0])
+    most = max(min(MOST_IMAGES, MOST_MACS // macs), LEAST_IMAGES, LEAST_OF_CLASS * strata)
+    return train.stratified(most, Seed().child("misfit")) if len(train) > most else train
 
 
 @torch.no_grad()
@@ -29,8 +40,9 @@ def stage_features(network: Network, split: Split) -> Tensor:
     for module in norms:
         module.momentum = 0.0  # the statistics that it has stay
     parts = []
-    for images in split.parts(EVALUATION_BATCH):
-        images, means = network.stem(network.norm(images)), []
+    # parts of nearly equal size: BatchNorm needs more than a few images
+    for which in torch.arange(len(split)).chunk(max(round(len(split) / EVALUATION_BATCH), 1)):
+        images, means = network.stem(network.norm(split.pixels(which))), []
         for stage in network.stages:
             images = stage(images)
             means.append(torch.relu(images).mean(dim=(2, 3)))

@@ -87,6 +87,17 @@ class Dictionary:
         return f"{self.folder} and the starter memory" if self.base.ships else self.base.described
 
     @property
+    def knows_starter(self) -> bool:
+        """Whether the atoms of the starter memory are seen."""
+        return self.ships or (self.base is not None and self.base.knows_starter)
+
+    def lends(self, atom: Atom) -> bool:
+        """Whether an atom belongs to the starter memory, not to the user."""
+        if self._folder_of(atom).exists():
+            return self.ships
+        return self.base is not None and self.base.lends(atom)
+
+    @property
     def settled(self) -> bool:
         """Whether its folder is marked."""
         return self._marker.exists()

@@ -68,7 +68,7 @@ class Provenance:
     represent_s: float
     """Wall-clock seconds of training the representative."""
     search_s: float
-    """Wall-clock seconds of searching and scoring architectures."""
+    """Wall-clock seconds of searching and scoring architectures, and of training the network that is kept."""
     represent_macs: int | None = None
     """Multiply-adds of training the representative, forward and backward; None: the atom is older than this field."""
     search_macs: int | None = None

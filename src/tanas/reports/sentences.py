@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Metrics, Result, Rival
+from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Beginning, Metrics, Result, Rival, WarmStart
 from tanas.networks.recipe import RECIPES
 from tanas.reports.chart_data import constant_answer, rival_label, wilson, wrong_answers
 
 SPACE = "\N{NO-BREAK SPACE}"
 """Between a number and its unit: they stay on one line."""
+
+MOST_STARTS = 6
+"""Known networks in the table of a report."""
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -67,6 +70,13 @@ def _against_rival(result: Result, best: Rival, high: float) -> str:
     if best.name in (NO_SEARCH, FOUND, DONOR) and result.reference and result.reference.replaces:
         return f"{name} has less error on the test images, but the validation images decided which network you get."
     return f"{name} has less error here: use it, or give tanas more images or time."
+
+
+def worth_showing(beginning: Beginning) -> tuple[WarmStart, ...]:
+    """The known networks that competed, those that could not be used, and the next of the others: six in all, or more."""
+    unused = [start for start in beginning.tried if start.misfit is not None and start.left_out]
+    most = max(MOST_STARTS - (len(beginning.tried) - len(unused)), 0)
+    return tuple(start for start in beginning.tried if start not in unused[most:])
 
 
 def taken(result: Result) -> str:

@@ -69,6 +69,8 @@ class Request:
     config: dict[str, Any]
     growth: dict[str, Any] | None = None
     """What is grown or compressed, and how; None: a search."""
+    starter: bool = False
+    """Whether the starter memory is known."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -125,6 +125,15 @@ def misspelt_labelling(path: str) -> str:
     return ""
 
 
+def source_in(name: str) -> str | None:
+    """The source of a task's name, equal for tasks of the same pictures; None: the name is of another kind."""
+    try:
+        source = parse_source(name)[0]
+    except (TaskError, UnknownNameError):
+        return None
+    return f"{source.word}:{source.path}"
+
+
 def _path_and_labellings(text: str) -> tuple[str, tuple[Labelling, ...]]:
     """The longest tail that is labellings from end to end, and the path before it."""
     for start in _LABELLING_START.finditer(text):

@@ -25,7 +25,7 @@ from tanas.dictionary.store import Dictionary
 from tanas.distances.representative import RepresentativeConfig, represent
 from tanas.ground.context import Context
 from tanas.ground.devices import processors
-from tanas.ground.errors import TanasError, check_range
+from tanas.ground.errors import StoreError, TanasError, check_range
 from tanas.ground.records import read_record, write_json
 from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
@@ -63,8 +63,11 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     try:
         check_range(asked.seeds, "seeds", "donors.py", low=1)
-        for folder in asked.memories:
-            Dictionary(folder)
+        known = networks_of([Dictionary(folder) for folder in asked.memories])
+        if len({atom.kept.architecture for _, atom in known.values() if atom.kept is not None}) != 1:
+            raise StoreError(
+                "The networks of the memories must have one architecture, or weights are not alone."
+            )
         measure(asked.out / "donors.json", asked.memories, asked.work, asked.seeds)
     except TanasError as error:
         print(error, file=sys.stderr)
@@ -105,9 +108,8 @@ def rows_of(target: DonorTarget, seed: int, memories: list[Path], work: Path) ->
     task, sealed = opened(Named(label=target.label, name=target.name), library, work).sealed()
     test = limited_test(sealed.open())
     known = networks_of([Dictionary(folder) for folder in memories])
-    _, some = next(iter(known.values()))
-    assert some.kept is not None
-    new = beginning(task, None, some.kept.architecture, seed)
+    (architecture,) = {atom.kept.architecture for _, atom in known.values() if atom.kept is not None}
+    new = beginning(task, None, architecture, seed)
     rows = [trained_row(task, test, target, SCRATCH, new, seed, images=0, measures={})]
     own = represent(task, RepresentativeConfig(), Context(seed=Seed(0).child("represent")))
     for name, (memory, atom) in known.items():

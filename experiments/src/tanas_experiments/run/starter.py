@@ -16,11 +16,12 @@ from pathlib import Path
 
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, run_search
-from tanas.dictionary.starter import FOLDER, Card
+from tanas.dictionary.starter import FOLDER
 from tanas.dictionary.store import Dictionary
 from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.errors import TanasError, check_choice
-from tanas.runs.folder import slug
+from tanas.ground.records import new_folder
+from tanas.runs.folder import Run, slug
 from tanas.tasks.library import Library
 from tanas_experiments.starter import (
     INGREDIENTS,
@@ -55,8 +56,7 @@ def main(arguments: list[str]) -> int:
 
 def make(out: Path, work: Path, ingredients: list[Ingredient]) -> None:
     """Search for each ingredient, and pack what ships."""
-    library, cards = Library(), list[Card]()
-    Dictionary.create(out)
+    library, finished = Library(), list[tuple[Ingredient, Run, Dictionary]]()
     for ingredient in ingredients:
         task = replace(
             library.open(typed_source(ingredient, library, work)),
@@ -76,9 +76,15 @@ def make(out: Path, work: Path, ingredients: list[Ingredient]) -> None:
                 ),
                 Machine(resources=resources, engine=engine, listener=listener_for(sys.stderr)),
             )
-        if ingredient.ships:
-            cards.append(card_of(ingredient, run.result(), packed_atom(memory, out)))
-            write_cards(cards, out)
+        finished.append((ingredient, run, memory))
+    with new_folder(out) as folder:  # what was there goes when all of the new is there
+        Dictionary.create(folder)
+        cards = [
+            card_of(ingredient, run.result(), packed_atom(memory, folder))
+            for ingredient, run, memory in finished
+            if ingredient.ships
+        ]
+        write_cards(cards, folder)
 
 
 if __name__ == "__main__":
