@@ -329,7 +329,7 @@ class Beginning:
     """The weights that the final training began with."""
 
     atom: str
-    """Name of the related task whose weights were used; empty: it began from scratch."""
+    """Name of the known task whose weights were used; empty: it began from scratch."""
     scratch: float | None
     """The lowest validation loss after half of a training with new weights; None: every one diverged."""
     tried: tuple[WarmStart, ...]

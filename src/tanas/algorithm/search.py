@@ -42,7 +42,7 @@ class Found:
     trained: Trained
     """The network that is handed over, tested."""
     donors: Donors = field(default_factory=Donors)
-    """The networks of related tasks whose weights competed with new ones; none if `warm_weights` is off."""
+    """The known networks whose weights competed with new ones; none if `warm_weights` is off."""
     advice: Advice | None = None
     reused: bool = False
     """Whether the architecture of the remembered task was reused without a search."""

@@ -184,7 +184,7 @@ def _has_seen(network: StoredNetwork, atom: Atom, keys: Keys, task: Task, *, shi
 
 
 def beginning_of(donors: Donors, recipe: ChosenRecipe, config: SearchConfig) -> Beginning | None:
-    """Return the record of the weights that competed; None: none were wanted, or there is no related task."""
+    """Return the record of the weights that competed; None: none were wanted, or no task is known."""
     if not (config.warm_weights and donors.considered):
         return None
     losses: dict[str, float] = {}

@@ -211,7 +211,8 @@ class Settings(Searching, Learning, Measuring):
     threshold: float | None = None
     """Reuse all tasks within this distance, instead of a number of them."""
     warm_weights: bool | None = None
-    """Whether weights of the nearest tasks' networks compete with new weights in the final training (default)."""
+    """Whether weights of known networks compete with new weights in the final training (default). Those that fit the
+    task best do, whatever --neighbours and --threshold say."""
     controls: Flag = False
     """Also run random search at the same cost, and report how the result compares. Takes about twice as long."""
     method: Annotated[str | None, Parameter(group=RESEARCH)] = None

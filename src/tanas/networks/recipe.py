@@ -100,7 +100,7 @@ class RecipeTried:
     """Cross-entropy at the best temperature, in nats; its mean over the classes with 'balanced' performance."""
     performance: float | None
     atom: str = ""
-    """The related task whose weights the training began with; empty: new weights."""
+    """The known task whose weights the training began with; empty: new weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class ChosenRecipe:
     """Images that the architecture was trained on by the other recipes, and for the outlook; each counts once an
     epoch."""
     atom: str = ""
-    """The related task whose weights the chosen training began with; empty: new weights."""
+    """The known task whose weights the chosen training began with; empty: new weights."""
 
 
 def final_training() -> TrainingConfig:

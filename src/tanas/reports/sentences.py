@@ -73,7 +73,7 @@ def _against_rival(result: Result, best: Rival, high: float) -> str:
 
 
 def worth_showing(beginning: Beginning) -> tuple[WarmStart, ...]:
-    """The known networks that competed, those that could not be used, and the next of the others: six in all, or more."""
+    """The known networks that competed, those that could not be used, and some of the others."""
     unused = [start for start in beginning.tried if start.misfit is not None and start.left_out]
     most = max(MOST_STARTS - (len(beginning.tried) - len(unused)), 0)
     return tuple(start for start in beginning.tried if start not in unused[most:])

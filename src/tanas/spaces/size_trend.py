@@ -24,7 +24,7 @@ LEAST_COMPARED = 6
 """Trainings that a trend needs: it has three slopes."""
 
 ENOUGH_COMPARED = 45
-"""Trainings from which a trend is reliable: those of three tasks in a dictionary (five rounds of three candidates)."""
+"""Trainings from which a trend is reliable: those of eight tasks that a dictionary has built."""
 LEAST_SPREAD = 0.1
 """Least standard deviation of the predictions, in standard deviations of the trainings. Below it, size made little
 difference: probabilities change by less than a factor e."""
