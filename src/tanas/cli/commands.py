@@ -162,7 +162,7 @@ def search(
         out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
         dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
         starter: Whether networks that come with tanas help too. Default: yes, but not beside a memory named with
-            --dictionary, nor without weights (--no-warm-weights, --preset paper).
+            --dictionary, nor if weights are not wanted.
         time_limit: Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it.
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
