@@ -62,9 +62,6 @@ INGREDIENTS = (
         licence="none stated by its authors",
     ),
     Ingredient(
-        label="recyclables", source="folder:{data}/photos/recyclables", data="TrashNet", licence="MIT"
-    ),
-    Ingredient(
         label="drawings apart",
         source="quickdraw:only={apart}",
         data="Quick, Draw!",
