@@ -37,7 +37,9 @@ from tanas_experiments.searches import TEN_DRAWINGS
 
 DONORS_KIND = "donors"
 SCRATCH = "from scratch"
-SHARE, RECIPE, STEPS, BATCH = 0.5, "light", 400, 64
+RECIPE, STEPS, BATCH = "light", 400, 64
+HALF = 0.5
+"""Share of the weights in the comparison with all of them."""
 MOST_TESTED = 2_000
 """Test images at most: they have a standard error of one point at 30 % error."""
 
@@ -100,8 +102,8 @@ class DonorRow:
     """Cross-entropy on the test images, in nats."""
     measures: Mapping[str, float]
     """By name; the lower, the nearer. Empty from scratch."""
-    whole_error: float | None = None
-    """The error with all of the donor's weights, not `SHARE` of them; None: not measured."""
+    half_error: float | None = None
+    """The error with `HALF` of the donor's weights, the rest new; None: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +152,7 @@ def trained_row(
 
 
 def beginning(
-    task: Task, kept: StoredNetwork | None, architecture: Architecture, seed: int, share: float = SHARE
+    task: Task, kept: StoredNetwork | None, architecture: Architecture, seed: int, share: float = 1.0
 ) -> Network:
     """New weights, or those of a stored network."""
     own = Seed(seed).child("weights")
@@ -298,22 +300,22 @@ def donors_page(record: DonorsRecord) -> str:
 
 
 def donors_answers(record: DonorsRecord) -> tuple[str, ...]:
-    """What the weights of the nearest bring, against new weights, those of the farthest, and all of its weights."""
+    """What the weights of the nearest bring, against new weights, those of the farthest, and half of its weights."""
     scratch, near, far = (chosen_errors(record, choose) for choose in (None, nearest, farthest))
     helps, apart = paired(near, scratch), paired(near, far)
     return (
         f"**{verdict(helps)}, those of the least misfit: {effect(helps, 'points of test error')}** against new weights "
         f"({len(near)} targets, seeds: n = {record.n} each).",
         f"Least against most misfit: {effect(apart, 'points')}.",
-        *_whole(record),
+        *_halves(record),
     )
 
 
-def _whole(record: DonorsRecord) -> tuple[str, ...]:
+def _halves(record: DonorsRecord) -> tuple[str, ...]:
     by: dict[str, list[tuple[float, float]]] = {}
     for row in record.rows:
-        if row.whole_error is not None:
-            by.setdefault(row.target, []).append((row.whole_error, row.error))
+        if row.half_error is not None:
+            by.setdefault(row.target, []).append((row.error, row.half_error))
     if not by:
         return ()
     whole, half = ([statistics.fmean(one[at] for one in errors) for errors in by.values()] for at in (0, 1))

@@ -143,9 +143,9 @@ class SearchConfig:
     """Whether the best architecture of the nearest task is the first seed; 'transfer' takes it in any case."""
     warm_weights: bool = True
     """Whether the weights of known networks compete with new weights in the final training."""
-    warm_share: float = 0.5
-    """Share of those weights at the beginning; the rest is drawn anew. On five targets of 200 to 1,000 images, half
-    took 1.4 points off the error from scratch, all of them 0.7 (n = 20; experiments/pages/search-evidence.md)."""
+    warm_share: float = 1.0
+    """Share of those weights at the beginning; the rest is drawn anew. All of them left less error than half on near
+    tasks (experiments/pages/known-weights.md)."""
     per_atom: int = 3
     """Best architectures of a related task that 'union' combines."""
     max_parameters: int | None = None

@@ -34,6 +34,7 @@ from tanas.tasks.task import image_keys
 from tanas_experiments.donors import (
     CHOSEN,
     DONOR_TARGETS,
+    HALF,
     SCRATCH,
     STEPS,
     DonorRow,
@@ -125,9 +126,9 @@ def rows_of(target: DonorTarget, seed: int, memories: list[Path], work: Path) ->
     place, near = min(enumerate(rows[1:], 1), key=lambda entry: entry[1].measures[CHOSEN])
     memory, atom = known[near.donor]
     if (kept := memory.network(atom)) is not None:
-        start = beginning(task, kept, kept.record.architecture, seed, share=1.0)
-        whole = trained_row(task, test, target, near.donor, start, seed, images=0, measures={})
-        rows[place] = replace(near, whole_error=whole.error)
+        start = beginning(task, kept, kept.record.architecture, seed, share=HALF)
+        half = trained_row(task, test, target, near.donor, start, seed, images=0, measures={})
+        rows[place] = replace(near, half_error=half.error)
     return tuple(rows)
 
 
