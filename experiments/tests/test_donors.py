@@ -65,7 +65,7 @@ def test_the_page_has_a_row_a_target_and_a_row_a_measure() -> None:
     page = donors_page(TWO).replace("\N{MINUS SIGN}", "-")
     assert "| a images | 30.0 | 20.0 | 28.0 | 24.0 | near |" in page
     assert "| b images | 40.0 | 32.0 | 44.0 | 38.0 | near |" in page
-    assert "**misfit: weighted tau +1.00**" in page
+    assert "**misfit: its choice gains most, +9.0 points.** Weighted tau with the gain: +1.00" in page
     assert "-9.00 points of test error" in page
     assert "Least against most misfit: -10.00 points" in page
 
