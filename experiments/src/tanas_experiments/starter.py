@@ -28,9 +28,10 @@ FEATURES = 384
 """Of a starter's representative: the default has 1,024, which alone would take 3 MB an atom."""
 
 RECIPE = "mixed"
-"""Of the networks that are kept. The competition chose 'plain' (of 52 drawings 'light'). With half of their weights, the
-mean error of other targets changed by -1.6 points from clothes (6 targets), -0.4 from digits (4), +0.1 from small photos
-(7) and +0.7 from 52 drawings (7); small photos themselves err 22.0 % in place of 25.0 (n = 1 each, no record)."""
+"""Of the networks that are kept. The competition chose 'plain' (of 52 drawings 'light'). With half of their weights,
+the mean error of other targets changed by -1.6 points from clothes (6 targets), -0.4 from digits (4), +0.1 from small
+photos (7) and +0.7 from 52 drawings (7). Small photos themselves err 22.0 % in place of 25.0 (n = 1 each, no record).
+"""
 
 KEPT_BACK = (
     *("airplane", "banana", "bicycle", "bird", "book", "bowtie", "cat", "diamond", "dog", "eye"),
@@ -79,7 +80,7 @@ INGREDIENTS = (
 def starter_settings() -> SearchConfig:
     """The default search, with a smaller representative, one recipe, and nothing that only a user's report needs.
 
-    One recipe, because the competition of recipes is for the task itself, and these networks are for others: see RECIPE.
+    One recipe, because the competition of recipes is for the task itself, and these networks are for others.
     """
     return replace(
         default(),
