@@ -36,8 +36,8 @@ def test_a_target_is_a_row_once_both_searches_are_there() -> None:
         row("c", EMPTY, 0.5),
     ]
     page = gain_page(record_of(*rows)).replace("\N{MINUS SIGN}", "-")
-    assert "| a images | 30.0 | 20.0 | 1.0 | 1.5 | drawings |" in page
-    assert "| b images | 10.0 | 10.0 | 1.0 | 1.5 | new weights |" in page
+    assert "| a images | 30.0 | 20.0 | drawings |" in page
+    assert "| b images | 10.0 | 10.0 | new weights |" in page
     assert "c images" not in page
     assert "-5.00 points of balanced test error" in page and "2 targets" in page
 

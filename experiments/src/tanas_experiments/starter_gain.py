@@ -74,21 +74,20 @@ def gain_row(target: str, arm: str, result: Result) -> GainRow:
 
 def gain_page(record: GainRecord) -> str:
     """The part of the page, Markdown."""
-    lines, errors, minutes = [], {arm: list[float]() for arm in ARMS}, {arm: list[float]() for arm in ARMS}
+    lines, errors = [], {arm: list[float]() for arm in ARMS}
     for target in dict.fromkeys(row.target for row in record.rows):
         both = _both(record.rows, target)
         if both is None:
             continue
         for arm, rows in both.items():
             errors[arm].append(statistics.fmean(row.balanced_error for row in rows))
-            minutes[arm].append(statistics.fmean(row.took_s["total"] for row in rows) / 60)
         atoms = dict.fromkeys(row.atom or "new weights" for row in both[STARTER])
-        cells = [f"{100 * errors[arm][-1]:.1f}" for arm in ARMS] + [f"{minutes[arm][-1]:.1f}" for arm in ARMS]
+        cells = [f"{100 * errors[arm][-1]:.1f}" for arm in ARMS]
         lines.append([f"{target} images", *cells, ", ".join(atoms)])
     if not lines:
         return "Nothing has been measured yet.\n"
     found = paired(errors[STARTER], errors[EMPTY])
-    head = ["target", "no memory", "starter", "minutes without", "minutes with", "weights of"]
+    head = ["target", "no memory", "starter", "weights of"]
     parts = [
         "## What does the starter memory bring to a whole search?",
         f"- **{verdict(found)}: {effect(found, 'points of balanced test error')}** "
