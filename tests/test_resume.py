@@ -89,6 +89,7 @@ def test_a_search_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed
 def test_a_build_that_is_killed_within_each_atom_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:
+    whole_training(desk)
     moments = [
         Moment("StepAdvanced", {"step": "represent npz:bars.npz:is=square", "done": "2"}),
         Moment("StepAdvanced", {"step": r"score \w+ on npz:bars.npz$"}),
@@ -104,6 +105,7 @@ def test_a_build_that_is_killed_within_each_atom_ends_as_an_undisturbed_one(
 def test_a_build_that_is_killed_before_each_of_its_files_ends_as_an_undisturbed_one(
     undisturbed: Path, desk: Path
 ) -> None:
+    whole_training(desk)
     for number in range(1, 100):
         ended = session(BUILD, desk, killed_at=Moment(file=number), light=True)
         if ended.status == 0:

@@ -383,9 +383,17 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         (
             Option("--dictionary known", arrived("dictionary", "folder", "name"), "known"),
             Option("--forget", arrived("job", "remember"), False),
-            Option("--no-starter", lambda seen: seen.arrived["dictionary"].base, None),
-            Option("--starter", lambda seen: seen.arrived["dictionary"].base.folder.name, "starter"),
         ),
+    ),
+    (
+        "search",
+        f"search {SQUARE} {TINY}",
+        (Option("--no-starter", lambda seen: seen.arrived["dictionary"].knows_starter, False),),
+    ),
+    (
+        "search",
+        f"search {SQUARE} {TINY} --no-starter",
+        (Option("--starter", lambda seen: seen.arrived["dictionary"].knows_starter, True),),
     ),
     ("search", f"search pictures {TINY}", (*PICTURES, FIT)),
     ("grow", GROW, SPACE),
