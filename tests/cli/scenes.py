@@ -390,11 +390,6 @@ ARRIVALS: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         f"search {SQUARE} {TINY}",
         (Option("--no-starter", lambda seen: seen.arrived["dictionary"].knows_starter, False),),
     ),
-    (
-        "search",
-        f"search {SQUARE} {TINY} --no-starter",
-        (Option("--starter", lambda seen: seen.arrived["dictionary"].knows_starter, True),),
-    ),
     ("search", f"search pictures {TINY}", (*PICTURES, FIT)),
     ("grow", GROW, SPACE),
     ("grow", f"grow before pictures {TINY}", (*PICTURES, FIT)),

@@ -147,7 +147,7 @@ def search(
     *tasks: str,
     out: Path | None = None,
     dictionary: Path | None = None,
-    starter: bool = True,
+    no_starter: Flag = False,
     time_limit: str | None = None,
     remember: Annotated[bool | None, Parameter(negative="--forget", group=RESEARCH)] = None,
     reuse: Annotated[Flag, Parameter(group=RESEARCH)] = False,
@@ -161,8 +161,8 @@ def search(
             reuse those before it.
         out: Folder of the run. Default: runs/NAME. The same command resumes an unfinished run.
         dictionary: Folder of the memory of tasks. Default: $TANAS_DICTIONARY, else your own.
-        starter: Whether networks that come with tanas help too. Default: yes, but not beside a memory named with
-            --dictionary, nor if weights are not wanted.
+        no_starter: Leave out the networks that come with tanas. They help beside your own memory only, not beside one
+            named with --dictionary.
         time_limit: Most time for everything, such as 90s, 10m or 2h. The final training gets up to half of it.
         remember: Whether the memory learns the task. Default: only your own memory does.
         reuse: Take the best architecture of a task that is known already, without a search.
@@ -187,7 +187,7 @@ def search(
     several, names = len(opened) > 1, [task.name for task in opened]
     out = out or default_folder(names)
     folders = run_folders(out, names)
-    memory = open_memory(dictionary, starter=starter and config.warm_weights)
+    memory = open_memory(dictionary, starter=config.warm_weights and not no_starter)
     remembers = dictionary is None if remember is None else remember
     if several and not remembers:
         memory = stream_memory(
