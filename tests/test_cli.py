@@ -83,7 +83,6 @@ class TestHelp:
         everyday += (
             "--max-latency",
             "--size",
-            "--starter",
             "--no-starter",
             "--seed",
             "--json",
