@@ -48,7 +48,7 @@ KEYS = {
     "quick": ("6ddaef7b5832b900", "2fab7bbfbbf2a6de", "c2cb46f44873ae0d"),
     "paper": ("6e381588d2a732a3", "ee985726629e3a97", "041dcb9ef07f6921"),
 }
-"""Hashes over a preset: of a run's settings, of an unfinished atom, and of an atom, as version 0.1 made them."""
+"""Hashes over a preset: of a run's settings, of an unfinished atom, and of an atom. The last is that of version 0.1."""
 DISTANCE_KEYS = {
     "transform": "a1dc5662c54a63e5",
     "exact": "6fc1b831bc402dc1",
