@@ -14,12 +14,12 @@ from typing import Any
 
 from torch.nn import functional
 
-from tanas.dictionary.misfit import misfit, stage_features
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.stored_network import StoredNetwork, carried
 from tanas.dictionary.task_record import Atom
 from tanas.distances.logme import log_evidence
 from tanas.distances.methods import DistanceConfig, make_distance
+from tanas.distances.misfit import misfit, stage_features
 from tanas.distances.pairs import PairConfig, make_pair
 from tanas.distances.representative import Representative
 from tanas.ground.context import Context
@@ -154,18 +154,28 @@ def trained_row(
 def beginning(
     task: Task, kept: StoredNetwork | None, architecture: Architecture, seed: int, share: float = 1.0
 ) -> Network:
-    """New weights, or those of a stored network."""
+    """New weights, or a share of those of a stored network in kernels and matrices; the rest of these is new.
+
+    Source: Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020 (shrink and perturb).
+    """
     own = Seed(seed).child("weights")
+    new = build(architecture, task.shape, len(task.classes), own)
     if kept is None:
-        return build(architecture, task.shape, len(task.classes), own)
-    return carried(kept, task.shape, task.classes, own, share=share)
+        return new
+    network, fresh = carried(kept, task.shape, task.classes, own), new.state_dict()
+    mixed = {
+        name: fresh[name].lerp(value, share) if value.dim() > 1 else value
+        for name, value in network.state_dict().items()
+    }
+    network.load_state_dict(mixed)
+    return network
 
 
 def measures(task: Task, memory: Dictionary, atom: Atom, target: Representative) -> dict[str, float]:
     """What might foretell how much a stored network helps a task, by name; the lower, the more."""
     kept = memory.network(atom)
     assert kept is not None
-    network = carried(kept, task.shape, task.classes, Seed(0), share=1.0)
+    network = carried(kept, task.shape, task.classes, Seed(0))
     for module in network.modules():
         if isinstance(module, PixelNorm):
             module.fit(task.train.parts(EVALUATION_BATCH))

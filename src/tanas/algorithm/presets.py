@@ -143,9 +143,6 @@ class SearchConfig:
     """Whether the best architecture of the nearest task is the first seed; 'transfer' takes it in any case."""
     warm_weights: bool = True
     """Whether the weights of known networks compete with new weights in the final training."""
-    warm_share: float = 1.0
-    """Share of those weights at the beginning; the rest is drawn anew. All of them left less error than half on near
-    tasks (experiments/pages/known-weights.md)."""
     per_atom: int = 3
     """Best architectures of a related task that 'union' combines."""
     max_parameters: int | None = None
@@ -198,7 +195,6 @@ class SearchConfig:
         for name in self.recipes:
             check_choice(name, "recipes", "SearchConfig", tuple(RECIPES))
         check_range(self.per_atom, "per_atom", "SearchConfig", low=1)
-        check_range(self.warm_share, "warm_share", "SearchConfig", low=0, high=1)
         for name in ("limit", "neighbours", "max_parameters", "max_macs", "budget_macs", "rounds_led"):
             if (value := getattr(self, name)) is not None:
                 check_range(value, name, "SearchConfig", low=2 if name == "limit" else 1)

@@ -8,7 +8,8 @@ from typing import Any
 
 from tanas.algorithm.final import Ending, Examined
 from tanas.algorithm.learn import represent_macs
-from tanas.algorithm.related import RelatedTasks
+from tanas.algorithm.presets import SearchConfig
+from tanas.algorithm.related import RelatedTasks, compares_representatives
 from tanas.algorithm.result import (
     RESULT_SCHEMA,
     Control,
@@ -30,13 +31,15 @@ from tanas.algorithm.search import Found
 from tanas.algorithm.space import timed
 from tanas.algorithm.warm_start import beginning_of
 from tanas.dictionary.bench import Related
+from tanas.dictionary.stored_network import known_here
 from tanas.dictionary.task_record import Atom
-from tanas.distances.pairs import PairConfig
+from tanas.distances.misfit import judged_images
 from tanas.distances.representative import Representative, macs_of
 from tanas.ground.checkpoints import Stopwatch
 from tanas.ground.records import to_plain
 from tanas.networks.architecture import cost_of
 from tanas.networks.layers import layer_table
+from tanas.spaces.named import with_stem_for
 from tanas.strategies.base import training_macs
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Task
@@ -245,7 +248,7 @@ def ledger_of(found: Found, watch: Stopwatch) -> LedgerRecord:
         took_s, macs, images, cached_s = made.search_s, made.search_macs or 0, (), made.search_s
     phases = (
         _represent(task, related.representative, watch),
-        _distance(task, related, found.target.config.pair, watch),
+        _distance(task, related, found.target.config, watch),
         PhaseCost(phase="search", took_s=took_s, macs=macs, images=images, cached_s=cached_s),
         _train(task, found.trained.ending, watch),
         PhaseCost(phase="rivals", took_s=watch.seconds("rivals"), macs=0, images=()),
@@ -277,21 +280,35 @@ def _represent(task: Task, representative: Representative | None, watch: Stopwat
     )
 
 
-def _distance(task: Task, related: RelatedTasks, config: PairConfig, watch: Stopwatch) -> PhaseCost:
+def _distance(task: Task, related: RelatedTasks, searched: SearchConfig, watch: Stopwatch) -> PhaseCost:
     """The networks' answers to the images of the pairs, once each, and the trainings of the maps."""
-    sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
-    asked = sum(have if most is None else min(most, have) for most, have in sizes)
-    networks = [(known.name, macs_of(known.atom.representative)) for known in related.measured]
-    if networks and related.representative is not None:
-        networks = [(OWN, macs_of(related.representative)), *networks]
+    if compares_representatives(searched):
+        config = searched.pair
+        sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
+        asked = sum(have if most is None else min(most, have) for most, have in sizes)
+        networks = [(known.name, macs_of(known.atom.representative), asked) for known in related.measured]
+        if networks and related.representative is not None:
+            networks = [(OWN, macs_of(related.representative), asked), *networks]
+    else:
+        networks = [(known.name, *_judged(known.atom, task)) for known in related.measured]
     maps = sum(known.measurement.map_macs for known in related.measured)
     return PhaseCost(
         phase="distance",
         took_s=watch.seconds("distance") + related.reused_s,
-        macs=sum(macs * asked for _, macs in networks) + maps,
-        images=tuple((name, asked) for name, _ in networks),
+        macs=sum(macs * seen for _, macs, seen in networks) + maps,
+        images=tuple((name, seen) for name, _, seen in networks),
         cached_s=related.reused_s,
     )
+
+
+def _judged(atom: Atom, task: Task) -> tuple[int, int]:
+    """Multiply-adds of an answer of an atom's network, and the images on which its misfit is judged."""
+    if atom.kept is None or not known_here(atom.kept):
+        macs = macs_of(atom.representative)
+    else:
+        suited = with_stem_for(atom.kept.architecture, task.shape)
+        macs = cost_of(suited, task.shape, len(task.classes)).macs
+    return macs, len(judged_images(task.train, macs))
 
 
 def _dictionary(known: Sequence[tuple[str, Atom]], phases: Sequence[PhaseCost]) -> DictionaryCost:

@@ -16,6 +16,7 @@ from tanas.dictionary.distances import nearest
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Measurement
+from tanas.distances.methods import make_distance
 from tanas.distances.representative import Representative, RepresentativeState, represent
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError, TaskError
@@ -87,11 +88,16 @@ def relate(
             f"Make a first memory: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
         )
     representative = None
-    if learns or (found.others and CHOICES[config.related].measures):
+    if learns or (found.others and CHOICES[config.related].measures and compares_representatives(config)):
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
         warn_if_weak(representative, at.listener, strict=False)
     return related_tasks(found, dictionary, representative, task, config, at)
+
+
+def compares_representatives(config: SearchConfig) -> bool:
+    """Whether a distance compares representatives; else it reads the trained networks that a memory keeps."""
+    return not make_distance(config.distance).reads_networks
 
 
 def warn_if_weak(representative: RepresentativeState, listener: Listener, *, strict: bool) -> None:
@@ -167,7 +173,8 @@ def related_tasks(
     Source: Algorithm 1, "for b in B: calculate the distance d(b, t) to find the related tasks".
     """
     choice, seed = CHOICES[config.related], at.seed.child("neighbours")
-    if not known.others or representative is None or not choice.measures:
+    blind = representative is None and compares_representatives(config)
+    if not known.others or blind or not choice.measures:
         with at.phase("distance"):
             return RelatedTasks(known=known, representative=representative)
     reused = Reused(at.checkpoint.child("distances"))

@@ -311,10 +311,8 @@ class WarmStart:
     """The trained network of a known task, considered as a start of the final training."""
 
     atom: str
-    distance: float | None
-    """d; None: not measured."""
     misfit: float | None = None
-    """See `tanas.dictionary.misfit`: 0 is perfect, 1 a guess. None: the network can't be used, or an older version
+    """See `tanas.distances.misfit`: 0 is perfect, 1 a guess. None: the network can't be used, or an older version
     wrote this."""
     architecture: str
     """Key of its architecture; empty: no network is stored."""

@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import RelatedTasks
+from tanas.algorithm.related import RelatedTasks, compares_representatives
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.algorithm.target import Target
-from tanas.dictionary.misfit import judged_images, misfit, stage_features
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here
+from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, features_on, known_here
 from tanas.dictionary.task_record import Atom
+from tanas.distances.misfit import misfit
 from tanas.ground.context import Context
 from tanas.ground.records import digest
-from tanas.networks.architecture import Architecture, Network, cost_of
+from tanas.networks.architecture import Architecture, Network
 from tanas.networks.recipe import ChosenRecipe
 from tanas.networks.skeleton import STEMS
-from tanas.networks.training import EVALUATION_BATCH
+from tanas.spaces.named import with_stem_for
 from tanas.spaces.space import SearchSpace
 from tanas.tasks.names import source_in
 from tanas.tasks.task import Task, image_keys
@@ -85,7 +85,8 @@ def donors_of(
         StoreError: the weights of a network are damaged.
     """
     task = target.task
-    distances = {near.name: near.measurement.value for near in related.measured}
+    compared = compares_representatives(target.config)
+    misfits = {} if compared else {near.name: near.measurement.order for near in related.measured}
     keys = Keys(
         train=image_keys(task.train),
         validation=image_keys(task.validation),
@@ -104,41 +105,37 @@ def donors_of(
             why = _has_seen(network, atom, keys, task, ships=dictionary.lends(atom))
         if record is None or network is None or why:
             key = "" if record is None else record.architecture.key
-            refused.append(WarmStart(atom=name, distance=distances.get(name), architecture=key, left_out=why))
+            refused.append(WarmStart(atom=name, architecture=key, left_out=why))
             continue
         start = Start(architecture=_fitted(record.architecture, space, task), atom=name, stored=network)
-        found.append((_misfit(start, task, at), start))
+        suited = start.architecture == with_stem_for(record.architecture, task.shape)
+        known = misfits.get(name) if suited else None
+        found.append((_misfit(start, target.searched) if known is None else known, start))
     found.sort(key=lambda each: (each[0], each[1].atom))
     considered = [
         WarmStart(
             atom=start.atom,
-            distance=distances.get(start.atom),
             misfit=value,
             architecture=start.architecture.key,
             left_out="" if place < MOST_DONORS else "others fit the task better",
         )
         for place, (value, start) in enumerate(found)
     ]
-    starts = tuple(
-        replace(start, network=_carried(start, task, at, share=target.config.warm_share))
-        for _, start in found[:MOST_DONORS]
-    )
+    starts = tuple(replace(start, network=_carried(start, task, at)) for _, start in found[:MOST_DONORS])
     return Donors(starts=starts, considered=(*considered, *refused))
 
 
-def _misfit(start: Start, task: Task, at: Context) -> float:
+def _misfit(start: Start, task: Task) -> float:
     """How badly the network of a start fits the task, judged on some of its training images."""
-    network = _carried(start, task, at, share=1.0)
-    macs = cost_of(start.architecture, task.shape, len(task.classes)).macs
-    split = judged_images(task.train, macs)
-    network.norm.fit(split.parts(EVALUATION_BATCH))
-    return misfit(stage_features(network, split), split.labels, len(task.classes))
+    assert start.stored is not None
+    features, labels = features_on(start.stored, task, start.architecture)
+    return misfit(features, labels, len(task.classes))
 
 
-def _carried(start: Start, task: Task, at: Context, *, share: float) -> Network:
+def _carried(start: Start, task: Task, at: Context) -> Network:
     assert start.stored is not None
     seed, architecture = at.seed.child("final", "weights"), start.architecture
-    return carried(start.stored, task.shape, task.classes, seed, architecture=architecture, share=share)
+    return carried(start.stored, task.shape, task.classes, seed, architecture=architecture)
 
 
 def _unfit(record: StoredRecord, space: SearchSpace, task: Task) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import known_tasks, related_tasks, warn_if_weak
+from tanas.algorithm.related import compares_representatives, known_tasks, related_tasks, warn_if_weak
 from tanas.dictionary.advice import Advice, advise
 from tanas.dictionary.bench import Bench, Loaded, Related
 from tanas.dictionary.distances import measured
@@ -52,7 +52,8 @@ def distance_matrix(
 
     Args:
         dictionary: its atoms are the rows.
-        tasks: names of the targets, the columns; empty: every atom. A task that is no atom gets a representative.
+        tasks: names of the targets, the columns; empty: every atom. A task that is no atom gets a representative, if
+            the method compares them.
         library: opens the targets' data.
         config: the settings.
         machine: where to compute.
@@ -87,7 +88,7 @@ def nearest_atoms(
     loaded = Loaded(dictionary)
     for _, atom in known.others:
         loaded.representative(atom)  # damaged weights are refused before anything is trained
-    if representative is None:
+    if representative is None and compares_representatives(config):
         representative = _represented(dictionary, task, config, at)
     found = related_tasks(known, dictionary, representative, task.without_test(), config, at)
     atoms = [(near.name, near.atom) for near in found.neighbours]
@@ -112,7 +113,7 @@ def _context(machine: Machine, seed: int, asked: str) -> Context:
 
 def _targets(
     loaded: Loaded, tasks: Sequence[str], library: Library, config: SearchConfig, at: Context
-) -> dict[str, tuple[Task, Representative]]:
+) -> dict[str, tuple[Task, Representative | None]]:
     """The columns of a matrix by name. All names and weights are checked before anything is trained.
 
     Raises:
@@ -131,6 +132,8 @@ def _targets(
     opened = {name: _open(dictionary, name, library, config, at) for name in names}
     for atom in atoms.values():
         loaded.representative(atom)
+    if not compares_representatives(config):
+        return opened
     return {
         name: (task, own or _represented(dictionary, task, config, at))
         for name, (task, own) in opened.items()
@@ -138,7 +141,10 @@ def _targets(
 
 
 def _matrix(
-    loaded: Loaded, targets: Mapping[str, tuple[Task, Representative]], config: SearchConfig, at: Context
+    loaded: Loaded,
+    targets: Mapping[str, tuple[Task, Representative | None]],
+    config: SearchConfig,
+    at: Context,
 ) -> DistanceMatrix:
     """The matrix by the configured method."""
     atoms, columns = loaded.dictionary.names(), []

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 import torch
 
 from tanas.dictionary.store import Dictionary
+from tanas.dictionary.stored_network import features_on, known_here
 from tanas.dictionary.task_record import Atom
-from tanas.distances.base import Distance, Measurement
+from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.memory import Memory
 from tanas.distances.methods import DistanceConfig, make_distance
+from tanas.distances.misfit import judged_images, pair_of_features
 from tanas.distances.pairs import PairConfig, gate_split, make_pair
 from tanas.distances.probes import KnnDistance
-from tanas.distances.representative import Representative, untrained
+from tanas.distances.representative import Representative, macs_of, untrained
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
@@ -136,7 +138,8 @@ class Bench:
 
     loaded: Loaded
     """The dictionary, which stores what is measured, and what was read from it for earlier targets."""
-    target: Representative
+    target: Representative | None
+    """Of the task; None if the method reads networks."""
     task: Task
     """Without its test split."""
     distance: Distance
@@ -154,23 +157,24 @@ class Bench:
     def of(
         cls,
         loaded: Loaded,
-        target: Representative,
+        target: Representative | None,
         task: Task,
         distance: DistanceConfig,
         config: PairConfig,
         at: Context,
         reused: Reused | None = None,
     ) -> Bench:
-        """A bench for a configured method that also measures an untrained network."""
+        """A bench for a configured method; one that compares representatives also measures an untrained network."""
+        method = make_distance(distance)
         return cls(
             loaded=loaded,
             target=target,
             task=task,
-            distance=make_distance(distance),
+            distance=method,
             config=config,
             at=at,
-            probe=KnnDistance(distance.knn, distance.gate),
-            null=True,
+            probe=None if method.reads_networks else KnnDistance(distance.knn, distance.gate),
+            null=not method.reads_networks,
             reused=reused or Reused(NoCheckpoint()),
         )
 
@@ -202,14 +206,41 @@ def interval_text(measurement: Measurement) -> str:
 
 def source_of(bench: Bench, name: str, atom: Atom | None, distance: Distance) -> Source:
     """An atom, or the untrained network (None), as the source of a distance."""
-    ends = _network(bench, atom).key, bench.target.key, bench.task.fingerprint
+    if distance.reads_networks:
+        assert atom is not None  # no untrained network is measured then
+        begins = bench.loaded.dictionary.network_hash(atom) or bench.loaded.representative(atom).key
+        return Source(name, atom, digest(begins, bench.task.fingerprint, distance.name, distance))
+    target = _target(bench)
+    ends = _network(bench, atom).key, target.key, bench.task.fingerprint
     return Source(name, atom, digest(*ends, distance.name, distance, bench.config, bench.at.seed))
+
+
+def _target(bench: Bench) -> Representative:
+    assert bench.target is not None  # the method compares representatives
+    return bench.target
 
 
 def _network(bench: Bench, atom: Atom | None) -> Representative:
     if atom is None:
-        return untrained(bench.target, bench.at.seed.child("untrained"))
+        return untrained(_target(bench), bench.at.seed.child("untrained"))
     return bench.loaded.representative(atom)
+
+
+def _pair(bench: Bench, atom: Atom | None, distance: Distance) -> Pair:
+    """What a method reads of a source and the task."""
+    if not distance.reads_networks:
+        network, features = _network(bench, atom), bench.loaded.features
+        return make_pair(network, _target(bench), bench.task, bench.config, features, needs=distance.needs)
+    assert atom is not None
+    task, same = bench.task, atom.task.fingerprint == bench.task.fingerprint
+    if atom.kept is not None and known_here(atom.kept):
+        kept = bench.loaded.dictionary.network(atom)
+        assert kept is not None  # its record is there
+        return pair_of_features(atom.task.name, task, *features_on(kept, task), same=same)
+    # an older atom, or one of another user's operations
+    network = bench.loaded.representative(atom)
+    split = judged_images(task.train, macs_of(network))
+    return pair_of_features(atom.task.name, task, network.features(split), split.labels, same=same)
 
 
 def measure_each(
@@ -235,10 +266,9 @@ def measure_each(
         if known is not None:
             bench.reused.read(key, known)
             return known
-        network, features = _network(bench, source.atom), bench.loaded.features
-        pair = make_pair(network, bench.target, bench.task, bench.config, features, needs=distance.needs)
-        seed = bench.at.seed.child(network.fingerprint, bench.target.fingerprint)
-        return bench.at.executor.submit(distance, pair, seed, beyond=beyond)
+        whose = (_network(bench, None) if source.atom is None else source.atom.task).fingerprint
+        seed = bench.at.seed.child(whose, bench.task.fingerprint)
+        return bench.at.executor.submit(distance, _pair(bench, source.atom, distance), seed, beyond=beyond)
 
     def collected() -> tuple[Source, Measurement | None]:
         source, key, answer = running.pop(0)

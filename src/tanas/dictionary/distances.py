@@ -47,7 +47,8 @@ def measured(
     Source: Algorithm 1, the loop over b in B; section 3.1.
     """
     todo = list(atoms)
-    label, fewest, images = bench.rarest() if todo else ("", FEW_IMAGES, 0)
+    judged = todo and not bench.distance.reads_networks  # a misfit is judged on training images
+    label, fewest, images = bench.rarest() if judged else ("", FEW_IMAGES, 0)
     few = fewest < FEW_IMAGES
     nulls = [source_of(bench, UNTRAINED, None, bench.distance)] if bench.null and todo else []
     step = f"distances to {bench.task.name}"
@@ -66,7 +67,7 @@ def measured(
             note = f"d({source.name}) {'>=' if measurement.at_least else '='} {measurement.value:.3g}"
             tell(StepAdvanced(step=step, done=len(found), note=note))
 
-    if within is None and (most is None or most >= len(sources)):
+    if bench.distance.reads_networks or (within is None and (most is None or most >= len(sources))):
         run([*sources, *nulls], None)
     elif within is not None:
         run(nulls, None)

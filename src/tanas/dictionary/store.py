@@ -67,7 +67,7 @@ class Dictionary:
         self.folder = folder
         self.base = base
         self.ships = ships
-        self._known: dict[str, tuple[int, Atom]] = {}
+        self._known: dict[str, tuple[int, AtomFile]] = {}
         self._marker = folder / "dictionary.json"
         if not (may_be_new and self._can_be_made()):
             read_marker(self._marker, KIND, make="tanas dictionary build")
@@ -109,7 +109,7 @@ class Dictionary:
 
     def atoms(self) -> tuple[Atom, ...]:
         """All atoms, sorted by name and key; a `StoreError` names a damaged one."""
-        own = {atom.key: atom for atom in map(self._read, self._folders())}
+        own = {atom.key: atom for atom in (self._read(folder).atom for folder in self._folders())}
         if self.base is not None:
             own = {atom.key: atom for atom in self.base.atoms()} | own
         return tuple(sorted(own.values(), key=lambda atom: (atom.task.name, atom.key)))
@@ -142,6 +142,13 @@ class Dictionary:
         if not folder.exists() and self.base is not None:
             return self.base.representative(atom)
         return representative_from(atom.representative, self._weights(folder))
+
+    def network_hash(self, atom: Atom) -> str | None:
+        """The hash of the weights of an atom's trained network; None: it keeps none."""
+        folder = self._folder_of(atom)
+        if not folder.exists() and self.base is not None:
+            return self.base.network_hash(atom)
+        return self._read(folder).kept_sha256
 
     def network(self, atom: Atom) -> StoredNetwork | None:
         """The trained network of an atom, if it keeps one; a `StoreError` if its weights are missing or damaged."""
@@ -196,7 +203,7 @@ class Dictionary:
                 write_json(folder / "atom.json", file)
             for other in self._folders():  # the same data under another name
                 same = other != place and other.name.endswith(place.name[-9:])
-                if same and self._read(other).key == atom.key:
+                if same and self._read(other).atom.key == atom.key:
                     self._discard(other)
 
     def remove(self, name: str) -> None:
@@ -214,7 +221,7 @@ class Dictionary:
         problems = []
         for folder in self._folders():
             try:
-                atom = self._read(folder)
+                atom = self._read(folder).atom
                 representative_from(atom.representative, self._weights(folder))
                 if atom.kept is not None and known_here(atom.kept):
                     self._kept(folder, atom.kept)
@@ -313,23 +320,22 @@ class Dictionary:
         slug = re.sub(r"[^A-Za-z0-9]+", "-", atom.task.name).strip("-")[:60]
         return self.folder / "atoms" / f"{slug}-{atom.key[:8]}"
 
-    def _read(self, folder: Path) -> Atom:
+    def _read(self, folder: Path) -> AtomFile:
         path = folder / "atom.json"
         if not path.exists():
             raise StoreError(f"The atom folder {folder} is damaged: it has no atom.json. Delete the folder.")
         stamp = path.stat().st_mtime_ns
         known = self._known.get(folder.name)
         if known is None or known[0] != stamp:
-            known = self._known[folder.name] = (stamp, read_record(AtomFile, path).atom)
+            known = self._known[folder.name] = (stamp, read_record(AtomFile, path))
         return known[1]
 
     def _weights(self, folder: Path) -> dict[str, Tensor]:
-        expected = read_record(AtomFile, folder / "atom.json").weights_sha256
-        return _tensors(folder / WEIGHTS_FILE, expected)
+        return _tensors(folder / WEIGHTS_FILE, self._read(folder).weights_sha256)
 
     def _kept(self, folder: Path, record: StoredRecord) -> StoredNetwork:
         path = folder / NETWORK_FILE
-        tensors = _tensors(path, read_record(AtomFile, folder / "atom.json").kept_sha256)
+        tensors = _tensors(path, self._read(folder).kept_sha256)
         try:
             return stored_from(record, tensors)
         except StoreError as error:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from tanas.distances.misfit import judged_images, stage_features
 from tanas.ground.errors import StoreError
 from tanas.ground.seeds import Seed
-from tanas.networks.architecture import Architecture, Network, Shape, build
+from tanas.networks.architecture import Architecture, Network, Shape, build, cost_of
 from tanas.networks.operations import operation_names
-from tanas.tasks.task import Split, image_keys
+from tanas.networks.training import EVALUATION_BATCH
+from tanas.spaces.named import with_stem_for
+from tanas.tasks.task import Split, Task, image_keys
 
 SEEN = "seen images"
 """Name of the tensor with the hashes of the training images, in a file of weights."""
@@ -101,16 +104,12 @@ def carried(
     seed: Seed,
     *,
     architecture: Architecture | None = None,
-    share: float = 1.0,
 ) -> Network:
     """Return a network for another task that begins with the weights of a stored one.
 
     The head is new unless the classes are the same, and a stem for other colours takes the mean over the old ones. The
     mean and deviation of the pixels are those of the new task. With another `architecture`, layers that the stored
-    network does not have are new. `share` is that of the old weights in kernels and matrices: below 1, training is
-    faster than from scratch and generalises no worse.
-
-    Source: Ash and Adams, On Warm-Starting Neural Network Training, NeurIPS 2020 (shrink and perturb).
+    network does not have are new.
     """
     network = build(architecture or kept.record.architecture, shape, len(classes), seed)
     own = network.state_dict()
@@ -123,6 +122,20 @@ def carried(
         if name == "stem.0.weight" and before != after:
             # three equal colours give the same as grey
             value = value.mean(dim=1, keepdim=True).expand(-1, after, -1, -1) * (before / after)
-        own[name] = torch.lerp(own[name], value, share) if value.dim() > 1 else value
+        own[name] = value
     network.load_state_dict(own)
     return network
+
+
+def features_on(
+    kept: StoredNetwork, task: Task, architecture: Architecture | None = None
+) -> tuple[Tensor, Tensor]:
+    """A stored network's features after each stage, (images, features), on training images of a task, and their labels.
+
+    With another `architecture` than `with_stem_for` gives, layers that the stored network does not have are new.
+    """
+    architecture = architecture or with_stem_for(kept.record.architecture, task.shape)
+    split = judged_images(task.train, cost_of(architecture, task.shape, len(task.classes)).macs)
+    network = carried(kept, task.shape, task.classes, Seed(), architecture=architecture)
+    network.norm.fit(split.parts(EVALUATION_BATCH))
+    return stage_features(network, split), split.labels

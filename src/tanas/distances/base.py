@@ -119,6 +119,10 @@ class Distance(ABC):
     needs: ClassVar[Mapping[str, Need]] = {}
     """What a pair must hold besides features: `make_pair` puts it into `Pair.extra` under the same name."""
 
+    reads_networks: ClassVar[bool] = False
+    """Whether A's features are those of the trained network that the memory keeps, and nothing else is read; else they
+    are those of its representative, and B needs one too."""
+
     @property
     @abstractmethod
     def name(self) -> str:

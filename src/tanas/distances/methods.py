@@ -12,6 +12,7 @@ from tanas.distances.gate import GateConfig
 from tanas.distances.intervals import IntervalConfig
 from tanas.distances.linear import LinearConfig, LinearDistance
 from tanas.distances.logme import LogMeDistance
+from tanas.distances.misfit import MisfitDistance
 from tanas.distances.probes import KnnConfig, KnnDistance, ProbeDistance
 from tanas.distances.transform import TransformConfig, TransformDistance
 from tanas.ground.errors import UnknownNameError, nearest_names
@@ -27,7 +28,7 @@ PLUGINS = "tanas.distances"
 class DistanceConfig:
     """Which method measures a distance, and the settings of each."""
 
-    method: str = "linear"
+    method: str = "misfit"
     """A name of `all_methods`."""
     gate: GateConfig = field(default_factory=GateConfig)
     """The performance on B that a map has to keep."""
@@ -44,6 +45,7 @@ class DistanceConfig:
 Maker = Callable[[DistanceConfig], Distance]
 
 METHODS: Mapping[str, Maker] = {
+    "misfit": lambda config: MisfitDistance(config.intervals),
     "transform": lambda config: TransformDistance(config.transform, config.gate, config.intervals),
     "exact": lambda config: TransformDistance(
         replace(config.transform, exact=True), config.gate, config.intervals

@@ -8,8 +8,8 @@ from itertools import product
 from types import MappingProxyType
 
 from tanas.ground.errors import SettingError, UnknownNameError, nearest_names
-from tanas.networks.architecture import Shape
-from tanas.networks.skeleton import Skeleton
+from tanas.networks.architecture import Architecture, Shape
+from tanas.networks.skeleton import STEMS, Skeleton
 from tanas.spaces.space import SearchSpace
 
 STANDARD_SPACE = "standard"
@@ -196,7 +196,7 @@ def named_space(name: str, *, shape: Shape | None = None, classes: int = USUAL_C
     """
     if name not in _REGISTRY:
         raise UnknownNameError(f"Unknown search space '{name}'. {nearest_names(name, _REGISTRY)}")
-    large = name == STANDARD_SPACE and shape is not None and min(shape[1:]) >= LARGE_SIDE
+    large = name == STANDARD_SPACE and shape is not None and _large(shape)
     space = standard(large=True) if large else _REGISTRY[name]()
     if space.max_parameters is not None and classes > USUAL_CLASSES:
         more = HEAD_CHANNELS * (classes - USUAL_CLASSES)
@@ -205,6 +205,22 @@ def named_space(name: str, *, shape: Shape | None = None, classes: int = USUAL_C
         return space
     pixels = max(shape[1] * shape[2], SIDE * SIDE)
     return replace(space, max_macs=space.max_macs * pixels // (SIDE * SIDE))
+
+
+def with_stem_for(architecture: Architecture, shape: Shape) -> Architecture:
+    """An architecture, its stem changed if need be to the nearest that the standard space has for images of a shape."""
+    stems, skeleton = LARGE_STEMS if _large(shape) else SMALL_STEMS, architecture.skeleton
+    own = STEMS.index(skeleton.stem)
+    stem = min(stems, key=lambda stem: abs(STEMS.index(stem) - own))
+    return (
+        architecture
+        if stem == skeleton.stem
+        else replace(architecture, skeleton=replace(skeleton, stem=stem))
+    )
+
+
+def _large(shape: Shape) -> bool:
+    return min(shape[1:]) >= LARGE_SIDE
 
 
 def _standard_skeletons(stems: Sequence[str]) -> Iterator[Skeleton]:

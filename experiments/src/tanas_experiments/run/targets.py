@@ -21,6 +21,7 @@ from tanas.algorithm.presets import SearchConfig, default
 from tanas.api.progress import listener_for
 from tanas.api.run import Job, run_search
 from tanas.dictionary.store import Dictionary
+from tanas.distances.methods import DistanceConfig
 from tanas.engines.resources import Machine, Resources, local_engine
 from tanas.ground.devices import processors
 from tanas.ground.errors import TanasError, check_choice, check_range
@@ -97,7 +98,14 @@ def measure(path: Path, work: Path, seeds: int, labels: list[str]) -> None:
 
 def settings_of(config: SearchConfig) -> str:
     """The hash of settings, without those of known tasks and of dictionaries: here nothing is known."""
-    return digest(replace(config, warm_weights=False, warm_share=0.5, learn=FuseConfig(rounds=5, patience=5)))
+    return digest(
+        replace(
+            config,
+            warm_weights=False,
+            distance=DistanceConfig(method="linear"),
+            learn=FuseConfig(rounds=5, patience=5),
+        )
+    )
 
 
 def _searched(target: Named, seed: int, work: Path, library: Library, settings: str) -> TargetRow:

@@ -7,7 +7,7 @@ import torch
 from tests.dictionary.small_atoms import task_of
 from torch.nn import functional
 
-from tanas.dictionary.misfit import judged_images, misfit, stage_features
+from tanas.distances.misfit import judged_images, misfit, stage_features
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import build
 from tanas.spaces.named import named_space

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tanas.distances.base import Distance, Measurement, Pair, check_classes
+from tanas.distances.from_score import placed_by_fit_rows
+from tanas.distances.intervals import IntervalConfig
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import Network
 from tanas.networks.training import EVALUATION_BATCH
-from tanas.tasks.task import Split
+from tanas.tasks.task import Split, Task
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Of ridge regression, as shares of the features' mean variance; the best is taken."""
@@ -19,6 +24,64 @@ MOST_MACS = 3_000_000_000
 """Images on which a network is judged, and multiply-adds of their answers at most: a tenth of a second. Each class has
 at least `LEAST_OF_CLASS`, if there are as many."""
 LEAST_OF_CLASS = 5
+
+
+@dataclass(frozen=True)
+class MisfitDistance(Distance):
+    """The leave-one-out error of a linear model on A's features, as a share of the variance of B's labels.
+
+    Of a known task, it takes the network that the memory keeps, not the representative: the features after each stage.
+    So it tells what the network is worth as a start for B, and B needs no representative. Above 1, the rest becomes
+    shortfall. The interval is made of draws of the fit rows.
+
+    Source: `misfit`; experiments/pages/known-weights.md for what it foretells.
+    """
+
+    intervals: IntervalConfig | None = None
+
+    name = "misfit"
+    reads_networks = True
+
+    def measured(self, pair: Pair, seed: Seed, beyond: float | None) -> Measurement:
+        check_classes(pair, self.name)
+
+        def order(rows: Tensor) -> float:
+            return misfit(pair.source_fit[rows], pair.labels_fit[rows], pair.classes)
+
+        return placed_by_fit_rows(pair, order, self.intervals)
+
+
+def pair_of_features(source: str, task: Task, features: Tensor, labels: Tensor, *, same: bool) -> Pair:
+    """A pair for methods that only read A's features on fit images: all else is empty.
+
+    Args:
+        source: name of task A.
+        task: B.
+        features: N_A(X_B), (images, features).
+        labels: class indices of B, (images,).
+        same: A is B.
+    """
+    none, classes = features[:0], len(task.classes)
+    head, bias = torch.zeros(classes, features.shape[1]), torch.zeros(classes)
+    return Pair(
+        source=source,
+        target=task.name,
+        same=same,
+        source_fit=features,
+        source_gate=none,
+        target_fit=none,
+        target_gate=none,
+        labels_fit=labels,
+        labels_gate=labels[:0],
+        classes=classes,
+        measure=task.performance,
+        head_weight=head,
+        head_bias=bias,
+        source_head_weight=head,
+        source_head_bias=bias,
+        own=1.0,
+        epsilon=0.0,
+    )
 
 
 def judged_images(train: Split, macs: int) -> Split:
