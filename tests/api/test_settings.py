@@ -108,7 +108,7 @@ class TestConfigure:
                 "'fuse.rounds' in .*own.toml .*whole number.*'many'",
             ),
             ("limit = 1.5", "'limit' in .*own.toml .*whole number.* 1.5"),
-            ("warm_share = 'all'", "'warm_share' in .*own.toml .* number.*'all'"),
+            ("per_atom = 'all'", "'per_atom' in .*own.toml .* whole number.*'all'"),
             ("controls = 'maybe'", "'controls' in .*own.toml .*true or false.*'maybe'"),
             ("space = true", "'space' in .*own.toml .*text.* true"),
             ("space = ['paper']", "'space' in .*own.toml .*text.* list"),

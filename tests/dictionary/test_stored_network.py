@@ -131,15 +131,6 @@ class TestCarried:
             colour.eval()(grey.expand(-1, 3, -1, -1)), own.network(grey), rtol=1e-4, atol=1e-5
         )
 
-    def test_a_share_lies_between_new_and_old(self) -> None:
-        own = network()
-        old, half, none = (carried(own, (1, 8, 8), ("a", "b"), Seed(5), share=s) for s in (1.0, 0.5, 0.0))
-        torch.testing.assert_close(
-            half.stem[0].weight, (old.stem[0].weight + none.stem[0].weight) / 2, rtol=1e-5, atol=1e-6
-        )
-        assert not torch.equal(none.stem[0].weight, old.stem[0].weight)
-        assert torch.equal(half.stem[1].running_mean, old.stem[1].running_mean)
-
     def test_another_stem_takes_what_it_shares_and_the_rest_is_new(self) -> None:
         own = network()
         old = own.record.architecture

@@ -28,9 +28,10 @@ from tanas_experiments.zoo import RESIDUAL, make_zoo
 
 EQUAL_TIME_KIND = "equal time"
 
-RESNET = "resnet18-small"
-LEARNING_RATES = {RESNET: 3e-3, RESIDUAL: 1e-2}
+RESNET, UNBOUND = "resnet18-small", "resnet18-small, unbound"
+LEARNING_RATES = {RESNET: 3e-3, RESIDUAL: 1e-2, UNBOUND: 3e-3}
 """By network: the best of 0.0003, 0.001, 0.003 and 0.01 on validation images in most of 48 trainings each."""
+NAMES = {RESIDUAL: "narrow residual network", RESNET: "ResNet-18", UNBOUND: "ResNet-18, unbound"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class EqualTimeRow:
     target: str
     seed: int
     network: str
-    """'resnet18-small', or 'residual': the narrow residual network with as many parameters as that of tanas."""
+    """'residual': the narrow residual network with as many parameters as that of tanas; 'resnet18-small', and the same
+    'unbound': as many steps as the network of tanas, however long they take."""
     parameters: int
     macs: int
     recipe: str
@@ -72,7 +74,8 @@ def trained_as_long(task: Task, row: TargetRow, kind: str, config: SearchConfig,
     """Train a network made by hand for as long as a search took, and test it.
 
     Its recipe is chosen as that of tanas' own networks; then the second half of its training is done again with
-    validation images. It needs no search, no comparison and no outlook: all of the time is spent on these.
+    validation images. It needs no search, no comparison and no outlook: all of the time is spent on these. An unbound
+    one has the recipe that tanas chose, and validation images from the beginning.
 
     Args:
         task: as its source gives it.
@@ -84,23 +87,30 @@ def trained_as_long(task: Task, row: TargetRow, kind: str, config: SearchConfig,
     began = time.monotonic()
     task, sealed = task.measured_by(config.performance).sealed()
     classes = len(task.classes)
+    every = replace(task, train=task.train.joined(task.validation))
     name = f"{RESIDUAL}@{row.parameters}" if kind == RESIDUAL else kind
-    network = make_zoo(name, task.shape, classes, at.seed.child("weights"))
-    with in_one_thread(1):
-        pace = OVERHEAD * seconds_an_image(network, task, config.training.batch, at.device)
-    epochs = epochs_in(row.took_s["total"], pace * len(task.train), task, config, at.workers)
-    training = replace(with_epochs(config, epochs).training, learning_rate=LEARNING_RATES[kind])
-    trainings = Trainings(task, replace(config, training=training), at)
+    network = make_zoo(name.removesuffix(", unbound"), task.shape, classes, at.seed.child("weights"))
+    rate = replace(config.training, learning_rate=LEARNING_RATES[kind])
     label = reference_architecture(named_space(config.space, shape=task.shape), task.shape, classes)
     assert label is not None  # it only names the states in the checkpoint: the network is given
-    recipe, start, chosen = trainings.compete(Start(architecture=label, network=cast(Network, network)))
-    refit = trainings.refit(chosen, start, recipe.name)
-    (done,) = side_by_side([refit], at).values()
+    begin = Start(architecture=label, network=cast(Network, network))
+    if kind == UNBOUND:
+        recipe = row.recipe
+        last = Trainings(every, replace(config, training=rate), at).make(begin, recipe)
+    else:
+        with in_one_thread(1):
+            pace = OVERHEAD * seconds_an_image(network, task, config.training.batch, at.device)
+        epochs = epochs_in(row.took_s["total"], pace * len(task.train), task, config, at.workers)
+        trainings = Trainings(task, with_epochs(replace(config, training=rate), epochs), at)
+        chosen, start, best = trainings.compete(begin)
+        recipe = chosen.name
+        last = trainings.refit(best, start, recipe)
+    (done,) = side_by_side([last], at).values()
     if isinstance(done, NonFiniteError):
         raise done
     assert isinstance(done, Fitted)
     test = sealed.open()
-    counted = evaluate(refit.network, test, classes=classes, device=at.device)
+    counted = evaluate(last.network, test, classes=classes, device=at.device)
     cost = count_cost(network, test.pixels(slice(0, 1)))
     return EqualTimeRow(
         target=row.target,
@@ -108,8 +118,8 @@ def trained_as_long(task: Task, row: TargetRow, kind: str, config: SearchConfig,
         network=kind,
         parameters=cost.parameters,
         macs=cost.macs,
-        recipe=recipe.name,
-        steps=epochs * math.ceil(len(task.train) / training.batch),
+        recipe=recipe,
+        steps=last.config.epochs * math.ceil(len(task.train) / last.config.batch),
         error=counted.error,
         balanced_error=counted.balanced_error,
         given_s=row.took_s["total"],
@@ -142,13 +152,12 @@ def equal_time_page(record: EqualTimeRecord, searches: Sequence[TargetRow]) -> s
         record: the networks made by hand.
         searches: the searches that they are compared with; only those with a partner count.
     """
-    names = {RESIDUAL: "narrow residual network", RESNET: "ResNet-18"}
-    lines = [("target", "tanas", *names.values(), "parameters of ResNet-18 / tanas"), ("---", *("---:",) * 4)]
-    gaps: dict[str, list[float]] = {kind: [] for kind in names}
+    lines = [("target", "tanas", *NAMES.values(), "parameters of ResNet-18 / tanas"), ("---", *("---:",) * 5)]
+    gaps: dict[str, list[float]] = {kind: [] for kind in NAMES}
     for target in dict.fromkeys(row.target for row in record.rows):
         own = {row.seed: row for row in searches if row.target == target}
         cells = []
-        for kind in names:
+        for kind in NAMES:
             rows = [
                 row for row in record.rows if (row.target, row.network) == (target, kind) and row.seed in own
             ]
@@ -163,7 +172,7 @@ def equal_time_page(record: EqualTimeRecord, searches: Sequence[TargetRow]) -> s
         lines.append((target, f"**{mean}**", *cells, share))
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     sentences = [
-        f"tanas errs {100 * statistics.fmean(values):.1f} points less than the {names[kind]} on the mean of "
+        f"tanas errs {100 * statistics.fmean(values):.1f} points less than the {NAMES[kind]} on the mean of "
         f"{len(values)} targets, and less on {sum(value > 0 for value in values)} of them."
         for kind, values in gaps.items()
         if values
@@ -172,7 +181,8 @@ def equal_time_page(record: EqualTimeRecord, searches: Sequence[TargetRow]) -> s
         f"{table}\n\n{' '.join(sentences)}\n\n"
         f"Balanced test error in percent, mean over seeds (n in brackets). Every network had the time of a whole "
         "search of tanas on two cores, and chose its recipe as tanas does; with validation images at the end, as "
-        f"there. {record.hardware['processor']}, torch {record.versions['torch']}. Command: `{record.command}`.\n"
+        "there. An unbound ResNet-18 had as many steps as the network of tanas, by its recipe, however long they "
+        f"took. {record.hardware['processor']}, torch {record.versions['torch']}. Command: `{record.command}`.\n"
     )
 
 

@@ -1,7 +1,7 @@
 """Networks made by hand, each for as long as the default search of a target took.
 
     TANAS_DATA=DIR python -m tanas_experiments.run.equal_time [--seeds N] [--targets LABEL ...]
-        [--networks residual resnet18-small] [--work WORK] [--out FOLDER]
+        [--networks residual resnet18-small ...] [--work WORK] [--out FOLDER]
 
 Goes through the searches of targets.json in the folder, and writes equal-time.json after each training; the same
 command goes on where it stopped. A row takes as long as its search did.
@@ -29,6 +29,7 @@ from tanas.tasks.library import Library
 from tanas_experiments.equal_time import (
     EQUAL_TIME_KIND,
     LEARNING_RATES,
+    UNBOUND,
     EqualTimeRecord,
     EqualTimeRow,
     trained_as_long,
@@ -49,7 +50,8 @@ def main(arguments: list[str]) -> int:
     labels = [target.label for target in TARGETS]
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--targets", nargs="+", default=labels, help="labels")
-    parser.add_argument("--networks", nargs="+", default=list(LEARNING_RATES))
+    bound = [name for name in LEARNING_RATES if name != UNBOUND]
+    parser.add_argument("--networks", nargs="+", default=bound, help=f"also: '{UNBOUND}'")
     parser.add_argument("--work", type=Path, default=Path("targets-work"))
     parser.add_argument("--out", type=Path, default=RECORDS)
     asked = parser.parse_args(arguments)

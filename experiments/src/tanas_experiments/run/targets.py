@@ -1,4 +1,4 @@
-"""What a search hands over, beside no search and classic methods, on ten targets.
+"""What a search hands over, beside no search and classic methods, on eleven targets.
 
     TANAS_DATA=DIR python -m tanas_experiments.run.targets [--seeds N] [--targets LABEL ...]
         [--work WORK] [--out FOLDER]
@@ -44,6 +44,7 @@ TARGETS = (
     Named(label="moon in one style", name="npz:{data}/quickdraw/one_style.npz:is=moon"),
     Named(label="permuted MNIST", name="npz:{work}/permuted-mnist.npz:take=1500"),
     Named(label="CIFAR-10, a tenth", name="npz:{data}/cifar10_6k.npz"),
+    Named(label="traffic signs", name="npz:{work}/signs.npz"),
     Named(label="recyclables", name="folder:{data}/photos/recyclables"),
     Named(label="steel", name="npz:{data}/steel64.npz"),
     Named(label="groceries", name="folder:{data}/photos/grocery"),
