@@ -497,7 +497,8 @@ class TestDistances:
     def test_an_untrained_network_stands_below_the_matrix_and_not_in_the_csv(
         self, tanas: Command, desk: Path
     ) -> None:
-        answer = tanas("distance", "known", *self.tiny, "--csv", "d.csv", "--plot", "d.svg")
+        compared = ("--method", "linear")  # by representatives
+        answer = tanas("distance", "known", *compared, *self.tiny, "--csv", "d.csv", "--plot", "d.svg")
         assert answer.status == 0, answer.err
         lines = answer.out.splitlines()
         assert [line.split("  ")[0] for line in lines[1:4]] == [self.across, self.upright, f"({UNTRAINED})"]

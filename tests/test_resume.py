@@ -19,7 +19,9 @@ from tests.sessions import ENVIRONMENT, Moment, repeated, session, tree, without
 
 from tanas.ground.checkpoints import FolderCheckpoint
 
+# by representatives, so that a search has all phases
 SEARCH = ["search", "npz:bars.npz:is=square", "--dictionary", "known", "--config", "tiny.toml"]
+SEARCH += ["--method", "linear"]
 BUILD = ["dictionary", "build", "new", "npz:bars.npz:is=square", "npz:bars.npz", "--config", "tiny.toml"]
 
 MOMENTS = {

@@ -87,5 +87,5 @@ def test_the_page_compares_the_same_seeds() -> None:
         rows=(made("residual", 0.12), made("resnet18-small", 0.3)),
     )
     page = equal_time_page(record, searches)
-    assert "| bars | **10.0 (1)** | 12.0 (1) | 30.0 (1) | 100 |" in page
+    assert "| bars | **10.0 (1)** | 12.0 (1) | 30.0 (1) | – | 100 |" in page
     assert "2.0 points less than the narrow residual network" in page

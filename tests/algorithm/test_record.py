@@ -20,8 +20,10 @@ from tanas.algorithm.trainings import Finished
 from tanas.algorithm.warm_start import Start
 from tanas.algorithm.winner import Winner
 from tanas.dictionary.bench import Related
+from tanas.dictionary.stored_network import StoredRecord
 from tanas.dictionary.task_record import Atom, AtomTask, Provenance
 from tanas.distances.base import Measurement
+from tanas.distances.methods import DistanceConfig
 from tanas.distances.pairs import PairConfig
 from tanas.distances.representative import (
     Representative,
@@ -46,7 +48,10 @@ from tanas.tasks.library import Library
 from tanas.tasks.performance import Evaluation
 from tanas.tasks.task import Sealed, Task
 
-CONFIG = SearchConfig(pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3))
+BY_NETWORKS = SearchConfig(
+    pair=PairConfig(fit_images=40, gate_images=10_000), training=TrainingConfig(epochs=3)
+)
+CONFIG = replace(BY_NETWORKS, distance=DistanceConfig(method="linear"))
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +139,7 @@ def ledger(
     reused: Atom | None = None,
     reused_s: float = 0.0,
     spent: Ledger | None = None,
+    config: SearchConfig = CONFIG,
 ) -> LedgerRecord:
     """Of a search whose candidate took 20 images of 10 multiply-adds each, unless it is said what was spent."""
     best = architecture_of(task)
@@ -144,7 +150,7 @@ def ledger(
     space = SearchSpace(name="one", operations=("identity",), nodes=2, skeletons=(best.skeleton,))
     found = Found(
         target=Target(
-            task=task, sealed=sealed, searched=task, config=CONFIG, latency=MeasuredLatency.of(Context())
+            task=task, sealed=sealed, searched=task, config=config, latency=MeasuredLatency.of(Context())
         ),
         related=RelatedTasks(
             known=KnownTasks(
@@ -190,6 +196,19 @@ def test_every_phase_says_what_it_cost(task: Task, representative: Representativ
     best = architecture_of(task)
     assert train.images == ((best.key, images * 3),)
     assert train.macs == training_macs(cost_of(best, task.shape, 2).macs, images * 3)
+
+
+def test_distances_by_networks_cost_their_answers_to_the_judged_images(
+    task: Task, representative: Representative
+) -> None:
+    old = atom_of(task, representative)
+    best = architecture_of(task)
+    kept = StoredRecord(architecture=best, shape=task.shape, classes=task.classes, made_by="build")
+    atoms = {"old": old, "new": replace(old, kept=kept)}
+    distance = ledger(task, representative, atoms, config=BY_NETWORKS).phases[1]
+    images = len(task.train)
+    assert distance.images == (("old", images), ("new", images))
+    assert distance.macs == images * (macs_of(representative) + cost_of(best, task.shape, 2).macs)
 
 
 def test_a_final_training_counts_every_recipe_the_refit_and_the_reference(

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, representative_of, task_of
+import torch
+from tests.dictionary.small_atoms import SEED, AtOnce, atom_of, learn, representative_of, task_of
 from tests.opened import opened
 
 from tanas.dictionary import distances as module
 from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
 from tanas.dictionary.store import Dictionary
+from tanas.dictionary.stored_network import features_on
 from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.gate import GateConfig
+from tanas.distances.misfit import MisfitDistance, misfit
 from tanas.distances.pairs import PairConfig
 from tanas.distances.probes import KnnConfig, KnnDistance
 from tanas.distances.representative import UNTRAINED
@@ -102,7 +106,7 @@ def filled(folder: Path, names: Sequence[str] = NAMES) -> Dictionary:
 def bench(
     dictionary: Dictionary,
     *,
-    target: str = "digits:is=3",
+    target: str | None = "digits:is=3",
     distance: Distance | None = None,
     told: list[Event] | None = None,
     seed: Seed = SEED,
@@ -113,8 +117,8 @@ def bench(
     return Bench(
         **{
             "loaded": Loaded(dictionary),
-            "target": representative_of(target),
-            "task": task_of(target).without_test(),
+            "target": None if target is None else representative_of(target),
+            "task": task_of(target or "digits:is=3").without_test(),
             "distance": distance or ByTheSeed(),
             "config": PAIR,
             "at": Context(seed=seed, executor=executor or AtOnce(), listener=listener),
@@ -374,6 +378,70 @@ class TestLoaded:
         keys = [two.representative(atom).key for atom in (first, second, first, third, first, second)]
         assert keys[0] == keys[2] == keys[4] == representative_of(NAMES[0]).key
         assert read == [NAMES[0], NAMES[1], NAMES[2], NAMES[1]]
+
+
+class TestByNetworks:
+    """The misfit reads the networks that atoms keep, and needs no representative of the target."""
+
+    @staticmethod
+    def memory(folder: Path) -> Dictionary:
+        made = Dictionary.create(folder)
+        learnt = learn(task_of("digits:is=4"))
+        made.add(learnt.atom, learnt.representative, learnt.network)
+        made.add(atom_of("digits:is=5"), representative_of("digits:is=5"))  # an older one, without a network
+        return made
+
+    @staticmethod
+    def asked(dictionary: Dictionary, **others: Any) -> tuple[Related, ...]:
+        where = bench(dictionary, distance=MisfitDistance(), **({"target": None} | others))
+        return distances(where, ("digits:is=4", "digits:is=5")).related
+
+    def test_is_that_of_the_kept_network_or_else_of_the_representative(self, tmp_path: Path) -> None:
+        memory, task = self.memory(tmp_path / "memory"), task_of().without_test()
+        found = {one.name: one.measurement for one in self.asked(memory)}
+        kept = memory.network(memory.find("digits:is=4"))
+        assert kept is not None
+        features, labels = features_on(kept, task)
+        assert found["digits:is=4"].order == pytest.approx(misfit(features, labels, 2))
+        old = representative_of("digits:is=5").features(task.train)
+        assert found["digits:is=5"].order == pytest.approx(misfit(old, task.train.labels, 2))
+
+    def test_is_read_the_next_time_whatever_the_seed(self, tmp_path: Path) -> None:
+        memory = self.memory(tmp_path / "memory")
+        first = self.asked(memory)
+        again = self.asked(memory, seed=Seed(99), executor=Refusing())
+        assert untimed(again) == untimed(first)
+
+    def test_is_measured_again_for_another_network_of_the_same_task(self, tmp_path: Path) -> None:
+        memory = self.memory(tmp_path / "memory")
+        before = {one.name: one.measurement.order for one in self.asked(memory)}
+        learnt = learn(task_of("digits:is=4"))
+        assert learnt.network is not None
+        network = copy.deepcopy(learnt.network.network)
+        with torch.no_grad():
+            network.stem[0].weight.neg_()
+        memory.add(learnt.atom, learnt.representative, replace(learnt.network, network=network))
+        after = {one.name: one.measurement.order for one in self.asked(memory)}
+        assert after["digits:is=4"] != before["digits:is=4"]
+        assert after["digits:is=5"] == before["digits:is=5"]
+
+    def test_the_task_itself_has_none(self, tmp_path: Path) -> None:
+        (own,) = (
+            one
+            for one in self.asked(
+                self.memory(tmp_path / "memory"), task=task_of("digits:is=4").without_test()
+            )
+            if one.name == "digits:is=4"
+        )
+        assert own.measurement.same
+        assert own.measurement.order == 0
+
+
+class Refusing(InThisProcess):
+    """Measures nothing: all has to be stored."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("it was measured again")
 
 
 class TestNearest:

@@ -39,7 +39,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         *("search", "npz:bars.npz:is=square", "npz:bars.npz", "--dictionary", "known"),
         *("--config", "tiny.toml", "--out", "stream"),
     ),
-    "distances": ("distance", "known", "npz:bars.npz", "--config", "tiny.toml", "--json"),
+    "distances": (
+        *("distance", "known", "npz:bars.npz", "--config", "tiny.toml", "--method", "linear", "--json"),
+    ),
+    "misfits": ("distance", "known", "npz:bars.npz", "--config", "tiny.toml", "--json"),
 }
 """By name; they run in this order in one folder."""
 RESULTS = {
@@ -113,8 +116,9 @@ def results_of(folder: Path, commands: Sequence[str] = tuple(COMMANDS)) -> dict[
             continue
         plain = without_times(json.loads((folder / run / "result.json").read_text()))
         results[name] = without_prose({key: value for key, value in plain.items() if key not in LEFT_OUT})
-    if "distances" in given:
-        results["distances"] = without_times(json.loads(given["distances"]))
+    for name in ("distances", "misfits"):
+        if name in given:
+            results[name] = without_times(json.loads(given[name]))
     return results
 
 

@@ -29,7 +29,7 @@ def results(place: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [*(name for name in RESULTS if name != "demo"), "distances"])
+@pytest.mark.parametrize("name", [*(name for name in RESULTS if name != "demo"), "distances", "misfits"])
 def test_a_search_gives_what_it_gave(name: str, results: dict[str, Any]) -> None:
     assert results[name] == golden(name)
 

@@ -15,7 +15,7 @@ STABLE = 0.9
 AGREES, SAME_NEAREST = 0.95, "9 of 10"
 """Spearman with the exact method, and targets with the same nearest task, that the default is to reach at an eighth."""
 DEFAULT = "linear"
-"""The method that tanas measures by."""
+"""The method that the experiments measure by."""
 GATE = "balanced head, area, B's own - 0.01"
 """The gate of tanas, as the record names it."""
 SHOWN_GATES = 8

@@ -41,6 +41,7 @@ from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import Split, Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.statements import (
     Matrices,
     Redrawn,
@@ -101,7 +102,7 @@ def smoke_scale() -> Figure2Config:
         scale="smoke",
         tasks=tuple(f"digits:is={digit}" for digit in range(10)),
         seeds=(0, 1),
-        search=_with_intervals(quick(), IntervalConfig(draws=60, maps=2)),
+        search=_with_intervals(by_maps(quick()), IntervalConfig(draws=60, maps=2)),
     )
 
 
@@ -112,7 +113,7 @@ def laptop_scale() -> Figure2Config:
         tasks=PAPER_STARTER,
         targets=("quickdraw:is=moon",),
         nearest=PAPER_NEAREST,
-        search=_with_intervals(default(), IntervalConfig()),
+        search=_with_intervals(by_maps(default()), IntervalConfig()),
     )
 
 

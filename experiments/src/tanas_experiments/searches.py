@@ -35,6 +35,7 @@ from tanas.spaces.inherit import DEFAULT_INHERIT, PAPER_INHERIT
 from tanas.strategies.base import training_macs
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.largest import ONE, LargestConfig
 from tanas_experiments.neighbours import FARTHEST, RANDOM, inheriting
 from tanas_experiments.permuted import write_permuted
@@ -181,7 +182,7 @@ class SearchRow:
 
 def smoke_scale() -> SearchesConfig:
     """Digits, offline: shows in minutes that all of it works."""
-    search = compared(quick(), TrainingConfig(epochs=12, batch=64))
+    search = by_maps(compared(quick(), TrainingConfig(epochs=12, batch=64)))
     return SearchesConfig(
         scale="smoke",
         targets=(Named(label="digits:is=8", name="digits:is=8"),),
@@ -225,7 +226,9 @@ def laptop_scale() -> SearchesConfig:
         known=known,
         seeds=tuple(range(8)),
         rivals_on=("moon in one style", "digits"),
-        search=replace(compared(default(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
+        search=replace(
+            by_maps(compared(default(), TrainingConfig(least_steps=150))), limit=1_500, max_macs=4_000_000
+        ),
     )
 
 

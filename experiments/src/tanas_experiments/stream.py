@@ -28,6 +28,7 @@ from tanas.networks.training import TrainingConfig
 from tanas.runs.folder import slug
 from tanas.spaces.inherit import DEFAULT_INHERIT
 from tanas.tasks.library import Library
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.folder import alone_with, experiment_folder
 from tanas_experiments.markdown import effect, percent, provenance, signed, table
 from tanas_experiments.neighbours import inheriting
@@ -132,7 +133,7 @@ def smoke_scale() -> StreamConfig:
         scale="smoke",
         tasks=tuple(f"digits:is={digit}" for digit in range(6)),
         orders=1,
-        search=compared(quick(), TrainingConfig(epochs=12, batch=64)),
+        search=by_maps(compared(quick(), TrainingConfig(epochs=12, batch=64))),
     )
 
 
@@ -165,7 +166,9 @@ def laptop_scale() -> StreamConfig:
             "quickdraw:only=bicycle,car,train,airplane:take=2000",
             "quickdraw:only=flower,rainbow,book,eye,fish,house:take=2000",
         ),
-        search=replace(compared(default(), TrainingConfig(least_steps=150)), limit=1_500, max_macs=4_000_000),
+        search=replace(
+            by_maps(compared(default(), TrainingConfig(least_steps=150))), limit=1_500, max_macs=4_000_000
+        ),
     )
 
 

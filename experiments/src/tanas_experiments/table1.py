@@ -36,6 +36,7 @@ from tanas.spaces.inherit import DEFAULT_INHERIT
 from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.handmade import (
     Before,
     RateConfig,
@@ -115,7 +116,7 @@ def smoke_scale() -> Table1Config:
         known=("digits:is=0", "digits:is=1", "digits:is=3", "digits:is=9"),
         handmade=(Handmade(name=RESIDUAL), Handmade(name="resnet18")),
         seeds=(0,),
-        search=replace(compared(quick(), TrainingConfig(epochs=8, batch=64)), rivals=True),
+        search=replace(by_maps(compared(quick(), TrainingConfig(epochs=8, batch=64))), rivals=True),
         rates=RateConfig(rates=(1e-3, 3e-3, 1e-2), images=300, epochs=3),
     )
 
@@ -141,7 +142,7 @@ def laptop_scale() -> Table1Config:
         seeds=(0, 1, 2),
         # as many rounds for a search that a memory leads as for one that knows nothing
         search=replace(
-            compared(default(), TrainingConfig(epochs=12, least_steps=150)),
+            by_maps(compared(default(), TrainingConfig(epochs=12, least_steps=150))),
             limit=4_000,
             rivals=True,
             rounds_led=FuseConfig().rounds,

@@ -137,7 +137,7 @@ class Measuring(Representing):
     """Options that decide a distance."""
 
     method: Annotated[str | None, Parameter(group=EVERYDAY)] = None
-    """How distance is measured: linear (the default), transform (the paper's), narrow, exact, knn, probe, logme."""
+    """How distance is measured: misfit (default), linear, transform (the paper's), narrow, exact, knn, probe, logme."""
     intervals: Annotated[Flag, Parameter(group=EVERYDAY)] = False
     """Give every distance an interval. Takes several times as long."""
 

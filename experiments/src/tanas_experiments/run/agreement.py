@@ -56,6 +56,7 @@ from tanas.ground.seeds import Seed
 from tanas.ground.versions import processor, versions
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.places import RECORDS
 from tanas_experiments.rankings import spearman
 
@@ -129,7 +130,7 @@ class Work:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.config = default()
+        self.config = by_maps(default())
         self._library = Library()
         self._tasks: dict[str, Task] = {}
         self._representatives: dict[str, Representative] = {}

@@ -54,6 +54,7 @@ from tanas.tasks.arrays import task_from_arrays
 from tanas.tasks.labelling import labelled, parse_labellings
 from tanas.tasks.library import Library
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.places import RECORDS
 
 RECORD = RECORDS / "distance-speed.json"
@@ -170,7 +171,7 @@ class Setting:
     @classmethod
     def of(cls, *, small: bool) -> Setting:
         """The laptop preset without intervals, or the smoke preset."""
-        config = quick() if small else default()
+        config = by_maps(quick() if small else default())
         config = replace(config, distance=replace(config.distance, intervals=None))
         return cls(small=small, data=bool(os.environ.get("TANAS_DATA")) and not small, config=config)
 

@@ -54,6 +54,7 @@ from tanas.ground.versions import processor, versions
 from tanas.networks.training import TrainingConfig
 from tanas.tasks.library import Library, data_root
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.places import RECORDS
 from tanas_experiments.transfer import (
     STATISTICS,
@@ -173,7 +174,7 @@ class Experiment:
     @cached_property
     def config(self) -> SearchConfig:
         """How representatives are made and distances measured: the preset's way, without intervals."""
-        config = quick() if self.smoke else default()
+        config = by_maps(quick() if self.smoke else default())
         return replace(config, distance=replace(config.distance, intervals=None))
 
     @cached_property

@@ -51,6 +51,7 @@ from tanas.ground.versions import processor, versions
 from tanas.spaces.named import named_space
 from tanas.strategies.fuse import FuseConfig
 from tanas.tasks.task import Task
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.places import RECORDS
 from tanas_experiments.truth import (
     TARGETS,
@@ -209,7 +210,7 @@ def make_table(
 
 def measure_distances(out: Path, record: TruthRecord, place: Place) -> None:
     """Measures d between every two targets, by the default method with the default representatives."""
-    search = default()
+    search = by_maps(default())
     began = time.monotonic()
     tasks = {one.id: task_of(record, place, one.id).without_test() for one in record.targets}
     representatives = {}
