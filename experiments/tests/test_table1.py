@@ -30,6 +30,7 @@ from tanas.strategies.schedules import EqualWeights
 from tanas.tasks.library import Library
 from tanas.tasks.names import parse_source
 from tanas_experiments import table1 as module
+from tanas_experiments.by_maps import by_maps
 from tanas_experiments.handmade import RateConfig, RateTried, TrainedNetwork
 from tanas_experiments.searches import AWARE, SearchRow
 from tanas_experiments.table1 import (
@@ -67,22 +68,24 @@ TINY = Table1Config(
     known=("digits:is=3",),
     handmade=(Handmade(name=RESIDUAL), Handmade(name="residual@900", most_seeds=1)),
     seeds=(0,),
-    search=SearchConfig(
-        warm_weights=False,
-        limit=80,
-        max_parameters=6_000,
-        representative=RepresentativeConfig(
-            architecture="small", features=16, training=EPOCH, more_epochs=1, most_epochs=1
-        ),
-        pair=PairConfig(fit_images=40, gate_images=20),
-        fuse=FUSE,
-        learn=FUSE,
-        scoring=ScoringConfig(images=40, training=EPOCH),
-        training=replace(EPOCH, epochs=2),
-        recipes=("plain",),
-        refit=False,
-        reference=False,
-        outlook=False,
+    search=by_maps(
+        SearchConfig(
+            warm_weights=False,
+            limit=80,
+            max_parameters=6_000,
+            representative=RepresentativeConfig(
+                architecture="small", features=16, training=EPOCH, more_epochs=1, most_epochs=1
+            ),
+            pair=PairConfig(fit_images=40, gate_images=20),
+            fuse=FUSE,
+            learn=FUSE,
+            scoring=ScoringConfig(images=40, training=EPOCH),
+            training=replace(EPOCH, epochs=2),
+            recipes=("plain",),
+            refit=False,
+            reference=False,
+            outlook=False,
+        )
     ),
     rates=RateConfig(rates=(3e-3, 1e-2), images=40, epochs=1),
 )

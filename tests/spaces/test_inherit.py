@@ -71,7 +71,7 @@ def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_ot
     assert (space.max_parameters, space.max_macs) == (BASE.max_parameters, BASE.max_macs)
     assert inherited.mode == "union"
     assert "2 skeletons" in inherited.note and all(name in inherited.note for name in space.operations)
-    assert "mnist:is=0 (d 0.12" in inherited.note and "fashion-mnist:is=trouser (d 0.30" in inherited.note
+    assert "mnist:is=0 (distance 0.12" in inherited.note and "fashion-mnist:is=trouser (distance 0.30" in inherited.note
 
 
 def test_the_seed_is_the_best_of_the_nearest_atom_and_in_the_space() -> None:
@@ -196,7 +196,7 @@ def test_an_atom_can_count_as_another_distance_than_its_own() -> None:
     standing_in = inherit((ZERO_DIGIT, replace(far, counts_as=TROUSERS.distance)), BASE, **prior)
     assert standing_in.space == inherit((ZERO_DIGIT, TROUSERS), BASE, **prior).space
     assert standing_in.space != inherit((ZERO_DIGIT, far), BASE, **prior).space
-    assert "d 0.90" in standing_in.note
+    assert "distance 0.90" in standing_in.note
 
 
 def test_the_nearest_counts_whole_however_far_it_is() -> None:
@@ -270,7 +270,7 @@ def test_a_prior_without_anything_to_learn_from_is_the_base() -> None:
 def test_a_transfer_takes_the_nearests_best_that_stays_within_the_limits() -> None:
     inherited = inherit((ZERO_DIGIT, TROUSERS), BASE, **{**ASKED, "mode": "transfer"})
     assert inherited.transferred == scored(0.9, "sep_conv_3x3", "identity").architecture
-    assert "mnist:is=0 (d 0.12)" in inherited.note
+    assert "mnist:is=0 (distance 0.12)" in inherited.note
     wide = atom("wide", 0.1, scored(0.9, "conv_3x3", skeleton=HUGE), scored(0.8, "conv_1x1"))
     second = inherit((wide,), BASE, **{**ASKED, "mode": "transfer"})
     assert second.transferred == scored(0.8, "conv_1x1").architecture

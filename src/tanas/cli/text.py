@@ -144,7 +144,7 @@ def near_view(near: Near) -> str:
             [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""]
             for r in near.related
         ]
-        lines = [table([f"nearest to {near.task}", "distance d", ""], rows)]
+        lines = [table([f"nearest to {near.task}", "distance", ""], rows)]
     if near.untrained is not None:
         lines.append(f"an {UNTRAINED}: d = {distance_text(near.untrained)}")
     if near.advice is not None and near.related:

@@ -88,7 +88,7 @@ def distance_chart(rows: Sequence[DistanceRow]) -> Chart:
     room = 0.25 + 0.045 * max((len(value["label"]) - 5 for value in values), default=0)
     x = alt.X(
         "d:Q",
-        title="distance d",
+        title="distance",
         axis=alt.Axis(values=[0, 0.2, 0.4, 0.6, 0.8, 1], titleAnchor="start", domain=False),
     ).scale(domain=[0, 1 + room], nice=False)
     stems = base.mark_rule(strokeWidth=2, strokeOpacity=0.35).encode(x=x, x2="zero:Q", **BY_ROW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tanas.algorithm.result import DONOR, FOUND, NO_SEARCH, Beginning, Metrics, Result, Rival, WarmStart
+from tanas.distances.misfit import MisfitDistance
 from tanas.networks.recipe import RECIPES
 from tanas.reports.chart_data import constant_answer, rival_label, wilson, wrong_answers
 
@@ -207,6 +208,11 @@ def known_architecture(result: Result) -> str:
     )
 
 
+def by_misfit(result: Result) -> bool:
+    """Whether the distances of a result are misfits of known networks."""
+    return bool(result.config.get("distance", {}).get("method") == MisfitDistance.name)
+
+
 def inheritance(result: Result) -> str:
     """How many tasks were remembered, and which of them the search reused, in one sentence."""
     if reused := known_architecture(result):
@@ -220,7 +226,7 @@ def inheritance(result: Result) -> str:
     tasks = "1 remembered task" if known == 1 else f"{known} remembered tasks"
     if not taken:
         return f"The distances of {tasks} were measured, but nothing was reused from them."
-    names = [f"{shorten(n.atom, 60)} (d{SPACE}={SPACE}{n.distance:.2f})" for n in result.neighbours]
+    names = [f"{shorten(n.atom, 60)} (distance{SPACE}{n.distance:.2f})" for n in result.neighbours]
     nearest = [n.atom for n in result.neighbours] == [n.atom for n in result.distances[:taken]]
     which = "the nearest " if nearest else ""
     return f"Of {tasks}, the search reused {which}{taken}: {listed(names)}."

@@ -373,6 +373,6 @@ def _listed(gifts: Given) -> str:
 
 def _named(neighbour: Inheritance, *more: str) -> str:
     """A task's name, followed in brackets by its distance, if measured, and more details."""
-    far = () if neighbour.distance is None else (f"d {neighbour.distance:.2f}",)
+    far = () if neighbour.distance is None else (f"distance {neighbour.distance:.2f}",)
     inside = ", ".join((*far, *more))
     return f"{neighbour.name} ({inside})" if inside else neighbour.name
