@@ -71,7 +71,10 @@ def test_a_union_has_the_operations_and_skeletons_of_the_nearests_best_and_no_ot
     assert (space.max_parameters, space.max_macs) == (BASE.max_parameters, BASE.max_macs)
     assert inherited.mode == "union"
     assert "2 skeletons" in inherited.note and all(name in inherited.note for name in space.operations)
-    assert "mnist:is=0 (distance 0.12" in inherited.note and "fashion-mnist:is=trouser (distance 0.30" in inherited.note
+    assert (
+        "mnist:is=0 (distance 0.12" in inherited.note
+        and "fashion-mnist:is=trouser (distance 0.30" in inherited.note
+    )
 
 
 def test_the_seed_is_the_best_of_the_nearest_atom_and_in_the_space() -> None:

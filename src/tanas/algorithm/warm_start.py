@@ -15,7 +15,7 @@ from tanas.algorithm.related import RelatedTasks, compares_representatives
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.algorithm.target import Target
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, features_on, known_here
+from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here, looking
 from tanas.dictionary.task_record import Atom
 from tanas.distances.misfit import misfit
 from tanas.ground.context import Context
@@ -128,7 +128,7 @@ def donors_of(
 def _misfit(start: Start, task: Task) -> float:
     """How badly the network of a start fits the task, judged on some of its training images."""
     assert start.stored is not None
-    features, labels = features_on(start.stored, task, start.architecture)
+    features, labels = looking(start.stored, task, start.architecture)()
     return misfit(features, labels, len(task.classes))
 
 

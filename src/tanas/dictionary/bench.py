@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import torch
+from torch import Tensor
 
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import features_on, known_here
+from tanas.dictionary.stored_network import known_here, looking
 from tanas.dictionary.task_record import Atom
-from tanas.distances.base import Distance, Measurement, Pair
+from tanas.distances.base import Distance, Measurement
 from tanas.distances.memory import Memory
 from tanas.distances.methods import DistanceConfig, make_distance
 from tanas.distances.misfit import judged_images, pair_of_features
@@ -22,8 +23,10 @@ from tanas.distances.representative import Representative, macs_of, untrained
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint
 from tanas.ground.context import Context
 from tanas.ground.errors import SettingError
-from tanas.ground.events import Event
+from tanas.ground.events import Event, Listener
 from tanas.ground.records import digest
+from tanas.ground.seeds import Seed
+from tanas.networks.threads import in_threads
 from tanas.tasks.task import Task
 
 IN_FLIGHT = 4
@@ -226,23 +229,6 @@ def _network(bench: Bench, atom: Atom | None) -> Representative:
     return bench.loaded.representative(atom)
 
 
-def _pair(bench: Bench, atom: Atom | None, distance: Distance) -> Pair:
-    """What a method reads of a source and the task."""
-    if not distance.reads_networks:
-        network, features = _network(bench, atom), bench.loaded.features
-        return make_pair(network, _target(bench), bench.task, bench.config, features, needs=distance.needs)
-    assert atom is not None
-    task, same = bench.task, atom.task.fingerprint == bench.task.fingerprint
-    if atom.kept is not None and known_here(atom.kept):
-        kept = bench.loaded.dictionary.network(atom)
-        assert kept is not None  # its record is there
-        return pair_of_features(atom.task.name, task, *features_on(kept, task), same=same)
-    # an older atom, or one of another user's operations
-    network = bench.loaded.representative(atom)
-    split = judged_images(task.train, macs_of(network))
-    return pair_of_features(atom.task.name, task, network.features(split), split.labels, same=same)
-
-
 def measure_each(
     bench: Bench, sources: Sequence[Source], distance: Distance, beyond: float | None
 ) -> Iterator[tuple[Source, Measurement | None]]:
@@ -253,6 +239,9 @@ def measure_each(
     Yields:
         each source and its measurement; None for an untrained network if the method refuses it.
     """
+    if distance.reads_networks:
+        yield from _measure_by_networks(bench, sources, distance)
+        return
     dictionary = bench.loaded.dictionary
     running: list[tuple[Source, str, Measurement | Future[Measurement]]] = []
 
@@ -266,9 +255,10 @@ def measure_each(
         if known is not None:
             bench.reused.read(key, known)
             return known
-        whose = (_network(bench, None) if source.atom is None else source.atom.task).fingerprint
-        seed = bench.at.seed.child(whose, bench.task.fingerprint)
-        return bench.at.executor.submit(distance, _pair(bench, source.atom, distance), seed, beyond=beyond)
+        network, target, features = _network(bench, source.atom), _target(bench), bench.loaded.features
+        pair = make_pair(network, target, bench.task, bench.config, features, needs=distance.needs)
+        seed = bench.at.seed.child(network.fingerprint, target.fingerprint)
+        return bench.at.executor.submit(distance, pair, seed, beyond=beyond)
 
     def collected() -> tuple[Source, Measurement | None]:
         source, key, answer = running.pop(0)
@@ -293,3 +283,46 @@ def measure_each(
             yield collected()
     while running:
         yield collected()
+
+
+def _measure_by_networks(
+    bench: Bench, sources: Sequence[Source], distance: Distance
+) -> Iterator[tuple[Source, Measurement]]:
+    """As `measure_each`, for methods that read networks: these look at the images side by side, in threads."""
+    dictionary, task, at_once = bench.loaded.dictionary, bench.task, max(IN_FLIGHT, bench.at.workers)
+    for begin in range(0, len(sources), at_once):
+        part = sources[begin : begin + at_once]
+        found = {source.key: dictionary.measured(source.key) for source in part}
+        todo = [source for source in part if found[source.key] is None]
+        # networks are made one by one: their seeds set torch's global generator
+        jobs = [_look_of(bench, source) for source in todo]
+        answers = in_threads(jobs, bench.at.workers, bench.at.listener, threads=1)
+        for source, (features, labels) in zip(todo, answers, strict=True):
+            assert source.atom is not None
+            same = source.atom.task.fingerprint == task.fingerprint
+            pair = pair_of_features(source.atom.task.name, task, features, labels, same=same)
+            measurement = distance(pair, Seed())
+            bench.reused.made((source.key,))
+            dictionary.remember_distance(source.key, measurement)
+            found[source.key] = measurement
+        for source in part:
+            measured = found[source.key]
+            assert measured is not None
+            if source not in todo:
+                bench.reused.read(source.key, measured)
+            yield source, measured
+
+
+def _look_of(bench: Bench, source: Source) -> Callable[[Listener], tuple[Tensor, Tensor]]:
+    """A job: features of a source's network on training images of the task, and their labels."""
+    atom, task = source.atom, bench.task
+    assert atom is not None
+    if atom.kept is not None and known_here(atom.kept):
+        kept = bench.loaded.dictionary.network(atom)
+        assert kept is not None  # its record is there
+        look = looking(kept, task)
+        return lambda _: look()
+    # an older atom, or one of another user's operations
+    network = bench.loaded.representative(atom)
+    split = judged_images(task.train, macs_of(network))
+    return lambda _: (network.features(split), split.labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -127,15 +127,20 @@ def carried(
     return network
 
 
-def features_on(
+def looking(
     kept: StoredNetwork, task: Task, architecture: Architecture | None = None
-) -> tuple[Tensor, Tensor]:
-    """A stored network's features after each stage, (images, features), on training images of a task, and their labels.
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """A job that looks at training images of a task with a stored network; any thread may do it.
 
-    With another `architecture` than `with_stem_for` gives, layers that the stored network does not have are new.
+    It returns the features after each stage, (images, features), and the labels. With another `architecture` than
+    `with_stem_for` gives, layers that the stored network does not have are new.
     """
     architecture = architecture or with_stem_for(kept.record.architecture, task.shape)
     split = judged_images(task.train, cost_of(architecture, task.shape, len(task.classes)).macs)
     network = carried(kept, task.shape, task.classes, Seed(), architecture=architecture)
-    network.norm.fit(split.parts(EVALUATION_BATCH))
-    return stage_features(network, split), split.labels
+
+    def look() -> tuple[Tensor, Tensor]:
+        network.norm.fit(split.parts(EVALUATION_BATCH))
+        return stage_features(network, split), split.labels
+
+    return look

@@ -98,14 +98,15 @@ def stage_features(network: Network, split: Split) -> Tensor:
     BatchNorm takes the statistics of the images themselves, as a training on them would.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    network.eval()
+    network = network.eval().to(memory_format=torch.channels_last)
     kept = [(module.momentum, module.train()) for module in norms]
     for module in norms:
         module.momentum = 0.0  # the statistics that it has stay
     parts = []
     # parts of nearly equal size: BatchNorm needs more than a few images
     for which in torch.arange(len(split)).chunk(max(round(len(split) / EVALUATION_BATCH), 1)):
-        images, means = network.stem(network.norm(split.pixels(which))), []
+        pixels = split.pixels(which).to(memory_format=torch.channels_last)
+        images, means = network.stem(network.norm(pixels)), []
         for stage in network.stages:
             images = stage(images)
             means.append(torch.relu(images).mean(dim=(2, 3)))
