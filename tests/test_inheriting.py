@@ -80,9 +80,11 @@ def test_a_transfer_takes_the_nearests_best_without_a_round(tanas: Tanas, desk: 
     assert tanas(*SEARCH, "--inherit", "transfer", "--quiet").status == 0
     found = result(desk)
     assert (found["stopped"], found["rounds"]) == ("transferred", [])
-    assert found["architecture"] == found["seen"][0]["architecture"]
     (giver,) = found["neighbours"]
     assert giver["atom"] in found["space"]["note"]
+    begun = found["beginning"]  # networks of known tasks compete with it
+    assert begun["tried"]
+    assert begun["atom"] or found["architecture"] == found["seen"][0]["architecture"]
     assert found["seen"][0]["score"] is None, "nothing is chosen by it, and nobody remembers it"
 
 

@@ -9,6 +9,7 @@ from tests.algorithm.test_learn import learnt
 from tests.strategies.small_search import one_edge
 
 from tanas.dictionary.advice import LEAST_SEARCHES, NOT_WORTH, advise
+from tanas.dictionary.starter import Experience
 from tanas.dictionary.task_record import Atom, Reuse
 from tanas.networks.architecture import Architecture
 
@@ -100,3 +101,32 @@ def test_l_of_a_final_training_is_not_said_beside_scores() -> None:
     advice = advise([("a", final)], [])
     assert (advice.nearest, advice.score) == ("a", None)
     assert "0.98" not in str(advice)
+
+
+SELDOM = Experience(
+    kind="tanas experience",
+    schema=1,
+    searches=16,
+    better=0,
+    share=0.1,
+    tasks=12,
+    points=-4.2,
+    low=-7.1,
+    high=-1.9,
+)
+
+
+def test_the_laboratorys_experience_counts_until_there_are_own_searches() -> None:
+    known = [atom()]
+    seldom = advise([("a", atom())], known, experience=SELDOM)
+    assert seldom.reuse
+    assert str(seldom).startswith("Advice: reuse. In 16 searches")
+    assert "-4.2 points" in str(seldom)
+    often = advise([("a", atom())], known, experience=replace(SELDOM, better=8))
+    assert not often.reuse
+    assert str(often).startswith("Advice: search. In 16 searches")
+    own = advise([("a", atom())], [past(0.8, 0.9)] * LEAST_SEARCHES, experience=SELDOM)
+    assert not own.reuse
+    assert "3 past searches" in str(own)
+    nothing = advise([("a", replace(atom(), architectures=()))], known, experience=SELDOM)
+    assert not nothing.reuse

@@ -15,7 +15,15 @@ from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig, default
 from tanas.algorithm.result import Result
-from tanas.dictionary.starter import CARDS_FILE, CARDS_KIND, Card, Cards
+from tanas.dictionary.starter import (
+    CARDS_FILE,
+    CARDS_KIND,
+    EXPERIENCE_FILE,
+    EXPERIENCE_KIND,
+    Card,
+    Cards,
+    Experience,
+)
 from tanas.dictionary.store import NETWORK_FILE, WEIGHTS_FILE, AtomFile, Dictionary
 from tanas.distances.representative import RepresentativeConfig
 from tanas.ground.records import SCHEMA, read_record, write_json
@@ -23,6 +31,8 @@ from tanas.tasks.library import Library
 from tanas.tasks.quickdraw import category_files
 from tanas.tasks.quickdraw_categories import CATEGORIES
 from tanas.tasks.spelling import class_word
+from tanas_experiments.donors import DonorsRecord, known_against_new
+from tanas_experiments.targets import TargetsRecord
 
 FEATURES = 384
 """Of a starter's representative: the default has 1,024, which alone would take 3 MB an atom."""
@@ -163,6 +173,28 @@ def card_of(ingredient: Ingredient, result: Result, network_sha256: str) -> Card
         test_error=result.metrics.test_error,
         network_sha256=network_sha256,
     )
+
+
+def write_experience(records: Path, target: Path) -> None:
+    """What the laboratory's records say of searches and of known weights, as the advice of a search needs it."""
+    searches = read_record(TargetsRecord, records / "targets.json").rows
+    donors = read_record(DonorsRecord, records / "donors.json")
+    gain = known_against_new(donors)
+    assert gain.low is not None and gain.high is not None
+    experience = Experience(
+        kind=EXPERIENCE_KIND,
+        schema=SCHEMA,
+        searches=len(searches),
+        better=sum(not row.reference_taken for row in searches),
+        share=round(
+            sum(row.took_s["search"] for row in searches) / sum(row.took_s["total"] for row in searches), 3
+        ),
+        tasks=gain.n,
+        points=round(100 * gain.mean, 2),
+        low=round(100 * gain.low, 2),
+        high=round(100 * gain.high, 2),
+    )
+    write_json(target / EXPERIENCE_FILE, experience)
 
 
 def write_cards(cards: list[Card], target: Path) -> None:

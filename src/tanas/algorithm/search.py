@@ -117,7 +117,7 @@ def search(
         outcome = find(space, related, task, config, hurried, learns=learns)
         winner = choose(outcome, space, related, task, config, hurried, learns=learns)
     donors = Donors()
-    if config.warm_weights and winner.replaceable:  # a transferred architecture is handed over in any case
+    if config.warm_weights:
         with at.phase("distance"):
             donors = donors_of(related, dictionary, base, target, at)
 

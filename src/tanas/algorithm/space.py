@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from tanas.algorithm.presets import AUTO, CHOICES, LearnConfig, SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.dictionary.advice import Advice, advise
+from tanas.dictionary.starter import starter_experience
 from tanas.dictionary.task_record import Atom
 from tanas.ground.checkpoints import NoCheckpoint
 from tanas.ground.context import Context
@@ -63,6 +64,7 @@ def advice_for(
         [(near.name, near.atom) for near in related.neighbours],
         [atom for _, atom in related.known.others],
         fits=lambda architecture: can_be_taken(architecture, base, task.shape, len(task.classes)),
+        experience=starter_experience(),
     )
     at.say(str(advice))
     return advice

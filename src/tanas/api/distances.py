@@ -11,6 +11,7 @@ from tanas.algorithm.related import compares_representatives, known_tasks, relat
 from tanas.dictionary.advice import Advice, advise
 from tanas.dictionary.bench import Bench, Loaded, Related
 from tanas.dictionary.distances import measured
+from tanas.dictionary.starter import starter_experience
 from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import atom_key
 from tanas.distances.base import Measurement
@@ -96,7 +97,7 @@ def nearest_atoms(
         task=name,
         related=found.neighbours,
         untrained=found.untrained,
-        advice=advise(atoms, [atom for _, atom in known.others]),
+        advice=advise(atoms, [atom for _, atom in known.others], experience=starter_experience()),
     )
 
 

@@ -1,4 +1,4 @@
-"""Advice to search or to reuse, from the gain over reuse that past searches measured."""
+"""Advice to search or to reuse, from what past searches gained over reuse, at first from those of the laboratory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from tanas.dictionary.starter import Experience
 from tanas.dictionary.task_record import Atom, best_first
 from tanas.networks.architecture import Architecture
 
@@ -35,12 +36,17 @@ class Advice:
     """Standard deviation of the gain; None: fewer than two searches."""
     search_macs: float | None
     """Mean multiply-adds of those searches; None: unknown."""
+    experience: Experience | None = None
+    """What counts while there are too few past searches; None: nothing does."""
 
     @property
     def reuse(self) -> bool:
-        """Whether past searches gained too little over reuse to be worth their cost."""
-        enough = self.nearest and self.searches >= LEAST_SEARCHES
-        return bool(enough and self.gain is not None and self.gain < NOT_WORTH)
+        """Whether searches gained too little over reuse to be worth their cost."""
+        if not self.nearest:
+            return False
+        if self.searches < LEAST_SEARCHES:
+            return self.experience is not None and self.experience.reuse
+        return self.gain is not None and self.gain < NOT_WORTH
 
     def __str__(self) -> str:
         if not self.nearest:
@@ -48,6 +54,9 @@ class Advice:
         architecture = f"the best architecture of {self.nearest}"
         if self.score is not None:
             architecture += f" (l = {self.score:.3f} there)"
+        if self.searches < LEAST_SEARCHES and self.experience is not None:
+            how = "--inherit transfer trains known networks without a search."
+            return f"Advice: {'reuse' if self.reuse else 'search'}. {self.experience} {how}"
         if self.gain is None or self.transfer is None:
             return (
                 f"Advice: search. To reuse {architecture} without a search, set inherit = 'transfer'. "
@@ -73,6 +82,7 @@ def advise(
     known: Iterable[Atom],
     *,
     fits: Callable[[Architecture], bool] = lambda _: True,
+    experience: Experience | None = None,
 ) -> Advice:
     """Return the advice for a task, from the gains over reuse of past searches.
 
@@ -80,6 +90,7 @@ def advise(
         related: (name, atom) of the related tasks, nearest first.
         known: every atom of the dictionary; some have the gain of their search.
         fits: whether an architecture can be reused, for example within the limits of the task.
+        experience: what counts while there are fewer than `LEAST_SEARCHES` past searches.
     """
     past = [
         (atom.reuse, atom.provenance.search_macs)
@@ -103,4 +114,5 @@ def advise(
         gain=statistics.fmean(gains) if gains else None,
         spread=statistics.stdev(gains) if len(gains) > 1 else None,
         search_macs=statistics.fmean(macs) if macs else None,
+        experience=experience,
     )

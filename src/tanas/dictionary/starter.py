@@ -12,6 +12,10 @@ FOLDER = Path(__file__).parents[1] / "starter"
 """A dictionary like any other, its weights in float16."""
 
 CARDS_FILE, CARDS_KIND = "cards.json", "tanas starter cards"
+EXPERIENCE_FILE, EXPERIENCE_KIND = "experience.json", "tanas experience"
+
+SELDOM = 0.1
+"""Share of searches that have to be better before a search is advised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,45 @@ class Cards:
     kind: str
     schema: int
     cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experience:
+    """What searches and known weights brought in the laboratory, on tasks that no memory held."""
+
+    kind: str
+    schema: int
+    searches: int
+    """Default searches without a memory."""
+    better: int
+    """Those whose searched architecture was clearly better than the reference network on validation images."""
+    share: float
+    """Of their time that went into searching, in [0, 1]."""
+    tasks: int
+    """Small tasks that were trained from new and from known weights."""
+    points: float
+    """Mean change of the test error by known weights, in points; negative is better."""
+    low: float
+    """Lower end of its 95 % confidence interval."""
+    high: float
+
+    @property
+    def reuse(self) -> bool:
+        """Whether searches were seldom better."""
+        return self.better <= SELDOM * self.searches
+
+    def __str__(self) -> str:
+        return (
+            f"In {self.searches} searches of other tasks, the searched architecture was clearly better than one that "
+            f"needs no search in {self.better}; searching took {self.share:.0%} of the time. Known weights changed the "
+            f"test error of {self.tasks} small tasks by {self.points:+.1f} points (95 % CI {self.low:+.1f} to "
+            f"{self.high:+.1f})."
+        )
+
+
+def starter_experience() -> Experience | None:
+    """What the laboratory measured before this version was made; None: this installation has no starter memory."""
+    return read_record(Experience, FOLDER / EXPERIENCE_FILE) if FOLDER.is_dir() else None
 
 
 def starter_memory() -> Dictionary | None:

@@ -23,6 +23,7 @@ from tanas.ground.errors import TanasError, check_choice
 from tanas.ground.records import new_folder
 from tanas.runs.folder import Run, slug
 from tanas.tasks.library import Library
+from tanas_experiments.places import RECORDS
 from tanas_experiments.starter import (
     INGREDIENTS,
     Ingredient,
@@ -31,6 +32,7 @@ from tanas_experiments.starter import (
     starter_settings,
     typed_source,
     write_cards,
+    write_experience,
 )
 
 
@@ -85,6 +87,7 @@ def make(out: Path, work: Path, ingredients: list[Ingredient]) -> None:
             if ingredient.ships
         ]
         write_cards(cards, folder)
+        write_experience(RECORDS, folder)
 
 
 if __name__ == "__main__":
