@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tanas.algorithm.final import Ending, Examined
@@ -68,6 +69,7 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
     test, watch, own = found.trained.examined, around.watch, related.representative
     cost = cost_of(outcome.best, task.shape, len(task.classes))
     reused = [near for near in related.neighbours if near.name in found.space.sources]
+    neighbour = partial(_neighbour, compared=compares_representatives(config))
     return Result(
         schema=RESULT_SCHEMA,
         task=_task(found),
@@ -79,8 +81,8 @@ def result_of(found: Found, beside: Beside, around: Circumstances, *, seed: int)
         confusion=test.evaluation.confusion,
         mistakes=test.mistakes,
         representative=None if own is None else _representative(own),
-        neighbours=tuple(map(_neighbour, reused)),
-        distances=tuple(map(_neighbour, related.measured)),
+        neighbours=tuple(map(neighbour, reused)),
+        distances=tuple(map(neighbour, related.measured)),
         space=_space(found),
         strategy=config.strategy,
         rounds=outcome.rounds,
@@ -211,12 +213,13 @@ def _metrics(task: Task, validation: Evaluation, examined: Examined) -> Metrics:
     )
 
 
-def _neighbour(related: Related) -> Neighbour:
+def _neighbour(related: Related, *, compared: bool) -> Neighbour:
+    """A known task; `compared` by its representative."""
     return Neighbour(
         atom=related.name,
         distance=related.measurement.value,
         shortfall=related.measurement.shortfall,
-        weak=related.atom.representative.weak,
+        weak=compared and related.atom.representative.weak,
         fingerprint=related.atom.task.fingerprint,
         interval=related.measurement.interval,
         at_least=related.measurement.at_least,

@@ -126,7 +126,7 @@ class Neighbour:
     shortfall: float
     """By how much even the whole map misses the gate; it orders tasks at distance 1."""
     weak: bool
-    """The atom's representative misses 1 - epsilon."""
+    """The atom's representative misses 1 - epsilon, and the distance was measured by it."""
     fingerprint: str
     interval: tuple[float, float] | None = None
     """90 % interval over redrawn images and refitted maps; None: the setting `distance.intervals` is off."""

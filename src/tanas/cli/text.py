@@ -140,8 +140,9 @@ def near_view(near: Near) -> str:
     if not near.related:
         lines = [f"No remembered task is within the threshold of {near.task}."]
     else:
+        compared = near.untrained is not None  # representatives were
         rows = [
-            [r.name, distance_text(r.measurement), "weak" if r.atom.representative.weak else ""]
+            [r.name, distance_text(r.measurement), "weak" if compared and r.atom.representative.weak else ""]
             for r in near.related
         ]
         lines = [table([f"nearest to {near.task}", "distance", ""], rows)]

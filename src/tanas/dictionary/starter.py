@@ -78,8 +78,8 @@ class Experience:
 
     def __str__(self) -> str:
         return (
-            f"In {self.searches} searches of other tasks, the searched architecture was clearly better than one that "
-            f"needs no search in {self.better}; searching took {self.share:.0%} of the time. Known weights changed the "
+            f"In {self.better} of {self.searches} searches of other tasks, the searched architecture was clearly "
+            f"better than one that needs no search; searching took {self.share:.0%} of the time. Known weights changed the "
             f"test error of {self.tasks} small tasks by {self.points:+.1f} points (95 % CI {self.low:+.1f} to "
             f"{self.high:+.1f})."
         )
