@@ -79,9 +79,9 @@ class Experience:
     def __str__(self) -> str:
         return (
             f"In {self.better} of {self.searches} searches of other tasks, the searched architecture was clearly "
-            f"better than one that needs no search; searching took {self.share:.0%} of the time. Known weights changed the "
-            f"test error of {self.tasks} small tasks by {self.points:+.1f} points (95 % CI {self.low:+.1f} to "
-            f"{self.high:+.1f})."
+            f"better than one that needs no search; searching took {self.share:.0%} of the time. Known weights "
+            f"changed the test error of {self.tasks} small tasks by {self.points:+.1f} points "
+            f"(95 % CI {self.low:+.1f} to {self.high:+.1f})."
         )
 
 
