@@ -72,7 +72,7 @@ DONOR_TARGETS = (
     DonorTarget(label="digits of 8x8, 200", name="digits:take=200", kin=_DIGITS),
     DonorTarget(label="permuted digits, 300", name="npz:{work}/permuted-mnist.npz:take=300", kin=_DIGITS),
     DonorTarget(label="MNIST, 100", name="mnist:take=100", kin=_DIGITS),
-    DonorTarget(label="traffic signs, 1,000", name="npz:{data}/gtsrb32.npz:take=1000"),
+    DonorTarget(label="traffic signs, 1,000", name="npz:{work}/signs.npz:take=1000"),
     DonorTarget(label="photos, 500", name="npz:{data}/cifar10_6k.npz:take=500", kin=_PHOTOS),
     DonorTarget(label="steel, 300", name="npz:{data}/steel64.npz:take=300", kin=("steel",), side=32),
     DonorTarget(

@@ -82,7 +82,9 @@ def measure(path: Path, memories: list[Dictionary], work: Path, seeds: int, labe
 
 def _searched(target: DonorTarget, seed: int, arm: str, memories: list[Dictionary], work: Path) -> GainRow:
     """One search, with a memory of its own."""
-    task = replace(opened(Named(label=target.label, name=target.name), Library(), work), name=target.label)
+    side = None if target.side is None else (target.side, target.side)
+    library = Library.of(replace(Library().reading, size=side))
+    task = replace(opened(Named(label=target.label, name=target.name), library, work), name=target.label)
     folder = work / f"{slug(target.label)}-{slug(arm)}-{seed}"
     memory = Dictionary.create(folder.with_name(f"{folder.name}-memory"))
     if arm == STARTER:
