@@ -88,4 +88,5 @@ def test_the_page_compares_the_same_seeds() -> None:
     )
     page = equal_time_page(record, searches)
     assert "| bars | **10.0 (1)** | 12.0 (1) | 30.0 (1) | – | 100 |" in page
-    assert "2.0 points less than the narrow residual network" in page
+    assert "Less error than the narrow residual network?" in page
+    assert "1 targets, less on 1 of them. It made 10 to 10 steps." in page

@@ -23,6 +23,8 @@ from tanas.spaces.reference import reference_architecture
 from tanas.strategies.estimate import seconds_an_image
 from tanas.strategies.mixture import side_by_side as in_one_thread
 from tanas.tasks.task import Task
+from tanas_experiments.markdown import effect, verdict
+from tanas_experiments.paired import paired
 from tanas_experiments.targets import TargetRow
 from tanas_experiments.zoo import RESIDUAL, make_zoo
 
@@ -153,7 +155,7 @@ def equal_time_page(record: EqualTimeRecord, searches: Sequence[TargetRow]) -> s
         searches: the searches that they are compared with; only those with a partner count.
     """
     lines = [("target", "tanas", *NAMES.values(), "parameters of ResNet-18 / tanas"), ("---", *("---:",) * 5)]
-    gaps: dict[str, list[float]] = {kind: [] for kind in NAMES}
+    pairs: dict[str, list[tuple[float, float]]] = {kind: [] for kind in NAMES}
     for target in dict.fromkeys(row.target for row in record.rows):
         own = {row.seed: row for row in searches if row.target == target}
         cells = []
@@ -163,27 +165,34 @@ def equal_time_page(record: EqualTimeRecord, searches: Sequence[TargetRow]) -> s
             ]
             cells.append(_mean([row.balanced_error for row in rows]))
             if rows:
-                paired = [row.balanced_error - own[row.seed].balanced_error for row in rows]
-                gaps[kind].append(statistics.fmean(paired))
+                mine = statistics.fmean(own[row.seed].balanced_error for row in rows)
+                pairs[kind].append((mine, statistics.fmean(row.balanced_error for row in rows)))
         seeds = {row.seed for row in record.rows if row.target == target}
         mean = _mean([row.balanced_error for seed, row in own.items() if seed in seeds])
         sizes = [row.parameters for row in record.rows if (row.target, row.network) == (target, RESNET)]
         share = f"{sizes[0] / next(iter(own.values())).parameters:.0f}" if sizes and own else "–"
         lines.append((target, f"**{mean}**", *cells, share))
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    sentences = [
-        f"tanas errs {100 * statistics.fmean(values):.1f} points less than the {NAMES[kind]} on the mean of "
-        f"{len(values)} targets, and less on {sum(value > 0 for value in values)} of them."
-        for kind, values in gaps.items()
-        if values
-    ]
+    sentences = []
+    for kind, values in pairs.items():
+        if values:
+            less, steps = paired(*zip(*values, strict=True)), _steps(record, kind)
+            sentences.append(
+                f"- Less error than the {NAMES[kind]}? {verdict(less)}: {effect(less, 'points')}, {len(values)} "
+                f"targets, less on {sum(other > mine for mine, other in values)} of them. It made {steps} steps."
+            )
     return (
-        f"{table}\n\n{' '.join(sentences)}\n\n"
+        f"{table}\n\n" + "\n".join(sentences) + "\n\n"
         f"Balanced test error in percent, mean over seeds (n in brackets). Every network had the time of a whole "
         "search of tanas on two cores, and chose its recipe as tanas does; with validation images at the end, as "
         "there. An unbound ResNet-18 had as many steps as the network of tanas, by its recipe, however long they "
         f"took. {record.hardware['processor']}, torch {record.versions['torch']}. Command: `{record.command}`.\n"
     )
+
+
+def _steps(record: EqualTimeRecord, kind: str) -> str:
+    steps = [row.steps for row in record.rows if row.network == kind]
+    return f"{min(steps):,} to {max(steps):,}"
 
 
 def _mean(errors: Sequence[float]) -> str:
