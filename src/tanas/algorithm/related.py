@@ -87,11 +87,12 @@ def relate(
             f"{dictionary.folder} remembers no other task, so the whole space '{config.space}' is searched. "
             f"Make a first memory: tanas dictionary build {shlex.quote(str(dictionary.folder))}"
         )
-    representative = None
-    if learns or (found.others and CHOICES[config.related].measures and compares_representatives(config)):
+    representative, compared = None, compares_representatives(config)
+    if learns or (found.others and CHOICES[config.related].measures and compared):
         with at.phase("represent"):
             representative = represent(task, config.representative, at.child("represent"))
-        warn_if_weak(representative, at.listener, strict=False)
+        if compared:
+            warn_if_weak(representative, at.listener, strict=False)
     return related_tasks(found, dictionary, representative, task, config, at)
 
 

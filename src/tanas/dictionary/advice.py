@@ -55,7 +55,7 @@ class Advice:
         if self.score is not None:
             architecture += f" (l = {self.score:.3f} there)"
         if self.searches < LEAST_SEARCHES and self.experience is not None:
-            how = "--inherit transfer trains known networks without a search."
+            how = "Set inherit = 'transfer' to train known networks without a search."
             return f"Advice: {'reuse' if self.reuse else 'search'}. {self.experience} {how}"
         if self.gain is None or self.transfer is None:
             return (
