@@ -246,17 +246,17 @@ SCENES: tuple[tuple[str, str, tuple[Option, ...]], ...] = (
         ),
     ),
     *(
-        ("distance", f"distance known {SQUARE} {TINY}", (option,))
+        ("distance", f"distance known {SQUARE} {TINY} --method linear", (option,))
         for option in (
             Option("--limit 40", out),
             Option("--performance balanced", judged),
             Option("--epsilon 0.9", judged, []),
             Option("--representative paper", out),
-            Option("--method probe", out),
             Option("--seed 3", out),
             Option("--split-seed 1", out),
         )
     ),
+    ("distance", f"distance known {SQUARE} {TINY}", (Option("--method probe", out),)),
     (
         "distance",
         f"distance known {TINY}",

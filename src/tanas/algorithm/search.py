@@ -107,7 +107,7 @@ def search(
 
     # define the search space by combining operations, cells, skeleton from related tasks
     base = base_space(task, config, target.latency)
-    advice = advice_for(related, base, task, config, at)
+    advice = advice_for(related, dictionary, base, task, at)
     space = announced(related_space(related, base, task, config, advice), task, at)
 
     # while criteria not met: sample C candidates from the search space, evaluate these using FUSE

@@ -8,6 +8,7 @@ from tanas.algorithm.presets import AUTO, CHOICES, LearnConfig, SearchConfig
 from tanas.algorithm.related import RelatedTasks
 from tanas.dictionary.advice import Advice, advise
 from tanas.dictionary.starter import starter_experience
+from tanas.dictionary.store import Dictionary
 from tanas.dictionary.task_record import Atom
 from tanas.ground.checkpoints import NoCheckpoint
 from tanas.ground.context import Context
@@ -55,7 +56,7 @@ def check_space(task: Task, config: SearchConfig | LearnConfig, *, device: str) 
 
 
 def advice_for(
-    related: RelatedTasks, base: SearchSpace, task: Task, config: SearchConfig, at: Context
+    related: RelatedTasks, dictionary: Dictionary, base: SearchSpace, task: Task, at: Context
 ) -> Advice | None:
     """Return the advice of past searches, to search or to reuse; None if there are no related tasks."""
     if not related.neighbours:
@@ -64,7 +65,7 @@ def advice_for(
         [(near.name, near.atom) for near in related.neighbours],
         [atom for _, atom in related.known.others],
         fits=lambda architecture: can_be_taken(architecture, base, task.shape, len(task.classes)),
-        experience=starter_experience(),
+        experience=starter_experience(dictionary),
     )
     at.say(str(advice))
     return advice

@@ -97,7 +97,7 @@ def nearest_atoms(
         task=name,
         related=found.neighbours,
         untrained=found.untrained,
-        advice=advise(atoms, [atom for _, atom in known.others], experience=starter_experience()),
+        advice=advise(atoms, [atom for _, atom in known.others], experience=starter_experience(dictionary)),
     )
 
 

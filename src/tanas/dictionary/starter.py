@@ -85,14 +85,15 @@ class Experience:
         )
 
 
-def starter_experience() -> Experience | None:
-    """What the laboratory measured before this version was made; None: this installation has no starter memory."""
-    return read_record(Experience, FOLDER / EXPERIENCE_FILE) if FOLDER.is_dir() else None
-
-
 def starter_memory() -> Dictionary | None:
     """The starter memory; None: this installation has none."""
     return Dictionary(FOLDER, ships=True) if FOLDER.is_dir() else None
+
+
+def starter_experience(dictionary: Dictionary) -> Experience | None:
+    """What the laboratory measured before this version was made; None: the starter memory is not part of a memory."""
+    path = FOLDER / EXPERIENCE_FILE
+    return read_record(Experience, path) if dictionary.knows_starter and path.exists() else None
 
 
 def starter_cards() -> tuple[Card, ...]:
