@@ -15,7 +15,7 @@ from tanas.dictionary import distances as module
 from tanas.dictionary.bench import Bench, DistanceMeasured, Distances, Loaded, Related, Reused
 from tanas.dictionary.distances import measured, nearest
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import looking
+from tanas.dictionary.stored_network import judging_job
 from tanas.distances.base import Distance, Measurement, Pair
 from tanas.distances.gate import GateConfig
 from tanas.distances.misfit import MisfitDistance, misfit
@@ -401,7 +401,7 @@ class TestByNetworks:
         found = {one.name: one.measurement for one in self.asked(memory)}
         kept = memory.network(memory.find("digits:is=4"))
         assert kept is not None
-        features, labels = looking(kept, task)()
+        features, labels = judging_job(kept, task)()
         assert found["digits:is=4"].order == pytest.approx(misfit(features, labels, 2))
         old = representative_of("digits:is=5").features(task.train)
         assert found["digits:is=5"].order == pytest.approx(misfit(old, task.train.labels, 2))
@@ -426,6 +426,25 @@ class TestByNetworks:
         after = {one.name: one.measurement.order for one in self.asked(memory)}
         assert after["digits:is=4"] != before["digits:is=4"]
         assert after["digits:is=5"] == before["digits:is=5"]
+
+    def test_operations_that_are_not_here_do_not_leave_their_distance_behind(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        memory = self.memory(tmp_path / "memory")
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("tanas.dictionary.stored_network.known_here", lambda record: False)
+            without = {one.name: one.measurement.order for one in self.asked(memory)}
+        here = {one.name: one.measurement.order for one in self.asked(memory)}
+        assert here["digits:is=4"] != without["digits:is=4"]
+        assert here["digits:is=5"] == without["digits:is=5"]
+
+    def test_it_warns_where_nothing_fits(self, tmp_path: Path) -> None:
+        told: list[Event] = []
+        few = task_of().without_test()
+        one_of_each = [int(torch.nonzero(few.train.labels == label)[0]) for label in (0, 1)]
+        few = replace(few, train=few.train.subset(torch.tensor(one_of_each)))
+        self.asked(self.memory(tmp_path / "memory"), task=few, told=told)
+        assert any("better than a guess" in message for message in warnings(told))
 
     def test_the_task_itself_has_none(self, tmp_path: Path) -> None:
         (own,) = (

@@ -7,7 +7,14 @@ import torch
 from tests.dictionary.small_atoms import task_of
 from torch.nn import functional
 
-from tanas.distances.misfit import judged_images, misfit, stage_features
+from tanas.distances.intervals import IntervalConfig
+from tanas.distances.misfit import (
+    MisfitDistance,
+    judged_images,
+    misfit,
+    pair_of_features,
+    stage_features,
+)
 from tanas.ground.seeds import Seed
 from tanas.networks.architecture import build
 from tanas.spaces.named import named_space
@@ -94,3 +101,27 @@ def test_large_networks_are_judged_on_fewer_images_and_every_class_on_some() -> 
     assert set(judged_images(many, 10**9).labels.tolist()) == set(range(10))
     few = task_of().train.subset(torch.arange(7))
     assert judged_images(few, 10**9) is few
+
+
+def test_rare_classes_have_more_than_their_share() -> None:
+    many = Library().open("digits").without_test().train
+    rare = many.labels == 3
+    keep = torch.cat([torch.nonzero(~rare).flatten(), torch.nonzero(rare).flatten()[:6]])
+    judged = judged_images(many.subset(keep), 10**9)
+    assert len(judged) == 300
+    assert int((judged.labels == 3).sum()) >= 5
+
+
+def test_labels_of_one_class_are_a_guess() -> None:
+    features, labels = drawn(30, 4, 2)
+    assert misfit(features, torch.zeros_like(labels), 2) == 1.0
+
+
+def test_an_interval_is_found_where_a_class_has_one_image() -> None:
+    features, labels = drawn(40, 4, 2)
+    labels = torch.zeros_like(labels)
+    labels[7] = 1
+    pair = pair_of_features("a", task_of(), features, labels, same=False)
+    measured = MisfitDistance(IntervalConfig())(pair, Seed(0))
+    assert measured.interval is not None
+    assert measured.interval[0] <= measured.value <= measured.interval[1]

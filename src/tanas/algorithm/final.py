@@ -207,7 +207,7 @@ def finish(
     if ending.reference_taken:
         which = f"with weights of {start.atom}" if start.atom else "which needs no search"
         at.say(
-            f"You get the reference network, {which}: the searched network is not clearly better on validation images."
+            f"You get the reference network, {which}: the other one is not clearly better on validation images."
         )
     elif config.refit:
         if reference is not None:

@@ -37,7 +37,7 @@ LED_ROUNDS = 1
 search without memory (experiments/pages/task-stream.md)."""
 
 AUTO = "auto"
-"""The `inherit` that skips the search if past searches gained next to nothing over reuse."""
+"""The `inherit` that skips the search if the advice is to reuse."""
 
 NEAREST, ALL = "nearest", "all"
 
@@ -125,7 +125,7 @@ class SearchConfig:
     """Most training images of the search and the distances, stratified; None: all. The final training uses all."""
     representative: RepresentativeConfig = field(default_factory=RepresentativeConfig)
     pair: PairConfig = field(default_factory=PairConfig)
-    """The images on which a distance is measured."""
+    """The images on which representatives are compared."""
     distance: DistanceConfig = field(default_factory=DistanceConfig)
     neighbours: int | None = None
     """Number of related tasks to reuse; None: the nearest three, or all if there are fewer."""
@@ -137,8 +137,8 @@ class SearchConfig:
     """Which known tasks to reuse: 'nearest', by distance, or 'all' alike, without any distance."""
     inherit: str = DEFAULT_INHERIT
     """What to reuse from related tasks. 'prior': sample what worked for them more often. 'union': search only their
-    operations and skeletons (the paper). 'transfer': take the nearest task's best architecture, without a search.
-    'none': ignore them. 'auto': 'transfer' if past searches gained next to nothing over it, else 'prior'."""
+    operations and skeletons (the paper). 'transfer': take the nearest task's best architecture, or a known network
+    whose weights fit better, without a search. 'none': ignore them. 'auto': 'transfer' or 'prior', as advised."""
     inherit_seed: bool = True
     """Whether the best architecture of the nearest task is the first seed; 'transfer' takes it in any case."""
     warm_weights: bool = True

@@ -32,7 +32,7 @@ from tanas.algorithm.search import Found
 from tanas.algorithm.space import timed
 from tanas.algorithm.warm_start import beginning_of
 from tanas.dictionary.bench import Related
-from tanas.dictionary.stored_network import known_here
+from tanas.dictionary.stored_network import judging
 from tanas.dictionary.task_record import Atom
 from tanas.distances.misfit import judged_images
 from tanas.distances.representative import Representative, macs_of
@@ -283,11 +283,11 @@ def _represent(task: Task, representative: Representative | None, watch: Stopwat
     )
 
 
-def _distance(task: Task, related: RelatedTasks, searched: SearchConfig, watch: Stopwatch) -> PhaseCost:
+def _distance(task: Task, related: RelatedTasks, config: SearchConfig, watch: Stopwatch) -> PhaseCost:
     """The networks' answers to the images of the pairs, once each, and the trainings of the maps."""
-    if compares_representatives(searched):
-        config = searched.pair
-        sizes = ((config.fit_images, len(task.train)), (config.gate_images, len(task.validation)))
+    if compares_representatives(config):
+        pair = config.pair
+        sizes = ((pair.fit_images, len(task.train)), (pair.gate_images, len(task.validation)))
         asked = sum(have if most is None else min(most, have) for most, have in sizes)
         networks = [(known.name, macs_of(known.atom.representative), asked) for known in related.measured]
         if networks and related.representative is not None:
@@ -306,10 +306,10 @@ def _distance(task: Task, related: RelatedTasks, searched: SearchConfig, watch: 
 
 def _judged(atom: Atom, task: Task) -> tuple[int, int]:
     """Multiply-adds of an answer of an atom's network, and the images on which its misfit is judged."""
-    if atom.kept is None or not known_here(atom.kept):
+    if (kept := judging(atom.kept)) is None:
         macs = macs_of(atom.representative)
     else:
-        suited = with_stem_for(atom.kept.architecture, task.shape)
+        suited = with_stem_for(kept.architecture, task.shape)
         macs = cost_of(suited, task.shape, len(task.classes)).macs
     return macs, len(judged_images(task.train, macs))
 

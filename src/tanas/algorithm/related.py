@@ -45,7 +45,7 @@ class RelatedTasks:
 
     known: KnownTasks = KnownTasks()
     representative: Representative | None = None
-    """The representative of the new task; None: no distance was measured."""
+    """The representative of the new task; None: nothing needed it."""
     measured: tuple[Related, ...] = ()
     """Nearest first. Tasks that are not among the nearest may have a lower bound instead of a distance."""
     order: tuple[Related, ...] = ()

@@ -122,9 +122,9 @@ class Neighbour:
 
     atom: str
     distance: float
-    """d(atom -> task), in [0, 1]: the share of the map's weights that is needed; other methods define it otherwise."""
+    """d(atom -> task), in [0, 1], by the method of the settings (docs/distances.md)."""
     shortfall: float
-    """By how much even the whole map misses the gate; it orders tasks at distance 1."""
+    """How much farther it is; it orders tasks at distance 1."""
     weak: bool
     """The atom's representative misses 1 - epsilon, and the distance was measured by it."""
     fingerprint: str

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from tanas.algorithm.presets import SearchConfig
-from tanas.algorithm.related import RelatedTasks, compares_representatives
+from tanas.algorithm.related import RelatedTasks
 from tanas.algorithm.result import Beginning, WarmStart
 from tanas.algorithm.target import Target
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, known_here, looking
+from tanas.dictionary.stored_network import StoredNetwork, StoredRecord, carried, judging_job, known_here
 from tanas.dictionary.task_record import Atom
-from tanas.distances.misfit import misfit
+from tanas.distances.misfit import MisfitDistance, misfit
 from tanas.ground.context import Context
 from tanas.ground.records import digest
 from tanas.networks.architecture import Architecture, Network
@@ -79,14 +79,14 @@ def donors_of(
     """Return the known networks that fit the task best, `MOST_DONORS` at most; none after the time limit.
 
     They have to lie in the base space, within its limits, and must have seen no test or validation image. How badly
-    they fit is measured on training images by `tanas.dictionary.misfit`. All known tasks count, however far.
+    they fit is measured on training images by `tanas.distances.misfit`. All known tasks count, however far.
 
     Raises:
         StoreError: the weights of a network are damaged.
     """
     task = target.task
-    compared = compares_representatives(target.config)
-    misfits = {} if compared else {near.name: near.measurement.order for near in related.measured}
+    by_misfit = target.config.distance.method == MisfitDistance.name
+    misfits = {near.name: near.measurement.order for near in related.measured} if by_misfit else {}
     keys = Keys(
         train=image_keys(task.train),
         validation=image_keys(task.validation),
@@ -128,7 +128,7 @@ def donors_of(
 def _misfit(start: Start, task: Task) -> float:
     """How badly the network of a start fits the task, judged on some of its training images."""
     assert start.stored is not None
-    features, labels = looking(start.stored, task, start.architecture)()
+    features, labels = judging_job(start.stored, task, start.architecture)()
     return misfit(features, labels, len(task.classes))
 
 

@@ -71,7 +71,7 @@ def distance_matrix(
 def nearest_atoms(
     dictionary: Dictionary, name: str, library: Library, config: SearchConfig, machine: Machine, *, seed: int
 ) -> Near:
-    """The atoms nearest to a task; farther ones are measured only until that is known. See `distance_matrix`.
+    """The atoms nearest to a task. See `distance_matrix`.
 
     Raises:
         SettingError: the dictionary knows too few other tasks, or the method can't measure these tasks.
@@ -87,8 +87,9 @@ def nearest_atoms(
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
     loaded = Loaded(dictionary)
-    for _, atom in known.others:
-        loaded.representative(atom)  # damaged weights are refused before anything is trained
+    if compares_representatives(config):
+        for _, atom in known.others:
+            loaded.representative(atom)  # damaged weights are refused before anything is trained
     if representative is None and compares_representatives(config):
         representative = _represented(dictionary, task, config, at)
     found = related_tasks(known, dictionary, representative, task.without_test(), config, at)
@@ -131,10 +132,10 @@ def _targets(
     tell_repeats(tasks, "measured", at.listener)
     names = dict.fromkeys(_named(dictionary, name, library) for name in tasks or atoms)
     opened = {name: _open(dictionary, name, library, config, at) for name in names}
-    for atom in atoms.values():
-        loaded.representative(atom)
     if not compares_representatives(config):
         return opened
+    for atom in atoms.values():
+        loaded.representative(atom)
     return {
         name: (task, own or _represented(dictionary, task, config, at))
         for name, (task, own) in opened.items()

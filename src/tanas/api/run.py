@@ -13,7 +13,7 @@ from tanas.algorithm.grow import Origin, transform, transformations_of
 from tanas.algorithm.learn import remember
 from tanas.algorithm.presets import SearchConfig
 from tanas.algorithm.record import Circumstances, result_of
-from tanas.algorithm.related import known_tasks
+from tanas.algorithm.related import compares_representatives, known_tasks
 from tanas.algorithm.rival import Beside, beside
 from tanas.algorithm.search import Found, best_within
 from tanas.algorithm.search import reuse as reuse_task
@@ -21,7 +21,7 @@ from tanas.algorithm.search import search as search_task
 from tanas.algorithm.space import base_space, check_space
 from tanas.api.progress import JsonLinesListener, broadcast
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import known_here
+from tanas.dictionary.stored_network import judging
 from tanas.dictionary.task_record import Atom, atom_key, best_first
 from tanas.engines.resources import Machine, Resources
 from tanas.ground.checkpoints import Checkpoint, NoCheckpoint, Stopwatch
@@ -126,9 +126,10 @@ def _checked_search(
     if not (folder / RUN_FILE).exists():
         new = sum(fingerprint != prepared.fingerprint for fingerprint in coming)
         known = known_tasks(dictionary, prepared, config, reuse=job.reuse, coming=new)
+        compared = compares_representatives(config)
         for _, atom in known.others:
             dictionary.representative(atom)
-            if config.warm_weights and atom.kept is not None and known_here(atom.kept):
+            if (config.warm_weights or not compared) and judging(atom.kept) is not None:
                 dictionary.network(atom)
         check_space(prepared, config, device=request.device)
         if job.reuse and known.own is not None:

@@ -199,8 +199,8 @@ class Settings(Searching, Learning, Measuring):
     darts."""
     inherit: str | None = None
     """What to reuse from related tasks. prior: sample what worked for them more often (default). union: search only
-    their operations and skeletons (the paper). transfer: take the nearest task's best architecture, without a search.
-    none: ignore them. auto: transfer where past searches added almost nothing to it, else prior."""
+    their operations and skeletons (the paper). transfer: take the nearest task's best architecture, or a known network
+    whose weights fit better, without a search. none: ignore them. auto: transfer or prior, as the advice says."""
     related: Annotated[Literal["nearest", "all"] | None, Parameter(name="--from")] = None
     """Which related tasks to reuse. nearest: the nearest by distance (default). all: every task of the memory alike,
     without measuring distances; only with --inherit prior."""

@@ -185,9 +185,7 @@ def matrix_view(matrix: DistanceMatrix) -> str:
         rows.append([f"({UNTRAINED})", *map(cell, matrix.null)])
     lines = [table(["source \\ target", *matrix.targets], rows)]
     if any(measurement.shortfall for measurement in (*matrix.measurements, *matrix.null)):
-        lines.append(
-            "1+s: d is 1, and performance is short of the target by s. The smallest s is the nearest."
-        )
+        lines.append("1+s: d is 1, and the task is farther by s. The smallest s is the nearest.")
     return "\n".join(lines)
 
 

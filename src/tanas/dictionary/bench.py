@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.stored_network import known_here, looking
+from tanas.dictionary.stored_network import judging, judging_job
 from tanas.dictionary.task_record import Atom
 from tanas.distances.base import Distance, Measurement
 from tanas.distances.memory import Memory
@@ -211,8 +212,9 @@ def source_of(bench: Bench, name: str, atom: Atom | None, distance: Distance) ->
     """An atom, or the untrained network (None), as the source of a distance."""
     if distance.reads_networks:
         assert atom is not None  # no untrained network is measured then
-        begins = bench.loaded.dictionary.network_hash(atom) or bench.loaded.representative(atom).key
-        return Source(name, atom, digest(begins, bench.task.fingerprint, distance.name, distance))
+        kept = judging(atom.kept) and bench.loaded.dictionary.network_hash(atom)
+        judge = kept or bench.loaded.representative(atom).key
+        return Source(name, atom, digest(judge, bench.task.fingerprint, distance.name, distance))
     target = _target(bench)
     ends = _network(bench, atom).key, target.key, bench.task.fingerprint
     return Source(name, atom, digest(*ends, distance.name, distance, bench.config, bench.at.seed))
@@ -288,20 +290,21 @@ def measure_each(
 def _measure_by_networks(
     bench: Bench, sources: Sequence[Source], distance: Distance
 ) -> Iterator[tuple[Source, Measurement]]:
-    """As `measure_each`, for methods that read networks: these look at the images side by side, in threads."""
+    """As `measure_each`, for methods that read networks: these run on the images side by side, in threads."""
     dictionary, task, at_once = bench.loaded.dictionary, bench.task, max(IN_FLIGHT, bench.at.workers)
     for begin in range(0, len(sources), at_once):
         part = sources[begin : begin + at_once]
         found = {source.key: dictionary.measured(source.key) for source in part}
         todo = [source for source in part if found[source.key] is None]
         # networks are made one by one: their seeds set torch's global generator
-        jobs = [_look_of(bench, source) for source in todo]
+        jobs = [_job_of(bench, source) for source in todo]
         answers = in_threads(jobs, bench.at.workers, bench.at.listener, threads=1)
-        for source, (features, labels) in zip(todo, answers, strict=True):
+        for source, (features, labels, seconds) in zip(todo, answers, strict=True):
             assert source.atom is not None
             same = source.atom.task.fingerprint == task.fingerprint
             pair = pair_of_features(source.atom.task.name, task, features, labels, same=same)
             measurement = distance(pair, Seed())
+            measurement = replace(measurement, took_s=measurement.took_s + seconds)
             bench.reused.made((source.key,))
             dictionary.remember_distance(source.key, measurement)
             found[source.key] = measurement
@@ -313,16 +316,21 @@ def _measure_by_networks(
             yield source, measured
 
 
-def _look_of(bench: Bench, source: Source) -> Callable[[Listener], tuple[Tensor, Tensor]]:
-    """A job: features of a source's network on training images of the task, and their labels."""
+def _job_of(bench: Bench, source: Source) -> Callable[[Listener], tuple[Tensor, Tensor, float]]:
+    """A job: features of a source's network on training images of the task, their labels, and the seconds it took."""
     atom, task = source.atom, bench.task
     assert atom is not None
-    if atom.kept is not None and known_here(atom.kept):
+    if judging(atom.kept) is not None:
         kept = bench.loaded.dictionary.network(atom)
         assert kept is not None  # its record is there
-        look = looking(kept, task)
-        return lambda _: look()
-    # an older atom, or one of another user's operations
-    network = bench.loaded.representative(atom)
-    split = judged_images(task.train, macs_of(network))
-    return lambda _: (network.features(split), split.labels)
+        judged = judging_job(kept, task)
+    else:
+        network = bench.loaded.representative(atom)
+        split = judged_images(task.train, macs_of(network))
+        judged = lambda: (network.features(split), split.labels)  # noqa: E731
+
+    def timed(_: Listener) -> tuple[Tensor, Tensor, float]:
+        began = time.monotonic()
+        return *judged(), time.monotonic() - began
+
+    return timed

@@ -47,8 +47,8 @@ def measured(
     Source: Algorithm 1, the loop over b in B; section 3.1.
     """
     todo = list(atoms)
-    judged = todo and not bench.distance.reads_networks  # a misfit is judged on training images
-    label, fewest, images = bench.rarest() if judged else ("", FEW_IMAGES, 0)
+    by_networks = bench.distance.reads_networks  # then validation images are not used
+    label, fewest, images = bench.rarest() if todo and not by_networks else ("", FEW_IMAGES, 0)
     few = fewest < FEW_IMAGES
     nulls = [source_of(bench, UNTRAINED, None, bench.distance)] if bench.null and todo else []
     step = f"distances to {bench.task.name}"
@@ -67,7 +67,7 @@ def measured(
             note = f"d({source.name}) {'>=' if measurement.at_least else '='} {measurement.value:.3g}"
             tell(StepAdvanced(step=step, done=len(found), note=note))
 
-    if bench.distance.reads_networks or (within is None and (most is None or most >= len(sources))):
+    if by_networks or (within is None and (most is None or most >= len(sources))):
         run([*sources, *nulls], None)
     elif within is not None:
         run(nulls, None)
@@ -125,6 +125,12 @@ def _warn(bench: Bench, distances: Distances, rarest: tuple[str, int, int] | Non
         warn(
             f"The distances to {task} mean nothing: its representative is better than a constant answer "
             "by at most epsilon. Give it more images or epochs."
+        )
+    if bench.distance.reads_networks and related and related[0].measurement.order >= 1:
+        warn(
+            f"No remembered network fits {task} better than a guess (the nearest task, {related[0].name}, has "
+            f"{related[0].measurement.order:.2f}). Do not rely on the order of these distances, or give the task more "
+            "images."
         )
     if rarest is not None:
         label, fewest, images = rarest

@@ -78,9 +78,9 @@ class Experience:
 
     def __str__(self) -> str:
         return (
-            f"In {self.better} of {self.searches} searches of other tasks, the searched architecture was clearly "
-            f"better than one that needs no search; searching took {self.share:.0%} of the time. Known weights "
-            f"changed the test error of {self.tasks} small tasks by {self.points:+.1f} points "
+            f"In {self.better} of {self.searches} searches of other tasks, the searched network was clearly better "
+            f"than the reference network, which needs no search. Searching took {self.share:.0%} of the time. Known "
+            f"weights changed the test error of {self.tasks} small tasks by {self.points:+.1f} points "
             f"(95 % CI {self.low:+.1f} to {self.high:+.1f})."
         )
 

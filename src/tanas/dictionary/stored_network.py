@@ -52,6 +52,11 @@ class StoredNetwork:
         return int(torch.isin(keys, self.seen).sum())
 
 
+def judging(record: StoredRecord | None) -> StoredRecord | None:
+    """The network by which a known task is judged; None: none can be built here, and its representative is used."""
+    return record if record is not None and known_here(record) else None
+
+
 def known_here(record: StoredRecord) -> bool:
     """Whether all operations of a network are registered; another user's may not be."""
     return {name for _, _, name in record.architecture.cell.edges} <= set(operation_names())
@@ -127,10 +132,10 @@ def carried(
     return network
 
 
-def looking(
+def judging_job(
     kept: StoredNetwork, task: Task, architecture: Architecture | None = None
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """A job that looks at training images of a task with a stored network; any thread may do it.
+    """A job that runs a stored network on training images of a task; any thread may do it.
 
     It returns the features after each stage, (images, features), and the labels. With another `architecture` than
     `with_stem_for` gives, layers that the stored network does not have are new.
@@ -139,8 +144,8 @@ def looking(
     split = judged_images(task.train, cost_of(architecture, task.shape, len(task.classes)).macs)
     network = carried(kept, task.shape, task.classes, Seed(), architecture=architecture)
 
-    def look() -> tuple[Tensor, Tensor]:
+    def job() -> tuple[Tensor, Tensor]:
         network.norm.fit(split.parts(EVALUATION_BATCH))
         return stage_features(network, split), split.labels
 
-    return look
+    return job

@@ -31,8 +31,7 @@ class MisfitDistance(Distance):
     """The leave-one-out error of a linear model on A's features, as a share of the variance of B's labels.
 
     Of a known task, it takes the network that the memory keeps, not the representative: the features after each stage.
-    So it tells what the network is worth as a start for B, and B needs no representative. Above 1, the rest becomes
-    shortfall. The interval is made of draws of the fit rows.
+    So B needs no representative. Above 1, the rest becomes shortfall. The interval is made of draws of the fit rows.
 
     Source: `misfit`; experiments/pages/known-weights.md for what it foretells.
     """
@@ -85,10 +84,22 @@ def pair_of_features(source: str, task: Task, features: Tensor, labels: Tensor, 
 
 
 def judged_images(train: Split, macs: int) -> Split:
-    """The training images on which a network with so many multiply-adds an image is judged, stratified."""
-    strata = len(torch.unique(torch.stack([train.labels, train.strata]), dim=1)[0])
-    most = max(min(MOST_IMAGES, MOST_MACS // macs), LEAST_IMAGES, LEAST_OF_CLASS * strata)
-    return train.stratified(most, Seed().child("misfit")) if len(train) > most else train
+    """The training images on which a network with so many multiply-adds an image is judged.
+
+    They are stratified, but rare classes have more than their share.
+    """
+    _, cells = torch.unique(torch.stack([train.labels, train.strata]), dim=1, return_inverse=True)
+    strata = int(cells.max()) + 1
+    most, seed = max(min(MOST_IMAGES, MOST_MACS // macs), LEAST_IMAGES, LEAST_OF_CLASS * strata), Seed()
+    if len(train) <= most:
+        return train
+    order = torch.randperm(len(train), generator=seed.child("misfit", "rare").torch())
+    first = torch.cat([order[cells[order] == cell][:LEAST_OF_CLASS] for cell in range(strata)])
+    left = torch.ones(len(train), dtype=torch.bool)
+    left[first] = False
+    rest, more = train.subset(left), most - len(first)
+    kept = train.subset(~left)
+    return kept.joined(rest.stratified(more, seed.child("misfit"))) if more >= strata else kept
 
 
 @torch.no_grad()
@@ -98,7 +109,7 @@ def stage_features(network: Network, split: Split) -> Tensor:
     BatchNorm takes the statistics of the images themselves, as a training on them would.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    network = network.eval().to(memory_format=torch.channels_last)
+    network.eval()
     kept = [(module.momentum, module.train()) for module in norms]
     for module in norms:
         module.momentum = 0.0  # the statistics that it has stay
@@ -133,6 +144,8 @@ def misfit(features: Tensor, labels: Tensor, classes: int) -> float:
     f = (f - f.mean(dim=0)) / f.std(dim=0).clamp_min(1e-6)
     targets = functional.one_hot(labels, classes).double()
     targets = targets - targets.mean(dim=0)
+    if not targets.any():
+        return 1.0  # all of one class: nothing can be told
     spectrum, basis = torch.linalg.eigh(f.T @ f / len(f))  # (features,), (features, features)
     along = f @ basis / len(f) ** 0.5  # (images, features)
     coordinates = along.T @ targets

@@ -91,8 +91,8 @@ def taken(result: Result) -> str:
             return f"You get {began}: no search was needed for its architecture."
         if reference.taken:
             return (
-                f"You get {began}: the searched network was not clearly better on validation images (l = {own:.4f} "
-                f"against {other:.4f}; it needs a lead of two standard errors)."
+                f"You get {began}: the {_found(result)} network was not clearly better on validation images "
+                f"(l = {own:.4f} against {other:.4f}; it needs a lead of two standard errors)."
             )
         return (
             f"On validation images this network reached l = {own:.4f}, {began} l = {other:.4f}: this network is "
@@ -102,8 +102,8 @@ def taken(result: Result) -> str:
         return "The search ended with the reference network, which needs no search."
     if reference.taken:
         return (
-            "You get the reference network, which needs no search: the searched network was not clearly better "
-            f"on validation images (l = {own:.4f} against {other:.4f}; it needs a lead of two standard errors)."
+            f"You get the reference network, which needs no search: the {_found(result)} network was not clearly "
+            f"better on validation images (l = {own:.4f} against {other:.4f}; it needs a lead of two standard errors)."
         )
     clearly = (
         " This network is clearly better: by more than two standard errors." if reference.replaces else ""
@@ -206,6 +206,10 @@ def known_architecture(result: Result) -> str:
     return (
         "Nothing was searched, as you asked: the best remembered architecture of this task was trained anew."
     )
+
+
+def _found(result: Result) -> str:
+    return "transferred" if result.stopped == "transferred" else "searched"
 
 
 def by_misfit(result: Result) -> bool:
