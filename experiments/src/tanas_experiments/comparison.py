@@ -47,7 +47,7 @@ def which_page(agreement: Record, stability: Record, speed: Record, transfer: Re
     }
     rows = [
         [
-            "Which is the default?",
+            "Which form of the paper's distance is cheap and stable?",
             f"`{default}`: {ratio:.0f} times cheaper than `exact`; Spearman {steady:.2f} between seeds of the "
             "representatives.",
         ],
@@ -123,7 +123,7 @@ def _gate(gate: Record) -> list[str]:
         []
         if own is None
         else [
-            f"**The default, {GATE}, agrees between two seeds by {_number(own['spearman between seeds'])}, place "
+            f"**The gate of `linear`, {GATE}, agrees between two seeds by {_number(own['spearman between seeds'])}, place "
             f"{ordered.index(own) + 1} of {len(ordered)} (n = {gate['pairs']} pairs).**"
         ]
     )
@@ -137,7 +137,7 @@ def _gate(gate: Record) -> list[str]:
         "An accuracy head with a slack was not taken. With one positive in ten a constant answer has an accuracy of "
         "0.9, so the slack would mean something else for each task.",
         f"Development targets: {' and '.join(f'`{target}`' for target in gate['targets'])}, at an eighth of the hidden "
-        f"widths. The {len(shown)} shown are the steadiest and the default. 'At 1' and 'at the least': shares of pairs "
+        f"widths. The {len(shown)} shown are the steadiest and that of `linear`. 'At 1' and 'at the least': shares of pairs "
         "at either end, where only the tie-break decides.",
     ]
 
