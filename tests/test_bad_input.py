@@ -65,7 +65,7 @@ def heap(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (heap / "other-schema" / "dictionary.json").write_text(json.dumps({**marker, "schema": 9}))
     (heap / "other-kind" / "dictionary.json").write_text(json.dumps({**marker, "kind": "tanas run"}))
     (heap / "no-json" / "dictionary.json").write_text("{")
-    for name in ("torn-atom", "lost-weights", "rotten-weights"):
+    for name in ("torn-atom", "lost-weights", "rotten-weights", "rotten-network"):
         shutil.copytree(heap / "known", heap / name)
     for atom in (heap / "torn-atom").glob("atoms/*"):
         (atom / "atom.json").write_text('{"weights')
@@ -73,6 +73,9 @@ def heap(shelf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (atom / "representative.safetensors").unlink()
     for atom in (heap / "rotten-weights").glob("atoms/*"):
         weights = atom / "representative.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"rot!")
+    for atom in (heap / "rotten-network").glob("atoms/*"):
+        weights = atom / "network.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4] + b"rot!")
 
     (heap / "own.toml").write_text("roundz = 3\n")
@@ -361,15 +364,17 @@ def test_runs_of_several_tasks_are_not_put_into_something_else(tanas: Command, h
         ),
         (["report", "known"], "known is not a run: it holds no run.json"),
         (
-            ["nearest", "rotten-weights", "npz:bars.npz"],
+            ["nearest", "rotten-weights", "npz:bars.npz", "--method", "linear"],
+            "representative.safetensors is damaged",
+        ),
+        (["nearest", "rotten-network", "npz:bars.npz"], "network.safetensors is damaged"),
+        (["distance", "rotten-network", "npz:bars.npz"], "network.safetensors is damaged"),
+        (
+            ["distance", "rotten-weights", "npz:bars.npz", "--method", "linear"],
             "representative.safetensors is damaged",
         ),
         (
-            ["distance", "rotten-weights", "npz:bars.npz"],
-            "representative.safetensors is damaged",
-        ),
-        (
-            ["distance", "lost-weights", "npz:bars.npz"],
+            ["distance", "lost-weights", "npz:bars.npz", "--method", "linear"],
             "representative.safetensors can't be read",
         ),
         (
