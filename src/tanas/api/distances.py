@@ -13,7 +13,8 @@ from tanas.dictionary.bench import Bench, Loaded, Related
 from tanas.dictionary.distances import measured
 from tanas.dictionary.starter import starter_experience
 from tanas.dictionary.store import Dictionary
-from tanas.dictionary.task_record import atom_key
+from tanas.dictionary.stored_network import judging
+from tanas.dictionary.task_record import Atom, atom_key
 from tanas.distances.base import Measurement
 from tanas.distances.matrix import DistanceMatrix
 from tanas.distances.representative import Representative, represent
@@ -87,9 +88,8 @@ def nearest_atoms(
             f"Add some: tanas dictionary add {shlex.quote(str(dictionary.folder))} TASK"
         )
     loaded = Loaded(dictionary)
-    if compares_representatives(config):
-        for _, atom in known.others:
-            loaded.representative(atom)  # damaged weights are refused before anything is trained
+    for _, atom in known.others:
+        _check_weights(loaded, atom, config)
     if representative is None and compares_representatives(config):
         representative = _represented(dictionary, task, config, at)
     found = related_tasks(known, dictionary, representative, task.without_test(), config, at)
@@ -132,14 +132,22 @@ def _targets(
     tell_repeats(tasks, "measured", at.listener)
     names = dict.fromkeys(_named(dictionary, name, library) for name in tasks or atoms)
     opened = {name: _open(dictionary, name, library, config, at) for name in names}
+    for atom in atoms.values():
+        _check_weights(loaded, atom, config)
     if not compares_representatives(config):
         return opened
-    for atom in atoms.values():
-        loaded.representative(atom)
     return {
         name: (task, own or _represented(dictionary, task, config, at))
         for name, (task, own) in opened.items()
     }
+
+
+def _check_weights(loaded: Loaded, atom: Atom, config: SearchConfig) -> None:
+    """Refuse the damaged weights of an atom, before anything is measured, by a `StoreError`."""
+    if compares_representatives(config) or judging(atom.kept) is None:
+        loaded.representative(atom)
+    else:
+        loaded.dictionary.network(atom)
 
 
 def _matrix(
