@@ -123,8 +123,8 @@ def _gate(gate: Record) -> list[str]:
         []
         if own is None
         else [
-            f"**The gate of `linear`, {GATE}, agrees between two seeds by {_number(own['spearman between seeds'])}, place "
-            f"{ordered.index(own) + 1} of {len(ordered)} (n = {gate['pairs']} pairs).**"
+            f"**The gate of `linear`, {GATE}, agrees between two seeds by {_number(own['spearman between seeds'])}, "
+            f"place {ordered.index(own) + 1} of {len(ordered)} (n = {gate['pairs']} pairs).**"
         ]
     )
     return [
@@ -137,8 +137,8 @@ def _gate(gate: Record) -> list[str]:
         "An accuracy head with a slack was not taken. With one positive in ten a constant answer has an accuracy of "
         "0.9, so the slack would mean something else for each task.",
         f"Development targets: {' and '.join(f'`{target}`' for target in gate['targets'])}, at an eighth of the hidden "
-        f"widths. The {len(shown)} shown are the steadiest and that of `linear`. 'At 1' and 'at the least': shares of pairs "
-        "at either end, where only the tie-break decides.",
+        f"widths. The {len(shown)} shown are the steadiest and that of `linear`. 'At 1' and 'at the least': shares of "
+        "pairs at either end, where only the tie-break decides.",
     ]
 
 
