@@ -257,11 +257,6 @@ def chosen_errors(
     return means
 
 
-def known_against_new(record: DonorsRecord) -> PairedDifference:
-    """Errors with the weights of the least misfit minus those with new weights: negative is better."""
-    return paired(chosen_errors(record, None), chosen_errors(record, nearest))
-
-
 def first_by(measure: str, rows: Sequence[DonorRow]) -> DonorRow:
     """The donor that a measure chooses."""
     return min(rows, key=lambda row: row.measures[measure])

@@ -31,7 +31,7 @@ from tanas.tasks.library import Library
 from tanas.tasks.quickdraw import category_files
 from tanas.tasks.quickdraw_categories import CATEGORIES
 from tanas.tasks.spelling import class_word
-from tanas_experiments.donors import DonorsRecord, known_against_new
+from tanas_experiments.starter_gain import GainRecord, gain_of_starter
 from tanas_experiments.targets import TargetsRecord
 
 FEATURES = 384
@@ -178,8 +178,7 @@ def card_of(ingredient: Ingredient, result: Result, network_sha256: str) -> Card
 def write_experience(records: Path, target: Path) -> None:
     """What the laboratory's records say of searches and of known weights, as the advice of a search needs it."""
     searches = read_record(TargetsRecord, records / "targets.json").rows
-    donors = read_record(DonorsRecord, records / "donors.json")
-    gain = known_against_new(donors)
+    gain = gain_of_starter(read_record(GainRecord, records / "starter-gain.json"))
     assert gain.low is not None and gain.high is not None
     experience = Experience(
         kind=EXPERIENCE_KIND,

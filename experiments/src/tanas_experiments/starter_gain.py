@@ -10,7 +10,7 @@ from typing import Any
 from tanas.algorithm.result import Result
 from tanas.ground.records import SCHEMA
 from tanas_experiments.markdown import effect, provenance, table, verdict
-from tanas_experiments.paired import paired
+from tanas_experiments.paired import PairedDifference, paired
 
 GAIN_KIND = "starter gain"
 EMPTY, STARTER = "no memory", "starter"
@@ -97,6 +97,19 @@ def gain_page(record: GainRecord) -> str:
         f"left out of its memory. {provenance(record.command, record.hardware, record.versions)}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def gain_of_starter(record: GainRecord) -> PairedDifference:
+    """Balanced errors with the starter memory minus those with no memory, over targets: negative is better."""
+    pairs = [
+        both
+        for target in dict.fromkeys(row.target for row in record.rows)
+        if (both := _both(record.rows, target))
+    ]
+    means = {
+        arm: [statistics.fmean(row.balanced_error for row in both[arm]) for both in pairs] for arm in ARMS
+    }
+    return paired(means[EMPTY], means[STARTER])
 
 
 def _both(rows: Sequence[GainRow], target: str) -> dict[str, list[GainRow]] | None:

@@ -64,9 +64,9 @@ class Experience:
     share: float
     """Of their time that went into searching, in [0, 1]."""
     tasks: int
-    """Small tasks that were trained from new and from known weights."""
+    """Small tasks that were searched with the starter memory and with none."""
     points: float
-    """Mean change of the test error by known weights, in points; negative is better."""
+    """Mean change of the balanced test error by the starter memory, in points; negative is better."""
     low: float
     """Lower end of its 95 % confidence interval."""
     high: float
@@ -79,8 +79,8 @@ class Experience:
     def __str__(self) -> str:
         return (
             f"In {self.better} of {self.searches} searches of other tasks, the searched network was clearly better "
-            f"than the reference network, which needs no search. Searching took {self.share:.0%} of the time. Known "
-            f"weights changed the test error of {self.tasks} small tasks by {self.points:+.1f} points "
+            f"than the reference network, which needs no search. Searching took {self.share:.0%} of the time. The "
+            f"starter memory changed the test error of {self.tasks} small tasks by {self.points:+.1f} points "
             f"(95 % CI {self.low:+.1f} to {self.high:+.1f})."
         )
 
