@@ -327,7 +327,9 @@ def _job_of(bench: Bench, source: Source) -> Callable[[Listener], tuple[Tensor, 
     else:
         network = bench.loaded.representative(atom)
         split = judged_images(task.train, macs_of(network))
-        judged = lambda: (network.features(split), split.labels)  # noqa: E731
+
+        def judged() -> tuple[Tensor, Tensor]:
+            return network.features(split), split.labels
 
     def timed(_: Listener) -> tuple[Tensor, Tensor, float]:
         began = time.monotonic()
